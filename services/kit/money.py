@@ -1,0 +1,40 @@
+"""Money as integer minor units of one currency; never float."""
+
+from __future__ import annotations
+
+import re
+
+# ISO 4217 exponents that are not 2.
+_EXPONENTS = {
+    **dict.fromkeys(
+        ("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV",
+         "XAF", "XOF", "XPF"), 0),
+    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
+    **dict.fromkeys(("CLF", "UYW"), 4),
+}  # fmt: skip
+_DECIMAL = re.compile(r"(-?)(\d+)(?:\.(\d+))?")
+
+
+def exponent(currency: str) -> int:
+    """How many decimals a currency's amounts have (ISO 4217)."""
+    return _EXPONENTS.get(currency, 2)
+
+
+def minor_units(amount: str, decimals: int) -> int:
+    """A decimal string as integer minor units; ValueError if it has more decimals than the currency."""
+    match = _DECIMAL.fullmatch(amount)
+    if match is None:
+        raise ValueError(f"not a decimal amount: {amount!r}")
+    sign, whole, fraction = match.group(1), match.group(2), match.group(3) or ""
+    if len(fraction) > decimals:
+        raise ValueError(f"more than {decimals} decimals: {amount!r}")
+    value = int(whole + fraction.ljust(decimals, "0"))
+    return -value if sign else value
+
+
+def decimal_string(units: int, decimals: int) -> str:
+    """Minor units as the decimal string of the contracts: 19999 with 2 decimals is '199.99'."""
+    if decimals == 0:
+        return str(units)
+    digits = str(abs(units)).rjust(decimals + 1, "0")
+    return f"{'-' if units < 0 else ''}{digits[:-decimals]}.{digits[-decimals:]}"
