@@ -1,0 +1,94 @@
+"""Records of the log, the placement of members on shards, and the producer.
+
+The shard of a member is the partition that Kafka's Java partitioner picks for the member id as key (murmur2, as
+aiokafka does by default), so a partition's records are one shard's members.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from services.kit.calendar import Micros
+
+if TYPE_CHECKING:
+    from services.kit.settings import Settings
+
+BATCH_BYTES: Final = 256 * 1024
+LINGER_MS: Final = 5
+STOP_SECONDS: Final = 5.0
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """A record as the broker gave it. `appended_at` is the broker's append time (its clock is the arrival clock)."""
+
+    topic: str
+    partition: int
+    offset: int
+    appended_at: Micros
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+_SEED: Final = 0x9747B28C
+_M: Final = 0x5BD1E995
+_MASK: Final = 0xFFFFFFFF
+
+
+def murmur2(data: bytes) -> int:
+    """Kafka's murmur2 of some bytes, as an unsigned 32-bit integer."""
+    length = len(data)
+    words = length >> 2
+    h = _SEED ^ length
+    for k in struct.unpack_from(f"<{words}I", data):
+        k = (k * _M) & _MASK
+        h = ((h * _M) & _MASK) ^ (((k ^ (k >> 24)) * _M) & _MASK)
+    if rest := length & 3:
+        h = ((h ^ int.from_bytes(data[-rest:], "little")) * _M) & _MASK
+    h = ((h ^ (h >> 13)) * _M) & _MASK
+    return h ^ (h >> 15)
+
+
+@lru_cache(maxsize=65_536)
+def partition_of(key: bytes, partitions: int) -> int:
+    """The partition of a key on a topic with so many partitions."""
+    return (murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+@lru_cache(maxsize=65_536)
+def shard_of(member_id: str, shards: int) -> int:
+    """The shard of a member: the partition of the member id as a key."""
+    return (murmur2(member_id.encode()) & 0x7FFFFFFF) % shards
+
+
+def new_producer(settings: Settings, *, client: str) -> AIOKafkaProducer:
+    """An idempotent producer (acks of all replicas, lz4); the caller starts it. `client` names it in broker logs."""
+    return AIOKafkaProducer(
+        bootstrap_servers=settings.kafka_bootstrap_servers,
+        client_id=f"{settings.service}-{client}",
+        enable_idempotence=True,
+        acks="all",
+        linger_ms=LINGER_MS,
+        max_batch_size=BATCH_BYTES,
+        compression_type="lz4",
+        request_timeout_ms=20_000,
+    )
+
+
+async def stop_quietly(client: AIOKafkaProducer | object, seconds: float = STOP_SECONDS) -> bool:
+    """Stops a producer or consumer; False when it did not end in time (it hangs when the brokers are gone)."""
+    try:
+        async with asyncio.timeout(seconds):
+            await client.stop()  # type: ignore[attr-defined]
+    except (TimeoutError, KafkaError, OSError):
+        return False
+    return True

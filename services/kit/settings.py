@@ -1,0 +1,75 @@
+"""What every service reads from its environment. A service derives its own class and adds its fields."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """The settings that all services share; each is an environment variable of the field's name in capitals.
+
+    Addresses that may hold a password are secrets: they show as stars in any repr, log or error.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    service: ClassVar[str] = ""
+    """The service's name: its schema, runtime role, consumer group, and `/loyalty/<name>` as event source."""
+
+    database_url: SecretStr = Field(description="PostgreSQL as the service's runtime role.")
+    migration_database_url: SecretStr | None = Field(
+        default=None,
+        description="PostgreSQL as a role that may create roles and schemas; `migrate` alone uses it.",
+    )
+    runtime_password: SecretStr | None = Field(
+        default=None,
+        description="The password `migrate` gives the runtime role; without it the role has none.",
+    )
+    database_connections: int = Field(default=4, ge=2, description="Connections of one worker process.")
+    concurrent_shards: int = Field(
+        default=2, ge=1, description="Shards of one worker that are in a transaction at the same time."
+    )
+
+    kafka_bootstrap_servers: str = Field(description="host:port[,host:port…] of the brokers.")
+    shards: int = Field(default=16, ge=1, description="Partitions of every member-keyed topic.")
+    max_batch: int = Field(default=1000, ge=1, description="Most records (or commands) in one transaction.")
+    instance: str = Field(
+        default_factory=socket.gethostname,
+        description="Names this installation among those of one consumer group; stable over restarts.",
+    )
+    session_timeout_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        description="How long a dead worker keeps its shards (a restarted one has them at once).",
+    )
+    dead_letter_limit: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="Share of the last 1,000 records that may be refused; above it, stop.",
+    )
+    stalled_after_seconds: float = Field(
+        default=60.0, gt=0, description="Not ready when records wait and none was booked for so long."
+    )
+
+    jwks_url: str | None = Field(
+        default=None, description="Address of the JSON Web Key Set that signs tokens."
+    )
+    jwks_file: Path | None = Field(default=None, description="The key set as a file, instead of an address.")
+    jwt_issuer: str | None = Field(default=None, description="The `iss` that tokens must carry, if set.")
+    jwt_audience: str | None = Field(default=None, description="The `aud` that tokens must carry, if set.")
+
+    http_host: str = Field(default="127.0.0.1", description="Address the API listens on.")
+    http_port: int = Field(default=8000, ge=0, le=65_535, description="Port the workers share.")
+    workers: int = Field(default=1, ge=1, description="Worker processes; each runs every part.")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @classmethod
+    def load(cls) -> Settings:
+        """The settings of the environment; a ValidationError names what is missing or wrong, never its value."""
+        return cls()
