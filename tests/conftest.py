@@ -1,0 +1,137 @@
+"""Real servers for the tests: one PostgreSQL and one Kafka a session, started when first asked for.
+
+They run on directories of their own and free ports, never on those of a running `make run`, and end with the
+session, also when it is killed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.local import kafka as kafka_server
+from deploy.local import postgres as postgres_server
+from deploy.local.processes import free_port
+from deploy.local.tokens import Signer
+
+SERVICES = ("ledger", "tiering", "notifier")
+REPOSITORY = Path(__file__).parent.parent
+
+MakeDatabase = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def server_dir() -> Iterator[Path]:
+    """Where this session's servers keep their data."""
+    # Not pytest's tmp_path: that is closed to the system user that PostgreSQL runs as under root.
+    path = Path(tempfile.mkdtemp(prefix="points-ledger-tests-"))
+    path.chmod(0o711)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_instance(server_dir: Path) -> Iterator[postgres_server.Postgres]:
+    """The session's PostgreSQL. It does not wait for the disk: tests of durability start their own."""
+    server = postgres_server.start(
+        server_dir / "postgres", log=server_dir / "postgres.log", durable=False, die_with_parent=True
+    )
+    yield server
+    postgres_server.stop(server)
+
+
+@pytest.fixture(scope="session")
+def postgres(postgres_instance: postgres_server.Postgres) -> str:
+    """DSN of the session's PostgreSQL: superuser, database `postgres`."""
+    return postgres_instance.dsn()
+
+
+@pytest.fixture(scope="session")
+def make_database(postgres_instance: postgres_server.Postgres) -> MakeDatabase:
+    """Make another database and return its superuser DSN: `make_database()`, `make_database(template="…")`.
+
+    For fixtures of wider scope than a test; a single test asks for `database` or `migrated_database`.
+    """
+    numbers = itertools.count(1)
+
+    def make(template: str = "template0") -> str:
+        name = f"test_{next(numbers)}"
+        postgres_instance.psql(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return postgres_instance.dsn(name)
+
+    return make
+
+
+@pytest.fixture
+def database(make_database: MakeDatabase) -> str:
+    """Superuser DSN of an empty database of this test alone."""
+    return make_database()
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres_instance: postgres_server.Postgres) -> str:
+    """Name of a database that all services' migrations were applied to, by their own commands."""
+    name = "migrated"
+    postgres_instance.psql(f"CREATE DATABASE {name}")
+    for service in SERVICES:
+        migrate(service, postgres_instance.dsn(name))
+    return name
+
+
+@pytest.fixture
+def migrated_database(make_database: MakeDatabase, migrated_template: str) -> str:
+    """Superuser DSN of a migrated database of this test alone; `as_role` gives a service's own address."""
+    return make_database(template=migrated_template)
+
+
+@pytest.fixture(scope="session")
+def kafka(server_dir: Path) -> Iterator[str]:
+    """Bootstrap servers of the session's broker. It has no topics but those that tests make."""
+    broker = kafka_server.start(
+        server_dir / "kafka", log=server_dir / "kafka.log", heap_mb=384, die_with_parent=True
+    )
+    yield broker.bootstrap
+    kafka_server.stop(broker)
+
+
+@pytest.fixture(scope="session")
+def signer(server_dir: Path) -> Signer:
+    """The key that signs this session's tokens: `signer.token(scopes=…)`, `signer.member_token(…)`."""
+    return Signer.kept_in(server_dir / "keys")
+
+
+@pytest.fixture(scope="session")
+def jwks_file(signer: Signer) -> Path:
+    """The file to give to a service as JWKS_FILE."""
+    return signer.jwks_file
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """A TCP port on loopback nobody listens on."""
+    return free_port()
+
+
+def as_role(dsn: str, role: str) -> str:
+    """The same database, entered as `role` (over the socket, where every role is trusted)."""
+    return dsn.replace(f"//{postgres_server.SUPERUSER}@", f"//{role}@", 1)
+
+
+def migrate(service: str, dsn: str) -> None:
+    """Apply a service's migrations by its command, as an operator does."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"services.{service}", "migrate"],
+        env={"PATH": "/usr/bin:/bin", "MIGRATION_DATABASE_URL": dsn, "DATABASE_URL": as_role(dsn, service)},
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
