@@ -1,0 +1,280 @@
+"""Events out of the ledger: what became of points, of orders and of days."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from schemas.events.envelope import Cause, Envelope, Numbered
+from schemas.events.fields import (
+    Count,
+    Flag,
+    Id,
+    Instant,
+    IsoDate,
+    MemberId,
+    Positive,
+    Shop,
+    SignedMoney,
+    SignedPoints,
+    Text,
+    Token,
+)
+
+
+class Balance(TypedDict):
+    """A member's points after the event."""
+
+    available: Count
+    """Can be spent now."""
+    pending: Count
+    """Of orders that are not completed yet."""
+    held: Count
+    """Reserved by holds."""
+    debt: Count
+    """Owed: clawed back after it was spent. Never negative here."""
+
+
+class PointsOutcome(Numbered):
+    """What each points event says beside how many."""
+
+    balance: Balance
+    cause: Cause
+    debt_made: NotRequired[Count]
+    debt_paid: NotRequired[Count]
+    alarm: NotRequired[Token]
+    """Something a person should look at, by its code."""
+
+
+class PointsMoved(PointsOutcome):
+    """Points of one kind of movement and one rule."""
+
+    points: Positive
+    expires_on: NotRequired[IsoDate]
+    """The last local day on which these points can be spent; absent if they never expire."""
+
+
+class Covered(TypedDict):
+    """What points were taken from; the parts add up to all that was taken."""
+
+    available: NotRequired[Count]
+    pending: NotRequired[Count]
+    debt: NotRequired[Count]
+    """Not there any more: now owed."""
+    forgiven: NotRequired[Count]
+    """Expired already, so not taken again (R7)."""
+    written_off: NotRequired[Count]
+
+
+_Taken = TypedDict("_Taken", {"from": NotRequired[Covered]})
+
+
+class PointsTaken(PointsMoved, _Taken):
+    """Points that went, and what covered them."""
+
+
+class PointsPending(Envelope):
+    """An order will earn points once it is completed."""
+
+    type: Literal["loyalty.points.pending.v1"]
+    data: PointsMoved
+
+
+class PointsEarned(Envelope):
+    """Points were awarded and can be spent."""
+
+    type: Literal["loyalty.points.earned.v1"]
+    data: PointsMoved
+
+
+class PointsConfirmed(Envelope):
+    """Pending points of an order became spendable."""
+
+    type: Literal["loyalty.points.confirmed.v1"]
+    data: PointsMoved
+
+
+class PointsRedeemed(Envelope):
+    """Points were spent."""
+
+    type: Literal["loyalty.points.redeemed.v1"]
+    data: PointsTaken
+
+
+class PointsReturned(Envelope):
+    """Points used came back after a refund or a cancellation."""
+
+    type: Literal["loyalty.points.returned.v1"]
+    data: PointsMoved
+
+
+class PointsClawedBack(Envelope):
+    """Points earned were taken back."""
+
+    type: Literal["loyalty.points.clawed_back.v1"]
+    data: PointsTaken
+
+
+class PointsExpired(Envelope):
+    """Points passed their last day."""
+
+    type: Literal["loyalty.points.expired.v1"]
+    data: PointsMoved
+
+
+class PointsExpiringData(PointsOutcome):
+    """Points whose last day comes near."""
+
+    points: Positive
+    expires_on: IsoDate
+    days_left: Count
+
+
+class PointsExpiring(Envelope):
+    """Points will expire soon."""
+
+    type: Literal["loyalty.points.expiring.v1"]
+    data: PointsExpiringData
+
+
+class PointsOfHold(PointsMoved):
+    """Points that a hold reserved or gave back."""
+
+    hold_id: Id
+    hold_expires_at: NotRequired[Instant]
+
+
+class PointsHeld(Envelope):
+    """A hold reserved points."""
+
+    type: Literal["loyalty.points.held.v1"]
+    data: PointsOfHold
+
+
+class PointsReleased(Envelope):
+    """A hold ended and gave points back."""
+
+    type: Literal["loyalty.points.released.v1"]
+    data: PointsOfHold
+
+
+class PointsAdjustedData(PointsOutcome):
+    """A correction by a person."""
+
+    points: SignedPoints
+    """Negative where points were taken."""
+    reason: Token
+    note: NotRequired[Text]
+
+
+class PointsAdjusted(Envelope):
+    """A person granted or took points."""
+
+    type: Literal["loyalty.points.adjusted.v1"]
+    data: PointsAdjustedData
+
+
+class PointsTransferredData(PointsOutcome):
+    """One half of a transfer."""
+
+    points: SignedPoints
+    """Negative for who gave."""
+    transfer_id: Id
+    counterpart: MemberId
+
+
+class PointsTransferred(Envelope):
+    """Points went from one member to another."""
+
+    type: Literal["loyalty.points.transferred.v1"]
+    data: PointsTransferredData
+
+
+class TimelineEntry(TypedDict):
+    """One change of what an order counts for."""
+
+    at: Instant
+    """Business time of the change."""
+    amount: SignedMoney
+    """Change of the qualifying amount."""
+    orders: Annotated[int, Field(strict=True, ge=-1, le=1)]
+    """Change of the number of successful orders."""
+    cause: Token
+    """`completed`, `due`, `refund`, `cancelled`, `revised` and the like."""
+
+
+class OrderQualifiedData(Numbered):
+    """An order's whole timeline; it replaces what was said of that order before."""
+
+    order_id: Id
+    shop: Shop
+    """Empty where there is only one."""
+    paid_at: Instant
+    timeline: list[TimelineEntry]
+
+
+class OrderQualified(Envelope):
+    """What an order counts for in the member's growth value changed, or was told again."""
+
+    type: Literal["loyalty.order.qualified.v1"]
+    data: OrderQualifiedData
+
+
+class RewardIssuedData(Numbered):
+    """What the shop has to hand out."""
+
+    redemption_id: Id
+    reward: Token
+    kind: Token
+    points: Count
+    code: NotRequired[Id]
+    """The coupon's code."""
+    cause: Cause
+
+
+class RewardIssued(Envelope):
+    """A reward was redeemed and is to be fulfilled."""
+
+    type: Literal["loyalty.reward.issued.v1"]
+    data: RewardIssuedData
+
+
+class DayClosedData(TypedDict):
+    """A local day of one partition."""
+
+    partition: Count
+    day: IsoDate
+    complete: NotRequired[Flag]
+    """False if the day was closed after the longest wait, with inputs outstanding."""
+
+
+class DayClosed(Envelope):
+    """A partition's confirmations and expiries of a local day are booked and its inputs are past midnight.
+
+    Written to the partition it speaks of; the subject is the day.
+    """
+
+    type: Literal["loyalty.day.closed.v1"]
+    data: DayClosedData
+
+
+PointsEvent = (
+    PointsPending
+    | PointsEarned
+    | PointsConfirmed
+    | PointsRedeemed
+    | PointsHeld
+    | PointsReleased
+    | PointsReturned
+    | PointsClawedBack
+    | PointsExpired
+    | PointsExpiring
+    | PointsAdjusted
+    | PointsTransferred
+    | OrderQualified
+    | RewardIssued
+    | DayClosed
+)
+"""Everything on the ledger's topic of points."""

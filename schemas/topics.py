@@ -1,0 +1,133 @@
+"""The one list of topics. Whatever creates, checks or subscribes to a topic goes by it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+SHARDS: Final = 16
+"""Partitions of every member-keyed topic unless the deployment says otherwise: partition = shard."""
+
+_DAY_MS: Final = 24 * 60 * 60 * 1000
+_UNTIL_TOO_LATE_MS: Final = 400 * _DAY_MS  # an event older than this is refused anyway
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic and what it carries."""
+
+    name: str
+    types: tuple[str, ...]
+    """The event types that may be on it."""
+    member_keyed: bool = True
+    """The key is the member id, and the topic has as many partitions as there are shards."""
+    partitions: int | None = None
+    """None: as many as there are shards."""
+    cleanup: Literal["delete", "compact"] = "delete"
+    retention_ms: int = _UNTIL_TOO_LATE_MS
+    """How long a record is kept, in milliseconds; -1 without limit."""
+    timestamp_type: Literal["LogAppendTime"] = "LogAppendTime"
+    """The broker's clock says when a record arrived, whatever the publisher's clock says."""
+
+    def partition_count(self, shards: int = SHARDS) -> int:
+        """How many partitions it has in a deployment of so many shards."""
+        return shards if self.partitions is None else self.partitions
+
+    def config(self) -> dict[str, str]:
+        """The topic's configuration in the broker's words."""
+        return {
+            "cleanup.policy": self.cleanup,
+            "retention.ms": str(self.retention_ms),
+            "message.timestamp.type": self.timestamp_type,
+        }
+
+
+def _points(*kinds: str) -> tuple[str, ...]:
+    return tuple(f"loyalty.points.{kind}.v1" for kind in kinds)
+
+
+def _tier(*kinds: str) -> tuple[str, ...]:
+    return tuple(f"loyalty.tier.{kind}.v1" for kind in kinds)
+
+
+def _requests(channel: str) -> Topic:
+    # Requests hold contact details, so they are kept no longer than a gateway needs them.
+    return Topic(f"notify.{channel}.v1", (f"notify.{channel}.requested.v1",), retention_ms=3 * _DAY_MS)
+
+
+ALL: Final[tuple[Topic, ...]] = (
+    Topic(
+        "commerce.orders.v1",
+        (
+            "commerce.order.paid.v1",
+            "commerce.order.shipped.v1",
+            "commerce.order.completed.v1",
+            "commerce.order.refunded.v1",
+            "commerce.order.cancelled.v1",
+        ),
+    ),
+    Topic("commerce.signins.v1", ("commerce.member.signed_in.v1",)),
+    Topic("commerce.reviews.v1", ("commerce.review.published.v1", "commerce.review.removed.v1")),
+    Topic(
+        "commerce.profiles.v1",
+        (
+            "commerce.member.registered.v1",
+            "commerce.profile.updated.v1",
+            "commerce.consent.changed.v1",
+            "commerce.device.registered.v1",
+            "commerce.member.erased.v1",
+        ),
+        # Personal data: long enough for a service to come back, no archive of people.
+        retention_ms=30 * _DAY_MS,
+    ),
+    Topic("commerce.activities.v1", ("commerce.activity.recorded.v1",)),
+    Topic(
+        "loyalty.points.v1",
+        (
+            *_points("pending", "earned", "confirmed", "redeemed", "held", "released", "returned"),
+            *_points("clawed_back", "expired", "expiring", "adjusted", "transferred"),
+            "loyalty.order.qualified.v1",
+            "loyalty.reward.issued.v1",
+            "loyalty.day.closed.v1",
+        ),
+    ),
+    Topic(
+        "loyalty.tiers.v1",
+        _tier("enrolled", "upgraded", "downgraded", "kept", "at_risk", "overridden"),
+    ),
+    Topic(
+        "loyalty.program.v1",
+        ("loyalty.program.published.v1",),
+        member_keyed=False,
+        partitions=1,
+        cleanup="compact",
+        retention_ms=-1,
+    ),
+    Topic(
+        "loyalty.checkpoints.v1",
+        ("loyalty.ledger.checkpoint.v1",),
+        member_keyed=False,
+        partitions=1,
+        retention_ms=-1,
+    ),
+    Topic("loyalty.internal.v1", ("loyalty.record.rekeyed.v1",), retention_ms=30 * _DAY_MS),
+    _requests("sms"),
+    _requests("email"),
+    _requests("push"),
+    _requests("inapp"),
+    _requests("parcel"),
+    Topic("notify.receipts.v1", ("notify.receipt.v1",), retention_ms=3 * _DAY_MS),
+    Topic("notify.inbound.v1", ("notify.inbound.v1",), retention_ms=3 * _DAY_MS),
+    Topic(
+        "loyalty.dead_letters.v1",
+        ("loyalty.dead_letter.recorded.v1",),
+        member_keyed=False,
+        partitions=1,
+        retention_ms=90 * _DAY_MS,
+    ),
+)
+
+BY_NAME: Final[dict[str, Topic]] = {topic.name: topic for topic in ALL}
+
+TOPIC_OF: Final[dict[str, Topic]] = {kind: topic for topic in ALL for kind in topic.types}
+"""The topic of each event type."""
