@@ -1,0 +1,157 @@
+"""The topics as they must be: made where they are missing, checked for what correctness rests on.
+
+Three settings matter. The partition count, because the partition is the shard. `LogAppendTime`, because the
+append time of a record is its arrival. Compaction where a topic is a table. A topic that has others is never
+changed here: other partitions would move members between shards, so an operator decides.
+
+`python -m services.kit.topics` makes and checks them on KAFKA_BOOTSTRAP_SERVERS with SHARDS shards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from schemas.topics import ALL, SHARDS, Topic
+
+CHECKED_SETTINGS = ("message.timestamp.type", "cleanup.policy")
+_NONE = 0
+_UNKNOWN_TOPIC = 3
+_ALREADY_EXISTS = 36
+
+
+class TopicError(Exception):
+    """Topics of the broker are not as the contracts say; `problems` has a sentence for each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__(" ".join(problems))
+        self.problems = problems
+
+
+async def ensure_topics(
+    bootstrap: str, shards: int = SHARDS, topics: Iterable[Topic] = ALL, *, timeout_s: float = 60.0
+) -> list[str]:
+    """Make the topics that are missing and return their names; safe to call again, and by several at once.
+
+    Returns when every partition has a leader. Raises TopicError if a topic that exists differs from the
+    contracts, TimeoutError after `timeout_s` seconds, KafkaError if the broker cannot be reached or refuses.
+    """
+    wanted = list(topics)
+    async with asyncio.timeout(timeout_s), _admin(bootstrap) as admin:
+        there = {found["topic"] for found in await admin.describe_topics() if found["error_code"] == _NONE}
+        missing = [topic for topic in wanted if topic.name not in there]
+        made = await _create(admin, missing, shards)
+        while await _leaderless(admin, wanted):  # noqa: ASYNC110  # the broker tells nobody when it is done
+            await asyncio.sleep(0.05)
+        problems = await check(admin, shards, wanted)
+    if problems:
+        raise TopicError(problems)
+    return made
+
+
+async def check(admin: AIOKafkaAdminClient, shards: int = SHARDS, topics: Iterable[Topic] = ALL) -> list[str]:
+    """What is wrong with the topics, a sentence each with the way out; empty if nothing is.
+
+    `admin` is a started client. Raises KafkaError if the broker cannot be reached.
+    """
+    wanted = {topic.name: topic for topic in topics}
+    partitions = {
+        found["topic"]: len(found["partitions"])
+        for found in await admin.describe_topics(list(wanted))
+        if found["error_code"] == _NONE
+    }
+    problems = [
+        f"Topic {name} does not exist; make it with `python -m services.kit.topics`."
+        for name in wanted
+        if name not in partitions
+    ]
+    for name, count in partitions.items():
+        expected = wanted[name].partition_count(shards)
+        if count != expected:
+            problems.append(
+                f"Topic {name} has {count} partitions, not {expected}; SHARDS must say what the topics have."
+            )
+    for name, settings in (await _settings(admin, partitions)).items():
+        for setting, expected_value in wanted[name].config().items():
+            if setting in CHECKED_SETTINGS and settings.get(setting) != expected_value:
+                problems.append(
+                    f"Topic {name} has {setting}={settings.get(setting)}; set it to {expected_value}."
+                )
+    return problems
+
+
+async def _create(admin: AIOKafkaAdminClient, topics: Iterable[Topic], shards: int) -> list[str]:
+    requests = []
+    for topic in topics:
+        request = NewTopic(topic.name, topic.partition_count(shards), 1, topic_configs=topic.config())
+        request.replication_factor = -1  # the broker's default; the constructor refuses to say so
+        requests.append(request)
+    if not requests:
+        return []
+    answer = await admin.create_topics(requests, timeout_ms=30_000)
+    made = []
+    for name, code, message in answer.topic_errors:
+        if code == _NONE:
+            made.append(name)
+        elif code != _ALREADY_EXISTS:  # another start may have made it in the meantime
+            raise TopicError([f"Topic {name} could not be made: {message or f'error {code}'}."])
+    return made
+
+
+async def _leaderless(admin: AIOKafkaAdminClient, topics: Iterable[Topic]) -> bool:
+    found = await admin.describe_topics([topic.name for topic in topics])
+    return any(
+        topic["error_code"] != _NONE or any(partition["leader"] < 0 for partition in topic["partitions"])
+        for topic in found
+    )
+
+
+async def _settings(admin: AIOKafkaAdminClient, topics: Iterable[str]) -> dict[str, dict[str, str]]:
+    resources = [
+        ConfigResource(ConfigResourceType.TOPIC, topic, configs=dict.fromkeys(CHECKED_SETTINGS))
+        for topic in topics
+    ]
+    if not resources:
+        return {}
+    settings: dict[str, dict[str, str]] = {}
+    for answer in await admin.describe_configs(resources):
+        for resource in answer.to_object()["resources"]:
+            entries: list[dict[str, Any]] = resource["config_entries"]
+            settings[resource["resource_name"]] = {e["config_names"]: e["config_value"] for e in entries}
+    return settings
+
+
+@contextlib.asynccontextmanager
+async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, client_id="topics")
+    try:
+        await client.start()
+        yield client
+    finally:
+        await client.close()
+
+
+def main() -> int:
+    """Make and check the topics of the environment's broker; the exit code is 1 if something is wrong."""
+    bootstrap = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
+    if not bootstrap:
+        sys.stderr.write("KAFKA_BOOTSTRAP_SERVERS is not set.\n")
+        return 2
+    try:
+        made = asyncio.run(ensure_topics(bootstrap, int(os.environ.get("SHARDS", SHARDS))))
+    except TopicError as wrong:
+        sys.stderr.write("\n".join(wrong.problems) + "\n")
+        return 1
+    sys.stdout.write(f"{len(ALL)} topics are as they must be, {len(made)} of them new.\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
