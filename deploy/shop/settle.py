@@ -1,0 +1,130 @@
+"""Waiting until the services are at rest: all records consumed, all outboxes sent, nothing due left undone.
+
+The services feed each other (points make tiers, tiers make points), so one look is not enough: at rest means
+two looks in a row that find nothing open and the same ends of the topics.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from types import TracebackType
+
+import asyncpg
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from rich.console import Console
+
+from deploy.shop.publisher import progress_bar
+from services.kit.postgres import Queries
+
+SQL = Queries.load("deploy.shop", "sql/settle.sql", require=("next_offsets", "outbox_rows", "due_accounts"))
+SERVICES = ("ledger", "tiering", "notifier")
+
+STALLED_AFTER_SECONDS = 60.0
+"""No offset moved and no outbox row went in this time: something hangs."""
+_LOOK_EVERY_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What is still open at one look, by the place that has it."""
+
+    open: Counter[str]
+    ends: dict[TopicPartition, int] = field(default_factory=dict)
+    """The broker's end offsets at the look."""
+
+    @property
+    def total(self) -> int:
+        """Records, rows and accounts that wait."""
+        return self.open.total()
+
+    def describe(self) -> str:
+        """The places that have something open, most first."""
+        return ", ".join(f"{place}: {count:,}" for place, count in self.open.most_common() if count)
+
+
+class NotSettledError(Exception):
+    """Nothing moved for a while although something is open; the message says where it hangs."""
+
+
+async def settle(
+    look: Callable[[], Awaitable[Backlog]],
+    *,
+    console: Console,
+    stalled_after_s: float = STALLED_AFTER_SECONDS,
+    every_s: float = _LOOK_EVERY_SECONDS,
+) -> float:
+    """Look until two looks in a row find all at rest; the seconds it took. NotSettledError if it hangs."""
+    started = moved_at = time.monotonic()
+    last: Backlog | None = None
+    most = 0
+    with progress_bar(console) as progress:
+        task = progress.add_task("settle", total=None)
+        while True:
+            backlog = await look()
+            now = time.monotonic()
+            most = max(most, backlog.total)
+            progress.update(task, total=max(most, 1), completed=most - backlog.total)
+            if backlog == last:
+                if not backlog.total:
+                    progress.update(task, completed=max(most, 1))
+                    return now - started
+                if now - moved_at > stalled_after_s:
+                    waited = f"nothing moved for {stalled_after_s:.0f} s"
+                    raise NotSettledError(f"{waited}; still open: {backlog.describe()}")
+            else:
+                moved_at = now
+            last = backlog
+            await asyncio.sleep(every_s)
+
+
+class Watch(AbstractAsyncContextManager["Watch"]):
+    """Looks at a running stack: the stored offsets beside the broker's, the outboxes, what is due."""
+
+    def __init__(self, database_url: str, bootstrap_servers: str) -> None:
+        self._database_url = database_url
+        self._consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers, enable_auto_commit=False)
+        self._assigned: set[TopicPartition] = set()
+
+    async def __aenter__(self) -> Watch:
+        self._database = await asyncpg.connect(self._database_url)
+        await self._consumer.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._database.close()
+        await asyncio.wait_for(self._consumer.stop(), 10)
+
+    async def look(self) -> Backlog:
+        """One look. The order matters: what a record causes is in an outbox before its offset moves."""
+        open_: Counter[str] = Counter()
+        for row in await self._database.fetch(SQL.outbox_rows):
+            open_[f"{row['service']} outbox"] += row["rows"]
+        open_["ledger accounts due"] += await self._database.fetchval(SQL.due_accounts)
+        offsets = await self._database.fetch(SQL.next_offsets)
+        ends = await self._ends(TopicPartition(row["topic"], row["partition"]) for row in offsets)
+        for row in offsets:
+            end = ends[TopicPartition(row["topic"], row["partition"])]
+            open_[f"{row['service']} {row['topic']}"] += max(end - row["next_offset"], 0)
+        for service in SERVICES:
+            # A service that has not taken its partitions yet has everything before it.
+            open_[f"{service} has no offsets"] += service not in {row["service"] for row in offsets}
+        return Backlog(+open_, ends)
+
+    async def _ends(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        wanted = set(partitions)
+        if not wanted:
+            return {}
+        if wanted != self._assigned:
+            self._consumer.assign(list(wanted))
+            # Only the ends are asked for; nothing is fetched.
+            self._consumer.pause(*wanted)
+            self._assigned = wanted
+        ends: dict[TopicPartition, int] = await self._consumer.end_offsets(list(wanted))
+        return ends
