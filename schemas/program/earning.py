@@ -1,0 +1,224 @@
+"""The earning rules of a program document: what is rewarded, and with how much."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from schemas.program.fields import (
+    Days,
+    Decimal,
+    LocalText,
+    Moment,
+    Money,
+    Name,
+    Part,
+    Points,
+    PositivePoints,
+)
+
+
+class Exclude(Part):
+    """Goods that do not count, by category or stock keeping unit."""
+
+    categories: tuple[str, ...] = ()
+    skus: tuple[str, ...] = ()
+
+
+class Cap(Part):
+    """A rule gives at most so many points in a period; the rest is lost, and freed by what is undone (N3)."""
+
+    per: Literal["day"]
+    points: Points
+
+
+class Rule(Part):
+    """What every rule has."""
+
+    rule: Name
+    """The name it goes by in every entry, event and explanation."""
+    title: LocalText | None = None
+    """What members are told it is called."""
+    segment: Name | None = None
+    """Only for these members."""
+    cap: Cap | None = None
+
+
+class BandStep(Part):
+    """Orders up to an amount earn at a rate."""
+
+    upto: Money | None = None
+    """The step's upper edge; the last step has none."""
+    exclusive: bool = False
+    """True: an order of exactly `upto` belongs to the next step."""
+    rate: Decimal
+    """Points for one unit of the currency."""
+
+
+class Bands(Part):
+    """The rate goes by the size of the order (多级换算)."""
+
+    mode: Literal["whole", "marginal"]
+    """`whole`: the order's step holds for all of it (N1); `marginal`: each part earns at its own step."""
+    steps: Annotated[tuple[BandStep, ...], Field(min_length=1)]
+
+
+class OrderRule(Rule):
+    """Points for what an order's eligible lines cost (N1, N5, P1): `rate`, or `bands`."""
+
+    on: Literal["order"]
+    base: Literal["net_of_points", "gross"] = "net_of_points"
+    """Whether the part that points paid for earns too."""
+    exclude: Exclude = Exclude()
+    min_spend: Money = "0"
+    """Eligible amount below which an order earns nothing."""
+    rate: Decimal | None = None
+    """Points for one unit of the currency (固定换算)."""
+    bands: Bands | None = None
+    tier_multiplier: Mapping[Name, Decimal] = Field(default={})
+    """By tier, `none` for members without one; 1 for a tier that is not named."""
+    stacking: Literal["multiply", "add", "max"] = "multiply"
+    """How several multipliers go together (N2)."""
+
+
+class FirstOrderRule(Rule):
+    """A bonus that stands while the member has a successful order (R9)."""
+
+    on: Literal["first_order"]
+    points: PositivePoints
+
+
+class MakeUp(Part):
+    """A missed day may be bought once (D4)."""
+
+    cost: PositivePoints
+    within_days: Days
+
+
+class SignInRule(Rule):
+    """Points for a day with a sign-in, and more for days in a row (D2 to D5)."""
+
+    on: Literal["signed_in"]
+    points: Points
+    once_per: Literal["day"] = "day"
+    streak: Mapping[Annotated[int, Field(ge=1, le=366)], PositivePoints] = Field(default={})
+    """Extra points on the n-th day in a row; steps repeat each cycle, its length is the largest step."""
+    make_up: MakeUp | None = None
+
+
+class ReviewRule(Rule):
+    """Points for a published review."""
+
+    on: Literal["review"]
+    points: PositivePoints
+
+
+class ProfileRule(Rule):
+    """Points once all these fields were filled together (D6)."""
+
+    on: Literal["profile_completed"]
+    fields: Annotated[
+        tuple[Literal["name", "phone", "email", "birthday", "gender", "address", "country"], ...],
+        Field(min_length=1),
+    ]
+    points: PositivePoints
+    once_per: Literal["member"] = "member"
+
+
+class Activity(Part):
+    """Which activity is meant, by the name its events have."""
+
+    activity: Name
+
+
+class ActivityRule(Rule):
+    """Points for an activity: `points` each time, or `points_per_unit` of what it measures."""
+
+    on: Activity
+    points: PositivePoints | None = None
+    points_per_unit: Decimal | None = None
+
+
+class EnrolledRule(Rule):
+    """The joining gift (入会专享礼)."""
+
+    on: Literal["enrolled"]
+    points: PositivePoints
+    once_per: Literal["member"] = "member"
+
+
+class Campaign(Part):
+    """A dated multiplier with a budget that ends it (N6)."""
+
+    starts: Annotated[Moment, Field(alias="from")]
+    ends: Annotated[Moment, Field(alias="to")]
+    multiplier: Decimal
+    segment: Name | None = None
+    channels: tuple[str, ...] = ()
+    include: Exclude = Exclude()
+    """Only these goods; all if empty."""
+    budget: PositivePoints | None = None
+    """Points it gives in all."""
+
+
+class CampaignRule(Rule):
+    """A multiplier on orders for a time."""
+
+    on: Literal["order"]
+    campaign: Campaign
+
+
+class BirthdayRule(Rule):
+    """A multiplier on orders around the member's birthday (B1, B2)."""
+
+    on: Literal["order"]
+    when: Literal["birthday_month", "birthday"]
+    multiplier: Decimal
+    feb29: Literal["feb28", "mar1"] = "feb28"
+
+
+class ReferralRule(Rule):
+    """Points for both sides once the referred member's first order is final."""
+
+    on: Literal["referral"]
+    referrer: Points
+    referred: Points
+
+
+def _kind(rule: Any) -> str | None:
+    """Which rule is meant: by what it is on, and for orders by what it has."""
+
+    def part(name: str) -> Any:
+        return rule.get(name) if isinstance(rule, dict) else getattr(rule, name, None)
+
+    on = part("on")
+    if isinstance(on, dict | Activity):
+        return "activity"
+    if on == "order" and part("campaign") is not None:
+        return "campaign"
+    if on == "order" and part("when") is not None:
+        return "birthday"
+    return on if isinstance(on, str) else None
+
+
+EarningRule = Annotated[
+    Annotated[OrderRule, Tag("order")]
+    | Annotated[CampaignRule, Tag("campaign")]
+    | Annotated[BirthdayRule, Tag("birthday")]
+    | Annotated[FirstOrderRule, Tag("first_order")]
+    | Annotated[SignInRule, Tag("signed_in")]
+    | Annotated[ReviewRule, Tag("review")]
+    | Annotated[ProfileRule, Tag("profile_completed")]
+    | Annotated[ActivityRule, Tag("activity")]
+    | Annotated[EnrolledRule, Tag("enrolled")]
+    | Annotated[ReferralRule, Tag("referral")],
+    Discriminator(
+        _kind,
+        custom_error_type="unknown_rule",
+        custom_error_message="is none of order, first_order, signed_in, review, profile_completed, "
+        "{activity: name}, enrolled, referral",
+    ),
+]
+"""One earning rule, whichever."""

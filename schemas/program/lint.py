@@ -1,0 +1,305 @@
+"""What a well-formed program must not say: rules that take for more, names that nobody defined.
+
+All arithmetic is exact, in fractions and whole minor units.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from itertools import pairwise
+from typing import Final
+
+from schemas.currencies import decimals_of, has_more_decimals
+from schemas.program.document import Condition, Program
+from schemas.program.earning import ActivityRule, Bands, OrderRule, SignInRule
+from schemas.program.problems import Finding, Path
+
+NO_TIER: Final = "none"
+"""The name of having no tier yet; no step of the ladder may be called so."""
+
+SAYS: Final = (
+    "joining_gift",
+    "points_earned",
+    "points_pending",
+    "points_confirmed",
+    "balance",
+    "review_reward",
+    "debt",
+    "tier",
+    "multiplier",
+    "gap_to_next",
+)
+"""What a message can say of the program."""
+
+
+def errors(program: Program) -> Iterator[Finding]:
+    """Everything for which the program is refused."""
+    yield from _names(program)
+    yield from _base_rule(program)
+    for index, rule in enumerate(program.earn):
+        path: Path = ("earn", index)
+        if isinstance(rule, OrderRule):
+            yield from _order_rule(rule, path, program)
+        elif isinstance(rule, SignInRule):
+            yield from _streak(rule.streak, (*path, "streak"))
+        elif isinstance(rule, ActivityRule) and (rule.points is None) == (rule.points_per_unit is None):
+            yield Finding(path, "an activity earns `points` or `points_per_unit`", "give one of them")
+    yield from _points(program)
+    yield from _ladder(program)
+    yield from _touchpoints(program)
+
+
+def warnings(program: Program) -> Iterator[Finding]:
+    """What is published all the same, but is likely a slip."""
+    shares = [Fraction(tier.target_share) for tier in program.tiers.ladder if tier.target_share]
+    if shares and sum(shares) != 1:
+        percent = float(sum(shares) * 100)
+        yield Finding(
+            ("tiers", "ladder"),
+            f"the target shares add to {percent:g} %, not to 100 %",
+            "check `target_share` of each tier",
+        )
+    for index, rule in enumerate(program.earn):
+        if isinstance(rule, OrderRule) and rule.tier_multiplier:
+            order = [NO_TIER, *(tier.tier for tier in program.tiers.ladder)]
+            factors = [(name, Fraction(rule.tier_multiplier.get(name, "1"))) for name in order]
+            for (lower, less), (higher, more) in pairwise(factors):
+                if more < less:
+                    path = ("earn", index, "tier_multiplier")
+                    yield Finding(path, f"{higher} earns less than {lower}", "check the multipliers")
+
+
+def _names(program: Program) -> Iterator[Finding]:
+    lists: tuple[tuple[str, Path, list[str]], ...] = (
+        ("rule", ("earn",), [rule.rule for rule in program.earn]),
+        ("tier", ("tiers", "ladder"), [tier.tier for tier in program.tiers.ladder]),
+        ("touchpoint", ("touchpoints",), [touchpoint.touchpoint for touchpoint in program.touchpoints]),
+        ("benefit", ("benefits",), [benefit.benefit for benefit in program.benefits or ()]),
+        ("segment", ("segments",), [segment.segment for segment in program.segments or ()]),
+    )
+    for kind, path, names in lists:
+        counts = Counter(names)
+        for index, name in enumerate(names):
+            if counts[name] > 1 and names.index(name) != index:
+                yield Finding(
+                    (*path, index, kind), f"the {kind} `{name}` is defined twice", "rename one of them"
+                )
+    tiers = {tier.tier for tier in program.tiers.ladder}
+    for index, tier in enumerate(program.tiers.ladder):
+        if tier.tier == NO_TIER:
+            path = ("tiers", "ladder", index, "tier")
+            yield Finding(path, f"`{NO_TIER}` means to have no tier", "give the tier another name")
+    for index, rule in enumerate(program.earn):
+        if isinstance(rule, OrderRule):
+            for name in rule.tier_multiplier:
+                if name not in tiers and name != NO_TIER:
+                    yield _undefined(
+                        "tier", name, ("earn", index, "tier_multiplier", name), tiers | {NO_TIER}
+                    )
+    for index, benefit in enumerate(program.benefits or ()):
+        for place, name in enumerate(benefit.tiers):
+            if name not in tiers:
+                yield _undefined("tier", name, ("benefits", index, "tiers", place), tiers)
+    segments = {segment.segment for segment in program.segments or ()}
+    users: tuple[tuple[str, list[str | None]], ...] = (
+        ("earn", [rule.segment for rule in program.earn]),
+        ("benefits", [benefit.segment for benefit in program.benefits or ()]),
+        ("touchpoints", [touchpoint.segment for touchpoint in program.touchpoints]),
+    )
+    for part, used in users:
+        for index, segment in enumerate(used):
+            if segment is not None and segment not in segments:
+                yield _undefined("segment", segment, (part, index, "segment"), segments)
+
+
+def _undefined(kind: str, name: str, path: Path, known: set[str]) -> Finding:
+    ways = ", ".join(sorted(known)) or "none is defined"
+    return Finding(path, f"the {kind} `{name}` is not defined", f"defined: {ways}")
+
+
+def _base_rule(program: Program) -> Iterator[Finding]:
+    base = [index for index, rule in enumerate(program.earn) if isinstance(rule, OrderRule)]
+    if not base:
+        yield Finding(("earn",), "no rule says what an order earns", "add a rule with `on: order` and a rate")
+    for index in base[1:]:
+        first = program.earn[base[0]].rule
+        yield Finding(("earn", index), f"`{first}` says already what an order earns", "keep one of the rules")
+
+
+def _order_rule(rule: OrderRule, path: Path, program: Program) -> Iterator[Finding]:
+    if has_more_decimals(rule.min_spend, program.currency):
+        yield _too_fine((*path, "min_spend"), program)
+    if (rule.rate is None) == (rule.bands is None):
+        yield Finding(path, "an order earns by `rate` or by `bands`", "give one of them")
+    if rule.bands is not None:
+        yield from _bands(rule.bands, (*path, "bands", "steps"), program)
+
+
+def _bands(bands: Bands, path: Path, program: Program) -> Iterator[Finding]:
+    """Edges ascend, and an order that costs more never earns less, apart from rounding (N5).
+
+    Within a step more money earns more, so only the edges matter: the last minor unit of a step against the
+    first of the next. The other multipliers are the same on both sides. `marginal` steps only ever add.
+    """
+    unit = Fraction(1, 10 ** decimals_of(program.currency))
+    last_amounts: list[Fraction] = []
+    for index, step in enumerate(bands.steps):
+        is_last = index == len(bands.steps) - 1
+        if step.upto is None:
+            if not is_last:
+                yield Finding((*path, index), "only the last step has no upper edge", "give it `upto`")
+                return
+            continue
+        if is_last:
+            yield Finding(
+                (*path, index, "upto"), "above it nothing is said", "add a last step without `upto`"
+            )
+        if has_more_decimals(step.upto, program.currency):
+            yield _too_fine((*path, index, "upto"), program)
+        last_amounts.append(Fraction(step.upto) - unit if step.exclusive else Fraction(step.upto))
+        if last_amounts[-1] < 0 or (index and last_amounts[-1] <= last_amounts[-2]):
+            yield Finding((*path, index, "upto"), "a step's edge is above the one before", "sort the steps")
+            return
+    if bands.mode == "marginal":
+        return
+    for index, (step, above) in enumerate(zip(bands.steps, bands.steps[1:], strict=False)):
+        edge = last_amounts[index]
+        if (edge + unit) * Fraction(above.rate) < edge * Fraction(step.rate):
+            yield Finding(
+                (*path, index + 1, "rate"),
+                f"an order just above {step.upto} {program.currency} earns less than one just below",
+                f"use a rate of at least {step.rate}",
+            )
+
+
+def _streak(streak: Mapping[int, int], path: Path) -> Iterator[Finding]:
+    """A late day joins two runs; what the joined run earns must not be less (D5)."""
+    if not streak:
+        return
+    cycle = max(streak)
+    per_cycle = sum(streak.values())
+    within = [sum(points for step, points in streak.items() if step <= day) for day in range(cycle)]
+
+    def total(days: int) -> int:
+        cycles, rest = divmod(days, cycle)
+        return cycles * per_cycle + within[rest]
+
+    totals = [total(days) for days in range(6 * cycle + 2)]
+    for first in range(3 * cycle + 1):
+        for second in range(first, 3 * cycle + 1):
+            if totals[first] + totals[second] > totals[first + second + 1]:
+                yield Finding(
+                    path,
+                    f"a late day that joins runs of {first} and {second} days would take points: "
+                    f"{totals[first]} + {totals[second]} before, {totals[first + second + 1]} after",
+                    "give later steps more, or drop early ones",
+                )
+                return
+
+
+def _points(program: Program) -> Iterator[Finding]:
+    expiry = program.points.expiry
+    path: Path = ("points", "expiry")
+    if expiry.kind in ("rolling", "sliding") and expiry.months is None:
+        yield Finding(path, f"`{expiry.kind}` needs to know how long points last", "add `months`")
+    if expiry.kind == "fixed_dates" and not expiry.dates:
+        yield Finding(path, "`fixed_dates` needs its dates", "add `dates: [12-31]`")
+    if expiry.kind == "none":
+        for name in ("months", "min_life_days", "dates"):
+            if getattr(expiry, name) is not None:
+                yield Finding(
+                    (*path, name), "points that never expire have no length of life", "leave it out"
+                )
+
+
+def _ladder(program: Program) -> Iterator[Finding]:
+    """Each step asks for more than the one before, in every measure that both use."""
+    highest: dict[str, Fraction] = {}
+    for index, tier in enumerate(program.tiers.ladder):
+        path: Path = ("tiers", "ladder", index, "when")
+        broken = list(_condition(tier.when, path, program))
+        yield from broken
+        if broken:
+            continue
+        asked = _measures(tier.when)
+        falling = [name for name, value in asked.items() if value < highest.get(name, Fraction(0))]
+        if falling:
+            names = " and ".join(f"`{name}`" for name in falling)
+            yield Finding(path, f"asks for less {names} than a lower tier", "sort the ladder, ascending")
+        elif index and _implies(program.tiers.ladder[index - 1].when, tier.when):
+            lower = program.tiers.ladder[index - 1].tier
+            yield Finding(path, f"who reaches `{lower}` is here at once", "ask for more than there")
+        highest = {**highest, **{name: max(value, highest.get(name, value)) for name, value in asked.items()}}
+
+
+def _condition(condition: Condition, path: Path, program: Program) -> Iterator[Finding]:
+    said = [name for name in Condition.model_fields if getattr(condition, name) is not None]
+    if len(said) != 1:
+        yield Finding(path, "a condition says one thing", "use `any` or `all` to join several")
+        return
+    if condition.growth is not None and has_more_decimals(condition.growth, program.currency):
+        yield _too_fine((*path, "growth"), program)
+    for name in ("any", "all"):
+        parts = getattr(condition, name)
+        if parts == ():
+            yield Finding((*path, name), "joins no conditions", "name at least one")
+        for index, part in enumerate(parts or ()):
+            yield from _condition(part, (*path, name, index), program)
+
+
+def _measures(condition: Condition) -> dict[str, Fraction]:
+    """The least value of each measure that a condition names."""
+    least: dict[str, Fraction] = {}
+    for alternative in _alternatives(condition):
+        for name, value in alternative.items():
+            least[name] = min(value, least.get(name, value))
+    return least
+
+
+def _alternatives(condition: Condition) -> list[dict[str, Fraction]]:
+    """The condition as a list of which one must hold; each asks for a value of some measures."""
+    if condition.any is not None:
+        return [alternative for part in condition.any for alternative in _alternatives(part)]
+    if condition.all is not None:
+        joined: list[dict[str, Fraction]] = [{}]
+        for part in condition.all:
+            joined = [
+                {
+                    name: max(left.get(name, Fraction(0)), right.get(name, Fraction(0)))
+                    for name in left | right
+                }
+                for left in joined
+                for right in _alternatives(part)
+            ]
+        return joined
+    return [
+        {name: Fraction(value)}
+        for name in ("growth", "orders", "points")
+        if (value := getattr(condition, name)) is not None
+    ]
+
+
+def _implies(lower: Condition, higher: Condition) -> bool:
+    """Whether whoever meets the lower condition meets the higher one too."""
+    return all(
+        any(
+            all(has.get(name, Fraction(0)) >= value for name, value in asked.items())
+            for asked in _alternatives(higher)
+        )
+        for has in _alternatives(lower)
+    )
+
+
+def _touchpoints(program: Program) -> Iterator[Finding]:
+    for index, touchpoint in enumerate(program.touchpoints):
+        for place, name in enumerate(touchpoint.says):
+            if name not in SAYS:
+                path = ("touchpoints", index, "says", place)
+                yield Finding(path, f"nothing is known to say for `{name}`", f"one of {', '.join(SAYS)}")
+
+
+def _too_fine(path: Path, program: Program) -> Finding:
+    decimals = decimals_of(program.currency)
+    return Finding(path, f"{program.currency} has {decimals} decimals", "round the amount")
