@@ -1,0 +1,98 @@
+"""Folding one member's inputs of a batch into what has to be written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from services.kit.calendar import Micros
+from services.ledger.domain.account import Account
+from services.ledger.domain.chain import encode_record, next_head
+from services.ledger.domain.decide import decide
+from services.ledger.domain.inputs import AnyInput, encode_input, type_of
+from services.ledger.domain.member import Loaded, Member, Missing
+from services.ledger.domain.outcome import Outcome
+from services.ledger.domain.program import Programs
+
+
+class Arrival(msgspec.Struct, frozen=True):
+    """An input with its digest and its arrival: the broker's append time, or the clock for a command."""
+
+    digest: bytes
+    given: AnyInput
+    now: Micros
+
+
+@dataclass(slots=True)
+class JournalRow:
+    """What becomes of one input, ready to write."""
+
+    arrival: Arrival
+    type: str
+    version: int
+    now: Micros
+    given: bytes
+    record: bytes
+    head: bytes
+    outcome: Outcome
+    balance: tuple[int, int, int, int]
+
+
+@dataclass(slots=True)
+class Fold:
+    """One member folded: its changed state and its new journal rows, one an outcome."""
+
+    member: Member
+    rows: list[JournalRow] = field(default_factory=list)
+    outcomes: list[Outcome | None] = field(default_factory=list)
+
+
+def fold_member(
+    programs: Programs, account: Callable[[], Account], loaded: Loaded, arrivals: Sequence[Arrival]
+) -> Fold:
+    """Fold a member's inputs in order. Raises `Missing` when more has to be read.
+
+    An exception makes the outcome of its input `failed`; the member's fold then starts again without it, so that
+    nothing of a half-done decision remains and the rest of the batch goes on.
+    """
+    failed: dict[int, str] = {}
+    while True:
+        fold = Fold(Member(account(), loaded))
+        for index, arrival in enumerate(arrivals):
+            if index in failed:
+                # Its record is the dead letter; without a journal row it may be driven again.
+                fold.outcomes.append(Outcome("failed", failed[index]))
+                continue
+            try:
+                outcome = decide(programs, fold.member, arrival.given, arrival.now)
+            except Missing:
+                raise
+            except Exception as error:
+                failed[index] = f"{type(error).__name__}: {error}"
+                break
+            fold.outcomes.append(outcome)
+            if outcome is not None:
+                fold.rows.append(_journal(fold.member.account, arrival, outcome))
+        else:
+            return fold
+
+
+def _journal(account: Account, arrival: Arrival, outcome: Outcome) -> JournalRow:
+    given, record = encode_input(arrival.given), encode_record(outcome)
+    at = arrival.given.at
+    account.head = next_head(
+        account.head, arrival.digest, account.version, at, account.now, given, record, outcome.entries
+    )
+    return JournalRow(
+        arrival=arrival,
+        type=type_of(arrival.given),
+        version=account.version,
+        now=account.now,
+        given=given,
+        record=record,
+        head=account.head,
+        outcome=outcome,
+        balance=(account.available, account.pending, account.held, account.debt),
+    )

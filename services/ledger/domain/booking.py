@@ -1,0 +1,129 @@
+"""Booking an order: the difference between what its facts now earn, use and return, and what is booked."""
+
+from __future__ import annotations
+
+from services.kit.calendar import Day, Micros
+from services.ledger.domain.bonus import settle_bonus
+from services.ledger.domain.caps import change_pool, rebalance
+from services.ledger.domain.judgement import Judgement, judge, judge_simple
+from services.ledger.domain.member import Member
+from services.ledger.domain.moves import Cause, Moves
+from services.ledger.domain.orders import Order
+from services.ledger.domain.outcome import OrderQualified, Reason
+from services.ledger.domain.program import Program, Programs
+
+
+def book_order(
+    member: Member, programs: Programs, moves: Moves, ref: str, now: Micros, label: str | None = None
+) -> tuple[OrderQualified, Reason]:
+    """Judge a paid order and ask `moves` for the difference to what is booked.
+
+    `label` names the rule of the entries where it is not the order rule itself (T1: `tier-true-up`).
+    """
+    order = member.order(ref)
+    program = programs.at(order.paid_at)
+    _know_eligible(member, ref, order, program)
+    if order.is_simple and order.all_confirmed in (0, order.telling):
+        judged = judge_simple(order, program, now)
+    else:
+        _keep_confirmed_lines(member, ref, order)
+        judged = judge(order, member.lines(ref, order.telling), program, now)
+    day = program.calendar.day_of(order.paid_at)
+    cause = Cause(label or program.order.name, ref, day, program)
+    moved = order.booked_day not in (0, day)
+    reason = _book_award(member, programs, moves, order, program, judged, cause)
+    _book_used(moves, ref, order, judged, Cause("points-used", ref, day, program))
+    before = (order.success_from, order.success_until)
+    order.success_from, order.success_until = judged.success_from, judged.success_until
+    settle_bonus(member, programs, moves, ref, before, moved)
+    if judged.due:
+        member.account.due_by(judged.due)
+    order.due = judged.due
+    for alarm in judged.alarms:
+        if alarm not in order.alarms:
+            order.alarms.append(alarm)
+    member.touched.add(ref)
+    return OrderQualified(ref, order.paid_at, judged.timeline, program.decimals), reason
+
+
+def _know_eligible(member: Member, ref: str, order: Order, program: Program) -> None:
+    """The eligible sum is kept with the order, so that events on whole orders need not read its lines."""
+    if order.eligible_under != program.number:
+        eligible = program.order.eligible
+        lines = member.lines(ref, order.telling)
+        order.eligible = sum(line.amount for line in lines if eligible(line.sku, line.category))
+        order.eligible_under = program.number
+
+
+def _keep_confirmed_lines(member: Member, ref: str, order: Order) -> None:
+    """A revision replaced the lines after all were confirmed: remember by name which those were (O8)."""
+    if order.all_confirmed not in (0, order.telling):
+        confirmed = {line.line_id for line in member.lines(ref, order.all_confirmed)}
+        order.confirmed_lines = sorted(confirmed.union(order.confirmed_lines))
+        order.all_confirmed = 0
+
+
+def _book_award(
+    member: Member,
+    programs: Programs,
+    moves: Moves,
+    order: Order,
+    program: Program,
+    judged: Judgement,
+    cause: Cause,
+) -> Reason:
+    rule = program.order
+    tier = member.account.tier_at(order.paid_at)
+    points = rule.points(tier, judged.earning)
+    confirmed = points if judged.all_confirmed else min(points, rule.part(tier, judged.earning, judged.confirmed))
+    pending = points - confirmed
+    lot_day = program.order_lot_day(cause.day)
+    _leave(member, programs, moves, order, lot_day, cause)
+    if rule.cap is None:
+        rebalance(moves, lot_day, (order.pending, order.confirmed), (pending, confirmed), cause)
+    else:
+        change_pool(
+            member, moves, rule=rule.name, cap=rule.cap, day=cause.day, lot_day=lot_day,
+            total=points - order.pending - order.confirmed, confirmed=confirmed - order.confirmed, cause=cause,
+        )  # fmt: skip
+    order.pending, order.confirmed = pending, confirmed
+    order.lot_day, order.booked_day, order.booked_under = lot_day, cause.day, program.number
+    if judged.confirmed_lines:
+        order.confirmed_lines = judged.confirmed_lines
+    elif judged.all_confirmed:
+        order.all_confirmed = order.telling
+    return Reason(rule.name, program.number, tier, judged.earning, points, rule.cap)
+
+
+def _leave(member: Member, programs: Programs, moves: Moves, order: Order, lot_day: Day, cause: Cause) -> None:
+    """An earlier telling of `paid` moves the award: claimed in the lot or pool it is in, awarded anew (E7)."""
+    if not order.booked_under:
+        return
+    then, now = programs.by_number[order.booked_under].order, cause.program.order
+    pooled = then.cap is not None or now.cap is not None
+    if order.lot_day == lot_day and (not pooled or (order.booked_day == cause.day and then == now)):
+        return
+    if then.cap is None:
+        rebalance(moves, order.lot_day, (order.pending, order.confirmed), (0, 0), cause)
+    else:
+        change_pool(
+            member, moves, rule=then.name, cap=then.cap, day=order.booked_day, lot_day=order.lot_day,
+            total=-order.pending - order.confirmed, confirmed=-order.confirmed, cause=cause,
+        )  # fmt: skip
+    order.pending = order.confirmed = 0
+
+
+def _book_used(moves: Moves, ref: str, order: Order, judged: Judgement, cause: Cause) -> None:
+    """Points used and given back, as the facts now tell (P1, P2, P7, O4)."""
+    if judged.used == order.used and judged.returned == order.returned:
+        return
+    if judged.used > order.used:
+        moves.spend(ref, order, judged.used - order.used, cause)
+    back = judged.returned - order.returned
+    if back > 0:
+        moves.give_back(ref, order, back, cause)
+    elif back < 0:
+        # Less is returned than was booked (a refund told again, smaller): used once more.
+        moves.spend_again(ref, order, -back, cause)
+    if judged.used < order.used:
+        moves.give_back(ref, order, order.used - judged.used, cause, revises=True)

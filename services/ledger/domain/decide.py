@@ -1,0 +1,153 @@
+"""The fold: `decide(programs, member, input, now) -> outcome`. Pure: no I/O, no clock, no randomness.
+
+It first does what is due for the account by `now`, then the input (architecture, "One write path").
+"""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+from typing import assert_never
+
+from services.kit.calendar import NEVER, Micros
+from services.ledger.domain import facts
+from services.ledger.domain.account import ORDERS
+from services.ledger.domain.booking import book_order
+from services.ledger.domain.inputs import (
+    ActivityRecorded,
+    AnyInput,
+    Cancelled,
+    Completed,
+    DueTimer,
+    Enrolled,
+    OrderInput,
+    Paid,
+    ProfileTold,
+    Refunded,
+    ReviewPublished,
+    ReviewRemoved,
+    Shipped,
+    SignedIn,
+    TierTold,
+)
+from services.ledger.domain.member import Member
+from services.ledger.domain.moves import Cause, Moves
+from services.ledger.domain.orders import tell
+from services.ledger.domain.outcome import OrderQualified, Outcome
+from services.ledger.domain.program import Programs
+
+EXPIRY = "expiry"
+TRUE_UP = "tier-true-up"
+
+
+def decide(programs: Programs, member: Member, given: AnyInput, now: Micros) -> Outcome | None:
+    """What an input that arrives at `now` changes; None for a timer that finds nothing due.
+
+    Changes `member`. Raises `Missing` when it needs more than was read; `member` is then worthless.
+    """
+    account = member.account
+    now = account.now = max(now, account.now)
+    moves = Moves(member, now)
+    qualified = _settle_due(member, programs, moves, now) if _is_due(member, now) else []
+    if isinstance(given, DueTimer) and not moves.entries and not qualified:
+        return None
+    outcome = _decide(programs, member, moves, given, now)
+    moves.carry_out()
+    outcome.entries = moves.entries
+    if qualified:
+        told = {each.order for each in outcome.qualified}
+        outcome.qualified = [each for each in qualified if each.order not in told] + outcome.qualified
+    account.version += 1
+    return outcome
+
+
+def _is_due(member: Member, now: Micros) -> bool:
+    due = member.account.next_due
+    return due is not None and due <= now
+
+
+def _settle_due(member: Member, programs: Programs, moves: Moves, now: Micros) -> list[OrderQualified]:
+    """Confirm lines and expire lots, by due time, confirmations first (T8)."""
+    calendar = programs.at(now).calendar
+    due: list[tuple[Micros, int, str]] = [(at, 0, ref) for at, ref in member.orders_due(now)]
+    over = {
+        calendar.end_of(lot[0])
+        for lot, _ in member.lots.spendable()
+        if lot[0] != NEVER and calendar.end_of(lot[0]) <= now
+    }
+    due += [(at, 1, "") for at in over]
+    qualified: dict[str, OrderQualified] = {}
+    for at, kind, ref in sorted(due):
+        if kind == 0:
+            # Confirming may leave a later line of the same order to fall due within `now` too: judged at `now`.
+            qualified[ref], _ = book_order(member, programs, moves, ref, now)
+            moves.carry_out()
+            continue
+        for lot, points in member.lots.spendable():
+            if lot[0] != NEVER and calendar.end_of(lot[0]) == at:
+                day = lot[0]
+                moves.expire(lot, points, Cause(EXPIRY, "", day, programs.at(at)))
+    member.account.next_due = member.next_due(now, calendar)
+    return list(qualified.values())
+
+
+def _decide(programs: Programs, member: Member, moves: Moves, given: AnyInput, now: Micros) -> Outcome:
+    match given:
+        case Paid() | Shipped() | Completed() | Refunded() | Cancelled():
+            return _order_fact(programs, member, moves, given, now)
+        case SignedIn():
+            return facts.sign_in(member, programs, moves, given)
+        case ReviewPublished():
+            return facts.publish_review(member, programs, moves, given)
+        case ReviewRemoved():
+            return facts.remove_review(member, programs, moves, given)
+        case ProfileTold():
+            return facts.tell_profile(member, programs, moves, given)
+        case ActivityRecorded():
+            return facts.record_activity(member, programs, moves, given)
+        case TierTold():
+            return _tell_tiers(programs, member, moves, given, now)
+        case Enrolled():
+            return facts.enrol(member, programs, moves, given)
+        case DueTimer():
+            return Outcome("booked")
+        case _:
+            assert_never(given)
+
+
+def _order_fact(programs: Programs, member: Member, moves: Moves, given: OrderInput, now: Micros) -> Outcome:
+    ref = given.order
+    order = member.order(ref)
+    at, telling = given.at, order.telling
+    if isinstance(given, Paid):
+        at = member.account.count_from(ORDERS, given.at, programs.at(given.at).max_lateness)
+    if not tell(order, given, at):
+        return Outcome("known", "this fact is told already")
+    if isinstance(given, Paid) and order.telling > telling:
+        member.tell_lines(ref, order.telling, given.lines)
+    member.touched.add(ref)
+    if not order.paid_at:
+        return Outcome("parked", "waits for the order to be paid")
+    alarms = len(order.alarms)
+    qualified, reason = book_order(member, programs, moves, ref, now)
+    return Outcome("booked", reasons=[reason], qualified=[qualified], alarms=order.alarms[alarms:])
+
+
+def _tell_tiers(programs: Programs, member: Member, moves: Moves, given: TierTold, now: Micros) -> Outcome:
+    """T1: orders that earned at another tier than the history now tells are trued up."""
+    details = member.account.details
+    if given.seen <= details.tiers_seen:
+        return Outcome("known", "a newer tier history is told already")
+    before, after = details.tiers, list(given.history)
+    details.tiers_seen = given.seen
+    if before == after:
+        return Outcome("known", "this tier history is told already")
+    outcome = Outcome("booked")
+    details.tiers = after
+    differs_from = min(step[0] for pair in zip_longest(before, after) if pair[0] != pair[1] for step in pair if step)
+    for _, ref in member.paid_after(differs_from):
+        order = member.order(ref)
+        booked = (order.pending, order.confirmed)
+        _, reason = book_order(member, programs, moves, ref, now, TRUE_UP)
+        if booked != (order.pending, order.confirmed):
+            outcome.reasons.append(reason)
+    return outcome

@@ -1,0 +1,282 @@
+"""Facts other than orders, and what they award: sign-ins, reviews, activities, the profile, joining.
+
+What is known of a fact is kept for ever under its business key, so the same fact told under another event id
+books nothing (O2).
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+import msgspec
+
+from services.kit.calendar import Day, Micros
+from services.ledger.domain.account import ACTIVITIES, PROFILES, REVIEWS, SIGN_INS
+from services.ledger.domain.caps import change_pool
+from services.ledger.domain.inputs import (
+    ActivityRecorded,
+    Enrolled,
+    ProfileTold,
+    ReviewPublished,
+    ReviewRemoved,
+    SignedIn,
+)
+from services.ledger.domain.member import Member
+from services.ledger.domain.moves import Cause, Moves
+from services.ledger.domain.outcome import Outcome, Reason
+from services.ledger.domain.program import FactRule, Program, Programs
+from services.ledger.domain.streaks import Run, add_day, steps_of
+
+
+class Told(msgspec.Struct, array_like=True):
+    """A fact as the least of its tellings told it (O2), and what was awarded for it before any cap."""
+
+    at: Micros = 0
+    source: str = ""
+    id: str = ""
+    removed: bool = False
+    points: int = 0
+    day: Day = 0
+    program: int = 0
+
+
+class ProfileChange(msgspec.Struct, array_like=True):
+    """Which profile fields one event filled and emptied."""
+
+    at: Micros
+    source: str
+    id: str
+    filled: tuple[str, ...]
+    emptied: tuple[str, ...]
+
+
+class Profile(msgspec.Struct, array_like=True):
+    """All changes of the profile, and the award that stands for its completion (D6)."""
+
+    changes: list[ProfileChange] = []
+    completed_at: Micros = 0
+    points: int = 0
+    day: Day = 0
+    program: int = 0
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_told = msgspec.msgpack.Decoder(Told).decode
+_decode_profile = msgspec.msgpack.Decoder(Profile).decode
+_decode_runs = msgspec.msgpack.Decoder(list[Run]).decode
+
+
+def sign_in(member: Member, programs: Programs, moves: Moves, given: SignedIn) -> Outcome:
+    """D2 to D5: one reward a local date; the streak is recomputed and its difference booked."""
+    own = programs.at(given.at)
+    at = member.account.count_from(SIGN_INS, given.at, own.max_lateness)
+    program = programs.at(at)
+    day = program.calendar.day_of(at)
+    raw = member.fact("sign-ins")
+    added = add_day([] if raw is None else _decode_runs(raw), day)
+    if added is None:
+        return Outcome("known", "this day's sign-in is told already")
+    runs, joined, run = added
+    member.facts["sign-ins"] = _encode(runs)
+    outcome = Outcome("booked")
+    if program.sign_in is not None:
+        rule = program.sign_in.daily
+        _award(member, moves, rule, rule.points, day, Cause(rule.name, _day_ref("sign-in", day), day, program))
+        outcome.reasons.append(Reason(rule.name, program.number, "", run[1] - run[0] + 1, rule.points, rule.cap))
+    before: dict[Day, int] = {}
+    for old in joined:
+        before.update(_steps(programs, program, old))
+    after = _steps(programs, program, run)
+    for reached in sorted(before.keys() | after.keys()):
+        change = after.get(reached, 0) - before.get(reached, 0)
+        if change:
+            then = programs.at(program.calendar.start_of(reached))
+            assert then.sign_in is not None
+            cause = Cause(then.sign_in.daily.name, _day_ref("streak", reached), reached, then)
+            _award(member, moves, then.sign_in.daily, change, reached, cause)
+            outcome.reasons.append(Reason(cause.rule, then.number, "", run[1] - run[0] + 1, change))
+    return outcome
+
+
+def _steps(programs: Programs, program: Program, run: Run) -> dict[Day, int]:
+    """The steps of a run, each by the version in force when its day began."""
+    reached: dict[Day, int] = {}
+    for version in programs.versions:
+        if version.sign_in is not None:
+            for day, points in steps_of(run, version.sign_in.steps, version.sign_in.cycle).items():
+                if programs.at(program.calendar.start_of(day)) is version:
+                    reached[day] = points
+    return reached
+
+
+def publish_review(member: Member, programs: Programs, moves: Moves, given: ReviewPublished) -> Outcome:
+    """A published review earns once, unless it is removed, before or after (N3)."""
+    own = programs.at(given.at)
+    at = member.account.count_from(REVIEWS, given.at, own.max_lateness)
+    rule = programs.at(at).review
+    return _tell(member, programs, moves, f"review:{given.review_id}", given, at, rule, 1)
+
+
+def remove_review(member: Member, programs: Programs, moves: Moves, given: ReviewRemoved) -> Outcome:
+    """`removed` is final for its review, also before `published` (N3)."""
+    key = f"review:{given.review_id}"
+    raw = member.fact(key)
+    told = Told() if raw is None else _decode_told(raw)
+    if told.removed:
+        return Outcome("known", "this review is removed already")
+    outcome = Outcome("booked")
+    if told.points:
+        program = programs.by_number[told.program]
+        assert program.review is not None
+        _award(
+            member, moves, program.review, -told.points, told.day,
+            Cause(program.review.name, key, told.day, program),
+        )  # fmt: skip
+    told.removed, told.points = True, 0
+    member.facts[key] = _encode(told)
+    return outcome
+
+
+def record_activity(member: Member, programs: Programs, moves: Moves, given: ActivityRecorded) -> Outcome:
+    """A favourite, a game, …: once for each activity_id."""
+    own = programs.at(given.at)
+    at = member.account.count_from(ACTIVITIES, given.at, own.max_lateness)
+    rule = programs.at(at).activities.get(given.activity)
+    return _tell(member, programs, moves, f"{given.activity}:{given.activity_id}", given, at, rule, given.units)
+
+
+def _tell(
+    member: Member,
+    programs: Programs,
+    moves: Moves,
+    key: str,
+    given: ReviewPublished | ActivityRecorded,
+    at: Micros,
+    rule: FactRule | None,
+    units: int,
+) -> Outcome:
+    """O2: of two tellings of a fact, the one that counts from the least time holds; the difference is booked."""
+    raw = member.fact(key)
+    told = Told() if raw is None else _decode_told(raw)
+    if told.at and (told.at, told.source, told.id) <= (at, given.source, given.id):
+        return Outcome("known", "this fact is told already")
+    program = programs.at(at)
+    day = program.calendar.day_of(at)
+    points = 0 if told.removed or rule is None else rule.award(units)
+    outcome = Outcome("booked")
+    if rule is not None:
+        outcome.reasons.append(Reason(rule.name, program.number, "", units, points, rule.cap))
+    before = programs.by_number.get(told.program)
+    old_rule = None if before is None else _rule_of(before, key)
+    if told.points and (old_rule, told.day, told.points) != (rule, day, points):
+        assert before is not None
+        assert old_rule is not None
+        _award(member, moves, old_rule, -told.points, told.day, Cause(old_rule.name, key, told.day, before))
+    if points and (old_rule, told.day, told.points) != (rule, day, points):
+        assert rule is not None
+        _award(member, moves, rule, points, day, Cause(rule.name, key, day, program))
+    told.at, told.source, told.id = at, given.source, given.id
+    told.points, told.day, told.program = points, day, program.number
+    member.facts[key] = _encode(told)
+    return outcome
+
+
+def _rule_of(program: Program, key: str) -> FactRule | None:
+    kind = key.partition(":")[0]
+    return program.review if kind == "review" else program.activities.get(kind)
+
+
+def tell_profile(member: Member, programs: Programs, moves: Moves, given: ProfileTold) -> Outcome:
+    """D6, and the enrolment of open membership (T10)."""
+    own = programs.at(given.at)
+    at = member.account.count_from(PROFILES, given.at, own.max_lateness)
+    outcome = Outcome("booked")
+    if given.registers and own.open_membership:
+        _join(member, programs, moves, at, outcome)
+    if given.filled or given.emptied:
+        _fill_profile(member, programs, moves, given, at, outcome)
+    return outcome
+
+
+def _fill_profile(
+    member: Member, programs: Programs, moves: Moves, given: ProfileTold, at: Micros, outcome: Outcome
+) -> None:
+    raw = member.fact("profile")
+    profile = Profile() if raw is None else _decode_profile(raw)
+    profile.changes.append(ProfileChange(at, given.source, given.id, given.filled, given.emptied))
+    profile.changes.sort(key=lambda change: (change.at, change.source, change.id))
+    completed_at = _first_completed(profile.changes, programs)
+    if completed_at != profile.completed_at:
+        if profile.points:
+            program = programs.by_number[profile.program]
+            assert program.profile is not None
+            rule = program.profile.award
+            cause = Cause(rule.name, "profile", profile.day, program)
+            _award(member, moves, rule, -profile.points, profile.day, cause)
+        profile.completed_at, profile.points = completed_at, 0
+        if completed_at:
+            program = programs.at(completed_at)
+            assert program.profile is not None
+            rule = program.profile.award
+            profile.points, profile.day = rule.points, program.calendar.day_of(completed_at)
+            profile.program = program.number
+            cause = Cause(rule.name, "profile", profile.day, program)
+            _award(member, moves, rule, profile.points, profile.day, cause)
+            outcome.reasons.append(Reason(rule.name, program.number, "", len(program.profile.fields), rule.points))
+    member.facts["profile"] = _encode(profile)
+
+
+def _first_completed(changes: list[ProfileChange], programs: Programs) -> Micros:
+    """The first business time at which all fields that the rule names were filled together; 0 = never."""
+    filled: set[str] = set()
+    for change in changes:
+        filled.difference_update(change.emptied)
+        filled.update(change.filled)
+        rule = programs.at(change.at).profile
+        if rule is not None and rule.fields <= filled:
+            return change.at
+    return 0
+
+
+def enrol(member: Member, programs: Programs, moves: Moves, given: Enrolled) -> Outcome:
+    """Tiering enrolled the member, by a call or by `registered`: the joining gift, once (T10)."""
+    outcome = Outcome("booked")
+    return outcome if _join(member, programs, moves, given.at, outcome) else Outcome("known", "enrolled already")
+
+
+def _join(member: Member, programs: Programs, moves: Moves, at: Micros, outcome: Outcome) -> bool:
+    details = member.account.details
+    if details.enrolled_at is not None and details.enrolled_at <= at:
+        return False
+    details.enrolled_at = at
+    program = programs.at(at)
+    day, rule = program.calendar.day_of(at), program.joining
+    booked = details.joining_gift
+    due = None if rule is None else (rule.name, rule.points, program.lot_day(day))
+    details.joining_gift = due
+    if booked == due:
+        return True
+    if booked is not None:
+        moves.claim(booked[2], booked[1], "joining", Cause(booked[0], "joining", day, program))
+    if due is not None:
+        moves.award(due[2], due[1], Cause(due[0], "joining", day, program))
+        outcome.reasons.append(Reason(due[0], program.number, "", 1, due[1]))
+    return True
+
+
+def _award(member: Member, moves: Moves, rule: FactRule, points: int, day: Day, cause: Cause) -> None:
+    """Award (or, negative, take back) a fact's points in its day's lot, through the rule's cap if it has one."""
+    lot_day = cause.program.lot_day(day)
+    if rule.cap is not None:
+        change_pool(
+            member, moves, rule=rule.name, cap=rule.cap, day=day, lot_day=lot_day,
+            total=points, confirmed=points, cause=cause,
+        )  # fmt: skip
+    elif points > 0:
+        moves.award(lot_day, points, cause)
+    elif points < 0:
+        moves.claim(lot_day, -points, cause.ref, cause)
+
+
+def _day_ref(kind: str, day: Day) -> str:
+    return f"{kind}:{date.fromordinal(day).isoformat()}"

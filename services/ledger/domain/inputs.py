@@ -1,0 +1,176 @@
+"""What can change a ledger: Kafka records, commands and due timers, as values without personal data.
+
+An input's canonical bytes (msgpack arrays, see `chain`) are what the journal keeps, so a field is only ever
+appended, with a default. `at` is the business time that the input states; its arrival, `now`, is journalled
+beside it. Money is integer minor units of the program's currency, points are integers.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from services.kit.calendar import Micros
+
+
+class Input(msgspec.Struct, frozen=True, array_like=True, tag_field="type"):
+    """A fact told, identified by (subject, source, id, at); the subject is the account it is booked on."""
+
+    source: str
+    id: str
+    at: Micros
+
+
+class Line(msgspec.Struct, frozen=True, array_like=True):
+    """An order line. `amount` is what is owed for it after discounts, before points."""
+
+    line_id: str
+    sku: str
+    category: str | None
+    quantity: str
+    amount: int
+
+
+class Paid(Input, frozen=True, array_like=True, tag="paid"):
+    """An order was paid, or a revision of it was. The highest `revision` is what counts."""
+
+    order: str
+    revision: int
+    lines: tuple[Line, ...]
+    shipping: int = 0
+    tax: int = 0
+    points_used: int = 0
+    points_value: int = 0
+    hold_id: str | None = None
+    redemption_id: str | None = None
+
+
+class LinePart(msgspec.Struct, frozen=True, array_like=True):
+    """A line, or a part of its quantity (None: all of it)."""
+
+    line_id: str
+    quantity: str | None = None
+
+
+class Shipped(Input, frozen=True, array_like=True, tag="shipped"):
+    """Goods left the shop; without lines, all."""
+
+    order: str
+    lines: tuple[LinePart, ...] | None = None
+
+
+class Completed(Input, frozen=True, array_like=True, tag="completed"):
+    """The receipt was confirmed; without lines, of all."""
+
+    order: str
+    lines: tuple[LinePart, ...] | None = None
+
+
+class RefundedLine(msgspec.Struct, frozen=True, array_like=True):
+    """A part of a line's amount that is given back, before points."""
+
+    line_id: str
+    amount: int
+
+
+class Refunded(Input, frozen=True, array_like=True, tag="refunded"):
+    """Money given back, by line; without lines it is goodwill and takes nothing (R10)."""
+
+    order: str
+    refund_id: str
+    lines: tuple[RefundedLine, ...] = ()
+    shipping: int = 0
+    tax: int = 0
+
+
+class Cancelled(Input, frozen=True, array_like=True, tag="cancelled"):
+    """The whole order is void."""
+
+    order: str
+
+
+OrderInput = Paid | Shipped | Completed | Refunded | Cancelled
+
+
+class SignedIn(Input, frozen=True, array_like=True, tag="signed_in"):
+    """The member signed in; its local date counts (D1)."""
+
+
+class ReviewPublished(Input, frozen=True, array_like=True, tag="review_published"):
+    """A review of goods went public."""
+
+    review_id: str
+
+
+class ReviewRemoved(Input, frozen=True, array_like=True, tag="review_removed"):
+    """A review was taken down; final, also when told before `published` (N3)."""
+
+    review_id: str
+
+
+class ProfileTold(Input, frozen=True, array_like=True, tag="profile"):
+    """Which profile fields an event filled and which it emptied; never their contents.
+
+    `registers` marks the enrolment of open membership (T10).
+    """
+
+    filled: tuple[str, ...]
+    emptied: tuple[str, ...]
+    registers: bool = False
+
+
+class ActivityRecorded(Input, frozen=True, array_like=True, tag="activity"):
+    """A favourite, a game, … with the units it counts."""
+
+    activity: str
+    activity_id: str
+    units: int = 1
+
+
+class TierTold(Input, frozen=True, array_like=True, tag="tier"):
+    """The member's whole dated tier history as tiering now tells it; replaces what it told before (T1)."""
+
+    seen: tuple[int, int]
+    history: tuple[tuple[Micros, str], ...]
+
+
+class Enrolled(Input, frozen=True, array_like=True, tag="enrolled"):
+    """Tiering enrolled the member (T10)."""
+
+
+class DueTimer(Input, frozen=True, array_like=True, tag="timer"):
+    """Nobody touched the account, but something on it is due."""
+
+
+AnyInput = (
+    Paid
+    | Shipped
+    | Completed
+    | Refunded
+    | Cancelled
+    | SignedIn
+    | ReviewPublished
+    | ReviewRemoved
+    | ProfileTold
+    | ActivityRecorded
+    | TierTold
+    | Enrolled
+    | DueTimer
+)
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[AnyInput] = msgspec.msgpack.Decoder(AnyInput)
+
+
+def encode_input(given: AnyInput) -> bytes:
+    """The input's canonical bytes: equal inputs have equal bytes, and only they."""
+    return _encoder.encode(given)
+
+
+def decode_input(raw: bytes) -> AnyInput:
+    """The input that `encode_input` wrote."""
+    return _decoder.decode(raw)
+
+
+def type_of(given: AnyInput) -> str:
+    """The input's tag, as the journal's `type` column has it."""
+    return given.__struct_config__.tag  # type: ignore[return-value]

@@ -1,0 +1,327 @@
+"""What an order's facts amount to at an instant: what is left of its lines, what is completed, its timeline.
+
+A pure function of the facts, in business time (O5), so the order in which they arrived cannot matter. Nothing
+here knows what was booked, but for lines that were confirmed once and stay so for their points (O8).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Literal
+
+from services.kit.calendar import Micros
+from services.ledger.domain.inputs import Line
+from services.ledger.domain.orders import Order
+from services.ledger.domain.program import Program
+
+TimelineCause = Literal["completed", "due", "refund", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An instant at which the qualifying amount (minor units) or the number of successful orders changes."""
+
+    at: Micros
+    amount: int
+    orders: int
+    cause: TimelineCause
+
+
+@dataclass(slots=True)
+class Judgement:
+    """An order judged. Amounts in minor units, points as integers, times in µs (0 = never).
+
+    `earning` is the amount that f is applied to, `confirmed` the part of it that is completed;
+    `all_confirmed` says that nothing is left to confirm. `used` and `returned` are points.
+    """
+
+    earning: int
+    confirmed: int
+    all_confirmed: bool
+    confirmed_lines: list[str]
+    used: int
+    returned: int
+    timeline: list[Turn]
+    success_from: Micros
+    success_until: Micros
+    due: Micros
+    alarms: list[str]
+
+
+def judge_simple(order: Order, program: Program, now: Micros) -> Judgement:
+    """`judge` for an order whose lines share one fate (`Order.is_simple`): no line is read."""
+    paid_at, cancelled_at = order.paid_at, order.cancelled_at
+    if cancelled_at and cancelled_at < paid_at:
+        cancelled_at = paid_at
+    due = program.due_after(order.shipped_at if order.shipped_at > paid_at else paid_at)
+    at, cause = _completion(max(order.completed_at, paid_at) if order.completed_at else 0, due, now)
+    if at and cancelled_at and cancelled_at <= at:
+        at = 0
+    timeline: list[Turn] = []
+    since = until = 0
+    if at:
+        eligible = order.eligible
+        if eligible:
+            since = at
+            timeline.append(Turn(at, eligible, 1, cause))
+            if cancelled_at:
+                until = cancelled_at
+                timeline.append(Turn(cancelled_at, -eligible, -1, "cancelled"))
+    done = order.all_confirmed == order.telling or at != 0
+    earning = 0 if cancelled_at else order.eligible
+    return Judgement(
+        earning=earning,
+        confirmed=earning if done else 0,
+        all_confirmed=done,
+        confirmed_lines=[],
+        used=0,
+        returned=0,
+        timeline=timeline,
+        success_from=since,
+        success_until=until,
+        due=0 if at or cancelled_at else due,
+        alarms=[],
+    )
+
+
+@dataclass(slots=True)
+class _Part:
+    """A line, the shipping or the tax of an order, and what happened to it in business time."""
+
+    line_id: str
+    amount: int
+    eligible: bool
+    points: int = 0
+    value: int = 0
+    refunded: int = 0
+    refunds: list[tuple[Micros, int]] = field(default_factory=list)
+    completed_at: Micros = 0
+    cause: TimelineCause = "completed"
+    due: Micros = 0
+
+    def net_after(self, refunded: int) -> int:
+        """What is left of the amount net of points, once so much of it is refunded; an integer >= 0 (P2)."""
+        return self.amount - refunded - (self.value - self.share(self.value, refunded))
+
+    def share(self, whole: int, refunded: int) -> int:
+        """The part of points or value that goes with a cumulative refund; the last part takes the rest (P2)."""
+        if refunded >= self.amount:
+            return whole
+        return whole * refunded // self.amount
+
+    def refunded_by(self, instant: Micros) -> int:
+        """How much was refunded up to an instant, that instant included."""
+        return sum(amount for at, amount in self.refunds if at <= instant)
+
+    @property
+    def awaits_due(self) -> bool:
+        """Whether its due time will still change something: it completes, or counts as completed, then."""
+        full = self.refunded_in_full_at()
+        return not self.completed_at or 0 < full < self.completed_at
+
+    def refunded_in_full_at(self) -> Micros:
+        """When nothing was left of it; 0 = something is, or there was nothing to refund."""
+        return self.refunds[-1][0] if self.amount and self.refunded == self.amount else 0
+
+
+def judge(order: Order, lines: tuple[Line, ...], program: Program, now: Micros) -> Judgement:
+    """Judge an order line by line. `lines` are those of the telling that counts."""
+    rule = program.order
+    paid_at = order.paid_at
+    cancelled_at = max(order.cancelled_at, paid_at) if order.cancelled_at else 0
+    goods = [_Part(line.line_id, line.amount, rule.eligible(line.sku, line.category)) for line in lines]
+    shipping, tax = _Part("", order.shipping, False), _Part("", order.tax, False)
+    alarms: list[str] = []
+    _apportion_points(order, [*goods, shipping, tax], alarms)
+    _refund(order, goods, shipping, tax, cancelled_at, alarms)
+    _complete(order, lines, goods, program, cancelled_at, now)
+    confirmed, confirmed_lines, done = _confirmed(order, goods, rule.net_of_points)
+    since, until = _success(goods, cancelled_at, now)
+    if cancelled_at:
+        earning, confirmed, returned = 0, 0, order.points_used
+    else:
+        earning = sum(
+            part.net_after(part.refunded) if rule.net_of_points else part.amount - part.refunded
+            for part in goods
+            if part.eligible
+        )
+        returned = sum(part.share(part.points, part.refunded) for part in (*goods, shipping, tax) if part.points)
+    open_dues = [part.due for part in goods if part.due > now and part.awaits_due]
+    return Judgement(
+        earning=earning,
+        confirmed=earning if done and not cancelled_at else confirmed,
+        all_confirmed=done,
+        confirmed_lines=confirmed_lines,
+        used=order.points_used,
+        returned=returned,
+        timeline=_timeline(goods, cancelled_at, since, until),
+        success_from=since,
+        success_until=until,
+        due=min(open_dues, default=0) if not cancelled_at else 0,
+        alarms=alarms,
+    )
+
+
+def _completion(told_at: Micros, due: Micros, now: Micros) -> tuple[Micros, TimelineCause]:
+    """The earlier of being told and falling due; what is due later than `now` has not happened (O8)."""
+    if due <= now and (not told_at or due < told_at):
+        return due, "due"
+    return told_at, "completed"
+
+
+def _apportion_points(order: Order, parts: list[_Part], alarms: list[str]) -> None:
+    """P2: points and their value over all parts, by largest remainder, ties to the earlier."""
+    if not order.points_used:
+        return
+    whole = sum(part.amount for part in parts)
+    value = order.points_value
+    if value > whole:
+        value = whole
+        alarms.append("points_value_over_amount")
+    weights = [part.amount for part in parts]
+    for part, points, worth in zip(
+        parts, _largest_remainder(order.points_used, weights), _largest_remainder(value, weights), strict=True
+    ):
+        part.points, part.value = points, worth
+
+
+def _largest_remainder(whole: int, weights: list[int]) -> list[int]:
+    total = sum(weights)
+    if not total:
+        return [0] * len(weights)
+    shares = [whole * weight // total for weight in weights]
+    remainders = [(whole * weight % total, -index) for index, weight in enumerate(weights)]
+    for _, index in sorted(remainders, reverse=True)[: whole - sum(shares)]:
+        shares[-index] += 1
+    return shares
+
+
+def _refund(
+    order: Order, goods: list[_Part], shipping: _Part, tax: _Part, cancelled_at: Micros, alarms: list[str]
+) -> None:
+    """R11: refunds in the order (time, refund_id), capped at what is left; none after a cancellation."""
+    by_line = {part.line_id: part for part in goods}
+    for refund in sorted(order.refunds, key=lambda told: (max(told.at, order.paid_at), told.refund_id)):
+        at = max(refund.at, order.paid_at)
+        if cancelled_at and at > cancelled_at:
+            continue
+        wanted = [(by_line.get(line_id), amount) for line_id, amount in refund.lines]
+        wanted += [(shipping, refund.shipping), (tax, refund.tax)]
+        for part, amount in wanted:
+            if part is None:
+                _alarm(alarms, "refund_of_unknown_line")
+                continue
+            taken = min(amount, part.amount - part.refunded)
+            if taken < amount:
+                _alarm(alarms, "refund_over_amount")
+            if taken:
+                part.refunded += taken
+                part.refunds.append((at, taken))
+
+
+def _alarm(alarms: list[str], alarm: str) -> None:
+    if alarm not in alarms:
+        alarms.append(alarm)
+
+
+def _complete(
+    order: Order,
+    lines: tuple[Line, ...],
+    goods: list[_Part],
+    program: Program,
+    cancelled_at: Micros,
+    now: Micros,
+) -> None:
+    """O8: each line at the earlier of `completed` and its due time, unless cancelled by then."""
+    shipped = dict(order.shipped_lines)
+    for part, line in zip(goods, lines, strict=True):
+        told = [at for at in (shipped.get(part.line_id), order.shipped_at) if at]
+        part.due = program.due_after(max(min(told), order.paid_at) if told else order.paid_at)
+        told = [
+            at
+            for line_id, quantity, at in order.completed_lines
+            if line_id == part.line_id and _is_whole(quantity, line.quantity)
+        ]
+        if order.completed_at:
+            told.append(order.completed_at)
+        at, part.cause = _completion(max(min(told), order.paid_at) if told else 0, part.due, now)
+        part.completed_at = 0 if cancelled_at and cancelled_at <= at else at
+
+
+def _is_whole(quantity: str | None, whole: str) -> bool:
+    return quantity is None or quantity == whole or Fraction(quantity) >= Fraction(whole)
+
+
+def _confirmed(order: Order, goods: list[_Part], net: bool) -> tuple[int, list[str], bool]:
+    """The confirmed amount, the lines confirmed, and whether nothing is left to confirm.
+
+    A line once confirmed stays so for its points, also when a late `shipped` moves its completion.
+    """
+    before = set(order.confirmed_lines)
+    all_before = order.all_confirmed == order.telling
+    confirmed, confirmed_lines, done = 0, [], True
+    for part in goods:
+        if part.completed_at or all_before or part.line_id in before:
+            confirmed_lines.append(part.line_id)
+            if part.eligible:
+                confirmed += part.net_after(part.refunded) if net else part.amount - part.refunded
+        elif part.refunded < part.amount or not part.amount:
+            done = False
+    return confirmed, sorted(before.union(confirmed_lines)), done
+
+
+def _success(goods: list[_Part], cancelled_at: Micros, now: Micros) -> tuple[Micros, Micros]:
+    """When the order became successful and when it ceased to be (0, 0 = never).
+
+    It is once each line is completed and an eligible one has something left of its amount, before points. A line
+    refunded before its completion counts as completed at its due time.
+    """
+    since = 0
+    for part in goods:
+        at, full = part.completed_at, part.refunded_in_full_at()
+        if full and (not at or full < at):
+            at = part.due if part.due <= now else 0
+        if not at:
+            return 0, 0
+        since = max(since, at)
+    ends = [part.refunded_in_full_at() for part in goods if part.eligible and part.amount]
+    if not ends:
+        return 0, 0
+    until = 0 if 0 in ends else max(ends)
+    if cancelled_at and (not until or cancelled_at < until):
+        until = cancelled_at
+    return (0, 0) if until and until <= since else (since, until)
+
+
+def _timeline(goods: list[_Part], cancelled_at: Micros, since: Micros, until: Micros) -> list[Turn]:
+    """The changes of the qualifying amount and of success, in business time, summed by instant and cause."""
+    turns: dict[tuple[Micros, TimelineCause], list[int]] = {}
+
+    def turn(at: Micros, cause: TimelineCause, amount: int, orders: int) -> None:
+        sums = turns.setdefault((at, cause), [0, 0])
+        sums[0] += amount
+        sums[1] += orders
+
+    for part in goods:
+        if not part.eligible or not part.completed_at:
+            continue
+        refunded = part.refunded_by(part.completed_at)
+        left = part.net_after(refunded)
+        turn(part.completed_at, part.cause, left, 0)
+        for at, amount in part.refunds:
+            if at > part.completed_at:
+                refunded += amount
+                after = part.net_after(refunded)
+                turn(at, "refund", after - left, 0)
+                left = after
+        if cancelled_at:
+            turn(cancelled_at, "cancelled", -left, 0)
+    if since:
+        completing: TimelineCause = "completed" if (since, "completed") in turns else "due"
+        turn(since, completing, 0, 1)
+    if until:
+        turn(until, "cancelled" if until == cancelled_at else "refund", 0, -1)
+    return [
+        Turn(at, amount, orders, cause) for (at, cause), (amount, orders) in sorted(turns.items()) if amount or orders
+    ]

@@ -1,0 +1,289 @@
+"""How points move within one input, in the order that R6 gives: returns, clawbacks, spends, awards.
+
+A handler says what has to happen; `carry_out` does it, and every point that moves becomes an entry. What comes
+in pays debt first, and nothing does whose day is over (P6).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.kit.calendar import NEVER, Day, Micros
+from services.ledger.domain.account import Debt
+from services.ledger.domain.entries import NO_LOT, AccountName, Entry, LotKey
+from services.ledger.domain.member import AVAILABLE, EXPIRED, FORGIVEN, PENDING, Member
+from services.ledger.domain.orders import Order, Taken
+from services.ledger.domain.program import Program
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What a move is booked for: the rule and object it is about, the local date, the program version."""
+
+    rule: str
+    ref: str
+    day: Day
+    program: Program
+
+
+@dataclass(slots=True)
+class _Award:
+    lot_day: Day
+    points: int
+    cause: Cause
+    out_of: AccountName
+
+
+@dataclass(slots=True)
+class _Claim:
+    lot_day: Day
+    points: int
+    order: str
+    cause: Cause
+
+
+@dataclass(slots=True)
+class _Order:
+    ref: str
+    order: Order
+    points: int
+    cause: Cause
+    revises: bool = False
+
+
+class Moves:
+    """The moves of one input on one member.
+
+    `revises` marks moves that undo what an earlier telling said: a return of points never used, a spend of
+    points returned by mistake.
+    """
+
+    __slots__ = ("_awards", "_claims", "_late_returns", "_now", "_returns", "_spends", "entries", "member")
+
+    def __init__(self, member: Member, now: Micros) -> None:
+        self.member = member
+        self.entries: list[Entry] = []
+        self._now = now
+        self._returns: list[_Order] = []
+        self._claims: list[_Claim] = []
+        self._spends: list[_Order] = []
+        self._late_returns: list[_Order] = []
+        self._awards: list[_Award] = []
+
+    # What a handler asks for
+
+    def pend(self, lot_day: Day, points: int, cause: Cause) -> None:
+        """Add pending points to a lot, or (negative) shrink them; no spendable point moves (R5)."""
+        lot = (lot_day, 0)
+        if points > 0:
+            self._entry("issued", "pending", points, lot, cause)
+        elif points < 0:
+            self._entry("pending", "issued", -points, lot, cause)
+        self.member.account.pending += points
+        self.member.lots.change(lot, PENDING, points)
+
+    def confirm(self, lot_day: Day, points: int, cause: Cause) -> None:
+        """Make pending points of a lot available."""
+        self._awards.append(_Award(lot_day, points, cause, "pending"))
+
+    def award(self, lot_day: Day, points: int, cause: Cause) -> None:
+        """Issue available points in a lot."""
+        self._awards.append(_Award(lot_day, points, cause, "issued"))
+
+    def claim(self, lot_day: Day, points: int, order: str, cause: Cause) -> None:
+        """Claw back points that went to a lot (R6, R7); what is not there becomes debt for `order`."""
+        self._claims.append(_Claim(lot_day, points, order, cause))
+
+    def spend(self, ref: str, order: Order, points: int, cause: Cause) -> None:
+        """Debit points that an order used, without a hold (P7)."""
+        self._spends.append(_Order(ref, order, points, cause))
+
+    def give_back(self, ref: str, order: Order, points: int, cause: Cause, *, revises: bool = False) -> None:
+        """Return points that an order used to the lots they came from (P3).
+
+        `revises`: the order never used them, as a later revision tells.
+        """
+        out = order.used - order.returned
+        now = min(points, out)
+        if now:
+            self._returns.append(_Order(ref, order, now, cause, revises))
+        if points > now:
+            # Spent and returned in one input: the spend has to come first.
+            self._late_returns.append(_Order(ref, order, points - now, cause, revises))
+
+    def spend_again(self, ref: str, order: Order, points: int, cause: Cause) -> None:
+        """Take back what was returned of the points an order used, as a smaller refund now tells."""
+        self._spends.append(_Order(ref, order, points, cause, revises=True))
+
+    def carry_out(self) -> None:
+        """Book what was asked for, in the order of R6."""
+        for back in self._returns:
+            self._return(back)
+        for claim in self._claims:
+            self._claim(claim)
+        for spend in self._spends:
+            self._spend(spend)
+        for back in self._late_returns:
+            self._return(back)
+        for award in self._awards:
+            self._arrive((award.lot_day, 0), award.points, award.out_of, award.cause)
+        self._returns, self._claims, self._spends, self._late_returns, self._awards = [], [], [], [], []
+
+    def expire(self, lot: LotKey, points: int, cause: Cause) -> None:
+        """Expire available points of a lot whose day is over."""
+        account = self.member.account
+        self._entry("available", "expired", points, lot, cause)
+        account.available -= points
+        account.expired += points
+        self.member.lots.change(lot, AVAILABLE, -points)
+        self.member.lots.change(lot, EXPIRED, points)
+
+    # How it is done
+
+    def _entry(self, debit: AccountName, credit: AccountName, points: int, lot: LotKey, cause: Cause) -> None:
+        self.entries.append(Entry(debit, credit, points, lot, cause.rule, cause.ref, cause.day, cause.program.number))
+
+    def _is_over(self, lot: LotKey, cause: Cause) -> bool:
+        return lot[0] != NEVER and cause.program.calendar.end_of(lot[0]) <= self._now
+
+    def _arrive(self, lot: LotKey, points: int, out_of: AccountName, cause: Cause) -> None:
+        """Points become available in a lot: then they expire if its day is over, else pay debt first (P6)."""
+        account, lots = self.member.account, self.member.lots
+        self._entry(out_of, "available", points, lot, cause)
+        account.available += points
+        lots.change(lot, AVAILABLE, points)
+        if out_of == "pending":
+            account.pending -= points
+            lots.change(lot, PENDING, -points)
+        elif out_of == "redeemed":
+            account.redeemed -= points
+        if self._is_over(lot, cause):
+            self.expire(lot, points, cause)
+            return
+        if account.debt:
+            points -= self._pay_debt(lot, points, cause)
+        if points and lot[0] != NEVER:
+            account.due_by(cause.program.calendar.end_of(lot[0]))
+
+    def _pay_debt(self, lot: LotKey, points: int, cause: Cause) -> int:
+        account, debts = self.member.account, self.member.account.details.debts
+        paid = 0
+        while debts and paid < points:
+            debt = debts[0]
+            part = min(debt.points, points - paid)
+            if debt.spend:
+                # Points that pay what an order still owes count as used by it (P3).
+                _take(self.member.order(debt.order), lot, part)
+                self.member.touched.add(debt.order)
+            debt.points -= part
+            paid += part
+            if not debt.points:
+                debts.pop(0)
+        self._entry("available", "debt", paid, lot, cause)
+        account.available -= paid
+        account.debt -= paid
+        self.member.lots.change(lot, AVAILABLE, -paid)
+        return paid
+
+    def _owe(self, order: str, points: int, spend: bool) -> None:
+        account = self.member.account
+        account.debt += points
+        debts = account.details.debts
+        if debts and debts[-1].order == order and debts[-1].spend == spend:
+            debts[-1].points += points
+        else:
+            debts.append(Debt(order, points, spend))
+
+    def _claim(self, claim: _Claim) -> None:
+        """R7 then R6: forgive what has expired, take from the lot, from the others, and owe the rest."""
+        account, lots = self.member.account, self.member.lots
+        left, cause = claim.points, claim.cause
+        if claim.lot_day != NEVER and cause.program.calendar.end_of(claim.lot_day) <= self._now:
+            for lot, expired in lots.unforgiven(claim.lot_day):
+                part = min(left, expired)
+                if part:
+                    self._entry("expired", "issued", part, lot, cause)
+                    account.expired -= part
+                    lots.change(lot, FORGIVEN, part)
+                    left -= part
+        if not left:
+            return
+        spendable = lots.spendable()
+        own = (claim.lot_day, 0)
+        for lot, available in sorted(spendable, key=lambda item: item[0] != own):
+            part = min(left, available)
+            if not part:
+                break
+            self._entry("available", "issued", part, lot, cause)
+            account.available -= part
+            lots.change(lot, AVAILABLE, -part)
+            left -= part
+        if left:
+            self._entry("debt", "issued", left, NO_LOT, cause)
+            self._owe(claim.order, left, spend=False)
+
+    def _spend(self, spend: _Order) -> None:
+        """P7 without a hold: spending order, and the shortfall is debt and an alarm."""
+        account, lots = self.member.account, self.member.lots
+        left, order = spend.points, spend.order
+        for lot, available in lots.spendable():
+            part = min(left, available)
+            if not part:
+                break
+            self._entry("available", "redeemed", part, lot, spend.cause)
+            account.available -= part
+            lots.change(lot, AVAILABLE, -part)
+            _take(order, lot, part)
+            left -= part
+        if left:
+            self._entry("debt", "redeemed", left, NO_LOT, spend.cause)
+            self._owe(spend.ref, left, spend=True)
+            if "points_short" not in order.alarms:
+                order.alarms.append("points_short")
+        account.redeemed += spend.points
+        if spend.revises:
+            order.returned -= spend.points
+        else:
+            order.used += spend.points
+
+    def _return(self, back: _Order) -> None:
+        """P3, P4: cancel what the order still owes, then back to its lots, the last consumed first."""
+        account = self.member.account
+        left, order, cause = back.points, back.order, back.cause
+        if back.revises:
+            order.used -= left
+        else:
+            order.returned += left
+        for debt in list(account.details.debts):
+            if left and debt.spend and debt.order == back.ref:
+                part = min(left, debt.points)
+                debt.points -= part
+                if not debt.points:
+                    account.details.debts.remove(debt)
+                self._entry("redeemed", "debt", part, NO_LOT, cause)
+                account.debt -= part
+                account.redeemed -= part
+                left -= part
+        while left:
+            taken = order.taken[-1]
+            part = min(left, taken.points)
+            taken.points -= part
+            if not taken.points:
+                order.taken.pop()
+            self._arrive(self._lot_of_return((taken.lot_day, taken.parent), cause), part, "redeemed", cause)
+            left -= part
+
+    def _lot_of_return(self, lot: LotKey, cause: Cause) -> LotKey:
+        """The lot a return goes to: its own, or a grace lot once its day is over, but only once (P4)."""
+        program = cause.program
+        if not self._is_over(lot, cause) or lot[1] or program.grace_days is None:
+            return lot
+        return program.calendar.day_of(self._now) + program.grace_days, lot[0]
+
+
+def _take(order: Order, lot: LotKey, points: int) -> None:
+    taken = order.taken
+    if taken and (taken[-1].lot_day, taken[-1].parent) == lot:
+        taken[-1].points += points
+    else:
+        taken.append(Taken(lot[0], lot[1], points))

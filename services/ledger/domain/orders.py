@@ -1,0 +1,208 @@
+"""An order: the facts known so far, and what has been booked for them.
+
+Each event adds facts; what is booked is always the difference between what the facts now earn and what is
+booked already, which makes order and duplicates harmless (O2, O6). Lines are immutable in a row of their own
+and are read only when parts of an order matter: refunds, part shipments, points used.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from services.kit.calendar import Day, Micros
+from services.ledger.domain.inputs import Cancelled, Completed, Line, OrderInput, Paid, Refunded, Shipped
+
+
+class Refund(msgspec.Struct, array_like=True):
+    """A refund as told; capped only when it is judged (R11)."""
+
+    at: Micros
+    source: str
+    id: str
+    refund_id: str
+    lines: list[tuple[str, int]]
+    shipping: int
+    tax: int
+
+
+class Taken(msgspec.Struct, array_like=True):
+    """Points that an order used out of one lot, and has not given back."""
+
+    lot_day: Day
+    parent: Day
+    points: int
+
+
+class Order(msgspec.Struct, array_like=True):
+    """Facts first, then what is booked. Times are business times in µs, 0 = not told; fields are only appended."""
+
+    # Facts. `paid_at` is the least counted time of all `paid` events; (revision, told_at, source, id) name the
+    # one whose lines, amounts and points count, and `telling` numbers the row that holds those lines.
+    paid_at: Micros = 0
+    revision: int = -1
+    told_at: Micros = 0
+    told_source: str = ""
+    told_id: str = ""
+    telling: int = 0
+    gross: int = 0
+    eligible: int = 0
+    eligible_under: int = 0
+    shipping: int = 0
+    tax: int = 0
+    points_used: int = 0
+    points_value: int = 0
+    shipped_at: Micros = 0
+    completed_at: Micros = 0
+    cancelled_at: Micros = 0
+    shipped_lines: list[tuple[str, Micros]] = []
+    completed_lines: list[tuple[str, str | None, Micros]] = []
+    refunds: list[Refund] = []
+    # Booked. `pending` and `confirmed` are what this order's facts earn before a cap; a line once confirmed
+    # stays so for its points: those in `confirmed_lines`, and all lines of telling `all_confirmed`.
+    pending: int = 0
+    confirmed: int = 0
+    lot_day: Day = 0
+    booked_day: Day = 0
+    booked_under: int = 0
+    all_confirmed: int = 0
+    confirmed_lines: list[str] = []
+    used: int = 0
+    returned: int = 0
+    taken: list[Taken] = []
+    success_from: Micros = 0
+    success_until: Micros = 0
+    due: Micros = 0
+    alarms: list[str] = []
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether all lines share one fate, so that no line needs to be read."""
+        return not (
+            self.refunds
+            or self.shipped_lines
+            or self.completed_lines
+            or self.points_used
+            or self.used
+            or self.confirmed_lines
+        )
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Order)
+_lines_decoder = msgspec.msgpack.Decoder(tuple[Line, ...])
+
+
+def encode_order(order: Order) -> bytes:
+    """The order's canonical bytes."""
+    return _encoder.encode(order)
+
+
+def decode_order(raw: bytes) -> Order:
+    """The order that `encode_order` wrote."""
+    return _decoder.decode(raw)
+
+
+def encode_lines(lines: tuple[Line, ...]) -> bytes:
+    """The canonical bytes of a telling's lines."""
+    return _encoder.encode(lines)
+
+
+def decode_lines(raw: bytes) -> tuple[Line, ...]:
+    """The lines that `encode_lines` wrote."""
+    return _lines_decoder.decode(raw)
+
+
+def tell(order: Order, given: OrderInput, counted_at: Micros) -> bool:
+    """Add a fact to an order; False if nothing in it is new (O2).
+
+    `counted_at` is the time a `paid` counts from (O9); for the other facts it is their own.
+    """
+    match given:
+        case Paid():
+            return _tell_paid(order, given, counted_at)
+        case Shipped():
+            return _tell_shipped(order, given)
+        case Completed():
+            return _tell_completed(order, given)
+        case Refunded():
+            return _tell_refunded(order, given)
+        case Cancelled():
+            if order.cancelled_at and order.cancelled_at <= given.at:
+                return False
+            order.cancelled_at = given.at
+            return True
+
+
+def _tell_paid(order: Order, given: Paid, counted_at: Micros) -> bool:
+    changed = False
+    if not order.paid_at or counted_at < order.paid_at:
+        order.paid_at = counted_at
+        changed = True
+    newer = given.revision > order.revision
+    same_but_earlier = given.revision == order.revision and (counted_at, given.source, given.id) < (
+        order.told_at,
+        order.told_source,
+        order.told_id,
+    )
+    if not (newer or same_but_earlier):
+        return changed
+    order.revision = given.revision
+    order.told_at, order.told_source, order.told_id = counted_at, given.source, given.id
+    order.telling += 1
+    order.gross = sum(line.amount for line in given.lines)
+    order.eligible_under = 0
+    order.shipping, order.tax = given.shipping, given.tax
+    order.points_used, order.points_value = given.points_used, given.points_value
+    return True
+
+
+def _tell_shipped(order: Order, given: Shipped) -> bool:
+    if given.lines is None:
+        if order.shipped_at and order.shipped_at <= given.at:
+            return False
+        order.shipped_at = given.at
+        return True
+    known = dict(order.shipped_lines)
+    for part in given.lines:
+        known[part.line_id] = min(known.get(part.line_id, given.at), given.at)
+    told = sorted(known.items())
+    changed, order.shipped_lines = told != [tuple(item) for item in order.shipped_lines], told
+    return changed
+
+
+def _tell_completed(order: Order, given: Completed) -> bool:
+    if given.lines is None:
+        if order.completed_at and order.completed_at <= given.at:
+            return False
+        order.completed_at = given.at
+        return True
+    known = {(line_id, quantity): at for line_id, quantity, at in order.completed_lines}
+    for part in given.lines:
+        key = (part.line_id, part.quantity)
+        known[key] = min(known.get(key, given.at), given.at)
+    told = sorted(
+        ((line_id, quantity, at) for (line_id, quantity), at in known.items()),
+        key=lambda item: (item[0], item[1] or "", item[2]),
+    )
+    changed, order.completed_lines = told != [tuple(item) for item in order.completed_lines], told
+    return changed
+
+
+def _tell_refunded(order: Order, given: Refunded) -> bool:
+    told = Refund(
+        at=given.at,
+        source=given.source,
+        id=given.id,
+        refund_id=given.refund_id,
+        lines=[(line.line_id, line.amount) for line in given.lines],
+        shipping=given.shipping,
+        tax=given.tax,
+    )
+    for index, known in enumerate(order.refunds):
+        if known.refund_id == told.refund_id:
+            if (known.at, known.source, known.id) <= (told.at, told.source, told.id):
+                return False
+            order.refunds[index] = told
+            return True
+    order.refunds.append(told)
+    return True

@@ -1,0 +1,49 @@
+"""What became of an input: entries, facts for the outside, and the reason, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import msgspec
+
+from services.kit.calendar import Micros
+from services.ledger.domain.entries import Entry
+from services.ledger.domain.judgement import Turn
+
+OutcomeKind = Literal["booked", "known", "parked", "refused", "forwarded", "failed"]
+"""booked · known (a fact told already) · parked (waits for another fact) · refused (a command, with its reason) ·
+forwarded (another shard) · failed. Only parked and failed may be driven again."""
+
+
+class Reason(msgspec.Struct, frozen=True, array_like=True):
+    """How a rule came to its points: version, tier then, the amount (minor units) or units it looked at (N4)."""
+
+    rule: str
+    program: int
+    tier: str
+    amount: int
+    points: int
+    cap: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderQualified:
+    """An order's whole dated timeline; it replaces what was said of that order before."""
+
+    order: str
+    paid_at: Micros
+    timeline: list[Turn]
+    decimals: int
+
+
+@dataclass(slots=True)
+class Outcome:
+    """One journal row to be: what kind, why, the entries booked, the orders whose timeline is told anew."""
+
+    kind: OutcomeKind
+    detail: str = ""
+    entries: list[Entry] = field(default_factory=list)
+    reasons: list[Reason] = field(default_factory=list)
+    qualified: list[OrderQualified] = field(default_factory=list)
+    alarms: list[str] = field(default_factory=list)
