@@ -9,9 +9,7 @@ from typing_extensions import TypedDict
 
 from schemas.events.fields import Count, Id, Instant, MemberId, Shop, Token, Version
 
-JsonContentType = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z]+/([A-Za-z0-9.+-]+\+)?[Jj][Ss][Oo][Nn]( *;.*)?$")
-]
+JsonContentType = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]+/([A-Za-z0-9.+-]+\+)?[Jj][Ss][Oo][Nn]( *;.*)?$")]
 """A media type of JSON, with or without parameters."""
 
 

@@ -31,9 +31,7 @@ class _Iso8601:
         text = core_schema.str_schema(pattern=self.pattern, max_length=40)
         return core_schema.chain_schema([text, self.schema])
 
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {"type": "string", "format": self.form, "pattern": self.pattern}
 
 

@@ -167,7 +167,5 @@ class Inbound(Envelope):
     data: InboundData
 
 
-NotifyEvent = (
-    SmsRequested | EmailRequested | PushRequested | InappRequested | ParcelRequested | Receipt | Inbound
-)
+NotifyEvent = SmsRequested | EmailRequested | PushRequested | InappRequested | ParcelRequested | Receipt | Inbound
 """Everything on the topics of messages."""

@@ -219,9 +219,7 @@ class Touchpoint(Part):
 
     touchpoint: Name
     ways: Annotated[
-        tuple[
-            Literal["inapp", "sms", "email", "push", "parcel", "member_zone", "service_card", "handbook"], ...
-        ],
+        tuple[Literal["inapp", "sms", "email", "push", "parcel", "member_zone", "service_card", "handbook"], ...],
         Field(min_length=1),
     ]
     message_class: Annotated[Literal["service", "notice", "promo"], Field(alias="class")]

@@ -43,6 +43,11 @@ class Rule(Part):
     """What members are told it is called."""
     segment: Name | None = None
     """Only for these members."""
+
+
+class CappedRule(Rule):
+    """A rule that can be met many times a day."""
+
     cap: Cap | None = None
 
 
@@ -65,7 +70,7 @@ class Bands(Part):
     steps: Annotated[tuple[BandStep, ...], Field(min_length=1)]
 
 
-class OrderRule(Rule):
+class OrderRule(CappedRule):
     """Points for what an order's eligible lines cost (N1, N5, P1): `rate`, or `bands`."""
 
     on: Literal["order"]
@@ -108,7 +113,7 @@ class SignInRule(Rule):
     make_up: MakeUp | None = None
 
 
-class ReviewRule(Rule):
+class ReviewRule(CappedRule):
     """Points for a published review."""
 
     on: Literal["review"]
@@ -133,7 +138,7 @@ class Activity(Part):
     activity: Name
 
 
-class ActivityRule(Rule):
+class ActivityRule(CappedRule):
     """Points for an activity: `points` each time, or `points_per_unit` of what it measures."""
 
     on: Activity

@@ -12,8 +12,17 @@ from fractions import Fraction
 from typing import Annotated, Any
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 
 def _number_as_text(value: Any) -> Any:
@@ -35,8 +44,27 @@ def _share_of_one(share: str) -> str:
 def _rfc3339(value: Any) -> Any:
     if isinstance(value, str) and "T" in value:
         with suppress(ValueError):
-            return datetime.fromisoformat(value)
+            moment = datetime.fromisoformat(value)
+            if moment.tzinfo is not None:
+                return moment
     raise PydanticCustomError("no_time", "is no time with offset, such as 2026-01-01T00:00:00+08:00")
+
+
+class NumericText:
+    """Text of a pattern that may be written as a whole number.
+
+    Its JSON Schema also takes other numbers, for editors: in our YAML a number with a point is text.
+    """
+
+    def __init__(self, pattern: str) -> None:
+        self.pattern = pattern
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        text = core_schema.str_schema(pattern=self.pattern)
+        return core_schema.no_info_before_validator_function(_number_as_text, text)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string", "pattern": self.pattern}, {"type": "number", "minimum": 0}]}
 
 
 class Part(BaseModel):
@@ -48,18 +76,13 @@ class Part(BaseModel):
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 """A rule, a tier, a segment: lower case letters, digits, `-` and `_`."""
 
-Decimal = Annotated[str, BeforeValidator(_number_as_text), Field(pattern=r"^[0-9]{1,12}(\.[0-9]{1,6})?$")]
+Decimal = Annotated[str, NumericText(r"^[0-9]{1,12}(\.[0-9]{1,6})?$")]
 """A rate or a multiplier, 0 or more, as decimal text."""
 
-Money = Annotated[str, BeforeValidator(_number_as_text), Field(pattern=r"^[0-9]{1,12}(\.[0-9]{1,4})?$")]
+Money = Annotated[str, NumericText(r"^[0-9]{1,12}(\.[0-9]{1,4})?$")]
 """An amount in the program's currency, as decimal text."""
 
-Share = Annotated[
-    str,
-    BeforeValidator(_number_as_text),
-    Field(pattern=r"^[01](\.[0-9]{1,6})?$"),
-    AfterValidator(_share_of_one),
-]
+Share = Annotated[str, NumericText(r"^[01](\.[0-9]{1,6})?$"), AfterValidator(_share_of_one)]
 """A part of a whole, from 0 to 1, as decimal text."""
 
 Points = Annotated[int, Field(strict=True, ge=0, le=10**12)]
@@ -80,7 +103,7 @@ Number = Annotated[int, Field(strict=True, ge=1, le=10**12)]
 Span = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,3}[dh]$")]
 """A length of time: `3d` or `12h`."""
 
-Version = Annotated[str, BeforeValidator(_number_as_text), Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+Version = Annotated[str, NumericText(r"^[A-Za-z0-9._-]{1,64}$")]
 """A version's name, `2026.1`."""
 
 Zone = Annotated[str, AfterValidator(_known_zone)]
@@ -89,7 +112,7 @@ Zone = Annotated[str, AfterValidator(_known_zone)]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 """An ISO 4217 code."""
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_rfc3339)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_rfc3339, json_schema_input_type=str)]
 """A time with offset, `2026-01-01T00:00:00+08:00`."""
 
 LocalText = Annotated[

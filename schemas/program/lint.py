@@ -13,7 +13,15 @@ from typing import Final
 
 from schemas.currencies import decimals_of, has_more_decimals
 from schemas.program.document import Condition, Program
-from schemas.program.earning import ActivityRule, Bands, OrderRule, SignInRule
+from schemas.program.earning import (
+    Activity,
+    ActivityRule,
+    Bands,
+    BirthdayRule,
+    CampaignRule,
+    OrderRule,
+    SignInRule,
+)
 from schemas.program.problems import Finding, Path
 
 NO_TIER: Final = "none"
@@ -37,7 +45,7 @@ SAYS: Final = (
 def errors(program: Program) -> Iterator[Finding]:
     """Everything for which the program is refused."""
     yield from _names(program)
-    yield from _base_rule(program)
+    yield from _triggers(program)
     for index, rule in enumerate(program.earn):
         path: Path = ("earn", index)
         if isinstance(rule, OrderRule):
@@ -83,9 +91,7 @@ def _names(program: Program) -> Iterator[Finding]:
         counts = Counter(names)
         for index, name in enumerate(names):
             if counts[name] > 1 and names.index(name) != index:
-                yield Finding(
-                    (*path, index, kind), f"the {kind} `{name}` is defined twice", "rename one of them"
-                )
+                yield Finding((*path, index, kind), f"the {kind} `{name}` is defined twice", "rename one of them")
     tiers = {tier.tier for tier in program.tiers.ladder}
     for index, tier in enumerate(program.tiers.ladder):
         if tier.tier == NO_TIER:
@@ -95,9 +101,7 @@ def _names(program: Program) -> Iterator[Finding]:
         if isinstance(rule, OrderRule):
             for name in rule.tier_multiplier:
                 if name not in tiers and name != NO_TIER:
-                    yield _undefined(
-                        "tier", name, ("earn", index, "tier_multiplier", name), tiers | {NO_TIER}
-                    )
+                    yield _undefined("tier", name, ("earn", index, "tier_multiplier", name), tiers | {NO_TIER})
     for index, benefit in enumerate(program.benefits or ()):
         for place, name in enumerate(benefit.tiers):
             if name not in tiers:
@@ -119,13 +123,19 @@ def _undefined(kind: str, name: str, path: Path, known: set[str]) -> Finding:
     return Finding(path, f"the {kind} `{name}` is not defined", f"defined: {ways}")
 
 
-def _base_rule(program: Program) -> Iterator[Finding]:
-    base = [index for index, rule in enumerate(program.earn) if isinstance(rule, OrderRule)]
-    if not base:
+def _triggers(program: Program) -> Iterator[Finding]:
+    """One rule says what a deed earns; a second one would have to say how they go together."""
+    first: dict[str, str] = {}
+    for index, rule in enumerate(program.earn):
+        if isinstance(rule, CampaignRule | BirthdayRule):
+            continue
+        deed = f"activity {rule.on.activity}" if isinstance(rule.on, Activity) else rule.on
+        if deed in first:
+            message = f"`{first[deed]}` says already what `{deed}` earns; several rules are not built yet"
+            yield Finding(("earn", index, "on"), message, "keep one of them")
+        first.setdefault(deed, rule.rule)
+    if "order" not in first:
         yield Finding(("earn",), "no rule says what an order earns", "add a rule with `on: order` and a rate")
-    for index in base[1:]:
-        first = program.earn[base[0]].rule
-        yield Finding(("earn", index), f"`{first}` says already what an order earns", "keep one of the rules")
 
 
 def _order_rule(rule: OrderRule, path: Path, program: Program) -> Iterator[Finding]:
@@ -153,9 +163,7 @@ def _bands(bands: Bands, path: Path, program: Program) -> Iterator[Finding]:
                 return
             continue
         if is_last:
-            yield Finding(
-                (*path, index, "upto"), "above it nothing is said", "add a last step without `upto`"
-            )
+            yield Finding((*path, index, "upto"), "above it nothing is said", "add a last step without `upto`")
         if has_more_decimals(step.upto, program.currency):
             yield _too_fine((*path, index, "upto"), program)
         last_amounts.append(Fraction(step.upto) - unit if step.exclusive else Fraction(step.upto))
@@ -209,9 +217,7 @@ def _points(program: Program) -> Iterator[Finding]:
     if expiry.kind == "none":
         for name in ("months", "min_life_days", "dates"):
             if getattr(expiry, name) is not None:
-                yield Finding(
-                    (*path, name), "points that never expire have no length of life", "leave it out"
-                )
+                yield Finding((*path, name), "points that never expire have no length of life", "leave it out")
 
 
 def _ladder(program: Program) -> Iterator[Finding]:
@@ -266,10 +272,7 @@ def _alternatives(condition: Condition) -> list[dict[str, Fraction]]:
         joined: list[dict[str, Fraction]] = [{}]
         for part in condition.all:
             joined = [
-                {
-                    name: max(left.get(name, Fraction(0)), right.get(name, Fraction(0)))
-                    for name in left | right
-                }
+                {name: max(left.get(name, Fraction(0)), right.get(name, Fraction(0))) for name in left | right}
                 for left in joined
                 for right in _alternatives(part)
             ]
@@ -285,8 +288,7 @@ def _implies(lower: Condition, higher: Condition) -> bool:
     """Whether whoever meets the lower condition meets the higher one too."""
     return all(
         any(
-            all(has.get(name, Fraction(0)) >= value for name, value in asked.items())
-            for asked in _alternatives(higher)
+            all(has.get(name, Fraction(0)) >= value for name, value in asked.items()) for asked in _alternatives(higher)
         )
         for has in _alternatives(lower)
     )

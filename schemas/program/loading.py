@@ -38,9 +38,7 @@ def check(text: str) -> Checked:
     findings += [finding for finding in not_built(source.data) if finding.path not in broken]
     if findings or program is None:
         problems = {source.problem(finding) for finding in findings}
-        raise ProgramRefused(
-            sorted(problems, key=lambda problem: (problem.line, problem.path, problem.message))
-        )
+        raise ProgramRefused(sorted(problems, key=lambda problem: (problem.line, problem.path, problem.message)))
     return Checked(program, tuple(source.problem(finding) for finding in lint.warnings(program)))
 
 

@@ -1,8 +1,8 @@
 """A program document's YAML as plain data that remembers its lines.
 
 YAML has traps that a program must not fall into: `on` is a boolean there, `1.10` a float, `2026-01-01T…` a
-time without its offset, and of a key given twice one is dropped in silence. So only null, true, false and whole
-numbers are read as such, all else is text, and doubled keys, aliases and tags are refused.
+time without its offset, and of a key given twice one is dropped in silence. So only null, true, false and
+whole numbers are read as such, all else is text, and doubled keys, aliases and tags are refused.
 """
 
 from __future__ import annotations
@@ -71,9 +71,7 @@ class Source:
 def read_source(text: str) -> Source:
     """The document's data with its lines. Raises ProgramRefused where the text is no YAML mapping."""
     if len(text) > MAX_DOCUMENT_CHARS:
-        raise ProgramRefused(
-            [Problem(1, "", f"the document has more than {MAX_DOCUMENT_CHARS:,} characters", "")]
-        )
+        raise ProgramRefused([Problem(1, "", f"the document has more than {MAX_DOCUMENT_CHARS:,} characters", "")])
     try:
         root = yaml.compose(text, Loader=_PlainLoader)
     except yaml.MarkedYAMLError as error:
