@@ -30,7 +30,7 @@ from services.tiering.domain.member import (
     settle,
 )
 from services.tiering.domain.naive import naive_history
-from services.tiering.domain.program import Programs, compile_program
+from services.tiering.domain.program import Versions, compile_program
 
 JANUARY = parse_rfc3339("2026-01-01T00:00:00+08:00")
 DAY = 86_400_000_000
@@ -78,7 +78,7 @@ class Told:
 
     def __init__(self, *documents: dict[str, Any]) -> None:
         self.documents = documents or (document(),)
-        self.programs = Programs([compile_program(d) for d in self.documents])
+        self.versions = Versions([compile_program(d) for d in self.documents])
         self.member = Member()
         self.stored: dict[str, Order] = {}
         self.version = 0
@@ -97,16 +97,16 @@ class Told:
 
     def tell(self, told: Input) -> Decision | None:
         settled: dict[str, Order] | None = None
-        need = needs(self.programs, self.member, told, settled)
+        need = needs(self.versions, self.member, told, settled)
         if need == Need.ORDER:
             assert isinstance(told, Qualified)
             settled = {key: order for key, order in self.stored.items() if key == told.key}
-            need = needs(self.programs, self.member, told, settled)
+            need = needs(self.versions, self.member, told, settled)
         if need == Need.ALL:
             self.fetched_all += 1
             settled = dict(self.stored)
-        decision = decide(self.programs, self.member, told, settled or {}, whole=need == Need.ALL)
-        self.stored.update(settle(self.member, self.programs))
+        decision = decide(self.versions, self.member, told, settled or {}, whole=need == Need.ALL)
+        self.stored.update(settle(self.member, self.versions))
         raw = msgspec.msgpack.encode(self.member)
         self.member = msgspec.msgpack.decode(raw, type=Member)
         return decision

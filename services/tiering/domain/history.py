@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from services.kit.calendar import Micros
 from services.tiering.domain.ladder import NONE
-from services.tiering.domain.program import Programs
+from services.tiering.domain.program import Versions
 
 
 class Entry(NamedTuple):
@@ -59,9 +59,7 @@ class Position(NamedTuple):
 
     def says_the_same(self, other: Position) -> bool:
         """Whether two histories name the same tiers at the same times."""
-        return self.reached is other.reached or (
-            [r[:2] for r in self.reached] == [r[:2] for r in other.reached]
-        )
+        return self.reached is other.reached or ([r[:2] for r in self.reached] == [r[:2] for r in other.reached])
 
 
 START = Position(None, 0, 0, ())
@@ -80,9 +78,7 @@ def timeline(entries: Iterable[Entry]) -> tuple[Entry, ...]:
     return tuple(entry for entry in merged if entry.amount or entry.orders)
 
 
-def climb(
-    programs: Programs, enrolled_at: Micros | None, start: Position, entries: Sequence[Entry]
-) -> Position:
+def climb(versions: Versions, enrolled_at: Micros | None, start: Position, entries: Sequence[Entry]) -> Position:
     """The position after further entries, which are sorted by time and all later than `start.at`.
 
     Each instant is judged by the program version in force then. Under `earn_from: enrolment` an entry
@@ -93,7 +89,7 @@ def climb(
     index, count = 0, len(entries)
     while index < count:
         at = entries[index].at
-        in_force = programs.at(at)
+        in_force = versions.at(at)
         counts = not in_force.from_enrolment or (enrolled_at is not None and at >= enrolled_at)
         while index < count and entries[index].at == at:
             if counts:

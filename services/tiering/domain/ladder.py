@@ -32,9 +32,7 @@ class Way(NamedTuple):
 
     def holds(self, growth: int, orders: int) -> bool:
         """Whether totals meet this way. A threshold itself is inside (half-open intervals, T2)."""
-        return (self.growth is None or growth >= self.growth) and (
-            self.orders is None or orders >= self.orders
-        )
+        return (self.growth is None or growth >= self.growth) and (self.orders is None or orders >= self.orders)
 
     def gap(self, growth: int, orders: int) -> Way:
         """What is missing for this way, never below zero."""
@@ -72,9 +70,7 @@ class Ladder:
     def rank(self, growth: int, orders: int) -> int:
         """The rank of the highest step whose own condition holds, 0 for none (T1)."""
         for rank, least_growth, least_orders in self._descending:
-            if (least_growth is None or growth >= least_growth) and (
-                least_orders is None or orders >= least_orders
-            ):
+            if (least_growth is None or growth >= least_growth) and (least_orders is None or orders >= least_orders):
                 return rank
         return 0
 
@@ -132,9 +128,7 @@ def _ways(when: Mapping[str, Any], decimals: int, path: str) -> tuple[Way, ...]:
 def _both(left: Sequence[Way], right: Sequence[Way]) -> tuple[Way, ...]:
     """Every pair of ways joined into one that asks for both."""
     return tuple(
-        dict.fromkeys(
-            Way(_larger(a.growth, b.growth), _larger(a.orders, b.orders)) for a in left for b in right
-        )
+        dict.fromkeys(Way(_larger(a.growth, b.growth), _larger(a.orders, b.orders)) for a in left for b in right)
     )
 
 

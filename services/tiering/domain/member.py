@@ -21,7 +21,7 @@ import msgspec
 
 from services.kit.calendar import Micros
 from services.tiering.domain.history import START, Entry, Position, climb
-from services.tiering.domain.program import Programs
+from services.tiering.domain.program import Versions
 
 OPEN_ORDERS = 64
 """A member with more open orders than this has the oldest settled …"""
@@ -41,7 +41,9 @@ class Cause(NamedTuple):
     source: str
     id: str
     time: Micros
-    order: OrderKey | None
+    order: OrderKey | None = None
+    actor: str | None = None
+    """Who called, from the token; None for what came as an event."""
 
 
 class Order(msgspec.Struct, array_like=True, frozen=True):
@@ -126,7 +128,7 @@ def split_key(key: OrderKey) -> tuple[str, str]:
     return shop, order_id
 
 
-def needs(programs: Programs, member: Member, told: Input, settled: Mapping[OrderKey, Order] | None) -> Need:
+def needs(versions: Versions, member: Member, told: Input, settled: Mapping[OrderKey, Order] | None) -> Need:
     """What must be fetched before `decide`; `settled` is what has been fetched so far, None for nothing.
 
     Ask first with None, then with the member's settled order of that key (or an empty mapping).
@@ -146,12 +148,12 @@ def needs(programs: Programs, member: Member, told: Input, settled: Mapping[Orde
             return Need.NOTHING if _until(member.base.at, order.entries) == before else Need.ALL
         case Enrolment(_, cause):
             moves = member.enrolled_at is None or cause.time < member.enrolled_at
-            return Need.ALL if programs.count_enrolment and moves else Need.NOTHING
+            return Need.ALL if versions.count_enrolment and moves else Need.NOTHING
     assert_never(told)
 
 
 def decide(
-    programs: Programs,
+    versions: Versions,
     member: Member,
     told: Input,
     settled: Mapping[OrderKey, Order],
@@ -165,13 +167,13 @@ def decide(
     """
     match told:
         case Qualified():
-            return _qualified(programs, member, told, settled, whole)
+            return _qualified(versions, member, told, settled, whole)
         case Enrolment():
-            return _enrolled(programs, member, told, settled, whole)
+            return _enrolled(versions, member, told, settled, whole)
     assert_never(told)
 
 
-def settle(member: Member, programs: Programs) -> dict[OrderKey, Order]:
+def settle(member: Member, versions: Versions) -> dict[OrderKey, Order]:
     """Move the orders told longest ago out of a state that has grown too large, and return them."""
     if len(member.orders) <= OPEN_ORDERS:
         return {}
@@ -180,7 +182,7 @@ def settle(member: Member, programs: Programs) -> dict[OrderKey, Order]:
     last = max((order.entries[-1].at for order in leaving.values() if order.entries), default=None)
     if last is not None and (member.base.at is None or last > member.base.at):
         between = [e for e in _after(member.base, member.orders.values()) if e.at <= last]
-        member.base = climb(programs, member.enrolled_at, member.base, between)
+        member.base = climb(versions, member.enrolled_at, member.base, between)
     elif member.base.at is None:
         # Only orders without entries leave: the base still has to say that something is settled.
         member.base = START._replace(at=0)
@@ -190,7 +192,7 @@ def settle(member: Member, programs: Programs) -> dict[OrderKey, Order]:
 
 
 def _qualified(
-    programs: Programs, member: Member, told: Qualified, settled: Mapping[OrderKey, Order], whole: bool
+    versions: Versions, member: Member, told: Qualified, settled: Mapping[OrderKey, Order], whole: bool
 ) -> Decision | None:
     known = member.orders.get(told.key) or settled.get(told.key)
     if known is not None and not _newer(told.order, known):
@@ -199,14 +201,14 @@ def _qualified(
     last = member.position.at
     if new[: len(old)] == old and (len(new) == len(old) or last is None or new[len(old)].at > last):
         # The usual telling only adds what is later than everything known: read on from there.
-        position = climb(programs, member.enrolled_at, member.position, new[len(old) :])
-        decision = _change(programs, member, position, told.cause, ())
+        position = climb(versions, member.enrolled_at, member.position, new[len(old) :])
+        decision = _change(versions, member, position, told.cause, ())
         member.orders[told.key] = told.order
     else:
         base, orders = (START, {**settled, **member.orders}) if whole else (member.base, member.orders.copy())
         orders[told.key] = told.order
-        position = climb(programs, member.enrolled_at, base, _after(base, orders.values()))
-        decision = _change(programs, member, position, told.cause, ())
+        position = climb(versions, member.enrolled_at, base, _after(base, orders.values()))
+        decision = _change(versions, member, position, told.cause, ())
         member.base, member.orders = base, orders
     member.position = position
     if decision is not None:
@@ -215,20 +217,20 @@ def _qualified(
 
 
 def _enrolled(
-    programs: Programs, member: Member, told: Enrolment, settled: Mapping[OrderKey, Order], whole: bool
+    versions: Versions, member: Member, told: Enrolment, settled: Mapping[OrderKey, Order], whole: bool
 ) -> Decision | None:
     at = told.cause.time
     first = member.enrolled_at is None
     if member.enrolled_at is not None and at >= member.enrolled_at:
         return None
     base, orders, position = member.base, member.orders, member.position
-    if programs.count_enrolment:
+    if versions.count_enrolment:
         if whole:
             base, orders = START, {**settled, **orders}
-        position = climb(programs, at, base, _after(base, orders.values()))
+        position = climb(versions, at, base, _after(base, orders.values()))
     tier = member.position.tier
     facts = (Fact("enrolled", 0, tier, tier, at),) if first else ()
-    decision = _change(programs, member, position, told.cause, facts)
+    decision = _change(versions, member, position, told.cause, facts)
     member.base, member.orders, member.position, member.enrolled_at = base, orders, position, at
     if decision is not None:
         member.version = decision.version
@@ -236,7 +238,7 @@ def _enrolled(
 
 
 def _change(
-    programs: Programs, member: Member, position: Position, cause: Cause, facts: tuple[Fact, ...]
+    versions: Versions, member: Member, position: Position, cause: Cause, facts: tuple[Fact, ...]
 ) -> Decision | None:
     """The decision that a new position makes: one fact, for the last tier, however many were jumped (T2)."""
     before, version = member.position, None
@@ -244,14 +246,14 @@ def _change(
         version = position.reached[-1].program_version if position.reached else None
         kind: Kind = "kept"
         if position.tier != before.tier:
-            rank = programs.at(cause.time).ladder.rank_of
+            rank = versions.at(cause.time).ladder.rank_of
             new, old = (rank(p.tier, p.reached[-1].rank) if p.reached else 0 for p in (position, before))
             kind = "upgraded" if new > old else "downgraded"
         effective_at = cause.time if position.since is None else position.since
         facts = (*facts, Fact(kind, len(facts), position.tier, before.tier, effective_at))
     if not facts:
         return None
-    return Decision(member.version + 1, cause, position, facts, version or programs.at(cause.time).version)
+    return Decision(member.version + 1, cause, position, facts, version or versions.at(cause.time).version)
 
 
 def _newer(order: Order, known: Order) -> bool:

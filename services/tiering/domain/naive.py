@@ -24,14 +24,18 @@ def naive_history(
 ) -> History:
     """The history that dated entries make under program documents (T1, T2, T9, T10)."""
     entries = [entry for order in orders for entry in order]
+    started = sorted(
+        ((parse_rfc3339(document["effective_from"]), document) for document in documents),
+        key=lambda pair: pair[0],
+    )
     history: History = []
     held_rank = 0
     for instant in sorted({entry.at for entry in entries}):
-        document = _in_force(documents, instant)
+        document = _in_force(started, instant)
         counted = [
             entry
             for entry in entries
-            if entry.at <= instant and _counts(_in_force(documents, entry.at), enrolled_at, entry.at)
+            if entry.at <= instant and _counts(_in_force(started, entry.at), enrolled_at, entry.at)
         ]
         unit = Decimal(10) ** -exponent(document["currency"])
         growth = sum((entry.amount for entry in counted), 0) * unit
@@ -49,10 +53,13 @@ def naive_history(
     return history
 
 
-def _in_force(documents: Sequence[Mapping[str, Any]], instant: Micros) -> Mapping[str, Any]:
-    by_start = sorted(documents, key=lambda document: parse_rfc3339(document["effective_from"]))
-    started = [d for d in by_start if parse_rfc3339(d["effective_from"]) <= instant]
-    return started[-1] if started else by_start[0]
+def _in_force(started: Sequence[tuple[Micros, Mapping[str, Any]]], instant: Micros) -> Mapping[str, Any]:
+    """The document in force at an instant; the first covers all earlier times."""
+    found = started[0][1]
+    for start, document in started:
+        if start <= instant:
+            found = document
+    return found
 
 
 def _counts(document: Mapping[str, Any], enrolled_at: Micros | None, at: Micros) -> bool:

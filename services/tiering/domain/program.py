@@ -27,21 +27,21 @@ class Program(msgspec.Struct, frozen=True):
     ladder: Ladder
 
 
-class Programs:
+class Versions:
     """All known versions. The business time of an entry chooses the version that judges it."""
 
-    def __init__(self, versions: Iterable[Program]) -> None:
-        self.versions = sorted(versions, key=lambda program: program.effective_from)
-        if not self.versions:
+    def __init__(self, programs: Iterable[Program]) -> None:
+        self._programs = sorted(programs, key=lambda program: program.effective_from)
+        if not self._programs:
             raise ValueError("no program version is known")
         # The first version covers all earlier times.
-        self._starts = [program.effective_from for program in self.versions[1:]]
-        self.count_enrolment = any(program.from_enrolment for program in self.versions)
+        self._starts = [program.effective_from for program in self._programs[1:]]
+        self.count_enrolment = any(program.from_enrolment for program in self._programs)
         """Whether the time of enrolment can change a history at all."""
 
     def at(self, instant: Micros) -> Program:
         """The version in force at an instant."""
-        return self.versions[bisect_right(self._starts, instant)] if self._starts else self.versions[0]
+        return self._programs[bisect_right(self._starts, instant)] if self._starts else self._programs[0]
 
 
 def compile_program(document: Mapping[str, Any]) -> Program:

@@ -1,0 +1,61 @@
+"""python -m services.tiering serve|migrate|redrive|verify"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from services.kit.app import Api
+from services.kit.auth import Guard
+from services.kit.consumer import Consumer
+from services.kit.executor import Executor
+from services.kit.outbox import Relay
+from services.kit.program import Programs
+from services.kit.serve import Part, Service, Worker, main
+from services.tiering.api import routes
+from services.tiering.consumer import TOPICS, Decoder
+from services.tiering.domain.program import compile_program
+from services.tiering.executor import Booking
+from services.tiering.settings import TieringSettings
+from services.tiering.verify import verify
+from services.tiering.versions import KnownVersions
+
+
+def wire(worker: Worker[TieringSettings]) -> Sequence[Part]:
+    """Build the parts of one worker process. Nothing connects before it is started."""
+    settings, pool = worker.settings, worker.pool
+    programs = Programs(settings, parse=compile_program)
+    versions = KnownVersions(programs)
+    relay = Relay(settings, pool)
+    executor = Executor(pool, Booking(versions, settings.shards), committed=relay.wake, max_batch=settings.max_batch)
+    consumer = Consumer(
+        settings,
+        pool,
+        executor,
+        topics=TOPICS,
+        decode=Decoder(versions, max_event_age_days=settings.max_event_age_days),
+        needs=[programs],
+        worker=worker.number,
+    )
+    relay.follow(consumer)
+    guard = Guard(settings)
+    api = Api(
+        worker,
+        routers=[routes(pool, executor, guard, versions, shards=settings.shards)],
+        title="Tiering",
+        summary="Where members stand, and how they rise.",
+    )
+    return [programs, relay, consumer, api]
+
+
+SERVICE = Service(
+    "tiering",
+    "services.tiering",
+    TieringSettings,
+    wire,
+    commands={"verify": verify},
+    redrives=TOPICS,
+)
+
+if __name__ == "__main__":
+    sys.exit(main(SERVICE))

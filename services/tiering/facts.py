@@ -1,0 +1,66 @@
+"""Facts out as CloudEvents on `loyalty.tiers.v1`, rendered without a model (a test validates them by one)."""
+
+from __future__ import annotations
+
+import orjson
+
+from services.kit.calendar import rfc3339
+from services.kit.money import decimal_string
+from services.tiering.domain.member import Cause, Decision, Fact, split_key
+
+TOPIC = "loyalty.tiers.v1"
+SOURCE = "/loyalty/tiering"
+
+CORRECTED = "corrected"
+"""The rule of a change that later knowledge of the past made; `upgrade_only` lowers and keeps by no other."""
+
+
+def render(member_id: str, decision: Decision, fact: Fact, decimals: int) -> bytes:
+    """One fact of a decision as a structured CloudEvent.
+
+    Its `time` is its cause's business time; `effective_at` says from when the tier counts (T1). `history` is
+    the whole dated history after the decision and replaces what was told before.
+    """
+    position = decision.position
+    return orjson.dumps(
+        {
+            "specversion": "1.0",
+            "id": f"{member_id}:{decision.version}:{fact.event_no}",
+            "source": SOURCE,
+            "type": f"loyalty.tier.{fact.kind}.v1",
+            "subject": member_id,
+            "time": rfc3339(decision.cause.time),
+            "datacontenttype": "application/json",
+            "data": {
+                "member_version": decision.version,
+                "event_no": fact.event_no,
+                "tier": fact.tier,
+                "previous_tier": fact.previous_tier,
+                "effective_at": rfc3339(fact.effective_at),
+                "history": [
+                    {"tier": reached.tier, "effective_at": rfc3339(reached.effective_at)}
+                    for reached in position.reached
+                ],
+                # Refunds from after an enrolment of what was bought before it can outweigh all that counts.
+                "growth_value": decimal_string(max(0, position.growth), decimals),
+                "orders": max(0, position.orders),
+                "program_version": decision.program_version,
+                "cause": _cause(decision.cause, fact, decision.program_version),
+            },
+        }
+    )
+
+
+def _cause(cause: Cause, fact: Fact, program_version: str) -> dict[str, str]:
+    told = {
+        "type": cause.type,
+        "source": cause.source,
+        "id": cause.id,
+        "time": rfc3339(cause.time),
+        "program_version": program_version,
+    }
+    if cause.order is not None:
+        told["shop"], told["order_id"] = split_key(cause.order)
+    if fact.kind in ("downgraded", "kept"):
+        told["rule"] = CORRECTED
+    return told

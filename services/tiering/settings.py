@@ -1,0 +1,22 @@
+"""What tiering reads from its environment, beside what every service reads."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from services.kit.settings import Settings
+
+
+class TieringSettings(Settings):
+    """Settings of the tiering service."""
+
+    service: ClassVar[str] = "tiering"
+
+    http_port: int = Field(default=8002, ge=0, le=65_535, description="Port the workers share.")
+    max_event_age_days: int = Field(
+        default=400,
+        ge=1,
+        description="A registration whose business time is longer ago is refused as too late.",
+    )

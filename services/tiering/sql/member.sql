@@ -1,0 +1,55 @@
+-- Statements on members. All name the shard and are served by the primary key (shard, member_id[, …]).
+
+-- name: lock
+-- Takes the only lock of each member, in the order of ids. It reads nothing that the lock protects: a statement
+-- that waited for a lock may not trust what it saw before.
+SELECT member_id FROM member WHERE shard = $1 AND member_id = ANY ($2::text[]) ORDER BY member_id FOR UPDATE;
+
+-- name: add
+-- Rows of members not met before; another session may be adding the same.
+INSERT INTO member (shard, member_id)
+SELECT $1, member_id FROM unnest($2::text[]) AS new (member_id) ORDER BY member_id
+ON CONFLICT DO NOTHING;
+
+-- name: states
+-- After `lock`.
+SELECT member_id, state FROM member WHERE shard = $1 AND member_id = ANY ($2::text[]);
+
+-- name: save
+UPDATE member
+SET version = new.version, tier = new.tier, since = new.since, growth = new.growth, orders = new.orders,
+    state = new.state
+FROM unnest($2::text[], $3::bigint[], $4::text[], $5::timestamptz[], $6::bigint[], $7::integer[], $8::bytea[])
+    AS new (member_id, version, tier, since, growth, orders, state)
+WHERE member.shard = $1 AND member.member_id = new.member_id;
+
+-- name: settled_orders
+-- The settled order of each (member, order) asked for.
+SELECT settled_order.member_id, settled_order.order_key, settled_order.told
+FROM unnest($2::text[], $3::text[]) AS asked (member_id, order_key)
+JOIN settled_order ON settled_order.shard = $1
+    AND settled_order.member_id = asked.member_id AND settled_order.order_key = asked.order_key;
+
+-- name: all_settled_orders
+-- Everything settled of a few members: a range of the primary key each.
+SELECT member_id, order_key, told FROM settled_order WHERE shard = $1 AND member_id = ANY ($2::text[]);
+
+-- name: settle
+INSERT INTO settled_order (shard, member_id, order_key, told)
+SELECT $1, new.member_id, new.order_key, new.told
+FROM unnest($2::text[], $3::text[], $4::bytea[]) AS new (member_id, order_key, told)
+ON CONFLICT (shard, member_id, order_key) DO UPDATE SET told = excluded.told;
+
+-- name: standing
+-- One member, as the API shows it.
+SELECT state FROM member WHERE shard = $1 AND member_id = $2;
+
+-- name: members_after
+-- Members of a shard in the order of ids, for `verify`.
+SELECT member_id, version, tier, since, growth, orders, state
+FROM member WHERE shard = $1 AND member_id > $2 ORDER BY member_id LIMIT $3;
+
+-- name: decisions
+-- The journal of some members, for `verify`.
+SELECT member_id, version, tier, effective_at FROM decision
+WHERE shard = $1 AND member_id = ANY ($2::text[]) ORDER BY member_id, version;

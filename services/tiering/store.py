@@ -1,0 +1,197 @@
+"""Members in PostgreSQL: every statement of tiering, each on one shard and shaped as arrays.
+
+The lock doctrine. The row in `member` is the only lock of a member. `open_members` takes it, in the order of
+member ids, adding the rows that are missing; two transactions therefore never wait for each other in a
+circle. All else (`settled_order`, `decision`, the outbox) is written while it is held, so the order of a
+member's rows and facts is the order in which the lock was held. The state is read in a statement after the
+one that locks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import NamedTuple
+
+import msgspec
+import orjson
+from asyncpg import Record
+
+from services.kit.calendar import from_micros, rfc3339
+from services.kit.postgres import Connection, Pool, Queries
+from services.tiering.domain.member import Decision, Member, Order, OrderKey
+
+SQL = Queries.load(
+    "services.tiering",
+    "sql/member.sql",
+    require=(
+        "lock", "add", "states", "save", "settled_orders", "all_settled_orders", "settle",
+        "standing", "members_after", "decisions",
+    ),
+)  # fmt: skip
+
+Settled = dict[str, dict[OrderKey, Order]]
+"""Settled orders by member and key."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_member = msgspec.msgpack.Decoder(Member).decode
+_order = msgspec.msgpack.Decoder(Order).decode
+
+_DECISION_COLUMNS = (
+    "shard", "member_id", "version", "facts", "tier", "effective_at", "growth", "orders", "program_version",
+    "history", "cause_type", "cause_source", "cause_id", "cause_time", "cause_order", "actor",
+)  # fmt: skip
+
+
+class Opened(NamedTuple):
+    """A locked member: its state, and the bytes it was read from."""
+
+    member: Member
+    stored: bytes
+
+
+class Row(NamedTuple):
+    """The columns of a member's row, and the state that they must agree with."""
+
+    member_id: str
+    version: int
+    tier: str
+    since: datetime | None
+    growth: int
+    orders: int
+    member: Member
+
+
+class Decided(NamedTuple):
+    """What a row of the journal says the member held from then on."""
+
+    version: int
+    tier: str
+    effective_at: datetime | None
+
+
+async def open_members(tx: Connection, shard: int, member_ids: Sequence[str]) -> dict[str, Opened]:
+    """Lock the members, adding those not met before, and read their states. `member_ids` are sorted."""
+    found = await tx.fetch(SQL.lock, shard, member_ids)
+    if len(found) < len(member_ids):
+        known = {row[0] for row in found}
+        missing = [member_id for member_id in member_ids if member_id not in known]
+        await tx.execute(SQL.add, shard, missing)
+        await tx.fetch(SQL.lock, shard, missing)
+    rows = await tx.fetch(SQL.states, shard, member_ids)
+    return {row[0]: Opened(_member(row[1]) if row[1] else Member(), row[1]) for row in rows}
+
+
+async def settled_orders(tx: Connection, shard: int, asked: Sequence[tuple[str, OrderKey]]) -> Settled:
+    """The settled orders among those asked for, by member and order key."""
+    members, keys = zip(*asked, strict=True)
+    return _by_member(await tx.fetch(SQL.settled_orders, shard, members, keys))
+
+
+async def all_settled_orders(tx: Connection, shard: int, member_ids: Sequence[str]) -> Settled:
+    """Every settled order of some members."""
+    return _by_member(await tx.fetch(SQL.all_settled_orders, shard, member_ids))
+
+
+async def save_members(tx: Connection, shard: int, members: Mapping[str, Opened]) -> None:
+    """Write the members whose state is no longer what was read."""
+    changed = [
+        (member_id, opened.member, encoded)
+        for member_id, opened in members.items()
+        if (encoded := _encode(opened.member)) != opened.stored
+    ]
+    if not changed:
+        return
+    positions = [member.position for _, member, _ in changed]
+    await tx.execute(
+        SQL.save,
+        shard,
+        [member_id for member_id, _, _ in changed],
+        [member.version for _, member, _ in changed],
+        [position.tier for position in positions],
+        [None if position.since is None else from_micros(position.since) for position in positions],
+        [position.growth for position in positions],
+        [position.orders for position in positions],
+        [encoded for _, _, encoded in changed],
+    )
+
+
+async def save_settled(tx: Connection, shard: int, settled: Settled) -> None:
+    """Write orders that left their member's state."""
+    rows = [(m, key, _encode(order)) for m, orders in settled.items() for key, order in orders.items()]
+    if rows:
+        await tx.execute(SQL.settle, shard, *map(list, zip(*rows, strict=True)))
+
+
+async def journal(tx: Connection, shard: int, decisions: Sequence[tuple[str, Decision]]) -> None:
+    """Append decisions, each with its member, to the journal."""
+    if not decisions:
+        return
+    await tx.copy_records_to_table(
+        "decision",
+        columns=_DECISION_COLUMNS,
+        records=[_decision_row(shard, member_id, decision) for member_id, decision in decisions],
+    )
+
+
+async def standing(pool: Pool, shard: int, member_id: str) -> Member | None:
+    """A member's state; None for who has never been told of."""
+    state = await pool.fetchval(SQL.standing, shard, member_id)
+    return _member(state) if state else None
+
+
+async def members_after(tx: Connection, shard: int, member_id: str, limit: int) -> list[Row]:
+    """A page of a shard's members, in the order of ids."""
+    rows = await tx.fetch(SQL.members_after, shard, member_id, limit)
+    return [
+        Row(
+            row["member_id"],
+            row["version"],
+            row["tier"],
+            row["since"],
+            row["growth"],
+            row["orders"],
+            _member(row["state"]),
+        )
+        for row in rows
+    ]
+
+
+async def decisions(tx: Connection, shard: int, member_ids: Sequence[str]) -> dict[str, list[Decided]]:
+    """The journal of some members, in order."""
+    rows = await tx.fetch(SQL.decisions, shard, member_ids)
+    return {
+        member_id: [Decided(row["version"], row["tier"], row["effective_at"]) for row in of_member]
+        for member_id, of_member in groupby(rows, key=lambda row: str(row["member_id"]))
+    }
+
+
+def _by_member(rows: Iterable[Record]) -> Settled:
+    settled: Settled = {}
+    for member_id, key, told in rows:
+        settled.setdefault(member_id, {})[key] = _order(told)
+    return settled
+
+
+def _decision_row(shard: int, member_id: str, decision: Decision) -> tuple[object, ...]:
+    position, cause = decision.position, decision.cause
+    history = [[r.tier, rfc3339(r.effective_at), r.growth, r.orders, r.program_version] for r in position.reached]
+    return (
+        shard,
+        member_id,
+        decision.version,
+        [fact.kind for fact in decision.facts],
+        position.tier,
+        None if position.since is None else from_micros(position.since),
+        position.growth,
+        position.orders,
+        decision.program_version,
+        orjson.dumps(history).decode(),
+        cause.type,
+        cause.source,
+        cause.id,
+        from_micros(cause.time),
+        cause.order,
+        cause.actor,
+    )
