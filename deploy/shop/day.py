@@ -45,9 +45,7 @@ def shop_day(
     *, seed: int, members: int, today: date, now: Micros, currency: str = "CNY", zone: str = "Asia/Shanghai"
 ) -> list[Event]:
     """The events to publish, in the order they arrive: by business time, with a little disorder."""
-    story = [
-        _Member(seed, number, today, currency, calendar_of(zone)).live() for number in range(1, members + 1)
-    ]
+    story = [_Member(seed, number, today, currency, calendar_of(zone)).live() for number in range(1, members + 1)]
     events = sorted((event for diary in story for event in diary.events), key=lambda event: event.at)
     overtaking = [pair for diary in story for pair in diary.refunds]
     events = _disorder(events, overtaking, random.Random(f"{seed}:{today}:disorder"))
@@ -202,9 +200,7 @@ class _Member:
         points = 0 if "points_used" in data else eligible // 10**self.decimals
         return _Order(order_id, lines, at, paid, points_at_least=points)
 
-    def _pay_with_points(
-        self, data: dict[str, Any], lines: list[Line], at: Micros, before: list[_Order]
-    ) -> None:
+    def _pay_with_points(self, data: dict[str, Any], lines: list[Line], at: Micros, before: list[_Order]) -> None:
         """Sometimes pay with what an earlier order earned; sometimes send that order back afterwards."""
         source = next(
             (
@@ -249,9 +245,7 @@ class _Member:
         self._tell("commerce.order.completed.v1", f"{order.order_id}:completed", completed_at, facts)
         if self.rng.random() < 0.04:
             # The carrier says it again: another telling of the same fact (O2).
-            self._tell(
-                "commerce.order.completed.v1", f"{order.order_id}:delivered", completed_at + HOUR, facts
-            )
+            self._tell("commerce.order.completed.v1", f"{order.order_id}:delivered", completed_at + HOUR, facts)
         if fate == "refunded":
             self._refund(order, completed_at + self._within(6 * DAY), whole=self.rng.random() < 0.3)
         if fate == "cancelled_late":
@@ -269,10 +263,7 @@ class _Member:
         data = {
             "order_id": order.order_id,
             "refund_id": refund_id,
-            "lines": [
-                {"line_id": line.line_id, "amount": self._money(max(line.amount // part, 1))}
-                for line in lines
-            ],
+            "lines": [{"line_id": line.line_id, "amount": self._money(max(line.amount // part, 1))} for line in lines],
         }
         refund = self._tell("commerce.order.refunded.v1", f"{refund_id}:refunded", at, data)
         self.refunds.append((order.paid, refund))
@@ -293,9 +284,7 @@ class _Member:
             self._tell("commerce.review.published.v1", f"{review_id}:published", at, review)
             if self.rng.random() < 0.05:
                 removed = {"review_id": review_id}
-                self._tell(
-                    "commerce.review.removed.v1", f"{review_id}:removed", at + self._within(DAY), removed
-                )
+                self._tell("commerce.review.removed.v1", f"{review_id}:removed", at + self._within(DAY), removed)
 
     def _tell(self, event_type: str, event_id: str, at: Micros, data: dict[str, Any]) -> Event:
         event = cloud_event(

@@ -124,9 +124,7 @@ def _not_goods(rng: random.Random, number: int, at: datetime) -> Iterator[_Line]
     if rng.random() < 0.05:
         yield _Line(f"{600_000 + number}", sku, -rng.randint(1, 200), at, 0, "")
     if rng.random() < 0.05:
-        yield _Line(
-            f"{700_000 + number}", sku, rng.randint(1, 20), at, 0, "12000" if number % 20 == 0 else ""
-        )
+        yield _Line(f"{700_000 + number}", sku, rng.randint(1, 20), at, 0, "12000" if number % 20 == 0 else "")
     if number % 500 == 0:
         yield _Line(f"A{number}", "B", 1, at, -1_106_206 if number % 1000 else 1_106_206, "")
 

@@ -17,6 +17,7 @@ from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
@@ -109,10 +110,10 @@ class Shop:
         return self.classes.total()
 
 
-def read_shop(path: Path, *, decimals: int) -> Shop:
-    """Read a `.csv` or `.csv.gz`; ValueError names the line that is not of the format."""
+def read_shop(path: Path, *, decimals: int, limit: int | None = None) -> Shop:
+    """Read (the first `limit` lines of) a `.csv` or `.csv.gz`; ValueError names a line of another format."""
     with _open(path) as file:
-        return sort_lines(read_rows(file), decimals=decimals)
+        return sort_lines(islice(read_rows(file), limit), decimals=decimals)
 
 
 def read_rows(lines: Iterable[str]) -> Iterator[Row]:
@@ -159,9 +160,7 @@ def sort_lines(rows: Iterable[Row], *, decimals: int) -> Shop:
             order = invoices.setdefault(row.invoice, Invoice(row.invoice, row.customer, row.at))
             amount = _minor(row.quantity, row.unit_price, scale)
             line_id = len(order.lines) + 1
-            order.lines.append(
-                PurchaseLine(line_id, row.sku, row.quantity, amount, row.unit_price, row.quantity)
-            )
+            order.lines.append(PurchaseLine(line_id, row.sku, row.quantity, amount, row.unit_price, row.quantity))
     in_time = sorted(invoices.values(), key=lambda order: (order.at, order.number))
     refunds, refund_classes = _match(in_time, cancellations, scale)
     return Shop(in_time, refunds, classes + refund_classes, last_at)

@@ -66,8 +66,8 @@ def progress_bar(console: Console) -> Progress:
 async def publish(events: Sequence[Event], *, bootstrap_servers: str, console: Console) -> Published:
     """Publish in the order given and return when the broker has acknowledged all of it.
 
-    TimeoutError when the broker stops acknowledging; KafkaError when it refuses a record. Records of one
-    member keep their order: they share a partition and the producer is idempotent.
+    TimeoutError when the broker stops acknowledging; KafkaError when it is not there or refuses a record.
+    Records of one member keep their order: they share a partition and the producer is idempotent.
     """
     producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap_servers,
@@ -77,11 +77,11 @@ async def publish(events: Sequence[Event], *, bootstrap_servers: str, console: C
         compression_type="lz4",
     )
     started = time.monotonic()
-    async with asyncio.timeout(ACK_TIMEOUT_SECONDS):
-        await producer.start()
     in_flight: deque[asyncio.Future[object]] = deque()
     acknowledged = 0
     try:
+        async with asyncio.timeout(ACK_TIMEOUT_SECONDS):
+            await producer.start()
         with progress_bar(console) as progress:
             task = progress.add_task("publish", total=len(events))
             for event in events:
@@ -89,9 +89,7 @@ async def publish(events: Sequence[Event], *, bootstrap_servers: str, console: C
                     acknowledged += await _acknowledge(in_flight, _REPORT_EVERY)
                     progress.update(task, completed=acknowledged)
                 in_flight.append(
-                    await producer.send(
-                        event.topic, event.body, key=event.member_id.encode(), headers=KAFKA_HEADERS
-                    )
+                    await producer.send(event.topic, event.body, key=event.member_id.encode(), headers=KAFKA_HEADERS)
                 )
             while in_flight:
                 acknowledged += await _acknowledge(in_flight, _REPORT_EVERY)

@@ -1,0 +1,217 @@
+"""`python -m deploy.shop day | replay | publish | report | imitate`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import asyncpg
+import httpx
+import orjson
+from aiokafka.errors import KafkaError
+from rich.console import Console
+
+from deploy.shop.day import shop_day
+from deploy.shop.environment import NotRunningError, Stack
+from deploy.shop.events import Event, read_events
+from deploy.shop.imitation import write_imitation
+from deploy.shop.online_retail import Shop, read_shop
+from deploy.shop.publisher import Published, publish
+from deploy.shop.replay import replay
+from deploy.shop.report import Report, show
+from deploy.shop.settle import STALLED_AFTER_SECONDS, NotSettledError, Watch, settle
+from services.kit.calendar import to_micros
+from services.kit.money import exponent
+
+# People read what goes to stderr; stdout is for what a program reads.
+HUMAN = Console(stderr=True)
+
+# What goes wrong outside of this program is said in a sentence; everything else is a defect and shows its traceback.
+_EXPECTED = (
+    NotRunningError,
+    NotSettledError,
+    KafkaError,
+    asyncpg.PostgresError,
+    httpx.HTTPError,
+    OSError,
+    ValueError,
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; 0 when all went well and every invariant that was checked holds."""
+    arguments = _parser().parse_args(argv)
+    try:
+        code: int = asyncio.run(arguments.command(arguments))
+        return code
+    except KeyboardInterrupt:
+        return 130
+    except _EXPECTED as error:
+        HUMAN.print(f"{type(error).__name__}: {error}", style="red", markup=False, highlight=False)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m deploy.shop", description="A shop to try the services with.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    day = commands.add_parser("day", help="publish a generated shop's day and show what became of it")
+    day.set_defaults(command=_day)
+    day.add_argument("--seed", type=int, default=1, help="another seed, another shop (1)")
+    day.add_argument("--members", type=int, default=200, help="how many members it has (200)")
+    day.add_argument("--date", type=date.fromisoformat, help="the day it ends with (today, in --zone)")
+    day.add_argument("--zone", default="Asia/Shanghai", help="the program's time zone (Asia/Shanghai)")
+
+    retail = commands.add_parser("replay", help="publish a CSV in the Online Retail format; ends with a line of JSON")
+    retail.set_defaults(command=_replay)
+    retail.add_argument("--file", type=Path, required=True, help=".csv or .csv.gz")
+    retail.add_argument("--shuffle", type=int, metavar="SEED", help="publish in an order drawn from this seed")
+    retail.add_argument("--limit", type=int, metavar="N", help="only the first N lines; they end last week, too")
+    retail.add_argument("--as-of", type=datetime.fromisoformat, help="as if it were then (now); with an offset")
+
+    for command in (day, retail):
+        command.add_argument("--currency", default="CNY", help="the program's currency (CNY)")
+        command.add_argument("--out", type=Path, help="write the events to a file instead, one JSON a line")
+
+    from_file = commands.add_parser("publish", help="publish CloudEvents from a file, one JSON a line")
+    from_file.set_defaults(command=_publish)
+    from_file.add_argument("file", type=argparse.FileType("rb"), help="the file; - is standard input")
+
+    report = commands.add_parser("report", help="wait until all is settled; show what became of everything")
+    report.set_defaults(command=_report)
+    report.add_argument("--json", action="store_true", help="end with a line of JSON")
+
+    for command in (day, retail, report):
+        command.add_argument(
+            "--stalled-after",
+            type=float,
+            default=STALLED_AFTER_SECONDS,
+            metavar="SECONDS",
+            help=f"give up when nothing moves for so long ({STALLED_AFTER_SECONDS:.0f})",
+        )
+
+    imitate = commands.add_parser("imitate", help="write a CSV in the Online Retail format with a real shop's shapes")
+    imitate.set_defaults(command=_imitate)
+    imitate.add_argument("--out", type=Path, required=True, help=".csv or .csv.gz")
+    imitate.add_argument("--seed", type=int, default=1)
+    imitate.add_argument("--invoices", type=int, default=2_000)
+    return parser
+
+
+async def _day(arguments: argparse.Namespace) -> int:
+    now = datetime.now(UTC)
+    today = arguments.date or now.astimezone(ZoneInfo(arguments.zone)).date()
+    events = shop_day(
+        seed=arguments.seed,
+        members=arguments.members,
+        today=today,
+        now=to_micros(now),
+        currency=arguments.currency,
+        zone=arguments.zone,
+    )
+    HUMAN.print(f"A shop of {arguments.members} members until {today}, seed {arguments.seed}.")
+    if arguments.out:
+        return _write(arguments.out, events)
+    stack = Stack.find()
+    await _send(stack, events)
+    report, _ = await _settled(stack, arguments.stalled_after)
+    show(report, stack, HUMAN)
+    return 0 if report.holds else 1
+
+
+async def _replay(arguments: argparse.Namespace) -> int:
+    started = time.monotonic()
+    now = (arguments.as_of or datetime.now(UTC)).astimezone(UTC)
+    shop = read_shop(arguments.file, decimals=exponent(arguments.currency), limit=arguments.limit)
+    replayed = replay(shop, currency=arguments.currency, now=now, shuffle=arguments.shuffle)
+    _account_for(shop)
+    if replayed.left_to_due_time:
+        HUMAN.print(f"{replayed.left_to_due_time:,} shipments and completions lie in the future and are not sent.")
+    if arguments.out:
+        return _write(arguments.out, replayed.events)
+    stack = Stack.find()
+    published = await _send(stack, replayed.events)
+    report, settling_seconds = await _settled(stack, arguments.stalled_after)
+    show(report, stack, HUMAN)
+    summary: dict[str, Any] = {
+        "file": arguments.file.name,
+        "lines": shop.lines,
+        "classes": dict(shop.classes),
+        "events": published.records,
+        "not_sent_in_future": replayed.left_to_due_time,
+        **report.as_json(),
+        "seconds": {
+            "publish": round(published.seconds, 2),
+            "settle": round(settling_seconds, 2),
+            "all": round(time.monotonic() - started, 2),
+        },
+        "ok": report.holds,
+    }
+    print(orjson.dumps(summary).decode())
+    return 0 if report.holds else 1
+
+
+async def _publish(arguments: argparse.Namespace) -> int:
+    with arguments.file as file:
+        events = list(read_events(file))
+    await _send(Stack.find(), events)
+    return 0
+
+
+async def _report(arguments: argparse.Namespace) -> int:
+    stack = Stack.find()
+    report, _ = await _settled(stack, arguments.stalled_after)
+    show(report, stack, HUMAN)
+    if arguments.json:
+        print(orjson.dumps({**report.as_json(), "ok": report.holds}).decode())
+    return 0 if report.holds else 1
+
+
+async def _imitate(arguments: argparse.Namespace) -> int:
+    lines = write_imitation(arguments.out, seed=arguments.seed, invoices=arguments.invoices)
+    HUMAN.print(f"{lines:,} lines written to {arguments.out}.")
+    return 0
+
+
+async def _send(stack: Stack, events: Sequence[Event]) -> Published:
+    published = await publish(events, bootstrap_servers=stack.kafka_bootstrap_servers, console=HUMAN)
+    rate = published.records / max(published.seconds, 1e-9)
+    size_mb = published.size_bytes / 1e6
+    HUMAN.print(
+        f"{published.records:,} events ({size_mb:.1f} MB) published in {published.seconds:.1f} s: {rate:,.0f} a second."
+    )
+    return published
+
+
+async def _settled(stack: Stack, stalled_after_s: float) -> tuple[Report, float]:
+    """What became of everything, once all is at rest, and how long that took (s)."""
+    async with Watch(stack.database_url, stack.kafka_bootstrap_servers) as watch:
+        seconds = await settle(watch.look, console=HUMAN, stalled_after_s=stalled_after_s)
+    HUMAN.print(f"All booked and settled {seconds:.1f} s later.")
+    return await Report.of(stack), seconds
+
+
+def _account_for(shop: Shop) -> None:
+    for line_class, count in sorted(shop.classes.items()):
+        HUMAN.print(f"{count:>12,}  {line_class}")
+    HUMAN.print(f"{shop.lines:>12,}  lines, each in one class")
+
+
+def _write(path: Path, events: Sequence[Event]) -> int:
+    with path.open("wb") as file:
+        file.writelines(event.body + b"\n" for event in events)
+    HUMAN.print(f"{len(events):,} events written to {path}.")
+    return 0
+
+
+if __name__ == "__main__":
+    with suppress(BrokenPipeError):
+        sys.exit(main())

@@ -1,0 +1,106 @@
+"""The figures of a stack at rest, from its tables and its topic of dead letters."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import orjson
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from services.kit.postgres import Connection, Queries
+from services.ledger.domain.entries import KINDS
+
+SQL = Queries.load("deploy.shop", "sql/figures.sql")
+DEAD_LETTERS = TopicPartition("loyalty.dead_letters.v1", 0)
+_KAFKA_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Totals over all members; points are integers."""
+
+    members: int
+    orders: int
+    balances: dict[str, int]
+    """available, pending, held, debt."""
+    points: dict[str, int]
+    """Points moved by kind of entry, and in all `issued`."""
+    inputs: dict[str, int]
+    """Journalled inputs by outcome."""
+    parked_refunds: int
+    tiers: dict[str, int]
+    """Members by tier, from the lowest."""
+    messages: dict[str, dict[str, int]]
+    """By `touchpoint channel`, the decisions and how often each was made."""
+    dead_letters: dict[str, int]
+    """By reason."""
+    noteworthy: list[str]
+    """Members whose accounts show most of what there is."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The figures as JSON, without naming members."""
+        names = (name for name in self.__slots__ if name != "noteworthy")
+        return {name: getattr(self, name) for name in names}
+
+
+async def figures(database_url: str, bootstrap_servers: str) -> Figures:
+    """Read them all. asyncpg and aiokafka raise what they raise when a server is away."""
+    dead_letters = await _dead_letters(bootstrap_servers)
+    database = await asyncpg.connect(database_url)
+    try:
+        balances = dict((await database.fetch(SQL.balances))[0])
+        messages: dict[str, dict[str, int]] = {}
+        for touchpoint, channel, decision, count in await database.fetch(SQL.messages):
+            messages.setdefault(f"{touchpoint} {channel}", {})[decision] = count
+        return Figures(
+            members=balances.pop("members"),
+            orders=await database.fetchval(SQL.orders),
+            balances=balances,
+            points=await _points(database),
+            inputs=await _by_name(database, SQL.inputs),
+            parked_refunds=await database.fetchval(SQL.parked_refunds),
+            tiers=await _by_name(database, SQL.tiers),
+            messages=messages,
+            dead_letters=dead_letters,
+            noteworthy=[row["member_id"] for row in await database.fetch(SQL.noteworthy_members)],
+        )
+    finally:
+        await database.close()
+
+
+async def _by_name(database: Connection, statement: str) -> dict[str, int]:
+    """The two columns of a statement, names and numbers, as a dict in its order."""
+    return {row[0]: row[1] for row in await database.fetch(statement)}
+
+
+async def _points(database: Connection) -> dict[str, int]:
+    """Points moved by kind of entry; `issued` is all that was ever promised, whatever became of it."""
+    kinds: Counter[str] = Counter()
+    for debit, credit, points in await database.fetch(SQL.moves):
+        kinds[KINDS[debit, credit]] += points
+        if debit == "issued":
+            kinds["issued"] += points
+    return dict(sorted(kinds.items()))
+
+
+async def _dead_letters(bootstrap_servers: str) -> dict[str, int]:
+    """Dead letters by reason, read from the beginning of their topic."""
+    reasons: Counter[str] = Counter()
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers, enable_auto_commit=False)
+    async with asyncio.timeout(_KAFKA_SECONDS):
+        await consumer.start()
+    try:
+        consumer.assign([DEAD_LETTERS])
+        await consumer.seek_to_beginning(DEAD_LETTERS)
+        end = (await consumer.end_offsets([DEAD_LETTERS]))[DEAD_LETTERS]
+        async with asyncio.timeout(_KAFKA_SECONDS):
+            while await consumer.position(DEAD_LETTERS) < end:
+                for record in (await consumer.getmany(DEAD_LETTERS, timeout_ms=200)).get(DEAD_LETTERS, ()):
+                    reasons[str(orjson.loads(record.value)["data"]["reason"])] += 1
+    finally:
+        await asyncio.wait_for(consumer.stop(), _KAFKA_SECONDS)
+    return dict(reasons)
