@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
 import orjson
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from deploy.shop.topic import records
 from services.kit.postgres import Connection, Queries
 from services.ledger.domain.entries import KINDS
 
 SQL = Queries.load("deploy.shop", "sql/figures.sql")
-DEAD_LETTERS = TopicPartition("loyalty.dead_letters.v1", 0)
-_KAFKA_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +85,8 @@ async def _points(database: Connection) -> dict[str, int]:
 
 
 async def _dead_letters(bootstrap_servers: str) -> dict[str, int]:
-    """Dead letters by reason, read from the beginning of their topic."""
+    """Dead letters by reason."""
     reasons: Counter[str] = Counter()
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers, enable_auto_commit=False)
-    async with asyncio.timeout(_KAFKA_SECONDS):
-        await consumer.start()
-    try:
-        consumer.assign([DEAD_LETTERS])
-        await consumer.seek_to_beginning(DEAD_LETTERS)
-        end = (await consumer.end_offsets([DEAD_LETTERS]))[DEAD_LETTERS]
-        async with asyncio.timeout(_KAFKA_SECONDS):
-            while await consumer.position(DEAD_LETTERS) < end:
-                for record in (await consumer.getmany(DEAD_LETTERS, timeout_ms=200)).get(DEAD_LETTERS, ()):
-                    reasons[str(orjson.loads(record.value)["data"]["reason"])] += 1
-    finally:
-        await asyncio.wait_for(consumer.stop(), _KAFKA_SECONDS)
+    async for record in records(bootstrap_servers, "loyalty.dead_letters.v1"):
+        reasons[str(orjson.loads(record.value)["data"]["reason"])] += 1
     return dict(reasons)

@@ -12,6 +12,7 @@ from rich.table import Table
 from deploy.shop.environment import Stack
 from deploy.shop.figures import Figures, figures
 from deploy.shop.invariants import Verdict, verify_all
+from deploy.shop.outcome import Outcome, outcome
 
 _HTTP_SECONDS = 10.0
 
@@ -31,6 +32,7 @@ class Report:
     """What became of everything that was published to a stack."""
 
     figures: Figures
+    outcome: Outcome
     members: list[MemberView]
     verdicts: list[Verdict]
 
@@ -46,12 +48,14 @@ class Report:
         headers = {"Authorization": f"Bearer {stack.token}"}
         async with httpx.AsyncClient(headers=headers, timeout=_HTTP_SECONDS) as http:
             members = [await _view(http, stack, member_id) for member_id in totals.noteworthy]
-        return cls(totals, members, await verify_all(stack))
+        ended = await outcome(stack.database_url, stack.kafka_bootstrap_servers)
+        return cls(totals, ended, members, await verify_all(stack))
 
     def as_json(self) -> dict[str, Any]:
         """Figures and invariants as JSON."""
         return {
             **self.figures.as_json(),
+            "fingerprints": self.outcome.fingerprints(),
             "invariants": {verdict.service: {"holds": verdict.holds, **verdict.answer} for verdict in self.verdicts},
         }
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections import defaultdict
 from dataclasses import replace
 
 import pytest
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, UnknownTopicOrPartitionError
 from rich.console import Console
 
 from deploy.shop import publisher
 from deploy.shop.events import Event, cloud_event
+from deploy.shop.topic import records
 from schemas.events import read_event
 from schemas.topics import BY_NAME
 from services.kit.kafka import shard_of
@@ -45,50 +44,34 @@ def sign_ins(topic: str, count: int) -> list[Event]:
     ]
 
 
-async def consumed(kafka: str, topic: str) -> list[ConsumerRecord]:
-    """All records of a topic."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False)
-    await consumer.start()
-    try:
-        partitions = [TopicPartition(topic, number) for number in range(SHARDS)]
-        consumer.assign(partitions)
-        await consumer.seek_to_beginning(*partitions)
-        ends = await consumer.end_offsets(partitions)
-        records: list[ConsumerRecord] = []
-        async with asyncio.timeout(30):
-            while len(records) < sum(ends.values()):
-                for batch in (await consumer.getmany(timeout_ms=200)).values():
-                    records.extend(batch)
-        return records
-    finally:
-        await consumer.stop()
-
-
 async def test_everything_arrives_on_the_members_partition_in_order(kafka: str, topic: str) -> None:
     events = sign_ins(topic, 5_000)
     published = await publisher.publish(events, bootstrap_servers=kafka, console=QUIET)
     assert published.records == 5_000
     assert published.size_bytes == sum(len(event.body) for event in events)
 
-    records = await consumed(kafka, topic)
+    arrived = [record async for record in records(kafka, topic)]
     by_member: defaultdict[str, list[bytes]] = defaultdict(list)
-    for record in records:
+    for record in arrived:
         read_event(record.value, record.headers, record.key)
         assert record.partition == shard_of(record.key.decode(), SHARDS)
         by_member[record.key.decode()].append(record.value)
     for member_id, bodies in by_member.items():
         assert bodies == [event.body for event in events if event.member_id == member_id]
-    assert len(records) == 5_000
+    assert len(arrived) == 5_000
 
 
 async def test_what_is_in_flight_is_bounded(kafka: str, topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publisher, "MAX_IN_FLIGHT", 300)
     await publisher.publish(sign_ins(topic, 2_000), bootstrap_servers=kafka, console=QUIET)
-    assert len(await consumed(kafka, topic)) == 2_000
+    assert len([record async for record in records(kafka, topic)]) == 2_000
 
 
 async def test_a_broker_that_is_not_there_is_said_so(unused_port: int) -> None:
     with pytest.raises(KafkaConnectionError):
-        await publisher.publish(
-            sign_ins("any", 1), bootstrap_servers=f"127.0.0.1:{unused_port}", console=QUIET
-        )
+        await publisher.publish(sign_ins("any", 1), bootstrap_servers=f"127.0.0.1:{unused_port}", console=QUIET)
+
+
+async def test_a_topic_that_is_not_there_is_said_so(kafka: str) -> None:
+    with pytest.raises(UnknownTopicOrPartitionError):
+        _ = [record async for record in records(kafka, "no-such-topic")]
