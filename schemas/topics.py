@@ -19,6 +19,8 @@ class Topic:
     name: str
     types: tuple[str, ...]
     """The event types that may be on it."""
+    writer: Literal["shop", "gateways", "ledger", "tiering", "notifier", "services"]
+    """Who may write to it; `services` is any of ours."""
     member_keyed: bool = True
     """The key is the member id, and the topic has as many partitions as there are shards."""
     partitions: int | None = None
@@ -28,6 +30,11 @@ class Topic:
     """How long a record is kept, in milliseconds; -1 without limit."""
     timestamp_type: Literal["LogAppendTime"] = "LogAppendTime"
     """The broker's clock says when a record arrived, whatever the publisher's clock says."""
+
+    @property
+    def inbound(self) -> bool:
+        """Whether others write it and we read it."""
+        return self.writer in ("shop", "gateways")
 
     def partition_count(self, shards: int = SHARDS) -> int:
         """How many partitions it has in a deployment of so many shards."""
@@ -52,7 +59,7 @@ def _tier(*kinds: str) -> tuple[str, ...]:
 
 def _requests(channel: str) -> Topic:
     # Requests hold contact details, so they are kept no longer than a gateway needs them.
-    return Topic(f"notify.{channel}.v1", (f"notify.{channel}.requested.v1",), retention_ms=3 * _DAY_MS)
+    return Topic(f"notify.{channel}.v1", (f"notify.{channel}.requested.v1",), "notifier", retention_ms=3 * _DAY_MS)
 
 
 ALL: Final[tuple[Topic, ...]] = (
@@ -65,9 +72,10 @@ ALL: Final[tuple[Topic, ...]] = (
             "commerce.order.refunded.v1",
             "commerce.order.cancelled.v1",
         ),
+        "shop",
     ),
-    Topic("commerce.signins.v1", ("commerce.member.signed_in.v1",)),
-    Topic("commerce.reviews.v1", ("commerce.review.published.v1", "commerce.review.removed.v1")),
+    Topic("commerce.signins.v1", ("commerce.member.signed_in.v1",), "shop"),
+    Topic("commerce.reviews.v1", ("commerce.review.published.v1", "commerce.review.removed.v1"), "shop"),
     Topic(
         "commerce.profiles.v1",
         (
@@ -77,10 +85,11 @@ ALL: Final[tuple[Topic, ...]] = (
             "commerce.device.registered.v1",
             "commerce.member.erased.v1",
         ),
+        "shop",
         # Personal data: long enough for a service to come back, no archive of people.
         retention_ms=30 * _DAY_MS,
     ),
-    Topic("commerce.activities.v1", ("commerce.activity.recorded.v1",)),
+    Topic("commerce.activities.v1", ("commerce.activity.recorded.v1",), "shop"),
     Topic(
         "loyalty.points.v1",
         (
@@ -90,14 +99,17 @@ ALL: Final[tuple[Topic, ...]] = (
             "loyalty.reward.issued.v1",
             "loyalty.day.closed.v1",
         ),
+        "ledger",
     ),
     Topic(
         "loyalty.tiers.v1",
         _tier("enrolled", "upgraded", "downgraded", "kept", "at_risk", "overridden"),
+        "tiering",
     ),
     Topic(
         "loyalty.program.v1",
         ("loyalty.program.published.v1",),
+        "ledger",
         member_keyed=False,
         partitions=1,
         cleanup="compact",
@@ -106,21 +118,23 @@ ALL: Final[tuple[Topic, ...]] = (
     Topic(
         "loyalty.checkpoints.v1",
         ("loyalty.ledger.checkpoint.v1",),
+        "ledger",
         member_keyed=False,
         partitions=1,
         retention_ms=-1,
     ),
-    Topic("loyalty.internal.v1", ("loyalty.record.rekeyed.v1",), retention_ms=30 * _DAY_MS),
+    Topic("loyalty.internal.v1", ("loyalty.record.rekeyed.v1",), "ledger", retention_ms=30 * _DAY_MS),
     _requests("sms"),
     _requests("email"),
     _requests("push"),
     _requests("inapp"),
     _requests("parcel"),
-    Topic("notify.receipts.v1", ("notify.receipt.v1",), retention_ms=3 * _DAY_MS),
-    Topic("notify.inbound.v1", ("notify.inbound.v1",), retention_ms=3 * _DAY_MS),
+    Topic("notify.receipts.v1", ("notify.receipt.v1",), "gateways", retention_ms=3 * _DAY_MS),
+    Topic("notify.inbound.v1", ("notify.inbound.v1",), "gateways", retention_ms=3 * _DAY_MS),
     Topic(
         "loyalty.dead_letters.v1",
         ("loyalty.dead_letter.recorded.v1",),
+        "services",
         member_keyed=False,
         partitions=1,
         retention_ms=90 * _DAY_MS,

@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 
 from schemas.events.envelope import Envelope
 from schemas.events.fields import (
+    Channel,
     Count,
     Country,
     Currency,
@@ -22,6 +23,7 @@ from schemas.events.fields import (
     IsoDate,
     Locale,
     MemberId,
+    MessageClass,
     Money,
     Quantity,
     Shop,
@@ -257,8 +259,8 @@ class ProfileUpdated(Envelope):
 ConsentChangedData = TypedDict(
     "ConsentChangedData",
     {
-        "channel": Literal["sms", "email", "push", "inapp"],
-        "class": Literal["service", "notice", "promo"],
+        "channel": Channel,
+        "class": MessageClass,
         "granted": Flag,
         "evidence": NotRequired[Text],
     },

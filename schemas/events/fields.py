@@ -7,7 +7,7 @@ The patterns use only what Rust's regex, Python's `re` and ECMA 262 (JSON Schema
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, StringConstraints
 from pydantic_core import CoreSchema, core_schema
@@ -108,6 +108,23 @@ Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
 
 Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 """The version of a program document, `2026.1`."""
+
+MessageClass = Annotated[
+    Literal["service", "notice", "promo"], Field(description="Which consent a message needs (S2).")
+]
+"""Which consent a message needs (S2)."""
+
+Channel = Annotated[
+    Literal["sms", "email", "push", "inapp"], Field(description="The way on which messages reach the member.")
+]
+"""The way on which messages reach the member."""
+
+Address = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=320, pattern=r"^[^\x00-\x1f\x7f]+$"),
+    Field(description="A telephone number in E.164 form, or a mail address."),
+]
+"""A telephone number in E.164 form, or a mail address."""
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 """A SHA-256 digest, `sha256:` and 64 hexadecimal digits."""

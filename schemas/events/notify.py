@@ -8,13 +8,19 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from schemas.events.envelope import Envelope
-from schemas.events.fields import Count, Id, Instant, Locale, LongText, MemberId, Positive, Text, Token
-
-Address = Annotated[str, Field(min_length=1, max_length=320, pattern=r"^[^\x00-\x1f\x7f]+$")]
-"""A telephone number in E.164 form, a mail address, a device's token."""
-
-MessageClass = Literal["service", "notice", "promo"]
-"""What consent a message needs (S2)."""
+from schemas.events.fields import (
+    Address,
+    Count,
+    Id,
+    Instant,
+    Locale,
+    LongText,
+    MemberId,
+    MessageClass,
+    Positive,
+    Text,
+    Token,
+)
 
 
 class MessageTemplate(TypedDict):

@@ -71,7 +71,7 @@ def not_built(data: Any) -> Iterator[Finding]:
             # `on: {activity: …}` is built; its name is a mapping, not a value of the table.
             if value is None or (isinstance(value, dict) and row.built) or value in row.built:
                 continue
-            said = f": {value}" if isinstance(value, str | int) else ""
+            said = f": {value}" if isinstance(value, str | int) and not isinstance(value, bool) else ""
             name = row.path.replace("[]", "")
             yield Finding(path, f"`{name}{said}` is not built yet in this release", row.use)
 

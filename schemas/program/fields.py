@@ -70,7 +70,7 @@ class NumericText:
 class Part(BaseModel):
     """A part of the document: a field that it does not know is a mistake, never ignored."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]

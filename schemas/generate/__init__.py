@@ -1,0 +1,1 @@
+"""What is generated from the contracts' code: JSON Schema, AsyncAPI, and the reference pages."""
