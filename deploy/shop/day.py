@@ -80,7 +80,8 @@ class _Member:
     """One member's last weeks."""
 
     def __init__(self, seed: int, number: int, today: date, currency: str, calendar: Calendar) -> None:
-        self.id = f"m{seed}-{number:04d}"
+        self.id = f"m-{number:04d}"
+        self.seed = seed
         self.number = number
         self.date = today
         self.today: Day = today.toordinal()
@@ -167,14 +168,14 @@ class _Member:
         times = sorted(self._at(self.rng.randint(joined, self.today)) for _ in range(count))
         before: list[_Order] = []
         for position, paid_at in enumerate(times, start=1):
-            order = self._pay(f"{self.date:%Y%m%d}-{self.number:04d}-{position}", paid_at, before)
+            order = self._pay(f"{self.date:%Y%m%d}-{self.seed}-{self.number:04d}-{position}", paid_at, before)
             self._fate(order)
             before.append(order)
         if self.rng.random() < 0.02:
             # Sold before the program began: the order never comes and its refund waits (O3).
             sold_before = {
-                "order_id": f"before-{self.id}",
-                "refund_id": f"before-{self.id}-r1",
+                "order_id": f"before-{self.seed}-{self.number:04d}",
+                "refund_id": f"before-{self.seed}-{self.number:04d}-r1",
                 "lines": [{"line_id": "1", "quantity": 1, "amount": self._money(5 * 10**self.decimals)}],
             }
             self._tell("commerce.order.refunded.v1", "before:refunded", self._at(self.today - 2), sold_before)
