@@ -26,7 +26,7 @@ def wire(worker: Worker[TieringSettings]) -> Sequence[Part]:
     settings, pool = worker.settings, worker.pool
     programs = Programs(settings, parse=compile_program)
     versions = KnownVersions(programs)
-    relay = Relay(settings, pool)
+    relay = Relay(settings)
     executor = Executor(pool, Booking(versions, settings.shards), committed=relay.wake, max_batch=settings.max_batch)
     consumer = Consumer(
         settings,

@@ -18,7 +18,7 @@ from services.kit.executor import Executor
 from services.kit.kafka import shard_of
 from services.kit.money import decimal_string, minor_units
 from services.kit.postgres import Pool
-from services.kit.problem import Problem, kind
+from services.kit.problem import FORBIDDEN, INVALID, NOT_FOUND, Problem
 from services.tiering import facts, store
 from services.tiering.domain.ladder import Step, Way
 from services.tiering.domain.member import Cause, Enrolment, Input, Member
@@ -27,10 +27,6 @@ from services.tiering.executor import Outcome
 
 ENROLMENT: Final = "loyalty.member.enrolment.v1"
 """The cause of an enrolment by call, in the journal and in the facts."""
-
-MEMBER_UNKNOWN: Final = kind("member-unknown", "No such member", 404)
-AMOUNT_INVALID: Final = kind("amount-invalid", "Not an amount of the program's currency", 422)
-ENROLMENT_FORBIDDEN: Final = kind("enrolment-forbidden", "This token may not enrol this member", 403)
 
 MemberPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="The member's id.")]
 _UNCHANGED: Final = {"Cache-Control": "private, no-cache"}
@@ -136,7 +132,7 @@ def routes(
     ) -> Response:
         member = await store.standing(pool, shard_of(member_id, shards), member_id)
         if member is None:
-            raise Problem(MEMBER_UNKNOWN, f"Nothing is known of member {member_id}.")
+            raise Problem(NOT_FOUND, f"Nothing is known of member {member_id}.")
         program = versions().at(clock())
         more = None if amount is None else _amount(amount, program)
         return _tagged(standing(member_id, member, program, more), if_none_match)
@@ -153,7 +149,7 @@ def routes(
     ) -> Response:
         # A member joins on wish with a token of their own; anybody else needs the right to enrol others.
         if caller.member is None and "tiering:admin" not in caller.scopes:
-            raise Problem(ENROLMENT_FORBIDDEN, "Enrolling another takes the scope tiering:admin.")
+            raise Problem(FORBIDDEN, "Enrolling another takes the scope tiering:admin.")
         versions()
         at = clock()
         cause = Cause(ENROLMENT, facts.SOURCE, f"{member_id}:{at}", at, actor=caller.subject)
@@ -252,7 +248,7 @@ def _amount(text: str, program: Program) -> int:
         amount = -1
     if amount < 0:
         raise Problem(
-            AMOUNT_INVALID,
+            INVALID,
             f"`with` is an amount in {program.currency} with at most {program.decimals} decimals, not negative.",
             field="with",
         )

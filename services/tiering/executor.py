@@ -2,12 +2,12 @@
 
 Lock and read the members, fetch the few settled orders that the fold asks for, fold input by input, then
 write what changed: members, settled orders, journal and facts out. A batch of a thousand usual events is
-three statements (lock, read, update), and two COPYs where a tier changed.
+four statements (add, lock, read, update), and two COPYs where a tier changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from services.kit import outbox
@@ -20,6 +20,8 @@ from services.tiering.domain.member import (
     Decision,
     Input,
     Need,
+    Order,
+    OrderKey,
     Qualified,
     decide,
     needs,
@@ -67,59 +69,86 @@ class Booking:
         return [outcomes[position] for position in range(len(inputs))]
 
 
+class _Account:
+    """A locked member during a batch: the state, and what is known of the orders outside of it."""
+
+    def __init__(self, opened: Opened) -> None:
+        self.member = opened.member
+        self.settled: dict[OrderKey, Order] = {}
+        self.asked: set[OrderKey] = set()
+        self.whole = opened.member.base.at is None
+        """Whether `settled` is all there is; without a base nothing has been settled yet."""
+        self.leaving: dict[OrderKey, Order] = {}
+
+    def needs(self, versions: Versions, told: Input) -> Need:
+        """What has to be fetched before this input can be decided."""
+        if self.whole:
+            return Need.NOTHING
+        known = not isinstance(told, Qualified) or told.key in self.asked or told.key in self.settled
+        return needs(versions, self.member, told, self.settled if known else None)
+
+    def decide(self, versions: Versions, told: Input) -> Decision | None:
+        """Book one input, and settle what the state has no room for."""
+        decision = decide(versions, self.member, told, self.settled, whole=self.whole)
+        for key, order in settle(self.member, versions).items():
+            if self.settled.get(key) != order:
+                self.settled[key] = self.leaving[key] = order
+        return decision
+
+
 async def _book(tx: Connection, versions: Versions, shard: int, inputs: Sequence[Input]) -> list[Outcome]:
-    members = await store.open_members(tx, shard, sorted({told.member_id for told in inputs}))
-    settled, whole = await _fetch(tx, versions, shard, inputs, members)
+    opened = await store.open_members(tx, shard, sorted({told.member_id for told in inputs}))
+    accounts = {member_id: _Account(found) for member_id, found in opened.items()}
+    await _fetch(tx, versions, shard, inputs, accounts)
     outcomes: list[Outcome] = []
     decisions: list[tuple[str, Decision]] = []
     for told in inputs:
-        member_id = told.member_id
-        member = members[member_id].member
-        decision = decide(versions, member, told, settled.get(member_id, {}), whole=member_id in whole)
+        account = accounts[told.member_id]
+        if account.needs(versions, told):
+            # An input before it in this batch has settled what this one changes.
+            await _fetch(tx, versions, shard, (told,), accounts)
+        decision = account.decide(versions, told)
         if decision is not None:
-            decisions.append((member_id, decision))
-        outcomes.append(Outcome(decision, member.enrolled_at, member.position.tier))
-    await store.save_settled(tx, shard, _leaving(versions, members, settled))
-    await store.save_members(tx, shard, members)
+            decisions.append((told.member_id, decision))
+        outcomes.append(Outcome(decision, account.member.enrolled_at, account.member.position.tier))
+    leaving = {member_id: account.leaving for member_id, account in accounts.items() if account.leaving}
+    await store.save_settled(tx, shard, leaving)
+    await store.save_members(tx, shard, opened)
     await store.journal(tx, shard, decisions)
     await _tell(tx, versions, shard, decisions)
     return outcomes
 
 
 async def _fetch(
-    tx: Connection, versions: Versions, shard: int, inputs: Sequence[Input], members: dict[str, Opened]
-) -> tuple[Settled, set[str]]:
-    """The settled orders that the batch needs, and the members of whom that is all.
-
-    Asked once for the whole batch, before the fold. An input earlier in the batch can only replace an order
-    by one that asked for all itself or that says the same of the settled past, so this is enough.
-    """
+    tx: Connection,
+    versions: Versions,
+    shard: int,
+    inputs: Sequence[Input],
+    accounts: Mapping[str, _Account],
+) -> None:
+    """Fetch the settled orders that inputs ask for: first theirs, then, where that is not enough, all."""
     asked = [
         (told.member_id, told.key)
         for told in inputs
-        if isinstance(told, Qualified) and needs(versions, members[told.member_id].member, told, None) == Need.ORDER
+        if isinstance(told, Qualified) and accounts[told.member_id].needs(versions, told) == Need.ORDER
     ]
-    settled = await store.settled_orders(tx, shard, asked) if asked else {}
-    whole = {
-        told.member_id
-        for told in inputs
-        if needs(versions, members[told.member_id].member, told, settled.get(told.member_id, {})) == Need.ALL
-    }
+    if asked:
+        fetched = await store.settled_orders(tx, shard, asked)
+        for member_id, key in asked:
+            accounts[member_id].asked.add(key)
+        _learn(accounts, fetched)
+    whole = {told.member_id for told in inputs if accounts[told.member_id].needs(versions, told) == Need.ALL}
     if whole:
-        settled |= await store.all_settled_orders(tx, shard, sorted(whole))
-    return settled, whole
+        _learn(accounts, await store.all_settled_orders(tx, shard, sorted(whole)))
+        for member_id in whole:
+            accounts[member_id].whole = True
 
 
-def _leaving(versions: Versions, members: dict[str, Opened], settled: Settled) -> Settled:
-    """The orders that leave their members' states and are not stored in that form already."""
-    leaving: Settled = {}
-    for member_id, opened in members.items():
-        stored = settled.get(member_id, {})
-        gone = settle(opened.member, versions)
-        new = {key: order for key, order in gone.items() if stored.get(key) != order}
-        if new:
-            leaving[member_id] = new
-    return leaving
+def _learn(accounts: Mapping[str, _Account], fetched: Settled) -> None:
+    """Add what was fetched; what left a state in this batch is newer than what is stored."""
+    for member_id, orders in fetched.items():
+        account = accounts[member_id]
+        account.settled = {**orders, **account.settled}
 
 
 async def _tell(tx: Connection, versions: Versions, shard: int, decisions: Iterable[tuple[str, Decision]]) -> None:
@@ -130,6 +159,7 @@ async def _tell(tx: Connection, versions: Versions, shard: int, decisions: Itera
             facts.TOPIC,
             member_id.encode(),
             facts.render(member_id, decision, fact, versions.at(decision.cause.time).decimals),
+            facts.HEADERS,
         )
         for member_id, decision in decisions
         for fact in decision.facts

@@ -11,6 +11,9 @@ from services.tiering.domain.member import Cause, Decision, Fact, split_key
 TOPIC = "loyalty.tiers.v1"
 SOURCE = "/loyalty/tiering"
 
+HEADERS = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
+"""Structured mode: the whole event is the record's value."""
+
 CORRECTED = "corrected"
 """The rule of a change that later knowledge of the past made; `upgrade_only` lowers and keeps by no other."""
 

@@ -1,10 +1,11 @@
 """Members in PostgreSQL: every statement of tiering, each on one shard and shaped as arrays.
 
-The lock doctrine. The row in `member` is the only lock of a member. `open_members` takes it, in the order of
-member ids, adding the rows that are missing; two transactions therefore never wait for each other in a
-circle. All else (`settled_order`, `decision`, the outbox) is written while it is held, so the order of a
-member's rows and facts is the order in which the lock was held. The state is read in a statement after the
-one that locks.
+The lock doctrine. The row in `member` is the only lock of a member. `open_members` first adds the rows that are
+missing, then takes the locks, both in the order of member ids. So who waits for a row that another adds holds no lock
+yet, and who waits for a lock holds only locks of smaller ids: no circle of waiting can close (with the adding after
+the locking, one did). All else (`settled_order`, `decision`, the outbox) is written while the lock is held, so the
+order of a member's rows and facts is the order in which it was held. The state is read in a statement after the one
+that locks.
 """
 
 from __future__ import annotations
@@ -73,12 +74,8 @@ class Decided(NamedTuple):
 
 async def open_members(tx: Connection, shard: int, member_ids: Sequence[str]) -> dict[str, Opened]:
     """Lock the members, adding those not met before, and read their states. `member_ids` are sorted."""
-    found = await tx.fetch(SQL.lock, shard, member_ids)
-    if len(found) < len(member_ids):
-        known = {row[0] for row in found}
-        missing = [member_id for member_id in member_ids if member_id not in known]
-        await tx.execute(SQL.add, shard, missing)
-        await tx.fetch(SQL.lock, shard, missing)
+    await tx.execute(SQL.add, shard, member_ids)
+    await tx.execute(SQL.lock, shard, member_ids)
     rows = await tx.fetch(SQL.states, shard, member_ids)
     return {row[0]: Opened(_member(row[1]) if row[1] else Member(), row[1]) for row in rows}
 

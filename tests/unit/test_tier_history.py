@@ -429,9 +429,7 @@ entries = st.builds(
     amount=st.sampled_from([-40_000, -10_000, -1, 0, 1, 9_900, 20_000, 39_899, 39_900, 68_800]),
     orders=st.sampled_from([-1, 0, 1]),
 )
-tellings = st.lists(
-    st.tuples(st.sampled_from("abcdef"), st.lists(entries, max_size=4)), min_size=1, max_size=14
-)
+tellings = st.lists(st.tuples(st.sampled_from("abcdef"), st.lists(entries, max_size=4)), min_size=1, max_size=14)
 
 
 @settings(deadline=None)

@@ -205,7 +205,9 @@ def _qualified(
         decision = _change(versions, member, position, told.cause, ())
         member.orders[told.key] = told.order
     else:
-        base, orders = (START, {**settled, **member.orders}) if whole else (member.base, member.orders.copy())
+        base, orders = member.base, member.orders.copy()
+        if base.at is not None and _until(base.at, new) != _until(base.at, old):
+            base, orders = _from_the_start(member, settled, whole)
         orders[told.key] = told.order
         position = climb(versions, member.enrolled_at, base, _after(base, orders.values()))
         decision = _change(versions, member, position, told.cause, ())
@@ -225,8 +227,8 @@ def _enrolled(
         return None
     base, orders, position = member.base, member.orders, member.position
     if versions.count_enrolment:
-        if whole:
-            base, orders = START, {**settled, **orders}
+        if base.at is not None:
+            base, orders = _from_the_start(member, settled, whole)
         position = climb(versions, at, base, _after(base, orders.values()))
     tier = member.position.tier
     facts = (Fact("enrolled", 0, tier, tier, at),) if first else ()
@@ -235,6 +237,15 @@ def _enrolled(
     if decision is not None:
         member.version = decision.version
     return decision
+
+
+def _from_the_start(
+    member: Member, settled: Mapping[OrderKey, Order], whole: bool
+) -> tuple[Position, dict[OrderKey, Order]]:
+    """All orders of a member open again, for reading everything anew."""
+    if not whole:
+        raise AssertionError("the settled past changes and is not at hand: `needs` was not asked")
+    return START, {**settled, **member.orders}
 
 
 def _change(

@@ -1,15 +1,15 @@
 -- Statements on members. All name the shard and are served by the primary key (shard, member_id[, …]).
 
+-- name: add
+-- Rows of members not met before; another session may be adding the same. Known members cost a look at the key.
+INSERT INTO member (shard, member_id)
+SELECT $1, member_id FROM unnest($2::text[]) AS new (member_id) ORDER BY member_id
+ON CONFLICT DO NOTHING;
+
 -- name: lock
 -- Takes the only lock of each member, in the order of ids. It reads nothing that the lock protects: a statement
 -- that waited for a lock may not trust what it saw before.
 SELECT member_id FROM member WHERE shard = $1 AND member_id = ANY ($2::text[]) ORDER BY member_id FOR UPDATE;
-
--- name: add
--- Rows of members not met before; another session may be adding the same.
-INSERT INTO member (shard, member_id)
-SELECT $1, member_id FROM unnest($2::text[]) AS new (member_id) ORDER BY member_id
-ON CONFLICT DO NOTHING;
 
 -- name: states
 -- After `lock`.
