@@ -1,0 +1,304 @@
+"""What the facts earn, from scratch: every award that stands at `now`, with its rule, date and lot.
+
+A pure function of what is known. Nothing here remembers what was booked, save which lines were once
+confirmed (O8) and the tiers as the ledger knows them (T1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from fractions import Fraction
+from math import ceil, floor
+from typing import Any
+
+from tests.model.days import NEVER, Micros, is_over, local_day, major, months_later
+from tests.model.orders import Order, Telling
+from tests.model.program import Program
+
+Rule = dict[str, Any]
+ProgramAt = Callable[[Micros], Program]
+TierHistory = Sequence[tuple[Micros, str]]
+
+
+@dataclass(frozen=True)
+class Award:
+    """Points that stand: whose they are, by which rule, of which local date, for which lot."""
+
+    owner: str
+    rule: str
+    version: str
+    day: date
+    lot: date
+    pending: int
+    confirmed: int
+
+
+@dataclass(frozen=True)
+class Working:
+    """N4: how an order's points came about."""
+
+    rule: str
+    version: str
+    tier: str
+    amount: Fraction
+    rate: Fraction
+    multiplier: Fraction
+    exact: Fraction
+    points: int
+
+
+@dataclass
+class MemberFacts:
+    """What is known of a member besides orders, each telling with the time it counts from (O9)."""
+
+    signed_in: list[Telling] = field(default_factory=list)
+    published: list[Telling] = field(default_factory=list)
+    removed: set[str] = field(default_factory=set)
+    activities: list[Telling] = field(default_factory=list)
+    profile: list[Telling] = field(default_factory=list)
+    enrolled: list[Telling] = field(default_factory=list)
+
+    def holding(self, zone: str) -> dict[tuple[str, ...], Any]:
+        """O2: the facts told so far, each with the telling that holds: another that does not is `known`."""
+        told: dict[tuple[str, ...], Any] = {("removed", review_id): True for review_id in self.removed}
+        for telling in sorted([*self.signed_in, *self.published, *self.activities], key=Telling.rank):
+            data = telling.data
+            if "review_id" in data:
+                key: tuple[str, ...] = ("review", data["review_id"])
+            elif "activity_id" in data:
+                key = ("activity", data["activity"], data["activity_id"])
+            else:
+                key = ("sign-in", str(local_day(telling.at, zone)))  # D2
+            told.setdefault(key, telling.rank())
+        told.update({("profile", *map(str, telling.rank())): True for telling in self.profile})
+        return told
+
+
+def rules_on(program: Program, on: Any) -> list[Rule]:
+    """The program's rules for this trigger, in the order written."""
+    return [rule for rule in program["earn"] if rule["on"] == on]
+
+
+def tier_at(history: TierHistory, paid_at: Micros) -> str:
+    """T1: the tier whose effective time is the last strictly before the paid time."""
+    before = [name for at, name in history if at < paid_at]
+    return before[-1] if before else "none"
+
+
+def rounded(points: Fraction, how: str) -> int:
+    """N1: once an order, floor | half_up | ceil."""
+    if how == "ceil":
+        return ceil(points)
+    return floor(points + Fraction(1, 2)) if how == "half_up" else floor(points)
+
+
+def banded(bands: Mapping[str, Any], amount: Fraction) -> Fraction:
+    """N1: what an amount is worth: `whole` at the rate of its band, `marginal` each part at its own."""
+    total = Fraction(0)
+    floor_of_band = Fraction(0)
+    for step in bands["steps"]:
+        rate = Fraction(step["rate"])
+        top = Fraction(step["upto"]) if "upto" in step else None
+        inside = top is None or (amount < top if step.get("exclusive") else amount <= top)
+        if inside:
+            whole = bands.get("mode", "whole") == "whole"
+            return amount * rate if whole else total + (amount - floor_of_band) * rate
+        assert top is not None
+        total += (top - floor_of_band) * rate
+        floor_of_band = top
+    raise ValueError("the last band is open")
+
+
+def work_out(order: Order, rule: Rule, tier: str) -> Working:
+    """f(x): what an order earns on what is left of its eligible lines, at this tier (N1, N5, P1, R1)."""
+    program = order.program
+    amount = Fraction(major(sum(_left(order, rule).values()), program["currency"]))
+    worth = banded(rule["bands"], amount) if amount >= Fraction(rule.get("min_spend", "0")) else Fraction(0)
+    multiplier = Fraction(rule.get("tier_multiplier", {}).get(tier, "1"))
+    exact = worth * multiplier
+    rate = worth / amount if amount else Fraction(0)
+    points = rounded(exact, program["points"]["rounding"])
+    return Working(rule["rule"], program["version"], tier, amount, rate, multiplier, exact, points)
+
+
+def _left(order: Order, rule: Rule) -> dict[str, int]:
+    """What each eligible line still counts for; a cancelled order counts for nothing (O4, O5)."""
+    if order.cancelled_at is not None:
+        return {}
+    end = max((at for at, _, _ in order.refunds), default=0)
+    gross = rule.get("base", "net_of_points") == "gross"
+    return {
+        line.line_id: order.left(line, end) if gross else order.net_left(line, end) for line in order.eligible(rule)
+    }
+
+
+def order_lot(program: Program, paid_on: date) -> date:
+    """E7: the later of the rule applied to the paid date, and that date + auto_after + min_life."""
+    expiry = program["points"]["expiry"]
+    if expiry["kind"] == "none":
+        return NEVER
+    waiting = program["points"]["pending"].get("auto_after_days") or 0
+    least = paid_on + timedelta(days=waiting + expiry.get("min_life_days", 0))
+    return max(months_later(paid_on, expiry["months"]), least)
+
+
+def other_lot(program: Program, day: date) -> date:
+    """E7: the expiry rule applied to an award's local date."""
+    expiry = program["points"]["expiry"]
+    return NEVER if expiry["kind"] == "none" else months_later(day, expiry["months"])
+
+
+def order_award(order: Order, rule: Rule, tier: str, confirmed: Iterable[str]) -> Award:
+    """O8: completed lines confirm floor(rate x multipliers x their net), all together exactly f."""
+    working = work_out(order, rule, tier)
+    left = _left(order, rule)
+    counting = {line_id for line_id, units in left.items() if units}
+    done = counting & set(confirmed)
+    if done == counting:
+        points = working.points
+    else:
+        net = Fraction(major(sum(left[line_id] for line_id in done), order.program["currency"]))
+        points = floor(working.rate * working.multiplier * net)
+    lot = order_lot(order.program, order.date)
+    version = order.program["version"]
+    return Award(order.key, rule["rule"], version, order.date, lot, working.points - points, points)
+
+
+def first_purchase(orders: Mapping[str, Order], now: Micros) -> list[Award]:
+    """R9: the bonus stands while there is a successful order, on the lot of the one that began it."""
+    changes: dict[Micros, list[tuple[int, Order]]] = {}
+    for order in orders.values():
+        rule = qualifying_rule(order.program)
+        for at, _, success in order.timeline(rule, now) if rule else []:
+            if success:
+                changes.setdefault(at, []).append((success, order))
+    successful = 0
+    rising: Order | None = None
+    lot: date | None = None
+    for at in sorted(changes):
+        before, successful = successful, successful + sum(change for change, _ in changes[at])
+        if before == 0 and successful > 0:
+            rose = [order for change, order in changes[at] if change > 0]
+            rising = min(rose, key=lambda order: (order.paid_at, order.key))
+            lot = lot or order_lot(rising.program, rising.date)
+        elif before > 0 and successful == 0:
+            assert rising is not None
+            assert lot is not None
+            if not is_over(lot, at, rising.program["timezone"]):
+                lot = None  # it was still good: the next first order brings its own
+    if successful == 0 or rising is None or lot is None:
+        return []
+    return [
+        Award("member", rule["rule"], rising.program["version"], rising.date, lot, 0, rule["points"])
+        for rule in rules_on(rising.program, "first_order")
+    ]
+
+
+def qualifying_rule(program: Program) -> Rule | None:
+    """Whose eligible lines make the qualifying amount: the first rule on orders."""
+    return next(iter(rules_on(program, "order")), None)
+
+
+def sign_ins(facts: MemberFacts, program_at: ProgramAt) -> list[Award]:
+    """D2, D3, D5: a reward a local date, and a step of the streak on the day that reaches it."""
+    first: dict[date, Telling] = {}
+    for telling in sorted(facts.signed_in, key=Telling.rank):
+        first.setdefault(_day(telling, program_at), telling)
+    awards = []
+    run = 0
+    for day in sorted(first):
+        run = run + 1 if day - timedelta(days=1) in first else 1
+        program = program_at(first[day].at)
+        for rule in rules_on(program, "signed_in"):
+            steps = {int(length): points for length, points in rule.get("streak", {}).items()}
+            cycle = max(steps, default=1)
+            points = rule["points"] + steps.get((run - 1) % cycle + 1, 0)
+            awards.append(_at_once(f"day:{day}", rule, program, day, points))
+    return awards
+
+
+def reviews(facts: MemberFacts, program_at: ProgramAt) -> list[Award]:
+    """Published and never removed: `removed` is final, whenever it comes (N3, O2)."""
+    return [
+        _at_once(f"review:{review_id}", rule, program, _day(telling, program_at), rule["points"])
+        for review_id, telling in _least(facts.published, "review_id").items()
+        if review_id not in facts.removed
+        for program in [program_at(telling.at)]
+        for rule in rules_on(program, "review")
+    ]
+
+
+def activities(facts: MemberFacts, program_at: ProgramAt) -> list[Award]:
+    """Favourites, games and the like: points each, or by unit."""
+    awards = []
+    for (kind, activity_id), telling in _least(facts.activities, "activity", "activity_id").items():
+        program = program_at(telling.at)
+        for rule in rules_on(program, {"activity": kind}):
+            units = Fraction(str(telling.data.get("units") or 1))
+            exact = Fraction(rule["points_per_unit"]) * units if "points_per_unit" in rule else rule["points"]
+            points = rounded(Fraction(exact), program["points"]["rounding"])
+            day = _day(telling, program_at)
+            awards.append(_at_once(f"{kind}:{activity_id}", rule, program, day, points))
+    return awards
+
+
+def profile(facts: MemberFacts, program_at: ProgramAt) -> list[Award]:
+    """D6: once, when in order of business times all the fields were first filled together."""
+    filled: set[str] = set()
+    for telling in sorted(facts.profile, key=Telling.rank):
+        for name, value in telling.data.items():
+            (filled.add if value is not None else filled.discard)(name)
+        program = program_at(telling.at)
+        for rule in rules_on(program, "profile_completed"):
+            if filled >= set(rule["fields"]):
+                return [_at_once("member", rule, program, _day(telling, program_at), rule["points"])]
+    return []
+
+
+def joining_gift(facts: MemberFacts, program_at: ProgramAt) -> list[Award]:
+    """T10: once, for the enrolment; who only orders has none."""
+    if not facts.enrolled:
+        return []
+    telling = min(facts.enrolled, key=Telling.rank)
+    program = program_at(telling.at)
+    day = _day(telling, program_at)
+    return [_at_once("member", rule, program, day, rule["points"]) for rule in rules_on(program, "enrolled")]
+
+
+def pooled(awards: Iterable[Award], program_of: Mapping[str, Program]) -> list[Award]:
+    """N3: a cap a day is a pool: min(cap, the sum of what stands), in the day's lot."""
+    free: list[Award] = []
+    pools: dict[tuple[date, str, str], list[Award]] = {}
+    for award in awards:
+        rule = next(rule for rule in program_of[award.version]["earn"] if rule["rule"] == award.rule)
+        if "cap" in rule:
+            pools.setdefault((award.day, award.rule, award.version), []).append(award)
+        else:
+            free.append(award)
+    for (day, name, version), members in pools.items():
+        rule = next(rule for rule in program_of[version]["earn"] if rule["rule"] == name)
+        assert rule["cap"].get("per", "day") == "day"
+        cap = rule["cap"]["points"]
+        confirmed = min(cap, sum(award.confirmed for award in members))
+        total = min(cap, sum(award.confirmed + award.pending for award in members))
+        free.append(Award(f"pool:{day}", name, version, day, members[0].lot, total - confirmed, confirmed))
+    return free
+
+
+def _at_once(owner: str, rule: Rule, program: Program, day: date, points: int) -> Award:
+    return Award(owner, rule["rule"], program["version"], day, other_lot(program, day), 0, points)
+
+
+def _day(telling: Telling, program_at: ProgramAt) -> date:
+    return local_day(telling.at, program_at(telling.at)["timezone"])
+
+
+def _least(tellings: Iterable[Telling], *names: str) -> dict[Any, Telling]:
+    """O2: of each fact, by the fields that name it, the telling that holds."""
+    found: dict[Any, Telling] = {}
+    for telling in sorted(tellings, key=Telling.rank):
+        key = tuple(telling.data[name] for name in names)
+        found.setdefault(key if len(names) > 1 else key[0], telling)
+    return found

@@ -1,0 +1,374 @@
+"""The naive model of one member's account: keep every fact, recompute everything, book the difference.
+
+What depends on facts is computed from scratch in business time (`orders`, `earning`, `tiers`). What depends
+on arrival, which lots points leave and return to, what expired, what is owed, is in the `Wallet`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from datetime import date
+from typing import Any, Literal
+
+from tests.model import earning, tiers
+from tests.model.days import DAY, MINUTE, NEVER, Micros, instant, midnight_after
+from tests.model.earning import Award, MemberFacts, TierHistory
+from tests.model.events import Arrival, Event, Timer
+from tests.model.orders import Facts, Order, Telling, order_key, read
+from tests.model.program import Program
+from tests.model.result import OrderResult, Result
+from tests.model.wallet import Wallet
+
+Tiers = Literal["closed", "given"]
+Bucket = tuple[str, str, date]
+"""(owner, rule, lot day): what is booked is booked for one of these."""
+
+MAX_EVENT_AGE = 400 * DAY
+IN_FUTURE = 5 * MINUTE
+TRUE_UP = "tier-true-up"
+ORDER_EVENTS = ("paid", "shipped", "completed", "refunded", "cancelled")
+
+
+class Model:
+    """One member's account under one program, or several versions of it by `effective_from`.
+
+    With `tiers="closed"` the model is tiering as well: the history follows each input at once. With
+    `"given"` only tier events change tiers.
+    """
+
+    def __init__(self, program: Program | Sequence[Program], *, tiers: Tiers = "closed") -> None:
+        versions = [program] if isinstance(program, dict) else list(program)
+        self.versions = sorted(versions, key=lambda version: instant(version["effective_from"]))
+        self.closed = tiers == "closed"
+        self.orders: dict[str, Facts] = {}
+        self.member = MemberFacts()
+        self.tier_history: TierHistory = []
+        self.wallet = Wallet(self.versions[0]["timezone"])
+        self.outcomes: list[tuple[str, str]] = []
+        self._told: dict[tuple[str, ...], tuple[str, Any]] = {}
+        self._clocks: dict[str, Micros] = {}
+        self._tier_version = (-1, -1)
+        self._parked_since: dict[tuple[str, str], Micros] = {}
+        self._confirmed_lines: dict[str, set[str]] = {}
+        self._booked: dict[Bucket, tuple[int, int]] = {}
+        self._order_points: dict[str, tuple[int, int]] = {}
+        self._spent: dict[str, int] = {}
+        self._short: set[str] = set()
+        self._rules: dict[str, int] = {}
+
+    # What goes in
+
+    def arrive(self, event: Event, now: Micros) -> str:
+        """Take an event that comes in at `now`; what became of it is returned."""
+        outcome = self._refusal(event, now)
+        if outcome is None:
+            self._pass_time(now)
+            outcome = self._learn(event)
+            from_tiering = event["type"].startswith("loyalty.tier.")
+            self._settle(event, TRUE_UP if from_tiering else None)
+            self._follow_tiers()
+        self.outcomes.append((event["id"], outcome))
+        return outcome
+
+    def tick(self, now: Micros) -> None:
+        """Move the clock to `now` and do everything that is due."""
+        self._pass_time(now)
+        self._follow_tiers()
+
+    def play(self, history: Iterable[Arrival | Timer]) -> Result:
+        """Take a whole history, and say where it leads."""
+        for step in history:
+            if isinstance(step, Timer):
+                self.tick(step.now)
+            else:
+                self.arrive(step.event, step.now)
+        return self.result()
+
+    def program_at(self, at: Micros) -> Program:
+        """The version in force at a business time; the first covers all earlier times."""
+        begun = [version for version in self.versions if instant(version["effective_from"]) <= at]
+        return begun[-1] if begun else self.versions[0]
+
+    # Facts
+
+    def _refusal(self, event: Event, now: Micros) -> str | None:
+        """O1 and the contract's limits: what never becomes an input."""
+        at = instant(event["time"])
+        if at < now - MAX_EVENT_AGE:
+            return "too_late"
+        if at > now + IN_FUTURE:
+            return "in_future"
+        name = (event["subject"], event["source"], event["id"], str(at))
+        payload = (event["type"], event["data"])
+        if name in self._told:
+            return "known" if self._told[name] == payload else "conflict"
+        self._told[name] = payload
+        return None
+
+    def _learn(self, event: Event) -> str:
+        """Add a fact to what is known."""
+        at = instant(event["time"])
+        data, type_ = event["data"], event["type"]
+        _, group, word, _ = type_.split(".")
+        if group == "tier":
+            return self._learn_tiers(event)
+        if group == "order":
+            return self._learn_order(event, word)
+        kind = {"signed_in": "sign-in", "published": "review", "recorded": "activity"}.get(word, "profile")
+        zone = self.wallet.zone
+        before = self.member.holding(zone)
+        if word == "removed":
+            self.member.removed.add(data["review_id"])
+        else:
+            telling = Telling(self._counts_from(kind, at), event["source"], event["id"], data)
+            facts = {
+                "sign-in": self.member.signed_in,
+                "review": self.member.published,
+                "activity": self.member.activities,
+                "profile": self.member.profile,
+            }[kind]
+            facts.append(telling)
+            if word == "registered":
+                self.member.enrolled.append(telling)
+        return "booked" if self.member.holding(zone) != before else "known"
+
+    def _learn_order(self, event: Event, word: str) -> str:
+        data = event["data"]
+        key = order_key(data.get("shop") or "", data["order_id"])
+        facts = self.orders.setdefault(key, Facts(data["order_id"], data.get("shop") or ""))
+        order = self._read(key)
+        before = order and _facts_of(order)
+        at = instant(event["time"])
+        if word == "paid":
+            at = self._counts_from("order", at)
+        tellings: list[Telling] = getattr(facts, word)
+        tellings.append(Telling(at, event["source"], event["id"], data))
+        order = self._read(key)
+        if order is None:
+            if word == "refunded":
+                self._parked_since.setdefault((key, data["refund_id"]), self.wallet.now)
+            return "parked"
+        self._parked_since = {name: at for name, at in self._parked_since.items() if name[0] != key}
+        return "booked" if before != _facts_of(order) else "known"
+
+    def _learn_tiers(self, event: Event) -> str:
+        """The last (member_version, event_no) counts; each brings the whole history (T1)."""
+        data = event["data"]
+        version = (data["member_version"], data["event_no"])
+        if version <= self._tier_version:
+            return "known"
+        self._tier_version = version
+        self.tier_history = [(instant(one["effective_at"]), one["tier"]) for one in data["history"]]
+        if event["type"] == "loyalty.tier.enrolled.v1":
+            since = instant(data["effective_at"])
+            self.member.enrolled.append(Telling(since, event["source"], event["id"], data))
+        return "booked"
+
+    def _counts_from(self, kind: str, at: Micros) -> Micros:
+        """O9: how far back a fact may reach: `max_lateness_days` behind the newest of its kind."""
+        newest = self._clocks.get(kind, at)
+        most = self.program_at(at)["points"]["max_lateness_days"]
+        if most not in (None, "none") and newest - at > most * DAY:
+            at = newest
+        self._clocks[kind] = max(newest, at)
+        return at
+
+    def _read(self, key: str) -> Order | None:
+        return read(self.orders[key], self.program_at)
+
+    def _known_orders(self) -> dict[str, Order]:
+        """The orders whose `paid` is known, by paid time."""
+        known = [order for key in self.orders if (order := self._read(key)) is not None]
+        return {order.key: order for order in sorted(known, key=lambda order: (order.paid_at, order.key))}
+
+    # Booking
+
+    def _pass_time(self, now: Micros) -> None:
+        """Do what is due by `now`, each at its own due time: confirm, then expire (E1, O8, T8).
+
+        What is due is booked as of when it was due, so it makes no difference when somebody looks.
+        """
+        while (due := self._next_due()) is not None and due <= now:
+            self.wallet.now = max(self.wallet.now, due)
+            self._settle(None)
+            self.wallet.expire()
+        self.wallet.now = max(self.wallet.now, now)
+
+    def _next_due(self) -> Micros | None:
+        """When the next line confirms by itself or the next lot expires."""
+        dues = [
+            midnight_after(last_day, self.wallet.zone)
+            for (last_day, _), lot in self.wallet.lots.items()
+            if lot.available and last_day != NEVER
+        ]
+        for key, order in self._known_orders().items():
+            done = self._confirmed_lines.get(key, set())
+            dues += [
+                due for line in order.goods() if line.line_id not in done and (due := order.due_at(line)) is not None
+            ]
+        return min(dues, default=None)
+
+    def _settle(self, event: Event | None, label: str | None = None) -> None:
+        """Book the difference between what the facts say and what is booked.
+
+        Within one input (R6): returns, clawbacks, spends, awards. `label` names what a change of tiers made
+        of an order's points.
+        """
+        orders = self._known_orders()
+        for key, order in orders.items():
+            used = order.points_used - order.points_back()
+            if used < (before := self._spent.get(key, 0)):
+                self.wallet.give_back(key, before - used, _grace_days(order.program))
+                self._spent[key] = used
+
+        target = self._target(orders)
+        cause = event["data"].get("order_id") if event else None
+        if cause is not None and event is not None:
+            cause = order_key(event["data"].get("shop") or "", cause)
+        by_rule = {rule["rule"]: i for version in self.versions for i, rule in enumerate(version["earn"])}
+        buckets = sorted({*target, *self._booked}, key=lambda bucket: (bucket[2], by_rule[bucket[1]], bucket[0]))
+        changes = []
+        for bucket in buckets:
+            pending, confirmed = target.get(bucket, (0, 0))
+            was_pending, was_confirmed = self._booked.get(bucket, (0, 0))
+            changes.append((bucket, pending - was_pending, confirmed - was_confirmed))
+
+        for (_, _, day), pending, confirmed in changes:
+            if pending < 0:
+                self.wallet.lot((day, None)).pending += pending  # R5
+            if confirmed < 0:
+                self.wallet.claim(day, -confirmed)
+        for key, order in orders.items():
+            used = order.points_used - order.points_back()
+            if used > (before := self._spent.get(key, 0)):
+                if self.wallet.spend(key, used - before):
+                    self._short.add(key)
+                self._spent[key] = used
+        for (_, _, day), pending, confirmed in changes:
+            if pending > 0:
+                self.wallet.lot((day, None)).pending += pending
+            if confirmed > 0:
+                self.wallet.come_in((day, None), confirmed)
+
+        self._booked = target
+        for (owner, name, _), pending, confirmed in changes:
+            rule = next(rule for version in self.versions for rule in version["earn"] if rule["rule"] == name)
+            on_order = rule["on"] == "order"
+            shown = label if label and on_order else name
+            self._rules[shown] = self._rules.get(shown, 0) + pending + confirmed
+            if on_order:
+                # N3: of a pool, each fact books the change of the total.
+                whose = owner if owner in self.orders else self._cause(cause, orders)
+                was = self._order_points.get(whose, (0, 0))
+                self._order_points[whose] = was[0] + pending, was[1] + confirmed
+
+    def _cause(self, named: str | None, orders: dict[str, Order]) -> str:
+        """The order that moves a shared pool: the one the event names, else the first that falls due now."""
+        if named is not None:
+            return named
+        now = self.wallet.now
+        falling_due = [key for key, order in orders.items() if any(order.due_at(ln) == now for ln in order.lines)]
+        return next(iter(falling_due), next(iter(orders)))
+
+    def _target(self, orders: dict[str, Order]) -> dict[Bucket, tuple[int, int]]:
+        """Everything the facts earn by now, in buckets: {(owner, rule, lot): (pending, confirmed)}."""
+        now, facts, at = self.wallet.now, self.member, self.program_at
+        awards: list[Award] = []
+        for key, order in orders.items():
+            confirmed = self._confirmed_lines.setdefault(key, set())
+            # O8: a line once confirmed stays so for its points.
+            confirmed |= {ln.line_id for ln in order.goods() if order.completed_at(ln, now) is not None}
+            tier = earning.tier_at(self.tier_history, order.paid_at)
+            for rule in earning.rules_on(order.program, "order"):
+                awards.append(earning.order_award(order, rule, tier, confirmed))
+        awards += earning.first_purchase(orders, now)
+        awards += [*earning.sign_ins(facts, at), *earning.reviews(facts, at), *earning.activities(facts, at)]
+        awards += [*earning.profile(facts, at), *earning.joining_gift(facts, at)]
+        target: dict[Bucket, tuple[int, int]] = {}
+        for award in earning.pooled(awards, {version["version"]: version for version in self.versions}):
+            bucket = (award.owner, award.rule, award.lot)
+            before = target.get(bucket, (0, 0))
+            target[bucket] = before[0] + award.pending, before[1] + award.confirmed
+        return target
+
+    def _follow_tiers(self) -> None:
+        """T1: in a closed system the tiers follow the timelines at once, and the ledger trues up."""
+        if not self.closed:
+            return
+        history = tiers.history(self._timelines().values(), self.program_at)
+        if history != self.tier_history:
+            self.tier_history = history
+            self._settle(None, TRUE_UP)
+
+    def _timelines(self) -> dict[str, list[tuple[Micros, int, int]]]:
+        timelines = {}
+        for key, order in self._known_orders().items():
+            rule = earning.qualifying_rule(order.program)
+            timelines[key] = order.timeline(rule, self.wallet.now) if rule else []
+        return timelines
+
+    # What comes out
+
+    def result(self) -> Result:
+        """The account as of its `now`."""
+        lots, timelines, orders = self.wallet.lots, self._timelines(), self._known_orders()
+        shown = {}
+        for key, order in orders.items():
+            pending, confirmed = self._order_points.get(key, (0, 0))
+            tier = earning.tier_at(self.tier_history, order.paid_at)
+            rules = earning.rules_on(order.program, "order")
+            shown[key] = OrderResult(
+                earned_pending=pending,
+                earned_confirmed=confirmed,
+                points_used=order.points_used,
+                points_returned=order.points_back(),
+                owed=self.wallet.owed(key),
+                timeline=timelines[key],
+                alarms=frozenset(order.alarms | ({"points_short"} if key in self._short else set())),
+                working=tuple(asdict(earning.work_out(order, rule, tier)) for rule in rules),
+            )
+        park_days = self.versions[-1]["points"]["refund"]["park_days"]
+        overdue = self.wallet.now - park_days * DAY
+        result = Result(
+            available=sum(lot.available for lot in lots.values()),
+            pending=sum(lot.pending for lot in lots.values()),
+            debt=sum(debt.points for debt in self.wallet.debts),
+            earned=sum(confirmed for _, confirmed in self._booked.values()),
+            redeemed=sum(order.points_used for order in orders.values()),
+            returned=sum(order.points_back() for order in orders.values()),
+            expired=sum(lot.expired for lot in lots.values()),
+            forgiven=sum(lot.forgiven for lot in lots.values()),
+            lots={
+                (_iso(day), None if parent is None else _iso(parent)): asdict(lot)
+                for (day, parent), lot in lots.items()
+                if any(asdict(lot).values())
+            },
+            orders=shown,
+            tiers=list(self.tier_history),
+            rules={rule: points for rule, points in self._rules.items() if points},
+            parked=frozenset(self._parked_since),
+            reported=frozenset(name for name, since in self._parked_since.items() if since <= overdue),
+            outcomes=list(self.outcomes),
+        )
+        result.check_books()
+        return result
+
+
+def _facts_of(order: Order) -> tuple[Any, ...]:
+    """What an order's facts come to, without who told them: the same again is `known` (O2)."""
+    lines = [line.line_id for line in order.goods()]
+    never_due = [order.completed_at(line, 0) for line in order.goods()]
+    dues = [order.due_at(line) for line in order.goods()]
+    paid = (order.paid_at, order.lines, order.points_used, lines)
+    return (*paid, order.cancelled_at, order.refunds, never_due, dues, order.alarms)
+
+
+def _grace_days(program: Program) -> int | None:
+    """P4: days of grace for what returns to an expired lot; None where it expires at once."""
+    returned = program["points"]["refund"]["returned_expired"]
+    return returned["grace_days"] if isinstance(returned, dict) else None
+
+
+def _iso(day: date) -> str:
+    return "never" if day == NEVER else day.isoformat()

@@ -1,0 +1,294 @@
+"""What the facts told of one order say, in business time (P1, P2, R11, O2, O5, O8).
+
+`Facts` holds every telling, in any order. `read` makes an `Order` of them: a pure function, which knows
+nothing of points, of tiers or of what has been booked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from fractions import Fraction
+from math import floor
+from typing import Any
+
+from tests.model.days import Micros, local_day, midnight_after, minor
+from tests.model.program import Program
+
+TimelineEntry = tuple[Micros, int, int]
+"""(at, change of the qualifying amount in minor units, change of the number of successful orders)."""
+
+
+@dataclass(frozen=True)
+class Telling:
+    """One telling of a fact: the time it counts from (O9), who told it, what it says."""
+
+    at: Micros
+    source: str
+    id: str
+    data: dict[str, Any]
+
+    def rank(self, not_before: Micros = 0) -> tuple[Micros, str, str]:
+        """O2: of two tellings the least of these holds; an order's facts count from its paid time (R11)."""
+        return max(self.at, not_before), self.source, self.id
+
+
+@dataclass
+class Facts:
+    """Everything ever told of one order."""
+
+    order_id: str
+    shop: str = ""
+    paid: list[Telling] = field(default_factory=list)
+    shipped: list[Telling] = field(default_factory=list)
+    completed: list[Telling] = field(default_factory=list)
+    refunded: list[Telling] = field(default_factory=list)
+    cancelled: list[Telling] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the newest revision, with its share of the points used and of their value (P2)."""
+
+    line_id: str
+    sku: str
+    category: str
+    quantity: Fraction
+    amount: int
+    points: int
+    value: int
+
+
+@dataclass
+class Order:
+    """One order as its facts say it is."""
+
+    facts: Facts
+    program: Program
+    paid_at: Micros
+    lines: list[Line]
+    points_used: int
+    cancelled_at: Micros | None
+    refunds: list[tuple[Micros, str, int]]
+    """(when it counts from, line id, minor units taken of the line), as far as the line goes (R11)."""
+    alarms: set[str]
+
+    @property
+    def key(self) -> str:
+        """The order's name in results: its id, after its shop's where it has one."""
+        return order_key(self.facts.shop, self.facts.order_id)
+
+    @property
+    def date(self) -> Any:
+        """D1: the local date it was paid on."""
+        return local_day(self.paid_at, self.program["timezone"])
+
+    def cancelled(self, at: Micros) -> bool:
+        """Whether it is cancelled at this instant; the cancellation comes before all else of it (R11)."""
+        return self.cancelled_at is not None and self.cancelled_at <= at
+
+    def refunded(self, line: Line, at: Micros) -> int:
+        """How much of a line's amount is refunded by then."""
+        return sum(taken for when, line_id, taken in self.refunds if line_id == line.line_id and when <= at)
+
+    def left(self, line: Line, at: Micros) -> int:
+        """What is left of a line's amount, before points."""
+        return line.amount - self.refunded(line, at)
+
+    def net_left(self, line: Line, at: Micros) -> int:
+        """What is left of a line without the part that points paid (P1, P2)."""
+        return self.left(line, at) - (line.value - part_of(line.value, self.refunded(line, at), line.amount))
+
+    def points_back(self) -> int:
+        """How many of the points used come back (P2): all with a cancellation (O4)."""
+        if self.cancelled_at is not None:
+            return self.points_used
+        taken = {line.line_id: sum(n for _, name, n in self.refunds if name == line.line_id) for line in self.lines}
+        return sum(part_of(line.points, taken[line.line_id], line.amount) for line in self.lines)
+
+    def goods(self) -> list[Line]:
+        """The lines a customer bought, without shipping and tax."""
+        return [line for line in self.lines if line.line_id not in (SHIPPING, TAX)]
+
+    def eligible(self, rule: dict[str, Any]) -> list[Line]:
+        """The lines a rule looks at (N5)."""
+        return [line for line in self.goods() if not excluded(line.sku, line.category, rule.get("exclude"))]
+
+    def due_at(self, line: Line) -> Micros | None:
+        """O8: the local midnight that ends the day `auto_after_days` after it was shipped, or else paid."""
+        days = self.program["points"]["pending"].get("auto_after_days")
+        if days is None:
+            return None
+        told = [t.rank(self.paid_at)[0] for t in self.facts.shipped if covers(t, line)]
+        zone = self.program["timezone"]
+        start = local_day(min(told, default=self.paid_at), zone)
+        return midnight_after(start + timedelta(days=days), zone)
+
+    def completed_at(self, line: Line, now: Micros) -> Micros | None:
+        """O8: the earlier of what was told and the due time, once that has passed."""
+        told = [t.rank(self.paid_at)[0] for t in self.facts.completed if covers(t, line)]
+        due = self.due_at(line)
+        times = told + ([due] if due is not None and due <= now else [])
+        return min(times, default=None)
+
+    def timeline(self, rule: dict[str, Any], now: Micros) -> list[TimelineEntry]:
+        """How the qualifying amount and the success changed, instant by instant, as known at `now`.
+
+        Both are read at each business instant and the differences kept (O5, O8, R8).
+        """
+        eligible, goods = self.eligible(rule), self.goods()
+        done = {line.line_id: self.completed_at(line, now) for line in goods}
+
+        def is_done(line: Line, at: Micros) -> bool:
+            when = done[line.line_id]
+            return when is not None and when <= at
+
+        instants = {when for when in done.values() if when is not None}
+        instants |= {when for when, _, _ in self.refunds}
+        if self.cancelled_at is not None:
+            instants.add(self.cancelled_at)
+        entries: list[TimelineEntry] = []
+        amount = success = 0
+        for at in sorted(instants):
+            standing = not self.cancelled(at)
+            new_amount = sum(self.net_left(line, at) for line in eligible if standing and is_done(line, at))
+            new_success = int(
+                standing
+                and all(is_done(line, at) for line in goods)
+                and any(self.left(line, at) > 0 for line in eligible)
+            )
+            if (new_amount, new_success) != (amount, success):
+                entries.append((at, new_amount - amount, new_success - success))
+            amount, success = new_amount, new_success
+        return entries
+
+
+SHIPPING, TAX = "(shipping)", "(tax)"
+# They carry a share of the points used as a line does (P2), and earn nothing (R10).
+
+
+def order_key(shop: str, order_id: str) -> str:
+    """An order is (subject, shop, order_id)."""
+    return f"{shop}/{order_id}" if shop else order_id
+
+
+def excluded(sku: str, category: str, exclude: dict[str, Any] | None) -> bool:
+    """Whether a program's `exclude` names this line."""
+    exclude = exclude or {}
+    return sku in exclude.get("skus", []) or category in exclude.get("categories", [])
+
+
+def covers(telling: Telling, line: Line) -> bool:
+    """Whether a `shipped` or `completed` speaks of the whole line: parts of a quantity never add up (O8)."""
+    named = telling.data.get("lines")
+    if not named:
+        return True
+    return any(
+        one["line_id"] == line.line_id and ("quantity" not in one or Fraction(str(one["quantity"])) >= line.quantity)
+        for one in named
+    )
+
+
+def part_of(share: int, part: int, amount: int) -> int:
+    """P2: what belongs to the first `part` of an amount; the last part takes the rest."""
+    return share if part == amount else floor(Fraction(share * part, amount))
+
+
+def apportion(total: int, weights: Sequence[int]) -> list[int]:
+    """P2: shares of a whole by largest remainder, ties to the earlier; nothing to share over is nothing."""
+    whole = sum(weights)
+    if whole == 0:
+        return [0] * len(weights)
+    exact = [Fraction(total * weight, whole) for weight in weights]
+    shares = [floor(quota) for quota in exact]
+    largest_first = sorted(range(len(weights)), key=lambda i: (shares[i] - exact[i], i))
+    for i in largest_first[: total - sum(shares)]:
+        shares[i] += 1
+    return shares
+
+
+def read(facts: Facts, program_at: Callable[[Micros], Program]) -> Order | None:
+    """The order as its facts say, or None while no `paid` is known (O3)."""
+    if not facts.paid:
+        return None
+    paid_at = min(telling.at for telling in facts.paid)
+    program = program_at(paid_at)
+    newest = max(revision(telling) for telling in facts.paid)
+    held = min((t for t in facts.paid if revision(t) == newest), key=lambda t: t.rank()).data
+    alarms: set[str] = set()
+
+    used = int(held.get("points_used") or 0)
+    lines = _lines(held, used, program, alarms)
+    cancelled_at = min((max(t.at, paid_at) for t in facts.cancelled), default=None)
+    refunds = _refunds(facts, lines, paid_at, cancelled_at, program["currency"], alarms)
+    return Order(facts, program, paid_at, lines, used, cancelled_at, refunds, alarms)
+
+
+def revision(paid: Telling) -> int:
+    """A `paid` without one is revision 0."""
+    return int(paid.data.get("revision") or 0)
+
+
+def _lines(data: dict[str, Any], used: int, program: Program, alarms: set[str]) -> list[Line]:
+    """P2: the lines, shipping and tax with their shares of the points used and of their value."""
+    currency = program["currency"]
+    offset = program.get("redeem", {}).get("cash_offset", {})
+    raw = [
+        (one["line_id"], one["sku"], one.get("category") or "", one["quantity"], minor(one["amount"], currency))
+        for one in data["lines"]
+    ]
+    raw.append((SHIPPING, "", "", 1, minor(data.get("shipping"), currency)))
+    raw.append((TAX, "", "", 1, minor(data.get("tax"), currency)))
+
+    if data.get("points_value") is None:
+        value = floor(Fraction(used * 100, offset.get("points_per_unit", 100)))
+    else:
+        value = minor(data["points_value"], currency)
+    weights = [0 if excluded(sku, category, offset.get("exclude")) else amount for _, sku, category, _, amount in raw]
+    if value > sum(weights):
+        alarms.add("value_beyond_order")
+        value = sum(weights)
+    points_shares, value_shares = apportion(used, weights), apportion(value, weights)
+    return [
+        Line(line_id, sku, category, Fraction(str(quantity)), amount, points, value)
+        for (line_id, sku, category, quantity, amount), points, value in zip(
+            raw, points_shares, value_shares, strict=True
+        )
+    ]
+
+
+def _refunds(
+    facts: Facts,
+    lines: list[Line],
+    paid_at: Micros,
+    cancelled_at: Micros | None,
+    currency: str,
+    alarms: set[str],
+) -> list[tuple[Micros, str, int]]:
+    """R11: refunds in the order (time, refund_id), each as far as its line goes."""
+    holding: dict[str, Telling] = {}
+    for telling in facts.refunded:
+        refund_id = telling.data["refund_id"]
+        known = holding.get(refund_id)
+        if known is None or telling.rank(paid_at) < known.rank(paid_at):
+            holding[refund_id] = telling
+    left = {line.line_id: line.amount for line in lines}
+    taken: list[tuple[Micros, str, int]] = []
+    for at, _, telling in sorted((t.rank(paid_at)[0], refund_id, t) for refund_id, t in holding.items()):
+        if cancelled_at is not None and at > cancelled_at:
+            continue
+        asked = [(one["line_id"], minor(one["amount"], currency)) for one in telling.data.get("lines") or []]
+        asked += [(SHIPPING, minor(telling.data.get("shipping"), currency))]
+        asked += [(TAX, minor(telling.data.get("tax"), currency))]
+        for line_id, amount in asked:
+            if line_id not in left:
+                alarms.add("unknown_line")
+                continue
+            take = min(amount, left[line_id])
+            if take < amount:
+                alarms.add("refund_beyond_line")
+            if take:
+                left[line_id] -= take
+                taken.append((at, line_id, take))
+    return taken

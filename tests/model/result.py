@@ -1,0 +1,102 @@
+"""What a member's account says after a history, in a form that model and ledger can both be held to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.model.days import Micros
+from tests.model.orders import TimelineEntry
+
+LotName = tuple[str, str | None]
+"""(last day as ISO date or 'never', the parent's last day for a grace lot)."""
+
+
+@dataclass(frozen=True)
+class OrderResult:
+    """One order: what it earned, what it used, its timeline; amounts in minor units."""
+
+    earned_pending: int
+    earned_confirmed: int
+    points_used: int
+    points_returned: int
+    owed: int
+    """What is still owed of the points used (P7)."""
+    timeline: list[TimelineEntry]
+    alarms: frozenset[str]
+    working: tuple[Mapping[str, Any], ...] = ()
+    """N4: one a rule on orders."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One member, as of the account's `now`."""
+
+    available: int
+    pending: int
+    debt: int
+    earned: int
+    """Confirmed awards net of clawbacks."""
+    redeemed: int
+    """Points used by orders, before what came back."""
+    returned: int
+    expired: int
+    """Before what was forgiven."""
+    forgiven: int
+    lots: dict[LotName, dict[str, int]]
+    """{pending, available, expired, forgiven} of each lot that ever held something."""
+    orders: dict[str, OrderResult]
+    tiers: list[tuple[Micros, str]]
+    rules: dict[str, int]
+    """Net awards by rule, pending and confirmed."""
+    parked: frozenset[tuple[str, str]]
+    """(order, refund_id) of refunds whose order is unknown (O3)."""
+    reported: frozenset[tuple[str, str]]
+    """Those of them that have waited for `park_days`."""
+    outcomes: list[tuple[str, str]]
+    """(event id, outcome) in order of arrival."""
+    held: int = 0
+    net: int = field(init=False)
+    """available + pending + held - debt (O6)."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "net", self.available + self.pending + self.held - self.debt)
+
+    def check_books(self) -> None:
+        """Books balance: every total is what its parts say, and nothing is below 0."""
+        spent = self.redeemed - self.returned
+        assert self.earned == self.available + self.held - self.debt + spent + self.expired - self.forgiven
+        for side in ("pending", "available", "expired", "forgiven"):
+            total = sum(lot[side] for lot in self.lots.values())
+            assert total == getattr(self, side), side
+            assert all(lot[side] >= 0 for lot in self.lots.values()), side
+        assert all(lot["forgiven"] <= lot["expired"] for lot in self.lots.values())
+        assert self.debt >= 0
+        assert sum(self.rules.values()) == self.earned + self.pending
+        assert self.redeemed == sum(order.points_used for order in self.orders.values())
+        assert self.returned == sum(order.points_returned for order in self.orders.values())
+
+
+def mismatches(actual: Any, expected: Any, path: str = "") -> list[str]:
+    """Where `actual` is not what is expected; only what is named is looked at.
+
+    Mappings are compared by the names they give, so an expectation may leave the rest open; all else must
+    be equal.
+    """
+    if isinstance(expected, Mapping):
+        found = []
+        for name, value in expected.items():
+            where = f"{path}.{name}" if path else str(name)
+            if isinstance(actual, Mapping):
+                if name not in actual and value == 0:
+                    continue  # nothing was ever booked for it
+                if name not in actual:
+                    found.append(f"{where}: missing, expected {value!r}")
+                    continue
+                part = actual[name]
+            else:
+                part = getattr(actual, name)
+            found += mismatches(part, value, where)
+        return found
+    return [] if actual == expected else [f"{path}: {actual!r}, expected {expected!r}"]

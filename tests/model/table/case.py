@@ -1,0 +1,91 @@
+"""What a case of the table is: given a program, when these arrive, then these figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.model.days import Micros, instant, minor
+from tests.model.events import Arrival, Event, Line, Timer, line, paid
+from tests.model.model import Tiers
+from tests.model.program import DEFAULT, Program, program
+
+
+class Then:
+    """Figures expected at this point of a history, by the names of `Result`; the rest is left open."""
+
+    def __init__(self, **expected: Any) -> None:
+        self.expected = expected
+
+
+Step = Event | Arrival | Timer | Then
+
+
+@dataclass(frozen=True)
+class Case:
+    """One hand-computed example of a rule. An event that is not wrapped arrives when it happens."""
+
+    code: str
+    name: str
+    steps: Sequence[Step]
+    given: Program | Sequence[Program] = field(default_factory=lambda: DEFAULT)
+    tiers: Tiers = "closed"
+
+    @property
+    def id(self) -> str:
+        """The name of its test."""
+        return f"{self.code}_{self.name}"
+
+    def history(self) -> Iterator[Arrival | Timer | Then]:
+        """The steps, each event with its arrival."""
+        for step in self.steps:
+            if isinstance(step, dict):
+                yield Arrival(step, instant(step["time"]))
+            else:
+                yield step
+
+
+# Programs: most cases want one rule and nothing beside it.
+
+PURCHASE = program(["purchase"])
+FIRST = program(["purchase", "first-purchase"])
+
+NO_SERVICE = {"purchase": {"exclude": {"categories": ["gift-card", "service"], "skus": []}}}
+SPENDING = program(["purchase"], rule=NO_SERVICE)
+"""Services earn nothing, so an order of them spends points without muddying the figures."""
+
+MONTH = {"kind": "rolling", "months": 1, "min_life_days": 0}
+SPENDING_MONTH = program(["purchase"], rule=NO_SERVICE, points={"expiry": MONTH})
+"""The same, and points last one month: those of day 1 (1 March) until day 32 (1 April)."""
+
+
+def spender(order: str, at: str, points: int, *, lines: Sequence[Line] | None = None) -> Event:
+    """An order of ¥200 of services that uses points and earns none (under `SPENDING`)."""
+    bought = lines or [line("l1", "200", category="service")]
+    return paid(order, at, bought, points_used=points, points_value=f"{points // 100}.{points % 100:02}")
+
+
+def late(event: Event, at: str) -> Arrival:
+    """An event that comes in at `at`, long after it happened."""
+    return Arrival(event, instant(at))
+
+
+def until(at: str) -> Timer:
+    """Time passes."""
+    return Timer(instant(at))
+
+
+def entry(at: str, amount: str, orders: int = 0) -> tuple[Micros, int, int]:
+    """A timeline entry: the change of the qualifying amount, and of the successful orders."""
+    return instant(at), minor(amount), orders
+
+
+def reached(at: str, tier: str) -> tuple[Micros, str]:
+    """A step of the tier history."""
+    return instant(at), tier
+
+
+def order(**expected: Any) -> dict[str, Mapping[str, Any]]:
+    """What is expected of order o1 alone."""
+    return {"o1": expected}
