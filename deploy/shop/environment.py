@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,4 +47,4 @@ def _lines(file: Path) -> dict[str, str]:
     if not file.exists():
         return {}
     pairs = (line.partition("=") for line in file.read_text().splitlines() if "=" in line)
-    return {name.removeprefix("export ").strip(): value.strip().strip("'\"") for name, _, value in pairs}
+    return {name.strip(): "".join(shlex.split(value)) for name, _, value in pairs}
