@@ -16,8 +16,8 @@ from schemas.program.problems import Finding, Path
 class NotBuilt:
     """A place of the document at which nothing, or only some values, can be said yet.
 
-    `path` names fields, `[]` stands for each item of a list. `built` are the values that work there; where it
-    is empty nothing may be said at all. `use` is the way out.
+    `path` names fields, `[]` stands for each item of a list, `**` for any depth. `built` are the values that work
+    there; where it is empty nothing may be said at all. `use` is the way out.
     """
 
     path: str
@@ -56,6 +56,7 @@ NOT_BUILT: Final = (
     NotBuilt("tiers.drop"),
     NotBuilt("tiers.tier_on_refund"),
     NotBuilt("tiers.renew_on_requalify"),
+    NotBuilt("tiers.ladder[].when.**.points", use="ask for `growth` or `orders`"),
     NotBuilt("benefits"),
     NotBuilt("segments"),
     NotBuilt("touchpoints[].touchpoint", BUILT_TOUCHPOINTS, f"one of {', '.join(BUILT_TOUCHPOINTS)}"),
@@ -72,7 +73,7 @@ def not_built(data: Any) -> Iterator[Finding]:
             if value is None or (isinstance(value, dict) and row.built) or value in row.built:
                 continue
             said = f": {value}" if isinstance(value, str | int) and not isinstance(value, bool) else ""
-            name = row.path.replace("[]", "")
+            name = row.path.replace("[]", "").replace(".**", "")
             yield Finding(path, f"`{name}{said}` is not built yet in this release", row.use)
 
 
@@ -83,5 +84,10 @@ def _places(value: Any, path: Path, steps: list[str]) -> Iterator[tuple[Path, An
     elif steps[0] == "[]" and isinstance(value, list):
         for index, item in enumerate(value):
             yield from _places(item, (*path, index), steps[1:])
+    elif steps[0] == "**":
+        yield from _places(value, path, steps[1:])
+        inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        for step, item in inner:
+            yield from _places(item, (*path, step), steps)
     elif isinstance(value, dict) and steps[0] in value:
         yield from _places(value[steps[0]], (*path, steps[0]), steps[1:])
