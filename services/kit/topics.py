@@ -81,9 +81,7 @@ async def check(admin: AIOKafkaAdminClient, shards: int = SHARDS, topics: Iterab
     for name, settings in (await _settings(admin, partitions)).items():
         for setting, expected_value in wanted[name].config().items():
             if setting in CHECKED_SETTINGS and settings.get(setting) != expected_value:
-                problems.append(
-                    f"Topic {name} has {setting}={settings.get(setting)}; set it to {expected_value}."
-                )
+                problems.append(f"Topic {name} has {setting}={settings.get(setting)}; set it to {expected_value}.")
     return problems
 
 
@@ -115,8 +113,7 @@ async def _leaderless(admin: AIOKafkaAdminClient, topics: Iterable[Topic]) -> bo
 
 async def _settings(admin: AIOKafkaAdminClient, topics: Iterable[str]) -> dict[str, dict[str, str]]:
     resources = [
-        ConfigResource(ConfigResourceType.TOPIC, topic, configs=dict.fromkeys(CHECKED_SETTINGS))
-        for topic in topics
+        ConfigResource(ConfigResourceType.TOPIC, topic, configs=dict.fromkeys(CHECKED_SETTINGS)) for topic in topics
     ]
     if not resources:
         return {}
