@@ -1,33 +1,155 @@
-"""The HTTP side of a service: one FastAPI app with the endpoints that all services have."""
+"""The HTTP side of a service: one FastAPI app with the endpoints that all services have.
+
+No middleware of Starlette's `BaseHTTPMiddleware` kind and no synchronous dependency anywhere: each halves the rate.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import asyncio
+import time
+from collections.abc import Callable, Generator, MutableMapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+import uvicorn
 from fastapi import APIRouter, FastAPI
+from fastapi.responses import Response
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from services.kit import log, metrics, problem
 from services.kit.health import State
-from services.kit.serve import Worker
+
+if TYPE_CHECKING:
+    from services.kit.serve import Worker
+
+_log = log.get(__name__)
+
+DRAIN_SECONDS: Final = 3
+"""How long a stop waits for the requests in flight."""
+SLOW_SECONDS: Final = 1.0
+"""A request that takes longer is logged (there is no access log)."""
 
 
 class Api:
     """The part `api`: `/healthz`, `/readyz`, `/metrics`, `/openapi.json`, `/docs` and the service's own routers."""
 
     name = "api"
-    app: FastAPI
 
     def __init__(
-        self, worker: Worker[Any], *, routers: Sequence[APIRouter], title: str = "", summary: str = ""
+        self,
+        worker: Worker[Any],
+        *,
+        routers: Sequence[APIRouter],
+        title: str = "",
+        summary: str = "",
+        drain: Callable[[], Any] | None = None,
     ) -> None:
-        raise NotImplementedError
+        """`drain` is awaited when a stop has ended the requests (an executor's commands in flight)."""
+        self._worker = worker
+        self._drain = drain
+        self.app = build_app(worker, routers=routers, title=title, summary=summary)
+        self._server: _Server | None = None
+        self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Listens."""
+        config = uvicorn.Config(
+            _measured(self.app),
+            http="httptools",
+            ws="none",
+            loop="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+            timeout_keep_alive=75,
+            backlog=2048,
+        )
+        self._server = _Server(config)
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._worker.listen()]), name="api")
 
     async def stop(self) -> None:
         """Stops accepting and answers what is in flight."""
+        if self._server is None or self._task is None:
+            return
+        self._server.should_exit = True
+        await asyncio.wait([self._task], timeout=DRAIN_SECONDS + 1)
+        if self._drain is not None:
+            await self._drain()
 
     def state(self) -> State:
         """Whether it listens."""
-        raise NotImplementedError
+        if self._task is not None and self._task.done():
+            return State(False, "the server has ended", "Restart the service.")
+        return State(True)
+
+
+class _Server(uvicorn.Server):
+    """Signals are the worker's business."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+def build_app(worker: Worker[Any], *, routers: Sequence[APIRouter], title: str = "", summary: str = "") -> FastAPI:
+    """The app of a service; its own routers come first, then the endpoints that all have."""
+    service = worker.settings.service
+    app = FastAPI(title=title or f"loyalty {service}", summary=summary or None, version="1")
+    problem.install(app)
+    for router in routers:
+        app.include_router(router)
+
+    @app.get("/healthz", tags=["operation"], summary="Whether the process answers")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get(
+        "/readyz",
+        tags=["operation"],
+        summary="Whether every worker can do its work, and what to do where one cannot",
+        responses={503: {"description": "Not ready; the same document says why."}},
+        response_class=Response,
+    )
+    async def readyz() -> Response:
+        ready, document = worker.health.ready()
+        body = msgspec.json.encode(document)
+        return Response(body, status_code=200 if ready else 503, media_type="application/json")
+
+    @app.get("/metrics", tags=["operation"], summary="Prometheus metrics of all workers", response_class=Response)
+    async def exposition() -> Response:
+        return Response(worker.board.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    return app
+
+
+def _measured(app: ASGIApp) -> ASGIApp:
+    """Counts and times requests by route, as plain ASGI."""
+
+    async def measured(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        status = 500
+        began = time.perf_counter()
+
+        async def noting(message: MutableMapping[str, Any]) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await app(scope, receive, noting)
+        finally:
+            seconds = time.perf_counter() - began
+            route = getattr(scope.get("route"), "path", "other")
+            metrics.count("http_requests_total", method=scope["method"], route=route, status=str(status))
+            metrics.observe("http_request_seconds", seconds, method=scope["method"], route=route)
+            if seconds > SLOW_SECONDS:
+                _log.warning("request_slow", method=scope["method"], route=route, seconds=round(seconds, 3))
+
+    return measured

@@ -1,4 +1,4 @@
-"""What could not be booked: the reason as a value, and the letter that keeps the record.
+"""What could not be booked: the letter that keeps the record, and the limit that tells a bad day from a bad deployment.
 
 A letter is a CloudEvent on `loyalty.dead_letters.v1` that is written to the outbox in the transaction that moves the
 stored offset past the record: a refused record is never lost and never blocks the ones behind it.
@@ -7,64 +7,97 @@ stored offset past the record: a refused record is never lost and never blocks t
 from __future__ import annotations
 
 from base64 import b64encode
-from typing import Any
+from collections import deque
+from collections.abc import Sequence
+from itertools import chain, islice
+from typing import Any, Final
 
-import msgspec
 import orjson
 
+from schemas.events.reasons import Reason, Refused
 from services.kit.calendar import rfc3339
 from services.kit.kafka import Record
 
-DEAD_LETTERS = "loyalty.dead_letters.v1"
-DEAD_LETTER_TYPE = "loyalty.dead_letter.recorded.v1"
-WITHOUT_BODY = frozenset({"commerce.profiles.v1"})
+__all__ = ["DEAD_LETTERS", "DeadLetterLimit", "Reason", "Refused", "TooManyDeadLetters", "render"]
+
+DEAD_LETTERS: Final = "loyalty.dead_letters.v1"
+DEAD_LETTER_TYPE: Final = "loyalty.dead_letter.recorded.v1"
+WITHOUT_BODY: Final = frozenset({"commerce.profiles.v1"})
 """Topics whose records carry personal data: their letters say where the record stands and no more."""
-
-
-class Refused(msgspec.Struct, frozen=True, gc=False):
-    """Why an input is not booked.
-
-    `reason` is a stable code (`not_parsable`, `broken_field`, `unknown_type`, `too_late`, `conflict`, `failed`, …);
-    `field` names the field as a path (`data.lines.0.amount`); `detail` is for people and carries no personal data.
-    """
-
-    reason: str
-    field: str | None = None
-    detail: str = ""
-
-
-FAILED = "failed"
-"""The reason of a record that our own code could not digest."""
+LARGEST_BODY: Final = 512 * 1024
+"""Bytes; base64 of more would not fit through the broker's default limit. The letter says where the record stands."""
+WINDOW: Final = 1000
+"""The records that the limit looks back on."""
 
 
 def render(service: str, record: Record, refused: Refused) -> bytes:
     """The dead letter of a record as a structured CloudEvent; its id is the record's place, so it is one for ever."""
+    place = f"{record.topic}:{record.partition}:{record.offset}"
     data: dict[str, Any] = {
         "service": service,
-        "topic": record.topic,
-        "partition": record.partition,
-        "offset": record.offset,
-        "appended_at": rfc3339(record.appended_at),
-        "reason": refused.reason,
+        "origin": {
+            "topic": record.topic,
+            "partition": record.partition,
+            "offset": record.offset,
+            "appended_at": rfc3339(record.appended_at),
+        },
+        "reason": str(refused.reason),
+        "size": len(record.value or b""),
     }
     if refused.field is not None:
         data["field"] = refused.field
     if refused.detail:
         data["detail"] = refused.detail
-    if record.key is not None:
-        data["key"] = b64encode(record.key).decode()
-    if record.topic not in WITHOUT_BODY:
-        data["value"] = None if record.value is None else b64encode(record.value).decode()
-        data["headers"] = [[name, b64encode(value).decode()] for name, value in record.headers]
+    if record.topic not in WITHOUT_BODY and data["size"] <= LARGEST_BODY:
+        original: dict[str, Any] = {
+            "headers": [{"name": name, "value": b64encode(value).decode()} for name, value in record.headers]
+        }
+        if record.key is not None:
+            original["key"] = b64encode(record.key).decode()
+        if record.value is not None:
+            original["value"] = b64encode(record.value).decode()
+        data["record"] = original
     return orjson.dumps(
         {
             "specversion": "1.0",
-            "id": f"{service}:{record.topic}:{record.partition}:{record.offset}",
+            "id": f"{service}:{place}",
             "source": f"/loyalty/{service}",
             "type": DEAD_LETTER_TYPE,
-            "subject": f"{record.topic}/{record.partition}/{record.offset}",
+            "subject": place,
             "time": rfc3339(record.appended_at),
             "datacontenttype": "application/json",
             "data": data,
         }
     )
+
+
+class TooManyDeadLetters(Exception):
+    """More than the allowed share of the last records was refused or failed: a bad deployment, ours or theirs."""
+
+
+class DeadLetterLimit:
+    """Counts refusals among the last 1,000 records of this process."""
+
+    def __init__(self, share: float) -> None:
+        """`share` of 1,000 records may be refused, 0.05 for fifty of them."""
+        self.allowed: Final = int(share * WINDOW)
+        self._refused: deque[bool] = deque(maxlen=WINDOW)
+
+    @property
+    def refused(self) -> int:
+        """How many of the last 1,000 were refused."""
+        return sum(self._refused)
+
+    def check(self, batch: Sequence[bool]) -> None:
+        """Raises `TooManyDeadLetters` if this batch (True for a refused record) would pass the limit."""
+        if not any(batch):
+            return
+        window = islice(chain(reversed(batch), reversed(self._refused)), WINDOW)
+        if (count := sum(window)) > self.allowed:
+            raise TooManyDeadLetters(
+                f"{count} of the last {WINDOW} records were refused or failed; {self.allowed} are allowed"
+            )
+
+    def add(self, batch: Sequence[bool]) -> None:
+        """Counts a batch that was booked."""
+        self._refused.extend(batch)

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+
+if TYPE_CHECKING:
+    from services.kit.board import Board
+    from services.kit.postgres import Pool
+    from services.kit.settings import Settings
+
+CHECK_SECONDS: Final = 5.0
+"""A check that takes longer does not hold."""
 
 
 class State(msgspec.Struct, frozen=True):
@@ -17,3 +27,128 @@ class State(msgspec.Struct, frozen=True):
 
 
 Check = Callable[[], Awaitable[State]]
+_UNKNOWN: Final = State(False, "not checked yet", "Wait a moment.")
+
+
+class Health:
+    """Runs the checks of one worker in the background, so that asking costs nothing and harms nobody."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._checks: dict[str, tuple[Check, float]] = {}
+        self._states: dict[str, State] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def add(self, name: str, check: Check, *, every_seconds: float = 1.0) -> None:
+        """Runs a check again and again; it counts for readiness. Before `start`."""
+        self._checks[name] = (check, every_seconds)
+        self._states[name] = _UNKNOWN
+
+    def own(self) -> dict[str, State]:
+        """What the checks of this worker last said."""
+        return dict(self._states)
+
+    def ready(self) -> tuple[bool, dict[str, Any]]:
+        """Whether every check of every worker holds, and the document that says so."""
+        workers = self._board.states(self._states)
+        ok = all(state.ok for states in workers.values() for state in states.values())
+        document = {
+            "status": "ready" if ok else "not ready",
+            "workers": {str(worker): states for worker, states in workers.items()},
+        }
+        return ok, document
+
+    async def start(self) -> None:
+        """Begins to check."""
+        self._tasks = [
+            asyncio.create_task(self._repeat(name, check, every), name=f"check-{name}")
+            for name, (check, every) in self._checks.items()
+        ]
+        self._tasks.append(asyncio.create_task(self._publish(), name="board"))
+
+    async def stop(self) -> None:
+        """Stops checking."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _repeat(self, name: str, check: Check, every_seconds: float) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(CHECK_SECONDS):
+                    self._states[name] = await check()
+            except Exception as error:
+                self._states[name] = State(False, f"{type(error).__name__}: {error}", "See the log of this part.")
+            # What does not hold is looked at again soon, so that recovery shows.
+            await asyncio.sleep(every_seconds if self._states[name].ok else min(1.0, every_seconds))
+
+    async def _publish(self) -> None:
+        while True:
+            self._board.publish(self._states)
+            await asyncio.sleep(1.0)
+
+
+def database_check(pool: Pool, package: str, schema: str) -> Check:
+    """Whether the database answers and has all migrations of the code."""
+    from services.kit.migrate import MigrationError, pending
+
+    migrated = False
+
+    async def check() -> State:
+        nonlocal migrated
+        try:
+            async with pool.acquire(timeout=CHECK_SECONDS) as connection:
+                if not migrated:
+                    missing = await pending(connection, package, schema=schema)
+                    if missing:
+                        remedy = f"Run: python -m {package} migrate"
+                        return State(False, f"migrations are missing: {', '.join(missing)}", remedy)
+                    migrated = True
+                await connection.fetchval("SELECT 1")
+        except MigrationError as changed:
+            return State(False, str(changed), "Deploy the release that the database was migrated by, or a later one.")
+        except Exception as error:
+            return State(False, f"{type(error).__name__}: {error}", "Bring the database back; nothing is lost.")
+        return State(True)
+
+    return check
+
+
+class BrokerCheck:
+    """Whether the brokers answer and the topics are as the contracts need them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._admin: Any = None
+
+    async def __call__(self) -> State:
+        from aiokafka.admin import AIOKafkaAdminClient
+
+        from services.kit import topics
+        from services.kit.kafka import stop_quietly
+
+        try:
+            if self._admin is None:
+                admin = AIOKafkaAdminClient(
+                    bootstrap_servers=self._settings.kafka_bootstrap_servers,
+                    client_id=f"{self._settings.service}-health",
+                )
+                self._admin = admin
+                await admin.start()
+            problems = await topics.check(self._admin, self._settings.shards)
+        except BaseException as error:
+            admin, self._admin = self._admin, None
+            if admin is not None:
+                await stop_quietly(admin, 1.0)
+            if not isinstance(error, Exception):
+                raise
+            return State(False, f"{type(error).__name__}: {error}", "Bring the brokers back; nothing is lost.")
+        return State(not problems, " ".join(problems), "Run: python -m services.kit.topics" if problems else "")
+
+    async def close(self) -> None:
+        """Lets go of the client."""
+        from services.kit.kafka import stop_quietly
+
+        if self._admin is not None:
+            await stop_quietly(self._admin, 1.0)

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from collections.abc import Coroutine
+from contextlib import suppress
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from services.kit.calendar import Micros
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 
 BATCH_BYTES: Final = 256 * 1024
 LINGER_MS: Final = 5
-STOP_SECONDS: Final = 5.0
+STOP_SECONDS: Final = 3.0
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -84,11 +87,25 @@ def new_producer(settings: Settings, *, client: str) -> AIOKafkaProducer:
     )
 
 
-async def stop_quietly(client: AIOKafkaProducer | object, seconds: float = STOP_SECONDS) -> bool:
-    """Stops a producer or consumer; False when it did not end in time (it hangs when the brokers are gone)."""
+async def stop_quietly(client: Any, seconds: float = STOP_SECONDS) -> None:
+    """Stops a producer, consumer or admin client.
+
+    One that does not end in time (it hangs when the brokers are gone) is taken apart: its background task must not go
+    on sending, or fetching, behind its successor's back.
+    """
     try:
         async with asyncio.timeout(seconds):
-            await client.stop()  # type: ignore[attr-defined]
+            await (client.close() if isinstance(client, AIOKafkaAdminClient) else client.stop())
     except (TimeoutError, KafkaError, OSError):
-        return False
-    return True
+        for inner in ("_sender", "_fetcher", "_coordinator"):
+            if (part := getattr(client, inner, None)) is not None:
+                await _abandon(part.close())
+        network = getattr(client, "client", None) or getattr(client, "_client", None)
+        if network is not None:
+            await _abandon(network.close())
+
+
+async def _abandon(closing: Coroutine[Any, Any, Any]) -> None:
+    with suppress(Exception):
+        async with asyncio.timeout(0.5):
+            await closing

@@ -1,29 +1,177 @@
-"""Plain SQL migrations: `NNNN_name.sql` in each service's `migrations/`, each in a transaction, under a lock.
+"""Plain SQL migrations: `NNNN_name.sql` in a service's `migrations/`, each in a transaction of its own, under a lock.
 
-The kit's own migrations (`consumer_offset`, `outbox`, `redriven`, `ensure_month`) run first, in the same schema.
+The kit's own migrations (`consumer_offset`, `outbox`, `redriven`, `ensure_month`) run first, in the same schema. A
+migration runs as the schema's owner with the schema as search path; `:runtime` in it is the runtime role. What it
+creates, the runtime role may read and append to; anything more the migration grants itself. An applied file never
+changes again: its checksum is kept, and a difference stops `migrate` and shows in readiness.
 """
 
 from __future__ import annotations
 
-from services.kit.calendar import Micros
+import hashlib
+import re
+from importlib import resources
+from typing import Final, NamedTuple
+
+import asyncpg
+
+from services.kit import log
+from services.kit.calendar import Micros, from_micros
 from services.kit.postgres import Connection
 from services.kit.settings import Settings
 
+_log = log.get(__name__)
+_KIT: Final = "services.kit"
+_FILE: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
+
+
+class Migration(NamedTuple):
+    """One file. `checksum` is the SHA-256 of its bytes."""
+
+    package: str
+    number: int
+    name: str
+    checksum: str
+    sql: str
+
+    def __str__(self) -> str:
+        return f"{self.package}/{self.number:04}_{self.name}"
+
+
+class MigrationError(Exception):
+    """The migrations of the code and those of the database do not go together."""
+
+
+def migrations_of(package: str) -> list[Migration]:
+    """The kit's migrations and then the package's, in order. MigrationError when numbers are not 1, 2, 3, …"""
+    found: list[Migration] = []
+    for origin in (_KIT, package) if package != _KIT else (_KIT,):
+        directory = resources.files(origin) / "migrations"
+        files = sorted(file.name for file in directory.iterdir() if file.name.endswith(".sql"))
+        for expected, file in enumerate(files, start=1):
+            match = _FILE.fullmatch(file)
+            if match is None or int(match[1]) != expected:
+                raise MigrationError(f"{origin}/migrations/{file}: expected {expected:04}_name.sql")
+            text = (directory / file).read_text("utf-8")
+            checksum = hashlib.sha256(text.encode()).hexdigest()
+            found.append(Migration(origin, expected, match[2], checksum, text))
+    return found
+
 
 async def migrate(settings: Settings, package: str) -> list[str]:
-    """Creates roles and schema and applies what is pending; answers the names applied."""
-    raise NotImplementedError
+    """Creates roles and schema where they are missing and applies what is pending; answers the names applied.
 
-
-async def pending(conn: Connection, package: str) -> list[str]:
-    """The migrations of a package (and the kit's) that this database has not yet."""
-    raise NotImplementedError
-
-
-async def ensure_months(conn: Connection, table: str, first: Micros, last: Micros) -> None:
-    """Makes the monthly partitions of a table from the month of `first` to that of `last` (UTC).
-
-    Works for the runtime role: `ensure_month(table, month)` is the owner's function, and makes partitions of
-    tables that a migration has registered by `INSERT INTO monthly_table VALUES ('entry')` and of no others.
-    Call it outside the batch's transaction.
+    Connects by `MIGRATION_DATABASE_URL`. Several at once are safe: one works, the others find the work done.
     """
+    if settings.migration_database_url is None:
+        raise MigrationError("MIGRATION_DATABASE_URL is not set: migrating needs a role that may create roles")
+    connection = await asyncpg.connect(settings.migration_database_url.get_secret_value())
+    try:
+        # One lock for the cluster's roles and for this schema; it ends with the session.
+        await connection.execute("SELECT pg_advisory_lock(hashtext('migrate'))")
+        await _prepare(connection, settings)
+        done = []
+        for migration in await _pending(connection, settings.service, package):
+            await _apply(connection, settings.service, migration)
+            done.append(str(migration))
+            _log.info("migrated", migration=str(migration))
+        return done
+    finally:
+        await connection.close()
+
+
+async def pending(connection: Connection, package: str, *, schema: str) -> list[str]:
+    """The migrations that this database has not yet. MigrationError when an applied one has changed since."""
+    return [str(migration) for migration in await _pending(connection, schema, package)]
+
+
+async def ensure_months(connection: Connection, table: str, first: Micros, last: Micros) -> None:
+    """Makes the monthly partitions of a table from the month of `first` to that of `last` (UTC), as any role.
+
+    `ensure_month(table, day)` is the owner's function; it makes partitions of the tables that a migration has
+    registered (`INSERT INTO monthly_table VALUES ('entry')`) and of no others. Call it outside the batch's
+    transaction: the lock it takes on the table is held until the end of its transaction.
+    """
+    await connection.execute(
+        """
+        SELECT ensure_month($1, day::date) FROM generate_series(
+            date_trunc('month', $2::timestamptz AT TIME ZONE 'UTC'),
+            $3::timestamptz AT TIME ZONE 'UTC', interval '1 month') AS day
+        """,
+        table,
+        from_micros(first),
+        from_micros(last),
+    )
+
+
+async def _prepare(connection: Connection, settings: Settings) -> None:
+    schema = settings.service
+    owner, runtime = f"{schema}_owner", schema
+    if not re.fullmatch(r"[a-z_]+", schema):
+        raise MigrationError(f"not a schema name: {schema!r}")
+    async with connection.transaction():
+        for role, options in ((owner, "NOLOGIN"), (runtime, "LOGIN")):
+            if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
+                await connection.execute(f"CREATE ROLE {role} {options}")
+        if settings.runtime_password is not None:
+            # A utility statement takes no parameters; the server quotes the literal.
+            password = settings.runtime_password.get_secret_value()
+            literal = await connection.fetchval("SELECT quote_literal($1::text)", password)
+            await connection.execute(f"ALTER ROLE {runtime} PASSWORD {literal}")
+        await connection.execute(f"""
+            DO $$ BEGIN
+                IF NOT pg_has_role(current_user, '{owner}', 'SET') THEN
+                    EXECUTE format('GRANT {owner} TO %I', current_user);
+                END IF;
+                EXECUTE format('GRANT CONNECT ON DATABASE %I TO {runtime}', current_database());
+                EXECUTE format('ALTER ROLE {runtime} IN DATABASE %I SET search_path = {schema}', current_database());
+            END $$;
+            CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION {owner};
+            GRANT USAGE ON SCHEMA {schema} TO {runtime};
+            ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {schema} GRANT SELECT, INSERT ON TABLES TO {runtime};
+            ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {schema} GRANT USAGE ON SEQUENCES TO {runtime};
+            ALTER DEFAULT PRIVILEGES FOR ROLE {owner} REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
+            ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {schema} GRANT EXECUTE ON FUNCTIONS TO {runtime};
+        """)
+        await connection.execute(f"""
+            SET LOCAL ROLE {owner};
+            CREATE TABLE IF NOT EXISTS {schema}.migration (
+                package text NOT NULL,
+                number integer NOT NULL,
+                name text NOT NULL,
+                checksum text NOT NULL,
+                at timestamptz NOT NULL DEFAULT now(),
+                PRIMARY KEY (package, number)
+            );
+            REVOKE INSERT ON {schema}.migration FROM {runtime};
+        """)
+
+
+async def _pending(connection: Connection, schema: str, package: str) -> list[Migration]:
+    exists = await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", f"{schema}.migration")
+    rows = await connection.fetch(f"SELECT package, number, checksum FROM {schema}.migration") if exists else []
+    applied = {(row["package"], row["number"]): row["checksum"] for row in rows}
+    missing = []
+    for migration in migrations_of(package):
+        checksum = applied.get((migration.package, migration.number))
+        if checksum is None:
+            missing.append(migration)
+        elif checksum != migration.checksum:
+            raise MigrationError(f"{migration} has changed since it was applied: write a new migration instead")
+    return missing
+
+
+async def _apply(connection: Connection, schema: str, migration: Migration) -> None:
+    async with connection.transaction():
+        await connection.execute(f"SET LOCAL ROLE {schema}_owner; SET LOCAL search_path = {schema}, pg_temp")
+        try:
+            await connection.execute(re.sub(r":runtime\b", schema, migration.sql))
+        except asyncpg.PostgresError as broken:
+            raise MigrationError(f"{migration}: {broken}") from broken
+        await connection.execute(
+            "INSERT INTO migration (package, number, name, checksum) VALUES ($1, $2, $3, $4)",
+            migration.package,
+            migration.number,
+            migration.name,
+            migration.checksum,
+        )

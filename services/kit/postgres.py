@@ -31,28 +31,35 @@ ATTEMPTS: Final = 8
 CONFLICTS: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 """The transaction lost a race (40P01, 40001) and left nothing behind: the whole of it may run again."""
 
-AWAY: Final = (
+_AWAY: Final = (
     OSError,  # refused, reset, no such socket; TimeoutError is one
     asyncpg.PostgresConnectionError,  # class 08
-    asyncpg.InterfaceError,  # the connection is closed (or the pool is)
-    asyncpg.CannotConnectNowError,  # 57P03: starting up, shutting down
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
+    asyncpg.InterfaceError,  # the connection is closed
+    asyncpg.OperatorInterventionError,  # class 57: starting up, shutting down, cancelled
     asyncpg.InsufficientResourcesError,  # class 53: too many connections, disk full
+    asyncpg.ObjectNotInPrerequisiteStateError,  # class 55: a lock not to be had
+    asyncpg.PostgresSystemError,  # class 58: the server's own I/O
     asyncpg.ReadOnlySQLTransactionError,  # a standby, until the switch is over
-    asyncpg.QueryCanceledError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.InvalidCatalogNameError,  # the database is being restored
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidPasswordError,
-    asyncpg.SystemError if hasattr(asyncpg, "SystemError") else OSError,  # class 58: I/O error of the server
-    asyncpg.InternalServerError if hasattr(asyncpg, "InternalServerError") else OSError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.InvalidCatalogNameError,  # the database is being made or restored
+    asyncpg.InvalidAuthorizationSpecificationError,  # class 28: the role is being made
 )
-"""The database's condition, not the fault of what was asked: try again later."""
+# asyncpg raises this for an argument that does not fit its type, and derives it from InterfaceError.
+_BROKEN_ARGUMENT: Final = (asyncpg.exceptions._base.DataError,)
 
 
-async def _keep_session(_: Connection) -> None:
-    """No reset on release: no one leaves session state, and the default costs a round trip (29k/s reads, not 16k/s)."""
+def is_away(error: BaseException) -> bool:
+    """Whether an error is the database's condition, to be tried again later, and not the fault of what was asked."""
+    return isinstance(error, _AWAY) and not isinstance(error, _BROKEN_ARGUMENT)
+
+
+async def _keep_session(connection: Connection) -> None:
+    """No reset on release: no one leaves session state, and the default costs a round trip (29k/s reads, not 16k/s).
+
+    A connection that is still in a transaction (its holder was cancelled) does not go back: raising ends it.
+    """
+    if connection.is_in_transaction():
+        raise asyncpg.InterfaceError("released inside a transaction")
 
 
 def new_pool(settings: Settings, *, part: str = "worker", size: int | None = None) -> Pool:
@@ -79,7 +86,7 @@ def session_settings(settings: Settings, part: str) -> dict[str, str]:
         "application_name": f"{settings.service}-{part}",
         "search_path": settings.service,
         "jit": "off",
-        "idle_in_transaction_session_timeout": "60000",
+        "idle_in_transaction_session_timeout": "15s",
     }
 
 
@@ -145,5 +152,10 @@ async def retrying(work: Callable[[], Awaitable[T]], *, attempts: int = ATTEMPTS
         except CONFLICTS:
             if attempt == attempts:
                 raise
-            await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))
+            await backoff(attempt)
     raise AssertionError("unreachable")
+
+
+async def backoff(attempt: int, *, most_seconds: float = 2.0) -> None:
+    """Waits before attempt number `attempt + 1`: longer each time, and never in step with others."""
+    await asyncio.sleep(random.uniform(0.2, 1.0) * min(most_seconds, 0.005 * 2.0**attempt))

@@ -3,7 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from http import HTTPStatus
+from typing import Any, Final, NamedTuple
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from services.kit import log
+from services.kit.executor import DatabaseAway
+from services.kit.program import NoProgram
+
+_log = log.get(__name__)
+MEDIA_TYPE: Final = "application/problem+json"
 
 
 class Kind(NamedTuple):
@@ -19,9 +34,41 @@ class Kind(NamedTuple):
         return f"urn:loyalty:problem:{self.code}"
 
 
+_KINDS: Final[dict[str, Kind]] = {}
+
+
 def kind(code: str, title: str, status: int) -> Kind:
     """Registers a kind of problem; ValueError when the code is taken by another."""
-    raise NotImplementedError
+    new = Kind(code, title, status)
+    if _KINDS.setdefault(code, new) != new:
+        raise ValueError(f"problem {code!r} is {_KINDS[code]} already")
+    return new
+
+
+def kinds() -> list[Kind]:
+    """All kinds registered, by code."""
+    return [_KINDS[code] for code in sorted(_KINDS)]
+
+
+INVALID: Final = kind("invalid-request", "The request is not valid", 422)
+MALFORMED: Final = kind("malformed-request", "The request cannot be read", 400)
+UNAUTHENTICATED: Final = kind("unauthenticated", "A valid token is needed", 401)
+FORBIDDEN: Final = kind("forbidden", "The token does not allow this", 403)
+NOT_FOUND: Final = kind("not-found", "Not found", 404)
+METHOD_NOT_ALLOWED: Final = kind("method-not-allowed", "The path has no such method", 405)
+UNAVAILABLE: Final = kind("unavailable", "Not available at the moment", 503)
+INTERNAL: Final = kind("internal", "Something went wrong here", 500)
+
+
+class Document(BaseModel):
+    """A problem document, RFC 9457."""
+
+    type: str = Field(examples=[INVALID.type])
+    title: str
+    status: int
+    detail: str | None = None
+    field: str | None = Field(default=None, description="The field that is wrong, as a path.")
+    errors: list[dict[str, str]] | None = Field(default=None, description="All fields that are wrong: field, detail.")
 
 
 class Problem(Exception):
@@ -38,3 +85,137 @@ class Problem(Exception):
         **members: Any,
     ) -> None:
         """`detail` is for this occurrence; `members` are further members of the document."""
+        super().__init__(of.code, detail)
+        self.kind = of
+        self.detail = detail
+        self.field = field
+        self.errors = errors
+        self.headers = headers
+        self.members = members
+
+    def document(self) -> dict[str, Any]:
+        """The document as JSON."""
+        document: dict[str, Any] = {
+            "type": self.kind.type,
+            "title": self.kind.title,
+            "status": self.kind.status,
+            **self.members,
+        }
+        if self.detail:
+            document["detail"] = self.detail
+        if self.field is not None:
+            document["field"] = self.field
+        if self.errors:
+            document["errors"] = [dict(error) for error in self.errors]
+        return document
+
+    def response(self) -> Response:
+        """The answer."""
+        return Response(
+            orjson.dumps(self.document()),
+            status_code=self.kind.status,
+            media_type=MEDIA_TYPE,
+            headers=dict(self.headers or {}),
+        )
+
+
+def responses(*of: Kind) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI responses of an endpoint that may answer these kinds: `@router.get(…, responses=responses(GONE))`."""
+    by_status: dict[int | str, dict[str, Any]] = {}
+    for one in of:
+        known = by_status.get(one.status)
+        description = f"{known['description']}; {one.code}" if known else one.code
+        schema = {"$ref": "#/components/schemas/Problem"}
+        by_status[one.status] = {"description": description, "content": {MEDIA_TYPE: {"schema": schema}}}
+    return by_status
+
+
+def install(app: FastAPI) -> None:
+    """Makes every error of the app a problem document, and puts the document's schema into its OpenAPI."""
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(DatabaseAway, _away)
+    app.add_exception_handler(NoProgram, _no_program)
+    app.add_exception_handler(Exception, _unknown)
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = plain()
+            components = schema.setdefault("components", {}).setdefault("schemas", {})
+            components["Problem"] = Document.model_json_schema()
+            _replace_validation_errors(schema)
+            components.pop("HTTPValidationError", None)
+            components.pop("ValidationError", None)
+        assert app.openapi_schema is not None
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _replace_validation_errors(schema: dict[str, Any]) -> None:
+    """FastAPI declares its own form of 422 and no 401; what is answered is a problem document."""
+    problem = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+    for path in schema.get("paths", {}).values():
+        for operation in path.values():
+            answers = operation.setdefault("responses", {})
+            if "422" in answers and MEDIA_TYPE not in answers["422"].get("content", {}):
+                answers["422"] = {"description": INVALID.title, **problem}
+            if operation.get("security"):
+                answers.setdefault("401", {"description": UNAUTHENTICATED.title, **problem})
+                answers.setdefault("403", {"description": FORBIDDEN.title, **problem})
+
+
+async def _problem(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return error.response()
+
+
+async def _invalid(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    errors = [{"field": _path(each["loc"]), "detail": str(each["msg"])} for each in found]
+    if any(each["type"] == "json_invalid" for each in found):
+        return Problem(MALFORMED, "The body is not JSON.", errors=errors).response()
+    first = errors[0]
+    return Problem(INVALID, first["detail"], field=first["field"], errors=errors).response()
+
+
+def _path(location: Sequence[int | str]) -> str:
+    """`("body", "lines", 0, "amount")` as `lines[0].amount`; a parameter keeps where it stands: `query.limit`."""
+    parts = list(location)
+    if parts[:1] == ["body"] and len(parts) > 1:
+        parts = parts[1:]
+    text = ""
+    for part in parts:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+async def _http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    known = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED, 401: UNAUTHENTICATED, 403: FORBIDDEN, 400: MALFORMED}
+    try:
+        phrase = HTTPStatus(error.status_code).phrase
+    except ValueError:
+        phrase = "Error"
+    of = known.get(error.status_code) or Kind(phrase.lower().replace(" ", "-"), phrase, error.status_code)
+    detail = "" if error.detail == phrase else str(error.detail)
+    return Problem(of, detail, headers=error.headers).response()
+
+
+async def _away(_: Request, error: Exception) -> Response:
+    _log.warning("request_unavailable", error=repr(error))
+    detail = "The database is away. Nothing was booked, or it was and the same request again says so."
+    return Problem(UNAVAILABLE, detail, headers={"Retry-After": "2"}).response()
+
+
+async def _no_program(_: Request, error: Exception) -> Response:
+    return Problem(UNAVAILABLE, "No loyalty program has been published yet.", headers={"Retry-After": "5"}).response()
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    route = getattr(request.scope.get("route"), "path", "")
+    _log.error("request_failed", method=request.method, route=route, exc_info=error)
+    return Problem(INTERNAL, "It has been logged; trying again may help.").response()

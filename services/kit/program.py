@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+from bisect import bisect_right
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
+import orjson
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
-from services.kit.calendar import Micros
+from services.kit import log
+from services.kit.calendar import Micros, parse_rfc3339
 from services.kit.health import State
+from services.kit.kafka import stop_quietly
+from services.kit.postgres import backoff
 from services.kit.settings import Settings
 
-PROGRAM_TOPIC = "loyalty.program.v1"
+_log = log.get(__name__)
+
+PROGRAM_TOPIC: Final = "loyalty.program.v1"
+PUBLISHED: Final = "loyalty.program.published.v1"
+CONNECT_SECONDS: Final = 30.0
 P = TypeVar("P")
 
 
@@ -30,38 +42,127 @@ class NoProgram(Exception):
 
 
 class Programs(Generic[P]):
-    """The part `program`: all versions in memory, chosen by business time; always started."""
+    """The part `program`: all versions in memory, chosen by business time. It runs whatever `--parts` says."""
 
     name = "program"
 
     def __init__(self, settings: Settings, *, parse: Callable[[dict[str, Any]], P]) -> None:
         """`parse` makes the service's own form of a document (as JSON); what it raises keeps the version out and
         the service not ready, and the versions before it stay."""
-        raise NotImplementedError
+        self._settings = settings
+        self._parse = parse
+        self._versions: tuple[Version[P], ...] = ()
+        self._starts: list[Micros] = []
+        self._caught_up = asyncio.Event()
+        self._listeners: list[Callable[[Version[P]], None]] = []
+        self._task: asyncio.Task[None] | None = None
+        self._away = ""
+        self._broken = ""
 
     def current_at(self, at: Micros) -> Version[P]:
         """The version of a business time: the last with `effective_from <= at`; the first covers all earlier
         times. Raises `NoProgram`."""
-        raise NotImplementedError
+        if not self._versions:
+            raise NoProgram
+        return self._versions[max(0, bisect_right(self._starts, at) - 1)]
 
     @property
     def versions(self) -> tuple[Version[P], ...]:
         """All versions, by `effective_from`."""
-        raise NotImplementedError
+        return self._versions
 
     async def first(self) -> Version[P]:
         """Waits until there is a version and all that was published before the start has been read."""
-        raise NotImplementedError
+        await self._caught_up.wait()
+        return self._versions[0]
 
     def on_version(self, listener: Callable[[Version[P]], None]) -> None:
         """Calls `listener` for each version as it arrives."""
+        self._listeners.append(listener)
+
+    def add(self, version: Version[P]) -> None:
+        """Takes a version in; the same one told again replaces itself."""
+        others = [known for known in self._versions if known.version != version.version]
+        versions = sorted([*others, version], key=lambda known: (known.effective_from, known.published_at))
+        self._versions = tuple(versions)
+        self._starts = [known.effective_from for known in versions]
+        for listener in self._listeners:
+            listener(version)
 
     async def start(self) -> None:
         """Begins to follow; returns at once."""
+        self._task = asyncio.create_task(self._run(), name="program")
 
     async def stop(self) -> None:
         """Stops following."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
 
     def state(self) -> State:
         """Whether a version is known and the last one published could be read."""
-        raise NotImplementedError
+        figures = {"versions": len(self._versions)}
+        if self._broken:
+            remedy = "Deploy a release that knows all of it, or publish another version."
+            return State(False, f"a published version cannot be used: {self._broken}", remedy, figures)
+        if not self._caught_up.is_set():
+            detail = self._away or "no program has been published"
+            return State(False, detail, "Publish one: python -m services.ledger publish FILE", figures)
+        return State(True, self._away, figures=figures)
+
+    async def _run(self) -> None:
+        attempt = 0
+        while True:
+            client = AIOKafkaConsumer(
+                bootstrap_servers=self._settings.kafka_bootstrap_servers,
+                client_id=f"{self._settings.service}-program",
+                auto_offset_reset="earliest",
+                enable_auto_commit=False,
+            )
+            try:
+                await self._follow(client)
+            except (KafkaError, TimeoutError, OSError) as error:
+                self._away = f"brokers: {error!r}"
+                _log.warning("program_interrupted", error=repr(error))
+            finally:
+                await stop_quietly(client)
+            attempt += 1
+            await backoff(attempt + 4, most_seconds=5.0)
+
+    async def _follow(self, client: Any) -> None:
+        partition = TopicPartition(PROGRAM_TOPIC, 0)
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await client.start()
+            client.assign([partition])
+            await client.seek_to_beginning(partition)
+            end = (await client.end_offsets([partition]))[partition]
+        self._away = ""
+        while True:
+            for records in (await client.getmany(partition, timeout_ms=1000)).values():
+                for record in records:
+                    self._take(record.value)
+            if not self._caught_up.is_set() and self._versions and await client.position(partition) >= end:
+                self._caught_up.set()
+
+    def _take(self, value: bytes | None) -> None:
+        if value is None:  # a tombstone takes nothing back: what was booked under a version stays booked
+            return
+        try:
+            event = orjson.loads(value)
+            if event["type"] != PUBLISHED:
+                return
+            data = event["data"]
+            version = Version(
+                version=data["version"],
+                content_hash=data["content_hash"],
+                effective_from=parse_rfc3339(data["effective_from"]),
+                published_at=parse_rfc3339(data["published_at"]),
+                program=self._parse(data["document"]),
+            )
+        except Exception as error:
+            self._broken = f"{type(error).__name__}: {error}"
+            _log.error("program_unusable", error=self._broken)
+            return
+        self._broken = ""
+        self.add(version)
+        _log.info("program_version", version=version.version, effective_from=data["effective_from"])

@@ -1,16 +1,51 @@
-"""The process of a service: command line, worker processes, signals, the graceful stop."""
+"""The process of a service: command line, worker processes, signals, the graceful stop.
+
+A parent imports everything, freezes the garbage collector's generations (what is imported is never collected and its
+pages stay shared), forks the workers and waits. SIGTERM or SIGINT ends the workers within 10 seconds: they stop
+accepting, finish the batch in flight, flush the outbox as far as time allows, and close. A worker that dies takes
+the service down with it, non-zero: who supervises the service starts it anew. A parent that dies (kill -9) is
+noticed by the workers, which then stop too, so that nothing is left behind.
+"""
 
 from __future__ import annotations
 
+import argparse
+import asyncio
+import contextlib
+import gc
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from pathlib import Path
+from typing import Any, Final, Generic, Protocol, TypeVar
 
-from services.kit.health import State
-from services.kit.postgres import Pool
+import uvloop
+from pydantic import ValidationError
+
+from services.kit import log, migrate, redrive
+from services.kit.board import Board
+from services.kit.consumer import Consumer
+from services.kit.health import BrokerCheck, Health, State, database_check
+from services.kit.postgres import Pool, new_pool
 from services.kit.settings import Settings
 
+_log = log.get(__name__)
 S = TypeVar("S", bound=Settings)
+
+PARTS: Final = ("api", "consumer", "relay", "sweeper")
+"""The parts that `--parts` chooses from; a service's other parts (the program follower) always run."""
+STOP_SECONDS: Final = 9.0
+"""A worker's own limit for its stop; after a second more the parent kills it."""
+PORT_SECONDS: Final = 12.0
+"""How long a start waits for its port: a service that is ending may still hold it."""
+GC_THRESHOLDS: Final = (50_000, 50, 50)
+"""Collections are for cycles, which batches do not make; the default would look for them in every batch."""
 
 
 class Part(Protocol):
@@ -18,23 +53,37 @@ class Part(Protocol):
 
     @property
     def name(self) -> str:
-        """`api`, `consumer`, `relay`, `sweeper`, or another; `--parts` names which of these four run."""
+        """`api`, `consumer`, `relay`, `sweeper`, or another."""
 
-    async def start(self) -> None: ...
+    async def start(self) -> None:
+        """Begins to work."""
 
-    async def stop(self) -> None: ...
+    async def stop(self) -> None:
+        """Finishes what is in flight."""
 
-    def state(self) -> State: ...
+    def state(self) -> State:
+        """Whether it works."""
 
 
 class Worker(Generic[S]):
     """One worker process: what the service's `wire` builds its parts from."""
 
-    settings: S
-    number: int
-    """0, 1, … among the service's workers."""
-    pool: Pool
-    """Created, connecting when first used."""
+    def __init__(
+        self, settings: S, pool: Pool, *, number: int = 0, board: Board | None = None, port: int | None = None
+    ) -> None:
+        self.settings: Final = settings
+        self.pool: Final = pool
+        """Connects when it is first used."""
+        self.number: Final = number
+        """0, 1, … among the service's workers."""
+        self.board: Final = board or Board()
+        self.health: Final = Health(self.board)
+        """A service may add checks of its own."""
+        self._port = settings.http_port if port is None else port
+
+    def listen(self) -> socket.socket:
+        """A listening socket on the service's port, which the workers share."""
+        return _bind(self.settings.http_host, self._port)
 
 
 Command = Callable[[S, list[str]], Awaitable[int]]
@@ -53,10 +102,274 @@ class Service(Generic[S]):
     commands: Mapping[str, Command[S]] = field(default_factory=dict)
     """Further commands: name → async function of settings and the arguments after the name; its docstring's first
     line is the help, its answer the exit code."""
-    redrives: Sequence[str] = ()
-    """The topics whose dead letters `redrive` may publish again."""
 
 
 def main(service: Service[S], argv: Sequence[str] | None = None) -> int:
     """`serve`, `migrate`, `redrive` and the service's own commands; answers the exit code."""
-    raise NotImplementedError
+    arguments, rest = _parser(service).parse_known_args(argv)
+    if rest and arguments.command not in service.commands:
+        _parser(service).error(f"unrecognized arguments: {' '.join(rest)}")
+    try:
+        settings = service.settings()
+    except ValidationError as wrong:
+        for error in wrong.errors():
+            name = ".".join(map(str, error["loc"])).upper()
+            sys.stderr.write(f"{name}: {error['msg']}\n")
+        return 2
+    log.configure(service.name, settings.log_level)
+    if arguments.command == "serve":
+        overrides = {"workers": arguments.workers, "http_port": arguments.port, "http_host": arguments.host}
+        settings = settings.model_copy(update={name: value for name, value in overrides.items() if value is not None})
+        return _serve(service, settings, frozenset(arguments.parts))
+    if arguments.command == "migrate":
+        return uvloop.run(_migrate(service, settings))
+    if arguments.command == "redrive":
+        chosen = redrive.Choice(frozenset(arguments.reason), frozenset(arguments.topic), arguments.limit)
+        return uvloop.run(redrive.run(settings, chosen))
+    return uvloop.run(_own(service.commands[arguments.command], settings, rest))
+
+
+def _parser(service: Service[Any]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"python -m {service.package}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve = commands.add_parser("serve", help="run the service until SIGTERM")
+    serve.add_argument("--parts", type=_parts, default=PARTS, help=f"which of {','.join(PARTS)} (default: all)")
+    serve.add_argument("--workers", type=int, help="worker processes, each with all these parts (default: WORKERS)")
+    serve.add_argument("--port", type=int, help="the API's port (default: HTTP_PORT)")
+    serve.add_argument("--host", help="the API's address (default: HTTP_HOST)")
+    commands.add_parser("migrate", help="bring the database's schema, roles and grants up to this release")
+    again = commands.add_parser("redrive", help="publish the originals of dead letters again, each once")
+    again.add_argument("--reason", action="append", default=[], help="only letters of this reason (may be repeated)")
+    again.add_argument("--topic", action="append", default=[], help="only records of this topic (may be repeated)")
+    again.add_argument("--limit", type=int, default=None, help="at most so many")
+    for name, command in service.commands.items():
+        summary = (command.__doc__ or "").strip().partition("\n")[0]
+        commands.add_parser(name, help=summary, add_help=False)
+    return parser
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    chosen = tuple(part for part in text.split(",") if part)
+    if not chosen or not set(chosen) <= set(PARTS):
+        raise argparse.ArgumentTypeError(f"choose from {', '.join(PARTS)}")
+    return chosen
+
+
+async def _migrate(service: Service[S], settings: S) -> int:
+    try:
+        done = await migrate.migrate(settings, service.package)
+    except migrate.MigrationError as wrong:
+        sys.stderr.write(f"{wrong}\n")
+        return 1
+    sys.stdout.write(f"{len(done)} migrations applied.\n" if done else "Nothing to migrate.\n")
+    return 0
+
+
+async def _own(command: Command[S], settings: S, rest: list[str]) -> int:
+    return await command(settings, rest)
+
+
+# ── the parent ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _serve(service: Service[S], settings: S, parts: frozenset[str]) -> int:
+    try:
+        reserved = _reserve(settings.http_host, settings.http_port) if "api" in parts else None
+    except OSError as taken:
+        sys.stderr.write(f"{settings.http_host}:{settings.http_port} cannot be listened on: {taken.strerror}.\n")
+        return 1
+    port = reserved.getsockname()[1] if reserved is not None else 0
+    directory = Path(tempfile.mkdtemp(prefix=f"{service.name}-"))
+    parent_lives, our_end = os.pipe()
+    handled = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
+    signal.pthread_sigmask(signal.SIG_BLOCK, handled)
+    gc.collect()
+    gc.freeze()
+    children: set[int] = set()
+    try:
+        for number in range(settings.workers):
+            pid = os.fork()
+            if pid == 0:
+                os.close(our_end)
+                signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the parent forwards it
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, handled)
+                board = Board(directory, number, settings.workers)
+                _child(service, settings, parts, number, board, port, parent_lives)
+            children.add(pid)
+        os.close(parent_lives)
+        _log.info("serving", workers=settings.workers, port=port, parts=sorted(parts))
+        return _supervise(children, handled)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _supervise(children: set[int], handled: set[signal.Signals]) -> int:
+    """Waits for the workers; ends them all when told to or when one has died. Answers the exit code."""
+    code = 0
+    deadline: float | None = None
+
+    def end() -> float:
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        return time.monotonic() + STOP_SECONDS + 0.5
+
+    while children:
+        got = signal.sigtimedwait(handled, 0.5)
+        if got is not None and got.si_signo in (signal.SIGTERM, signal.SIGINT) and deadline is None:
+            _log.info("stopping")
+            deadline = end()
+        for pid in list(children):
+            found, status = os.waitpid(pid, os.WNOHANG)
+            if not found:
+                continue
+            children.discard(pid)
+            exit_code = os.waitstatus_to_exitcode(status)
+            if exit_code != 0 or deadline is None:
+                code = 1
+                _log.error("worker_died", pid=pid, exit_code=exit_code)
+            if deadline is None:
+                deadline = end()
+        if deadline is not None and time.monotonic() > deadline:
+            code = 1
+            for pid in children:
+                _log.error("worker_killed", pid=pid)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            deadline = time.monotonic() + 60
+    return code
+
+
+def _reserve(host: str, port: int) -> socket.socket:
+    """Holds the port for the workers; fails if another process listens there (sharing alone would not notice)."""
+    if port:
+        waited_until = time.monotonic() + PORT_SECONDS
+        while True:
+            probe = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            try:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((host, port))
+                break
+            except OSError:
+                if time.monotonic() > waited_until:
+                    raise
+                time.sleep(0.1)
+            finally:
+                probe.close()
+    return _bind(host, port)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    shared = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    shared.bind((host, port))
+    return shared
+
+
+# ── a worker ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _child(
+    service: Service[S],
+    settings: S,
+    parts: frozenset[str],
+    number: int,
+    board: Board,
+    port: int,
+    parent_lives: int,
+) -> None:
+    """Runs a worker and never returns."""
+    code = 1
+    try:
+        log.configure(service.name, settings.log_level, worker=number)
+        gc.set_threshold(*GC_THRESHOLDS)
+        code = uvloop.run(_work(service, settings, parts, number, board, port, parent_lives))
+    except BaseException:
+        _log.exception("worker_failed")
+    finally:
+        sys.stderr.flush()
+        os._exit(code)  # the parent's clean-up is not ours
+
+
+async def _work(
+    service: Service[S],
+    settings: S,
+    parts: frozenset[str],
+    number: int,
+    board: Board,
+    port: int,
+    parent_lives: int,
+) -> int:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_reader(parent_lives, stop.set)  # its end of file says that the parent is gone
+    async with running(service, settings, parts, number=number, board=board, port=port):
+        await stop.wait()
+        loop.remove_reader(parent_lives)
+    return 0
+
+
+class Running(contextlib.AbstractAsyncContextManager["Running"]):
+    """The parts of one worker, started on entry and stopped in reverse on exit."""
+
+    def __init__(self, parts: Sequence[Part], worker: Worker[Any], broker: BrokerCheck) -> None:
+        self.parts: Final = parts
+        self.worker: Final = worker
+        self._broker = broker
+
+    async def __aenter__(self) -> Running:
+        for part in self.parts:
+            await part.start()
+        await self.worker.health.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                for part in reversed(self.parts):
+                    await part.stop()
+                await self.worker.health.stop()
+                await self._broker.close()
+                await self.worker.pool.close()
+        except TimeoutError:
+            # What was not finished was not committed; whoever starts next does it again.
+            _log.warning("stop_cut_short")
+            self.worker.pool.terminate()
+        _log.info("stopped")
+
+
+@contextlib.asynccontextmanager
+async def running(
+    service: Service[S],
+    settings: S,
+    parts: frozenset[str] = frozenset(PARTS),
+    *,
+    number: int = 0,
+    board: Board | None = None,
+    port: int | None = None,
+) -> Any:
+    """Runs a worker's parts inside this process (a test does, too)."""
+    pool = await new_pool(settings)
+    worker = Worker(settings, pool, number=number, board=board, port=port)
+    broker = BrokerCheck(settings)
+    worker.health.add("database", database_check(pool, service.package, settings.service), every_seconds=2.0)
+    worker.health.add("brokers", broker, every_seconds=10.0)
+    chosen: list[Part] = []
+    for part in service.wire(worker):
+        if part.name in PARTS and part.name not in parts:
+            if isinstance(part, Consumer):
+                part.absent()
+            continue
+        chosen.append(part)
+        worker.health.add(part.name, _state_of(part))
+    async with Running(chosen, worker, broker) as all_running:
+        yield all_running
+
+
+def _state_of(part: Part) -> Callable[[], Awaitable[State]]:
+    async def state() -> State:
+        return part.state()
+
+    return state

@@ -57,9 +57,7 @@ class Settings(BaseSettings):
         default=60.0, gt=0, description="Not ready when records wait and none was booked for so long."
     )
 
-    jwks_url: str | None = Field(
-        default=None, description="Address of the JSON Web Key Set that signs tokens."
-    )
+    jwks_url: str | None = Field(default=None, description="Address of the JSON Web Key Set that signs tokens.")
     jwks_file: Path | None = Field(default=None, description="The key set as a file, instead of an address.")
     jwt_issuer: str | None = Field(default=None, description="The `iss` that tokens must carry, if set.")
     jwt_audience: str | None = Field(default=None, description="The `aud` that tokens must carry, if set.")

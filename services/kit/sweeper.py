@@ -1,20 +1,29 @@
-"""Work that falls due by itself: a pass over each owned shard, again and again."""
+"""Work that falls due by itself: a pass over each shard, again and again."""
 
 from __future__ import annotations
 
+import asyncio
+import random
+import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
+from services.kit import log, metrics
 from services.kit.consumer import Consumer
 from services.kit.health import State
+from services.kit.postgres import is_away
 from services.kit.settings import Settings
+
+_log = log.get(__name__)
 
 Pass = Callable[[int], Awaitable[int]]
 """Books what is due in one shard, a bounded number of it; answers how many it found (0: nothing more is due)."""
 
+STOP_SECONDS: Final = 5.0
+
 
 class Sweeper:
-    """The part `sweeper`: runs a pass over its shards every few seconds, and at once again while it finds work."""
+    """The part `sweeper`: runs a pass over its shards every few seconds, and at once again where it found work."""
 
     name = "sweeper"
 
@@ -27,12 +36,59 @@ class Sweeper:
         consumer: Consumer[Any, Any] | None = None,
     ) -> None:
         """With a consumer, its shards are swept; without, all (several sweepers only cost work, never truth)."""
-        raise NotImplementedError
+        self._sweep = sweep
+        self._every_seconds = every_seconds
+        self._consumer = consumer
+        self._all = frozenset(range(settings.shards))
+        self._stopping = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._trouble = ""
+        self._last = 0.0
 
-    async def start(self) -> None: ...
+    async def start(self) -> None:
+        """Begins to sweep; returns at once."""
+        self._last = time.monotonic()
+        self._task = asyncio.create_task(self._run(), name="sweeper")
 
-    async def stop(self) -> None: ...
+    async def stop(self) -> None:
+        """Lets the pass in flight finish."""
+        self._stopping.set()
+        if self._task is not None:
+            _, running = await asyncio.wait([self._task], timeout=STOP_SECONDS)
+            for task in running:
+                task.cancel()
+                await asyncio.wait([task])
 
     def state(self) -> State:
         """Whether the last pass went through."""
-        raise NotImplementedError
+        figures = {"seconds_since_last_sweep": round(time.monotonic() - self._last, 1)}
+        remedy = "What is due is booked once this is mended; balances are right meanwhile." if self._trouble else ""
+        return State(not self._trouble, self._trouble, remedy, figures)
+
+    async def _run(self) -> None:
+        while not self._stopping.is_set():
+            found = 0
+            shards = list(self._consumer.shards if self._consumer is not None else self._all)
+            random.shuffle(shards)  # so that two sweepers of all shards seldom meet
+            for shard in shards:
+                if self._stopping.is_set():
+                    return
+                try:
+                    found += await self._sweep(shard)
+                except Exception as error:
+                    self._trouble = f"{'database: ' if is_away(error) else ''}{type(error).__name__}: {error}"
+                    _log.warning("sweep_failed", shard=shard, error=repr(error))
+                    break
+            else:
+                self._trouble = ""
+                self._last = time.monotonic()
+            metrics.count("swept_total", found)
+            if not found or self._trouble:
+                await self._rest()
+
+    async def _rest(self) -> None:
+        try:
+            async with asyncio.timeout(self._every_seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return

@@ -1,0 +1,117 @@
+"""Prometheus metrics. A name that is not declared here does not type-check and does not run.
+
+Each worker process counts in its own registry, so that counting costs no lock between processes. `/metrics` answers
+for all workers, whichever of them was asked: every series carries the worker it comes from (see `board.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
+
+MetricName = Literal[
+    # Records of Kafka whose batch was committed, by topic.
+    "records_total",
+    # Records that were refused or failed, by topic and reason.
+    "dead_letters_total",
+    # Transactions: seconds from acquiring a connection to the answer of COMMIT, and inputs in each.
+    "transaction_seconds",
+    "transaction_inputs",
+    # Transactions that lost a race (deadlock, serialization) and ran again.
+    "transaction_retries_total",
+    # Batches that another owner's fence kept from being booked twice.
+    "fenced_total",
+    # Times that a client of the brokers was dropped and built anew, by client.
+    "kafka_clients_rebuilt_total",
+    # Records between what is booked and the end of the log, and how long ago the oldest of them was appended.
+    "lag_records",
+    "lag_seconds",
+    # Shards that this worker owns.
+    "shards_owned",
+    # Outbox rows sent and acknowledged, by topic; seconds of one round (read, send, acknowledged, deleted).
+    "relayed_total",
+    "relay_round_seconds",
+    # What a sweep found due and booked.
+    "swept_total",
+    # Requests answered, by method, route and status; seconds they took, by method and route.
+    "http_requests_total",
+    "http_request_seconds",
+    # Records that came on another shard's partition (their publisher hashes keys otherwise) and were sent on, by topic.
+    "rekeyed_total",
+    # Inputs by outcome: booked, known, parked, refused, forwarded, failed.
+    "outcomes_total",
+    # Oddities that a person should look at, by kind (a refund beyond its line, points used without a hold, …).
+    "alarms_total",
+    # Messages by touchpoint, channel and decision.
+    "messages_total",
+]
+
+
+class _Declared(NamedTuple):
+    kind: type[Counter] | type[Gauge] | type[Histogram]
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_SIZES: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
+
+_DECLARED: Final[dict[MetricName, _Declared]] = {
+    "records_total": _Declared(Counter, "Records whose batch was committed.", ("topic",)),
+    "dead_letters_total": _Declared(Counter, "Records refused or failed.", ("topic", "reason")),
+    "transaction_seconds": _Declared(Histogram, "Seconds of a transaction.", buckets=_SECONDS),
+    "transaction_inputs": _Declared(Histogram, "Inputs in a transaction.", buckets=_SIZES),
+    "transaction_retries_total": _Declared(Counter, "Transactions that lost a race and ran again."),
+    "fenced_total": _Declared(Counter, "Batches kept out by another owner's fence."),
+    "kafka_clients_rebuilt_total": _Declared(Counter, "Clients of the brokers built anew.", ("client",)),
+    "lag_records": _Declared(Gauge, "Records that wait to be booked."),
+    "lag_seconds": _Declared(Gauge, "Age of the oldest record that waits to be booked."),
+    "shards_owned": _Declared(Gauge, "Shards that this worker owns."),
+    "relayed_total": _Declared(Counter, "Outbox rows acknowledged by the broker.", ("topic",)),
+    "relay_round_seconds": _Declared(Histogram, "Seconds of one round of the relay.", buckets=_SECONDS),
+    "swept_total": _Declared(Counter, "What sweeps found due."),
+    "http_requests_total": _Declared(Counter, "Requests answered.", ("method", "route", "status")),
+    "http_request_seconds": _Declared(Histogram, "Seconds of a request.", ("method", "route"), _SECONDS),
+    "rekeyed_total": _Declared(Counter, "Records sent on to their member's shard.", ("topic",)),
+    "outcomes_total": _Declared(Counter, "Inputs by outcome.", ("outcome",)),
+    "alarms_total": _Declared(Counter, "Oddities for a person to look at.", ("kind",)),
+    "messages_total": _Declared(Counter, "Messages decided.", ("touchpoint", "channel", "decision")),
+}
+
+disable_created_metrics()  # type: ignore[no-untyped-call]
+REGISTRY: Final = CollectorRegistry(auto_describe=False)
+"""This process's own series, without the worker label."""
+
+ProcessCollector(registry=REGISTRY)
+
+
+def _build(name: str, declared: _Declared) -> Counter | Gauge | Histogram:
+    if declared.kind is Histogram:
+        return Histogram(name, declared.help, declared.labels, registry=REGISTRY, buckets=declared.buckets)
+    return declared.kind(name, declared.help, declared.labels, registry=REGISTRY)
+
+
+_METRICS: Final = {name: _build(name, declared) for name, declared in _DECLARED.items()}
+
+
+def count(name: MetricName, by: float = 1, **labels: str) -> None:
+    """Adds to a counter."""
+    metric = _METRICS[name]
+    assert isinstance(metric, Counter)
+    (metric.labels(**labels) if labels else metric).inc(by)
+
+
+def gauge(name: MetricName, value: float, **labels: str) -> None:
+    """Sets a gauge."""
+    metric = _METRICS[name]
+    assert isinstance(metric, Gauge)
+    (metric.labels(**labels) if labels else metric).set(value)
+
+
+def observe(name: MetricName, value: float, **labels: str) -> None:
+    """Adds one value to a histogram."""
+    metric = _METRICS[name]
+    assert isinstance(metric, Histogram)
+    (metric.labels(**labels) if labels else metric).observe(value)

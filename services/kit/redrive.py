@@ -1,0 +1,145 @@
+"""Drives dead letters again: publishes the original records to where they came from, keyed as before.
+
+Each letter is driven again once: the table `redriven` remembers the record's place. A record that is refused again
+gets a letter of its own, at its new place. Letters without a body (personal data, very large records) are read again
+from their topic, as long as it keeps them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from base64 import b64decode
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import asyncpg
+import orjson
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import OffsetOutOfRangeError
+
+from services.kit.dead_letter import DEAD_LETTERS
+from services.kit.kafka import Headers, new_producer, stop_quietly
+from services.kit.postgres import connect
+from services.kit.settings import Settings
+
+ANSWER_SECONDS: Final = 10.0
+
+
+class Choice(NamedTuple):
+    """Which letters: of these reasons and topics (empty: of all), at most so many (None: all)."""
+
+    reasons: frozenset[str] = frozenset()
+    topics: frozenset[str] = frozenset()
+    limit: int | None = None
+
+
+class _Original(NamedTuple):
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+async def run(settings: Settings, choice: Choice) -> int:
+    """Drives the chosen letters of this service again and tells what became of them; 1 if one could not be."""
+    counts = await drive(settings, choice)
+    for what, number in sorted(counts.items()):
+        sys.stdout.write(f"{number} {what}\n")
+    if not counts:
+        sys.stdout.write("No dead letters.\n")
+    return 1 if counts["gone"] else 0
+
+
+async def drive(settings: Settings, choice: Choice) -> Counter[str]:
+    """The work of `run`: counts of `redriven`, `known` (driven before), `other` (not chosen), `gone`."""
+    counts: Counter[str] = Counter()
+    database = await connect(settings, part="redrive")
+    producer = new_producer(settings, client="redrive")
+    letters = _reader(settings)
+    originals = _reader(settings)
+    try:
+        await producer.start()
+        await letters.start()
+        await originals.start()
+        partition = TopicPartition(DEAD_LETTERS, 0)
+        letters.assign([partition])
+        end = (await letters.end_offsets([partition]))[partition]
+        await letters.seek_to_beginning(partition)
+        while await letters.position(partition) < end:
+            for records in (await letters.getmany(partition, timeout_ms=1000)).values():
+                for record in records:
+                    if choice.limit is not None and counts["redriven"] >= choice.limit:
+                        return counts
+                    data = orjson.loads(record.value)["data"]
+                    if data["service"] == settings.service:
+                        counts[await _one(database, producer, originals, choice, data)] += 1
+        return counts
+    finally:
+        await stop_quietly(producer)
+        await stop_quietly(letters)
+        await stop_quietly(originals)
+        await database.close()
+
+
+async def _one(
+    database: asyncpg.Connection[asyncpg.Record],
+    producer: AIOKafkaProducer,
+    originals: Any,
+    choice: Choice,
+    data: Mapping[str, Any],
+) -> str:
+    origin = data["origin"]
+    topic, partition, offset = origin["topic"], origin["partition"], origin["offset"]
+    if (choice.reasons and data["reason"] not in choice.reasons) or (choice.topics and topic not in choice.topics):
+        return "other"
+    place = (topic, partition, offset)
+    if await database.fetchval(
+        "SELECT 1 FROM redriven WHERE topic = $1 AND partition = $2 AND record_offset = $3", *place
+    ):
+        return "known"
+    original = _in_letter(data) or await _in_topic(originals, *place)
+    if original is None:
+        return "gone"
+    async with asyncio.timeout(ANSWER_SECONDS):
+        # Sent before it is remembered: a crash in between drives it twice, which consumers know as the same event.
+        await producer.send_and_wait(topic, original.value, key=original.key, headers=list(original.headers))
+    await database.execute(
+        "INSERT INTO redriven (topic, partition, record_offset) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", *place
+    )
+    return "redriven"
+
+
+def _in_letter(data: Mapping[str, Any]) -> _Original | None:
+    record = data.get("record")
+    if record is None:
+        return None
+    return _Original(
+        b64decode(record["key"]) if "key" in record else None,
+        b64decode(record["value"]) if "value" in record else None,
+        tuple((header["name"], b64decode(header["value"])) for header in record["headers"]),
+    )
+
+
+async def _in_topic(client: Any, topic: str, partition: int, offset: int) -> _Original | None:
+    """The record at its place, if the topic still has it."""
+    place = TopicPartition(topic, partition)
+    client.assign([place])
+    client.seek(place, offset)
+    try:
+        found = await client.getmany(place, timeout_ms=int(ANSWER_SECONDS * 1000), max_records=1)
+    except OffsetOutOfRangeError:
+        return None
+    for record in found.get(place, ()):
+        if record.offset == offset:
+            return _Original(record.key, record.value, tuple(record.headers))
+    return None
+
+
+def _reader(settings: Settings) -> Any:
+    return AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap_servers,
+        client_id=f"{settings.service}-redrive",
+        auto_offset_reset="none",
+        enable_auto_commit=False,
+    )
