@@ -119,9 +119,9 @@ def _as_structured(value: bytes, headers: Sequence[tuple[str, bytes]]) -> bytes:
         )
     try:
         envelope["data"] = orjson.loads(value)
-    except orjson.JSONDecodeError:
+        return orjson.dumps(envelope)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):  # the latter for what is nested too deep
         raise Refused(Reason.NOT_PARSABLE, "data", "the value is not JSON") from None
-    return orjson.dumps(envelope)
 
 
 def _with_plain_data(value: bytes) -> bytes | None:
@@ -133,9 +133,9 @@ def _with_plain_data(value: bytes) -> bytes | None:
         if not isinstance(event, dict) or "data" in event:
             return None
         event["data"] = orjson.loads(b64decode(event.pop("data_base64"), validate=True))
+        return orjson.dumps(event)
     except (ValueError, TypeError, KeyError):
         return None
-    return orjson.dumps(event)
 
 
 def _refused(error: ValidationError) -> Refused:

@@ -30,7 +30,7 @@ class Reason(StrEnum):
     """Booking it raised an error: a defect of ours, to be driven again after the fix."""
 
 
-class Refused(ValueError):  # noqa: N818 - the word of the contracts
+class Refused(ValueError):
     """A record or an event that breaks the contract.
 
     `reason` is the stable code, `field` the path of what is broken (`data.lines[0].amount`, `key`; None where

@@ -42,7 +42,7 @@ class Finding:
     fix: str = ""
 
 
-class ProgramRefused(ValueError):  # noqa: N818 - the word of the contracts
+class ProgramRefused(ValueError):
     """A program document that cannot be published: every problem at once, in the order of their lines."""
 
     def __init__(self, problems: list[Problem]) -> None:
