@@ -115,10 +115,13 @@ def _service(stack: Stack, name: str) -> Line:
 
 
 def _reasons(told: str) -> str:
-    """What a service that is not ready says is wrong, in short."""
+    """What a service that is not ready says is wrong, each thing once."""
     try:
-        checks = json.loads(told)["checks"]
-        return "; ".join(f"{name}: {check['detail']}" for name, check in checks.items() if not check["ok"])
+        workers = json.loads(told)["workers"].values()
+        wrong = {
+            f"{name}: {check['detail']}" for checks in workers for name, check in checks.items() if not check["ok"]
+        }
+        return "; ".join(sorted(wrong))
     except (ValueError, KeyError, TypeError, AttributeError):
         return told[:200]
 
