@@ -1,0 +1,64 @@
+"""python -m services.notifier serve|migrate|redrive|verify"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from services.kit.app import Api
+from services.kit.auth import Guard
+from services.kit.consumer import Consumer
+from services.kit.executor import Executor
+from services.kit.outbox import Relay
+from services.kit.program import Programs
+from services.kit.serve import Part, Service, Worker, main
+from services.notifier.api import routes
+from services.notifier.consumer import TOPICS, Decoder
+from services.notifier.domain.inputs import Input
+from services.notifier.executor import Notifier, Outcome
+from services.notifier.program import policy_of
+from services.notifier.rendering import Texts
+from services.notifier.settings import NotifierSettings
+from services.notifier.verify import verify
+
+
+def wire(worker: Worker[NotifierSettings]) -> Sequence[Part]:
+    """Build the parts of one worker process. Nothing connects before it is started."""
+    settings, pool = worker.settings, worker.pool
+    texts = Texts.load()
+    programs = Programs(settings, parse=policy_of)
+    relay = Relay(settings)
+    notifier = Notifier(settings, programs, texts)
+    executor: Executor[Input, Outcome] = Executor(
+        pool, notifier.book, committed=relay.wake, max_batch=settings.max_batch
+    )
+    consumer = Consumer(
+        settings,
+        pool,
+        executor,
+        topics=TOPICS,
+        decode=Decoder(max_event_age_days=settings.max_event_age_days),
+        needs=[programs],
+        worker=worker.number,
+    )
+    relay.follow(consumer)
+    api = Api(
+        worker,
+        routers=[routes(settings, pool, executor, Guard(settings), programs, texts)],
+        title="Notifier",
+        summary="What members are told, what they want to hear, and their inbox.",
+        drain=executor.drain,
+    )
+    return [programs, relay, consumer, api]
+
+
+SERVICE = Service(
+    "notifier",
+    "services.notifier",
+    NotifierSettings,
+    wire,
+    commands={"verify": verify},
+)
+
+if __name__ == "__main__":
+    sys.exit(main(SERVICE))

@@ -1,0 +1,73 @@
+"""`python -m services.notifier verify`: does what is stored keep its promises?
+
+Read in one snapshot, so it may run while the service works.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Final
+
+import orjson
+
+from services.kit.kafka import shard_of
+from services.kit.postgres import Connection, Queries, connect
+from services.notifier.domain.decision import message_key
+from services.notifier.settings import NotifierSettings
+
+SQL: Final = Queries.load(
+    "services.notifier", "sql/verify.sql", require=("repeated", "unsettled", "unlawful", "messages", "totals")
+)
+SHOWN: Final = 20
+"""How many of the broken rows a report names."""
+
+
+async def verify(settings: NotifierSettings, arguments: list[str]) -> int:
+    """Check that no message was decided twice, none left unaccounted, no erased data stayed; prints JSON."""
+    if arguments:
+        sys.stderr.write("usage: verify\n")
+        return 2
+    connection = await connect(settings, part="verify")
+    try:
+        report = await examine(connection, settings.shards)
+    finally:
+        await connection.close()
+    sys.stdout.write(orjson.dumps(report).decode() + "\n")
+    return 1 if report["broken"] else 0
+
+
+async def examine(connection: Connection, shards: int) -> dict[str, Any]:
+    """The totals, and what is broken: `{members, messages, attempts, decisions: [...], broken: [...]}`.
+
+    Checked: one decision a business key (S1), each decision to send over a gateway has its attempt and no attempt is
+    without one (S5), each key is the digest of its row and each row on its member's shard, nothing that an erasure
+    took is still there.
+    """
+    broken: list[str] = []
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        broken += [f"decided {row['times']} times: {_name(row)}" for row in await connection.fetch(SQL.repeated)]
+        broken += [f"unsettled: {row['key'].hex()}" for row in await connection.fetch(SQL.unsettled)]
+        broken += [
+            f"outlived its erasure: {row['kind']} of {row['member_id']}" for row in await connection.fetch(SQL.unlawful)
+        ]
+        messages = 0
+        async for row in connection.cursor(SQL.messages, prefetch=1000):
+            messages += 1
+            key = message_key(row["member_id"], row["touchpoint"], row["occasion"], row["channel"])
+            if key != row["key"] or shard_of(row["member_id"], shards) != row["shard"]:
+                broken.append(f"misplaced: {_name(row)}")
+        members = await connection.fetchval("SELECT count(*) FROM member")
+        attempts = await connection.fetchval("SELECT count(*) FROM attempt")
+        totals = [dict(row) for row in await connection.fetch(SQL.totals)]
+    return {
+        "members": members,
+        "messages": messages,
+        "attempts": attempts,
+        "decisions": totals,
+        "broken_count": len(broken),
+        "broken": broken[:SHOWN],
+    }
+
+
+def _name(row: Any) -> str:
+    return ":".join((row["touchpoint"], row["member_id"], row["occasion"], row["channel"]))
