@@ -44,6 +44,7 @@ def wire(worker: Worker[TieringSettings]) -> Sequence[Part]:
         routers=[routes(pool, executor, guard, versions, shards=settings.shards)],
         title="Tiering",
         summary="Where members stand, and how they rise.",
+        drain=executor.drain,
     )
     return [programs, relay, consumer, api]
 
@@ -54,7 +55,6 @@ SERVICE = Service(
     TieringSettings,
     wire,
     commands={"verify": verify},
-    redrives=TOPICS,
 )
 
 if __name__ == "__main__":

@@ -42,24 +42,21 @@ class Decoder:
         self._versions = versions
         self._max_age = max_event_age_days * MICROS_PER_DAY
 
-    def __call__(self, record: Record) -> Input | Refused | None:
-        """A record as an input; None for what tiering does not read."""
+    def __call__(self, record: Record) -> Input | None:
+        """A record as an input; None for what tiering does not read. Raises Refused."""
         wanted = _WANTED_BYTES[record.topic]
         if record.value is None or (
             wanted not in record.value and not any(value == wanted for _, value in record.headers)
         ):
             return None
-        try:
-            event = events.read_event(record.value, record.headers, record.key)
-        except Refused as refused:
-            return refused
+        event = events.read_event(record.value, record.headers, record.key)
         if event["type"] != _WANTED[record.topic]:
             return None
         if record.topic == POINTS:
             return self._qualified(cast(OrderQualified, event))
         return self._registered(cast(MemberRegistered, event), record)
 
-    def _qualified(self, event: OrderQualified) -> Qualified | Refused:
+    def _qualified(self, event: OrderQualified) -> Qualified:
         data = event["data"]
         time = to_micros(event["time"])
         decimals = self._versions().at(time).decimals
@@ -68,7 +65,8 @@ class Decoder:
             try:
                 amount = minor_units(entry["amount"], decimals)
             except ValueError as broken:
-                return Refused(Reason.BROKEN_FIELD, f"data.timeline[{index}].amount", str(broken))
+                field = f"data.timeline[{index}].amount"
+                raise Refused(Reason.BROKEN_FIELD, field, "not an amount of the program's currency") from broken
             entries.append(Entry(to_micros(entry["at"]), amount, entry["orders"]))
         key = order_key(data["shop"], data["order_id"])
         return Qualified(
@@ -78,10 +76,10 @@ class Decoder:
             Cause(event["type"], event["source"], event["id"], time, key),
         )
 
-    def _registered(self, event: MemberRegistered, record: Record) -> Enrolment | Refused:
+    def _registered(self, event: MemberRegistered, record: Record) -> Enrolment:
         time = to_micros(event["time"])
         if time < record.appended_at - self._max_age:
-            return Refused(Reason.TOO_LATE, "time", "its business time is longer ago than events are booked for")
+            raise Refused(Reason.TOO_LATE, "time", "its business time is longer ago than events are booked for")
         if time > record.appended_at + AHEAD_AT_MOST:
-            return Refused(Reason.IN_FUTURE, "time", "its business time is more than 5 minutes after its arrival")
+            raise Refused(Reason.IN_FUTURE, "time", "its business time is more than 5 minutes after its arrival")
         return Enrolment(event["subject"], Cause(event["type"], event["source"], event["id"], time))

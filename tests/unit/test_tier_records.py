@@ -151,9 +151,9 @@ def test_what_tiering_does_not_read_is_passed_over(passed_over: Record) -> None:
     ],
 )  # fmt: skip
 def test_what_the_contract_refuses_is_refused_with_its_field(broken: Record, reason: str, field: str) -> None:
-    refused = decode(broken)
-    assert isinstance(refused, Refused)
-    assert (refused.reason, refused.field) == (reason, field)
+    with pytest.raises(Refused) as refused:
+        decode(broken)
+    assert (refused.value.reason, refused.value.field) == (reason, field)
 
 
 def bought(member: Member, number: int, *entries: Entry) -> Decision:
