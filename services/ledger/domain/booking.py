@@ -49,9 +49,9 @@ def book_order(
 def _know_eligible(member: Member, ref: str, order: Order, program: Program) -> None:
     """The eligible sum is kept with the order, so that events on whole orders need not read its lines."""
     if order.eligible_under != program.number:
-        eligible = program.order.eligible
+        excludes = program.order.excludes
         lines = member.lines(ref, order.telling)
-        order.eligible = sum(line.amount for line in lines if eligible(line.sku, line.category))
+        order.eligible = sum(line.amount for line in lines if not excludes.has(line.sku, line.category))
         order.eligible_under = program.number
 
 
@@ -92,7 +92,8 @@ def _book_award(
         order.confirmed_lines = judged.confirmed_lines
     elif judged.all_confirmed:
         order.all_confirmed = order.telling
-    return Reason(rule.name, program.number, tier, judged.earning, points, rule.cap)
+    about = "" if cause.rule == rule.name else cause.ref
+    return Reason(rule.name, program.number, tier, judged.earning, points, rule.cap, about)
 
 
 def _leave(member: Member, programs: Programs, moves: Moves, order: Order, lot_day: Day, cause: Cause) -> None:

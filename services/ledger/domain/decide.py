@@ -66,26 +66,29 @@ def _is_due(member: Member, now: Micros) -> bool:
 
 
 def _settle_due(member: Member, programs: Programs, moves: Moves, now: Micros) -> list[OrderQualified]:
-    """Confirm lines and expire lots, by due time, confirmations first (T8)."""
+    """Confirm lines and expire lots, each as of its own due time, confirmations first (T8).
+
+    What is due is booked as it would have been had somebody looked at that very instant, so it makes no
+    difference when somebody looks (E1).
+    """
     calendar = programs.at(now).calendar
-    due: list[tuple[Micros, int, str]] = [(at, 0, ref) for at, ref in member.orders_due(now)]
-    over = {
-        calendar.end_of(lot[0])
-        for lot, _ in member.lots.spendable()
-        if lot[0] != NEVER and calendar.end_of(lot[0]) <= now
-    }
-    due += [(at, 1, "") for at in over]
     qualified: dict[str, OrderQualified] = {}
-    for at, kind, ref in sorted(due):
-        if kind == 0:
-            # Confirming may leave a later line of the same order to fall due within `now` too: judged at `now`.
-            qualified[ref], _ = book_order(member, programs, moves, ref, now)
-            moves.carry_out()
-            continue
+    orders = member.orders_due(now)
+    while True:
+        over = [(calendar.end_of(lot[0]), lot, points) for lot, points in member.lots.spendable() if lot[0] != NEVER]
+        at = min([due for due, _ in orders] + [end for end, _, _ in over], default=None)
+        if at is None or at > now:
+            break
+        moves.now = at
+        for due, ref in orders:
+            if due == at:
+                qualified[ref], _ = book_order(member, programs, moves, ref, at)
+        moves.carry_out()
         for lot, points in member.lots.spendable():
-            if lot[0] != NEVER and calendar.end_of(lot[0]) == at:
-                day = lot[0]
-                moves.expire(lot, points, Cause(EXPIRY, "", day, programs.at(at)))
+            if lot[0] != NEVER and calendar.end_of(lot[0]) <= at:
+                moves.expire(lot, points, Cause(EXPIRY, "", lot[0], programs.at(at)))
+        orders = member.orders_due(now)
+    moves.now = now
     member.account.next_due = member.next_due(now, calendar)
     return list(qualified.values())
 
@@ -120,13 +123,15 @@ def _order_fact(programs: Programs, member: Member, moves: Moves, given: OrderIn
     at, telling = given.at, order.telling
     if isinstance(given, Paid):
         at = member.account.count_from(ORDERS, given.at, programs.at(given.at).max_lateness)
+    member.touched.add(ref)
     if not tell(order, given, at):
         return Outcome("known", "this fact is told already")
     if isinstance(given, Paid) and order.telling > telling:
         member.tell_lines(ref, order.telling, given.lines)
-    member.touched.add(ref)
     if not order.paid_at:
+        order.parked_at = order.parked_at or now
         return Outcome("parked", "waits for the order to be paid")
+    order.parked_at = 0
     alarms = len(order.alarms)
     qualified, reason = book_order(member, programs, moves, ref, now)
     return Outcome("booked", reasons=[reason], qualified=[qualified], alarms=order.alarms[alarms:])

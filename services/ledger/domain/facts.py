@@ -7,6 +7,7 @@ books nothing (O2).
 from __future__ import annotations
 
 from datetime import date
+from fractions import Fraction
 
 import msgspec
 
@@ -94,7 +95,7 @@ def sign_in(member: Member, programs: Programs, moves: Moves, given: SignedIn) -
             assert then.sign_in is not None
             cause = Cause(then.sign_in.daily.name, _day_ref("streak", reached), reached, then)
             _award(member, moves, then.sign_in.daily, change, reached, cause)
-            outcome.reasons.append(Reason(cause.rule, then.number, "", run[1] - run[0] + 1, change))
+            outcome.reasons.append(Reason(cause.rule, then.number, "", run[1] - run[0] + 1, change, ref=cause.ref))
     return outcome
 
 
@@ -114,7 +115,7 @@ def publish_review(member: Member, programs: Programs, moves: Moves, given: Revi
     own = programs.at(given.at)
     at = member.account.count_from(REVIEWS, given.at, own.max_lateness)
     rule = programs.at(at).review
-    return _tell(member, programs, moves, f"review:{given.review_id}", given, at, rule, 1)
+    return _tell(member, programs, moves, f"review:{given.review_id}", given, at, rule)
 
 
 def remove_review(member: Member, programs: Programs, moves: Moves, given: ReviewRemoved) -> Outcome:
@@ -153,7 +154,7 @@ def _tell(
     given: ReviewPublished | ActivityRecorded,
     at: Micros,
     rule: FactRule | None,
-    units: int,
+    units: str = "1",
 ) -> Outcome:
     """O2: of two tellings of a fact, the one that counts from the least time holds; the difference is booked."""
     raw = member.fact(key)
@@ -165,7 +166,7 @@ def _tell(
     points = 0 if told.removed or rule is None else rule.award(units)
     outcome = Outcome("booked")
     if rule is not None:
-        outcome.reasons.append(Reason(rule.name, program.number, "", units, points, rule.cap))
+        outcome.reasons.append(Reason(rule.name, program.number, "", int(Fraction(units)), points, rule.cap))
     before = programs.by_number.get(told.program)
     old_rule = None if before is None else _rule_of(before, key)
     if told.points and (old_rule, told.day, told.points) != (rule, day, points):

@@ -119,11 +119,11 @@ class ProfileTold(Input, frozen=True, array_like=True, tag="profile"):
 
 
 class ActivityRecorded(Input, frozen=True, array_like=True, tag="activity"):
-    """A favourite, a game, … with the units it counts."""
+    """A favourite, a game, … with the units it counts, a decimal string."""
 
     activity: str
     activity_id: str
-    units: int = 1
+    units: str = "1"
 
 
 class TierTold(Input, frozen=True, array_like=True, tag="tier"):

@@ -12,7 +12,7 @@ from typing import Literal
 
 from services.kit.calendar import Micros
 from services.ledger.domain.inputs import Line
-from services.ledger.domain.orders import Order
+from services.ledger.domain.orders import Order, holding_refunds
 from services.ledger.domain.program import Program
 
 TimelineCause = Literal["completed", "due", "refund", "cancelled"]
@@ -130,10 +130,13 @@ def judge(order: Order, lines: tuple[Line, ...], program: Program, now: Micros) 
     rule = program.order
     paid_at = order.paid_at
     cancelled_at = max(order.cancelled_at, paid_at) if order.cancelled_at else 0
-    goods = [_Part(line.line_id, line.amount, rule.eligible(line.sku, line.category)) for line in lines]
+    goods = [_Part(line.line_id, line.amount, not rule.excludes.has(line.sku, line.category)) for line in lines]
     shipping, tax = _Part("", order.shipping, False), _Part("", order.tax, False)
     alarms: list[str] = []
-    _apportion_points(order, [*goods, shipping, tax], alarms)
+    if order.points_used:
+        excludes = program.points_cannot_pay
+        payable = [part for part, line in zip(goods, lines, strict=True) if not excludes.has(line.sku, line.category)]
+        _apportion_points(order, [*payable, shipping, tax], alarms)
     _refund(order, goods, shipping, tax, cancelled_at, alarms)
     _complete(order, lines, goods, program, cancelled_at, now)
     confirmed, confirmed_lines, done = _confirmed(order, goods, rule.net_of_points)
@@ -171,14 +174,12 @@ def _completion(told_at: Micros, due: Micros, now: Micros) -> tuple[Micros, Time
 
 
 def _apportion_points(order: Order, parts: list[_Part], alarms: list[str]) -> None:
-    """P2: points and their value over all parts, by largest remainder, ties to the earlier."""
-    if not order.points_used:
-        return
+    """P2: points and their value over the parts they can pay for, by largest remainder, ties to the earlier."""
     whole = sum(part.amount for part in parts)
     value = order.points_value
     if value > whole:
         value = whole
-        alarms.append("points_value_over_amount")
+        alarms.append("value_beyond_order")
     weights = [part.amount for part in parts]
     for part, points, worth in zip(
         parts, _largest_remainder(order.points_used, weights), _largest_remainder(value, weights), strict=True
@@ -202,7 +203,9 @@ def _refund(
 ) -> None:
     """R11: refunds in the order (time, refund_id), capped at what is left; none after a cancellation."""
     by_line = {part.line_id: part for part in goods}
-    for refund in sorted(order.refunds, key=lambda told: (max(told.at, order.paid_at), told.refund_id)):
+    for refund in sorted(
+        holding_refunds(order).values(), key=lambda told: (max(told.at, order.paid_at), told.refund_id)
+    ):
         at = max(refund.at, order.paid_at)
         if cancelled_at and at > cancelled_at:
             continue
@@ -210,11 +213,11 @@ def _refund(
         wanted += [(shipping, refund.shipping), (tax, refund.tax)]
         for part, amount in wanted:
             if part is None:
-                _alarm(alarms, "refund_of_unknown_line")
+                _alarm(alarms, "unknown_line")
                 continue
             taken = min(amount, part.amount - part.refunded)
             if taken < amount:
-                _alarm(alarms, "refund_over_amount")
+                _alarm(alarms, "refund_beyond_line")
             if taken:
                 part.refunded += taken
                 part.refunds.append((at, taken))

@@ -32,7 +32,7 @@ class Needs:
     paid_after: Micros | None = None
 
 
-class Missing(Exception):  # noqa: N818 - it is a question, not an error
+class Missing(Exception):
     """The fold needs keys that were not read yet."""
 
     def __init__(self, needs: Needs) -> None:

@@ -58,12 +58,12 @@ class Moves:
     points returned by mistake.
     """
 
-    __slots__ = ("_awards", "_claims", "_late_returns", "_now", "_returns", "_spends", "entries", "member")
+    __slots__ = ("_awards", "_claims", "_late_returns", "_returns", "_spends", "entries", "member", "now")
 
     def __init__(self, member: Member, now: Micros) -> None:
         self.member = member
         self.entries: list[Entry] = []
-        self._now = now
+        self.now = now
         self._returns: list[_Order] = []
         self._claims: list[_Claim] = []
         self._spends: list[_Order] = []
@@ -144,7 +144,7 @@ class Moves:
         self.entries.append(Entry(debit, credit, points, lot, cause.rule, cause.ref, cause.day, cause.program.number))
 
     def _is_over(self, lot: LotKey, cause: Cause) -> bool:
-        return lot[0] != NEVER and cause.program.calendar.end_of(lot[0]) <= self._now
+        return lot[0] != NEVER and cause.program.calendar.end_of(lot[0]) <= self.now
 
     def _arrive(self, lot: LotKey, points: int, out_of: AccountName, cause: Cause) -> None:
         """Points become available in a lot: then they expire if its day is over, else pay debt first (P6)."""
@@ -198,7 +198,7 @@ class Moves:
         """R7 then R6: forgive what has expired, take from the lot, from the others, and owe the rest."""
         account, lots = self.member.account, self.member.lots
         left, cause = claim.points, claim.cause
-        if claim.lot_day != NEVER and cause.program.calendar.end_of(claim.lot_day) <= self._now:
+        if claim.lot_day != NEVER and cause.program.calendar.end_of(claim.lot_day) <= self.now:
             for lot, expired in lots.unforgiven(claim.lot_day):
                 part = min(left, expired)
                 if part:
@@ -278,7 +278,7 @@ class Moves:
         program = cause.program
         if not self._is_over(lot, cause) or lot[1] or program.grace_days is None:
             return lot
-        return program.calendar.day_of(self._now) + program.grace_days, lot[0]
+        return program.calendar.day_of(self.now) + program.grace_days, lot[0]
 
 
 def _take(order: Order, lot: LotKey, points: int) -> None:

@@ -73,6 +73,8 @@ class Order(msgspec.Struct, array_like=True):
     success_until: Micros = 0
     due: Micros = 0
     alarms: list[str] = []
+    parked_at: Micros = 0
+    """When a fact first came that waits for `paid` (arrival time), until it is known (O3)."""
 
     @property
     def is_simple(self) -> bool:
@@ -198,11 +200,23 @@ def _tell_refunded(order: Order, given: Refunded) -> bool:
         shipping=given.shipping,
         tax=given.tax,
     )
-    for index, known in enumerate(order.refunds):
-        if known.refund_id == told.refund_id:
-            if (known.at, known.source, known.id) <= (told.at, told.source, told.id):
-                return False
-            order.refunds[index] = told
-            return True
+    before = holding_refunds(order).get(given.refund_id)
     order.refunds.append(told)
-    return True
+    return holding_refunds(order)[given.refund_id] is not before
+
+
+def holding_refunds(order: Order) -> dict[str, Refund]:
+    """Of several tellings of a refund, the one that holds: the least of the times they count from (O2, R11).
+
+    All are kept, because a paid time that is told later can make a tie of them.
+    """
+    holding: dict[str, Refund] = {}
+    for refund in order.refunds:
+        known = holding.get(refund.refund_id)
+        if known is None or _rank(refund, order.paid_at) < _rank(known, order.paid_at):
+            holding[refund.refund_id] = refund
+    return holding
+
+
+def _rank(refund: Refund, paid_at: Micros) -> tuple[Micros, str, str]:
+    return max(refund.at, paid_at), refund.source, refund.id

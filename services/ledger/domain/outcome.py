@@ -17,7 +17,10 @@ forwarded (another shard) · failed. Only parked and failed may be driven again.
 
 
 class Reason(msgspec.Struct, frozen=True, array_like=True):
-    """How a rule came to its points: version, tier then, the amount (minor units) or units it looked at (N4)."""
+    """How a rule came to its points: version, tier then, the amount (minor units) or units it looked at (N4).
+
+    `ref` says what it is about where the input does not: an order that was trued up, a step of a streak.
+    """
 
     rule: str
     program: int
@@ -25,6 +28,7 @@ class Reason(msgspec.Struct, frozen=True, array_like=True):
     amount: int
     points: int
     cap: int | None = None
+    ref: str = ""
 
 
 @dataclass(frozen=True, slots=True)

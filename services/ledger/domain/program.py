@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import lcm
 from typing import Any, Literal
 
 from services.kit.calendar import NEVER, Calendar, Day, Micros, add_months, calendar_of, parse_rfc3339
@@ -30,13 +31,30 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """What one minor unit earns in one band at one tier, as an exact fraction of a point."""
+    """What an amount in one band earns at one tier: (amount x numerator + offset) / denominator points, exactly.
+
+    The offset is 0 where the band's rate holds for the whole amount, and in marginal bands what the bands below give
+    beyond it (or, negative, short of it).
+    """
 
     step: Step
     tier: str
     multiplier: Fraction
     numerator: int
     denominator: int
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """Lines that something does not apply to, by category or stock keeping unit."""
+
+    categories: frozenset[str]
+    skus: frozenset[str]
+
+    def has(self, sku: str, category: str | None) -> bool:
+        """Whether a line is excluded."""
+        return sku in self.skus or category in self.categories
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +63,13 @@ class OrderRule:
 
     name: str
     net_of_points: bool
-    excluded_categories: frozenset[str]
-    excluded_skus: frozenset[str]
+    excludes: Exclusion
     min_spend: int
     steps: tuple[Step, ...]
     multipliers: Mapping[str, Fraction]
     rounding: Rounding
     cap: int | None
     rates: Mapping[str, tuple[Rate, ...]]
-
-    def eligible(self, sku: str, category: str | None) -> bool:
-        """Whether a line earns."""
-        return sku not in self.excluded_skus and category not in self.excluded_categories
 
     def rate(self, tier: str, amount: int) -> Rate:
         """The rate of an eligible amount in minor units at a tier; a tier without a multiplier earns at 1."""
@@ -71,7 +84,7 @@ class OrderRule:
         if amount <= 0 or amount < self.min_spend:
             return 0
         rate = self.rate(tier, amount)
-        exact = amount * rate.numerator
+        exact = amount * rate.numerator + rate.offset
         if self.rounding == "floor":
             return exact // rate.denominator
         if self.rounding == "ceil":
@@ -83,7 +96,7 @@ class OrderRule:
         if amount <= 0 or amount < self.min_spend:
             return 0
         rate = self.rate(tier, amount)
-        return part * rate.numerator // rate.denominator
+        return part * (amount * rate.numerator + rate.offset) // (amount * rate.denominator)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +108,9 @@ class FactRule:
     per_unit: Fraction | None = None
     cap: int | None = None
 
-    def award(self, units: int = 1) -> int:
-        """The uncapped points of one fact."""
-        return self.points if self.per_unit is None else int(self.per_unit * units)
+    def award(self, units: str = "1") -> int:
+        """The uncapped points of one fact of so many units (a decimal string)."""
+        return self.points if self.per_unit is None else int(self.per_unit * Fraction(units))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +153,7 @@ class Program:
     max_lateness: Micros | None
     open_membership: bool
     earn_from_enrolment: bool
+    points_cannot_pay: Exclusion
     order: OrderRule
     first_order: FactRule | None
     sign_in: SignInRule | None
@@ -206,7 +220,8 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
         else:
             facts[on] = rule
     if order is None:
-        raise ValueError("a program needs a rule on: order")
+        # Orders may earn nothing and still count for tiers.
+        order = {"rule": "order", "rate": "0"}
     sign_in, profile = facts.get("signed_in"), facts.get("profile_completed")
     return Program(
         number=number,
@@ -224,6 +239,7 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
         max_lateness=None if lateness in (None, "none") else int(lateness) * _MICROS_PER_DAY,
         open_membership=document["membership"]["kind"] == "open",
         earn_from_enrolment=document["membership"].get("earn_from") == "enrolment",
+        points_cannot_pay=_exclusion((document.get("redeem") or {}).get("cash_offset") or {}),
         order=_order_rule(order, points.get("rounding") or "floor", decimals, _tier_names(document)),
         first_order=_optional_fact_rule(facts.get("first_order")),
         sign_in=None
@@ -236,6 +252,11 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
         joining=_optional_fact_rule(facts.get("enrolled")),
         activities=activities,
     )
+
+
+def _exclusion(rule: Mapping[str, Any]) -> Exclusion:
+    exclude = rule.get("exclude") or {}
+    return Exclusion(frozenset(exclude.get("categories") or ()), frozenset(exclude.get("skus") or ()))
 
 
 def _tier_names(document: Mapping[str, Any]) -> Sequence[str]:
@@ -262,7 +283,6 @@ def _cap(rule: Mapping[str, Any]) -> int | None:
 
 
 def _order_rule(rule: Mapping[str, Any], rounding: Rounding, decimals: int, tiers: Sequence[str]) -> OrderRule:
-    exclude = rule.get("exclude") or {}
     if rule.get("bands"):
         steps = tuple(
             Step(
@@ -275,16 +295,15 @@ def _order_rule(rule: Mapping[str, Any], rounding: Rounding, decimals: int, tier
     else:
         steps = (Step(None, False, Fraction(rule["rate"])),)
     multipliers = {tier: Fraction(text) for tier, text in (rule.get("tier_multiplier") or {}).items()}
-    unit = 10**decimals
+    marginal = bool(rule.get("bands")) and rule["bands"].get("mode") == "marginal"
     rates = {
-        tier: tuple(_rate(step, tier, multipliers.get(tier, Fraction(1)), unit) for step in steps)
+        tier: _rates(steps, tier, multipliers.get(tier, Fraction(1)), 10**decimals, marginal)
         for tier in {"", "none", *tiers, *multipliers}
     }
     return OrderRule(
         name=rule["rule"],
         net_of_points=(rule.get("base") or "net_of_points") == "net_of_points",
-        excluded_categories=frozenset(exclude.get("categories") or ()),
-        excluded_skus=frozenset(exclude.get("skus") or ()),
+        excludes=_exclusion(rule),
         min_spend=minor_units(rule.get("min_spend") or "0", decimals),
         steps=steps,
         multipliers=multipliers,
@@ -294,6 +313,15 @@ def _order_rule(rule: Mapping[str, Any], rounding: Rounding, decimals: int, tier
     )
 
 
-def _rate(step: Step, tier: str, multiplier: Fraction, unit: int) -> Rate:
-    exact = step.rate * multiplier / unit
-    return Rate(step, tier, multiplier, exact.numerator, exact.denominator)
+def _rates(steps: Sequence[Step], tier: str, multiplier: Fraction, unit: int, marginal: bool) -> tuple[Rate, ...]:
+    rates: list[Rate] = []
+    lower, below = 0, Fraction(0)
+    for step in steps:
+        slope = step.rate * multiplier / unit
+        offset = below - slope * lower if marginal else Fraction(0)
+        denominator = lcm(slope.denominator, offset.denominator)
+        rates.append(Rate(step, tier, multiplier, int(slope * denominator), denominator, int(offset * denominator)))
+        if step.upto is not None:
+            below += slope * (step.upto - lower)
+            lower = step.upto
+    return tuple(rates)

@@ -86,17 +86,18 @@ CREATE TABLE entry (
 INSERT INTO monthly_table VALUES ('entry');
 
 -- Points that expire together: earnings of one last day share a lot. `parent` is -infinity, or for returns that have
--- grace the last day of the lot they came from. Rows are written as differences.
+-- grace the last day of the lot they came from. Rows are written as differences, which a CHECK would see before they are
+-- added up: `verify` is what says that no column is negative.
 CREATE TABLE lot (
     shard smallint NOT NULL,
     account bigint NOT NULL,
     day date NOT NULL,
     parent date NOT NULL,
-    pending bigint NOT NULL DEFAULT 0 CHECK (pending >= 0),
-    available bigint NOT NULL DEFAULT 0 CHECK (available >= 0),
-    held bigint NOT NULL DEFAULT 0 CHECK (held >= 0),
-    expired bigint NOT NULL DEFAULT 0 CHECK (expired >= 0),
-    forgiven bigint NOT NULL DEFAULT 0 CHECK (forgiven <= expired),
+    pending bigint NOT NULL,
+    available bigint NOT NULL,
+    held bigint NOT NULL,
+    expired bigint NOT NULL,
+    forgiven bigint NOT NULL,
     PRIMARY KEY (shard, account, day, parent)
 ) WITH (fillfactor = 70);
 GRANT UPDATE ON lot TO :runtime;

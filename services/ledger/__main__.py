@@ -1,0 +1,62 @@
+"""python -m services.ledger serve|migrate|redrive|publish|verify"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from services.kit.app import Api
+from services.kit.auth import Guard
+from services.kit.consumer import Consumer
+from services.kit.executor import Executor
+from services.kit.outbox import Relay
+from services.kit.serve import Part, Service, Worker, main
+from services.kit.sweeper import Sweeper
+from services.ledger.api import routers
+from services.ledger.consumer import COMMERCE, TOPICS, Decoder
+from services.ledger.executor import Ledger
+from services.ledger.groundwork import Groundwork
+from services.ledger.publication import publish
+from services.ledger.settings import LedgerSettings
+from services.ledger.sweeper import sweep_of
+from services.ledger.verify import verify
+
+
+def wire(worker: Worker[LedgerSettings]) -> Sequence[Part]:
+    """Build the parts of one worker process. Nothing connects before it is started."""
+    settings, pool = worker.settings, worker.pool
+    ledger = Ledger()
+    groundwork = Groundwork(pool, ledger)
+    relay = Relay(settings)
+    executor = Executor(pool, ledger.book, committed=relay.wake, max_batch=settings.max_batch)
+    consumer = Consumer(
+        settings,
+        pool,
+        executor,
+        topics=TOPICS,
+        decode=Decoder(ledger, settings.shards),
+        needs=[groundwork],
+        worker=worker.number,
+    )
+    relay.follow(consumer)
+    sweeper = Sweeper(settings, sweep_of(pool, executor, settings.sweep_batch), consumer=consumer)
+    api = Api(
+        worker,
+        routers=routers(pool, ledger, Guard(settings), settings),
+        title="Ledger",
+        summary="Points: what members have, and why.",
+    )
+    return [groundwork, relay, consumer, sweeper, api]
+
+
+SERVICE = Service(
+    "ledger",
+    "services.ledger",
+    LedgerSettings,
+    wire,
+    commands={"publish": publish, "verify": verify},
+    redrives=COMMERCE,
+)
+
+if __name__ == "__main__":
+    sys.exit(main(SERVICE))

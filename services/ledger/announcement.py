@@ -1,0 +1,127 @@
+"""What the ledger tells the outside of an outcome: `loyalty.points.*` and `loyalty.order.qualified`.
+
+One event for each kind of movement and rule of an input, rendered straight to bytes (a test proves that what is
+rendered validates). Ids are the member, the account's version and the place among that version's events, so a repeat
+is recognised and the outdated dropped.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any, Final
+
+import orjson
+
+from services.kit.calendar import NEVER, rfc3339
+from services.kit.money import decimal_string
+from services.kit.outbox import OutboxRow
+from services.ledger.domain.batch import JournalRow
+from services.ledger.domain.entries import Entry, EntryKind
+from services.ledger.domain.outcome import OrderQualified
+from services.ledger.domain.program import Programs
+from services.ledger.domain.refs import order_of
+from services.ledger.intake import TYPES
+
+SOURCE: Final = "/loyalty/ledger"
+TOPIC: Final = "loyalty.points.v1"
+HEADERS: Final = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
+_COVERS: Final = {"available": "available", "pending": "pending", "debt": "debt", "expired": "forgiven"}
+
+
+def announce(shard: int, member_id: str, row: JournalRow, programs: Programs) -> list[OutboxRow]:
+    """The events of one journal row, in order: points first, then timelines."""
+    outcome = row.outcome
+    if not outcome.entries and not outcome.qualified:
+        return []
+    given = row.arrival.given
+    time = rfc3339(given.at)
+    cause = {"type": TYPES[row.type], "source": given.source, "id": given.id, "time": time}
+    key, version = member_id.encode(), row.version
+    told: list[tuple[str, dict[str, Any]]] = []
+    if outcome.entries:
+        available, pending, held, debt = row.balance
+        balance = {"available": available, "pending": pending, "held": held, "debt": debt}
+        told += [(f"loyalty.points.{kind}.v1", data) for kind, data in _movements(outcome.entries, programs)]
+        for _, data in told:
+            data["balance"] = balance
+            data["cause"] = cause | data["cause"]
+    told += [("loyalty.order.qualified.v1", _timeline(order)) for order in outcome.qualified]
+    rows = []
+    for number, (kind, data) in enumerate(told):
+        data["member_version"], data["event_no"] = version, number
+        value = orjson.dumps(
+            {
+                "specversion": "1.0",
+                "id": f"{member_id}:{version}:{number}",
+                "source": SOURCE,
+                "type": kind,
+                "subject": member_id,
+                "time": time,
+                "datacontenttype": "application/json",
+                "data": data,
+            }
+        )
+        rows.append(OutboxRow(shard, TOPIC, key, value, HEADERS))
+    return rows
+
+
+def _movements(entries: list[Entry], programs: Programs) -> list[tuple[str, dict[str, Any]]]:
+    """Entries summed by kind, rule and what they are about; debt paid goes with what paid it."""
+    sums: dict[tuple[str, str, str], dict[str, Any]] = {}
+    paid: dict[tuple[str, str], int] = {}
+    for entry in entries:
+        kind: EntryKind = entry.kind
+        if kind == "debt_paid":
+            paid[entry.rule, entry.ref] = paid.get((entry.rule, entry.ref), 0) + entry.points
+            continue
+        if kind == "forgiven":
+            kind = "clawed_back"
+        data = sums.get((kind, entry.rule, entry.ref))
+        if data is None:
+            data = sums[kind, entry.rule, entry.ref] = {
+                "points": 0,
+                "cause": _cause(entry, programs.by_number[entry.program].version),
+            }
+        data["points"] += entry.points
+        if entry.lot[0] not in (0, NEVER):
+            day = date.fromordinal(entry.lot[0]).isoformat()
+            # Of several lots, the first to expire is what a member should know.
+            data["expires_on"] = min(day, data.get("expires_on", day))
+        if kind in ("clawed_back", "redeemed"):
+            covered = data.setdefault("from", {})
+            part = _COVERS[entry.debit]
+            covered[part] = covered.get(part, 0) + entry.points
+            if entry.debit == "debt":
+                data["debt_made"] = data.get("debt_made", 0) + entry.points
+        if kind == "returned" and entry.credit == "debt":
+            data["debt_paid"] = data.get("debt_paid", 0) + entry.points
+    for (kind, rule, ref), data in sums.items():
+        if kind in ("earned", "confirmed", "returned") and (rule, ref) in paid:
+            data["debt_paid"] = data.get("debt_paid", 0) + paid.pop((rule, ref))
+    return [(kind, data) for (kind, _, _), data in sums.items()]
+
+
+def _cause(entry: Entry, version: str) -> dict[str, Any]:
+    cause: dict[str, Any] = {"rule": entry.rule, "program_version": version}
+    order = order_of(entry.ref)
+    if order is not None:
+        cause["shop"], cause["order_id"] = order
+    return cause
+
+
+def _timeline(qualified: OrderQualified) -> dict[str, Any]:
+    shop, order_id = order_of(qualified.order) or ("", qualified.order)
+    return {
+        "order_id": order_id,
+        "shop": shop,
+        "paid_at": rfc3339(qualified.paid_at),
+        "timeline": [
+            {
+                "at": rfc3339(turn.at),
+                "amount": decimal_string(turn.amount, qualified.decimals),
+                "orders": turn.orders,
+                "cause": turn.cause,
+            }
+            for turn in qualified.timeline
+        ],
+    }

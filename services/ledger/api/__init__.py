@@ -1,0 +1,32 @@
+"""The ledger over HTTP: one router a noun. What it reads is in `services.ledger.reads`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fastapi import APIRouter
+
+from services.kit.auth import Guard
+from services.kit.clock import Clock, now
+from services.ledger.api import balance, entries, events, explanation, inputs, lots, orders
+from services.ledger.api.context import Context
+from services.ledger.api.publisher import Publisher
+from services.ledger.reads import Reads
+
+__all__ = ["Publisher", "routers"]
+
+
+def routers(
+    reads: Reads, publisher: Publisher, guard: Guard, *, shards: int, clock: Clock = now
+) -> Sequence[APIRouter]:
+    """All paths of the ledger. `publisher` is a part of the worker too: it holds a connection to the brokers."""
+    context = Context(reads, guard, shards, clock)
+    return [
+        balance.routes(context),
+        entries.routes(context),
+        explanation.routes(context),
+        lots.routes(context),
+        orders.routes(context),
+        inputs.routes(context),
+        events.routes(context, publisher),
+    ]

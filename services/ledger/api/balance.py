@@ -1,0 +1,130 @@
+"""A member's balance: the most frequent question, answered with what is due by now and never from a cache."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Header, Query, Response
+from pydantic import BaseModel, Field
+
+from services.kit.auth import Caller
+from services.kit.calendar import rfc3339
+from services.kit.problem import INVALID, Problem
+from services.ledger import reads
+from services.ledger.api.context import (
+    PRIVATE,
+    READ_ANSWERS,
+    Context,
+    MemberPath,
+    instant_of,
+    iso_day,
+    unknown_member,
+)
+
+
+class Lifetime(BaseModel):
+    """What became of all points so far: earned = available + held - debt + redeemed + expired."""
+
+    earned: int = Field(description="Net of clawbacks; pending points are not in it.")
+    redeemed: int = Field(description="Net of what was returned.")
+    expired: int = Field(description="Net of what a clawback forgave.")
+
+
+class Expiring(BaseModel):
+    """Available points that can be spent until the end of a local day, and not after it."""
+
+    on: str = Field(examples=["2027-02-28"])
+    points: int
+
+
+class BalanceOut(BaseModel):
+    """A member's points, with what is due by `as_of` already done."""
+
+    member_id: str
+    available: int = Field(description="Can be spent now.")
+    pending: int = Field(description="Of orders that are not completed yet.")
+    held: int = Field(description="Reserved by holds.")
+    debt: int = Field(description="Owed: clawed back after it was spent. The next points pay it first.")
+    lifetime: Lifetime
+    expiring: list[Expiring] = Field(
+        description="All available points that have a last day, by that day, the first to expire first."
+    )
+    version: int = Field(description="The account's version: one more with each input that was booked.")
+    as_of: str = Field(description="The moment that the figures are of.")
+
+
+def routes(context: Context) -> APIRouter:
+    """GET /v1/members/{member_id}/balance"""
+    router = APIRouter(tags=["members"])
+    reader = context.reader()
+
+    @router.get(
+        "/v1/members/{member_id}/balance",
+        response_model=BalanceOut,
+        responses={**READ_ANSWERS, 304: {"description": "The answer is the one that `If-None-Match` names."}},
+        summary="A member's points",
+    )
+    async def balance(
+        member_id: MemberPath,
+        caller: Caller = reader,
+        at: Annotated[
+            str | None,
+            Query(description="RFC 3339: the balance as the entries booked up to then add up (booking time)."),
+        ] = None,
+        if_none_match: Annotated[str | None, Header()] = None,
+    ) -> Response:
+        """What is due by now (confirmations, expiries) is in the figures, whether or not it was booked yet.
+
+        The ETag is weak: it changes when any figure does, and at local midnight; `as_of` alone may differ.
+        """
+        if at is not None:
+            return await _balance_at(context, member_id, at)
+        now = context.clock()
+        found = await context.reads.balance(context.shard(member_id), member_id, now)
+        if found is None:
+            raise unknown_member(member_id)
+        points, programs = found
+        tag = f'W/"{points.head[:8].hex()}-{programs.at(now).calendar.day_of(now)}"'
+        if if_none_match is not None and _names(if_none_match, tag):
+            return Response(status_code=304, headers={"ETag": tag, **PRIVATE})
+        return Response(
+            orjson.dumps(shown(member_id, points, rfc3339(now))),
+            media_type="application/json",
+            headers={"ETag": tag, **PRIVATE},
+        )
+
+    return router
+
+
+async def _balance_at(context: Context, member_id: str, at: str) -> Response:
+    instant = instant_of(at, "at")
+    if instant > context.clock():
+        raise Problem(INVALID, "What will be booked is not known yet; leave `at` out for now.", field="query.at")
+    async with context.reads.snapshot() as tx:
+        shard, account = await context.account(tx, member_id)
+        points = await reads.balance_booked_until(tx, shard, account, instant)
+    return Response(
+        orjson.dumps(shown(member_id, points, rfc3339(instant))), media_type="application/json", headers=PRIVATE
+    )
+
+
+def shown(member_id: str, points: reads.Balance, as_of: str) -> dict[str, Any]:
+    """A balance as the contract has it."""
+    return {
+        "member_id": member_id,
+        "available": points.available,
+        "pending": points.pending,
+        "held": points.held,
+        "debt": points.debt,
+        "lifetime": {"earned": points.earned, "redeemed": points.redeemed, "expired": points.expired},
+        "expiring": [{"on": iso_day(day), "points": left} for day, left in points.expiring],
+        "version": points.version,
+        "as_of": as_of,
+    }
+
+
+def _names(if_none_match: str, tag: str) -> bool:
+    """Weak comparison: a tag names the same answer with or without its W/."""
+    bare = tag.removeprefix("W/")
+    return any(named.strip().removeprefix("W/") in (bare, "*") for named in if_none_match.split(","))

@@ -1,0 +1,104 @@
+"""What all paths share: the reading side, the token check, the time, and the forms of parameters and answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Annotated, Any, Final
+
+import orjson
+from fastapi import Path, Response, Security
+
+from services.kit.auth import Guard
+from services.kit.calendar import NEVER, Calendar, Day, Micros, parse_rfc3339
+from services.kit.clock import Clock
+from services.kit.kafka import shard_of
+from services.kit.postgres import Connection
+from services.kit.problem import INVALID, NOT_FOUND, UNAVAILABLE, Problem, kind, responses
+from services.ledger import reads
+from services.ledger.domain.program import Programs
+from services.ledger.reads import Reads
+
+MEMBER_UNKNOWN: Final = kind("member-unknown", "No such member", 404)
+
+READ_ANSWERS: Final = responses(MEMBER_UNKNOWN, NOT_FOUND, UNAVAILABLE)
+"""What every path of one member may answer besides its own."""
+
+PRIVATE: Final = {"Cache-Control": "private, no-cache"}
+"""A member's figures are for that member, and are asked for again each time (with their ETag)."""
+
+MemberPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="The member's id.")]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the paths of the ledger are made of."""
+
+    reads: Reads
+    guard: Guard
+    shards: int
+    clock: Clock
+
+    def reader(self) -> Any:
+        """The dependency of every reading path: a token with `ledger:read`, a member's for that member alone."""
+        return Security(self.guard, scopes=["ledger:read"])
+
+    def shard(self, member_id: str) -> int:
+        """Where a member's account is."""
+        return shard_of(member_id, self.shards)
+
+    async def account(self, tx: Connection, member_id: str) -> tuple[int, int]:
+        """(shard, account) of a member. Raises Problem 404 if nothing is known of the member."""
+        shard = self.shard(member_id)
+        account = await reads.account_number(tx, shard, member_id)
+        if account is None:
+            raise unknown_member(member_id)
+        return shard, account
+
+    async def view(self, tx: Connection, member_id: str, now: Micros) -> tuple[int, Programs, reads.View]:
+        """(shard, programs, the member with what is due by now). Raises Problem 404, NoProgram."""
+        shard = self.shard(member_id)
+        programs = await self.reads.programs.read(tx)
+        view = await reads.view_of(tx, programs, shard, member_id, now)
+        if view is None:
+            raise unknown_member(member_id)
+        return shard, programs, view
+
+
+def unknown_member(member_id: str) -> Problem:
+    """The answer for a member of whom nothing was ever booked."""
+    return Problem(MEMBER_UNKNOWN, f"Nothing is known of member {member_id}.")
+
+
+def answer(body: Any) -> Response:
+    """A JSON answer about a member."""
+    return Response(orjson.dumps(body), media_type="application/json", headers=PRIVATE)
+
+
+def iso_day(day: Day) -> str | None:
+    """A local day as a date; None for what never comes (`NEVER`) and for no day."""
+    return None if day in (0, NEVER) else date.fromordinal(day).isoformat()
+
+
+def instant_of(text: str, field: str) -> Micros:
+    """An RFC 3339 time of a query. Raises Problem 422.
+
+    A `+` that was not escaped arrives as a space, and is read as what was meant.
+    """
+    try:
+        return parse_rfc3339(text.replace(" ", "+"))
+    except ValueError:
+        raise Problem(
+            INVALID, "Not an RFC 3339 time with offset, such as 2026-03-01T00:00:00Z.", field=f"query.{field}"
+        ) from None
+
+
+def instant_or_day(text: str, field: str, calendar: Calendar, *, end: bool) -> Micros:
+    """An RFC 3339 time, or a local date: its first instant, or with `end` the one after it. Raises Problem 422."""
+    try:
+        day = date.fromisoformat(text).toordinal() if len(text) == 10 else None
+    except ValueError:
+        day = None
+    if day is None:
+        return instant_of(text, field)
+    return calendar.end_of(day) if end else calendar.start_of(day)

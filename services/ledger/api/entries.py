@@ -1,0 +1,166 @@
+"""A member's entries, the newest first: every point that moved, and why."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field
+
+from services.kit.auth import Caller
+from services.kit.calendar import Calendar, rfc3339
+from services.kit.problem import INVALID, Problem
+from services.ledger import reads
+from services.ledger.api.context import READ_ANSWERS, Context, MemberPath, answer, instant_or_day, iso_day
+from services.ledger.domain.entries import EntryKind
+from services.ledger.domain.program import Programs
+from services.ledger.domain.refs import order_of
+from services.ledger.reads import EntryRow
+
+MOST: Final = 500
+_MEMBERS: Final = ("pending", "available", "held", "debt")
+
+
+class Lot(BaseModel):
+    """The points that were meant: those that expire together."""
+
+    expires_on: str | None = Field(description="The last local day; null if they never expire.")
+    grace_of: str | None = Field(
+        None, description="Set for returned points with grace: the last day of the lot they came from."
+    )
+
+
+class EntryOut(BaseModel):
+    """Points of one lot that moved from one account (`debit`) to another (`credit`)."""
+
+    entry: str = Field(description="`version.line`: its place in the ledger, and in the path of its explanation.")
+    version: int
+    line: int
+    kind: EntryKind
+    points: int = Field(description="How many moved; always positive.")
+    debit: str
+    credit: str
+    change: dict[str, int] = Field(
+        description="What it did to the member's figures: pending, available, held, debt.",
+        examples=[{"pending": -1800, "available": 1800}],
+    )
+    rule: str = Field(description="The program's rule, or the ledger's own: expiry, points-used, tier-true-up.")
+    ref: str = Field(description="What it is about: `shop/order_id`, `review:5`, `sign-in:2026-03-01`.")
+    order_id: str | None = None
+    shop: str | None = None
+    day: str = Field(description="The local day of the business time.")
+    booked_at: str
+    lot: Lot | None = Field(description="Null where debt alone moved.")
+    program_version: str
+
+
+class EntriesOut(BaseModel):
+    """A page of entries."""
+
+    entries: list[EntryOut]
+    next_cursor: str | None = Field(description="Give it as `cursor` for what is older; null at the end.")
+
+
+def routes(context: Context) -> APIRouter:
+    """GET /v1/members/{member_id}/entries"""
+    router = APIRouter(tags=["members"])
+    reader = context.reader()
+
+    @router.get(
+        "/v1/members/{member_id}/entries",
+        response_model=EntriesOut,
+        responses=READ_ANSWERS,
+        summary="A member's entries, the newest first",
+    )
+    async def entries(
+        member_id: MemberPath,
+        caller: Caller = reader,
+        cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
+        limit: Annotated[int, Query(ge=1, le=MOST)] = 50,
+        kind: Annotated[EntryKind | None, Query(description="Only entries of this kind.")] = None,
+        booked_from: Annotated[
+            str | None,
+            Query(alias="from", description="Booked at or after this: an RFC 3339 time, or a local date."),
+        ] = None,
+        booked_until: Annotated[
+            str | None,
+            Query(alias="to", description="Booked before this time (RFC 3339), or up to the end of this local date."),
+        ] = None,
+    ) -> Response:
+        """Entries are final: what was wrong is made good by another entry, never changed."""
+        async with context.reads.snapshot() as tx:
+            shard, account = await context.account(tx, member_id)
+            programs = await context.reads.programs.read(tx)
+            calendar = programs.at(context.clock()).calendar
+            rows = await reads.entries(
+                tx, shard, account, before=_place(cursor), kind=kind, limit=limit + 1,
+                **_span(booked_from, booked_until, calendar),
+            )  # fmt: skip
+        more, rows = len(rows) > limit, rows[:limit]
+        cursor = f"{rows[-1].version}.{rows[-1].line}" if more else None
+        return answer({"entries": [shown(row, programs) for row in rows], "next_cursor": cursor})
+
+    return router
+
+
+def _place(cursor: str | None) -> tuple[int, int]:
+    if cursor is None:
+        return reads.NEWEST
+    version, _, line = cursor.partition(".")
+    if not (version.isascii() and version.isdigit() and line.isascii() and line.isdigit()) or len(cursor) > 24:
+        raise Problem(INVALID, "Not a cursor of this list; begin without one.", field="query.cursor")
+    return min(int(version), reads.NEWEST[0]), min(int(line), reads.NEWEST[1])
+
+
+def _span(booked_from: str | None, booked_until: str | None, calendar: Calendar) -> dict[str, int]:
+    span = {}
+    if booked_from is not None:
+        span["booked_from"] = instant_or_day(booked_from, "from", calendar, end=False)
+    if booked_until is not None:
+        span["booked_until"] = instant_or_day(booked_until, "to", calendar, end=True)
+    return span
+
+
+def shown(row: EntryRow, programs: Programs) -> dict[str, Any]:
+    """An entry as the contract has it."""
+    out = {
+        "entry": f"{row.version}.{row.line}",
+        "version": row.version,
+        "line": row.line,
+        "kind": row.kind,
+        "points": row.points,
+        "debit": row.debit,
+        "credit": row.credit,
+        "change": change(row),
+        "rule": row.rule,
+        "ref": row.ref,
+        "day": iso_day(row.day),
+        "booked_at": rfc3339(row.booked_at),
+        "lot": shown_lot(row),
+        "program_version": programs.by_number[row.program].version,
+    }
+    order = order_of(row.ref)
+    if order is not None:
+        out["shop"], out["order_id"] = order
+    return out
+
+
+def shown_lot(row: EntryRow) -> dict[str, Any] | None:
+    """The lot of an entry."""
+    if not row.lot_day:
+        return None
+    lot = {"expires_on": iso_day(row.lot_day)}
+    if row.lot_parent:
+        lot["grace_of"] = iso_day(row.lot_parent)
+    return lot
+
+
+def change(row: EntryRow) -> dict[str, int]:
+    """What an entry did to the member's figures; debt counts what is owed, so moving points out of it adds to it."""
+    changes: dict[str, int] = {}
+    for name, sign in ((row.debit, -1), (row.credit, 1)):
+        if name in _MEMBERS:
+            changes[name] = row.points * (-sign if name == "debt" else sign)
+    return changes
+
+

@@ -1,0 +1,71 @@
+"""A member's lots: points that expire together, by where they are."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field
+
+from services.kit.auth import Caller
+from services.kit.calendar import rfc3339
+from services.ledger.api.context import READ_ANSWERS, Context, MemberPath, answer, iso_day
+from services.ledger.domain.member import LotRow
+
+
+class LotOut(BaseModel):
+    """Points with one last day. A lot with `grace_of` holds points that were returned after their own lot's day."""
+
+    expires_on: str | None = Field(description="The last local day on which they can be spent; null: never expires.")
+    grace_of: str | None
+    pending: int
+    available: int
+    held: int
+    expired: int = Field(description="Expired ever; of them `forgiven` were let go by a clawback.")
+    forgiven: int
+
+
+class LotsOut(BaseModel):
+    """All lots in spending order: the earliest expiry first, of one day the plain before the grace lots (E6)."""
+
+    lots: list[LotOut]
+    version: int
+    as_of: str
+
+
+def routes(context: Context) -> APIRouter:
+    """GET /v1/members/{member_id}/lots"""
+    router = APIRouter(tags=["members"])
+    reader = context.reader()
+
+    @router.get(
+        "/v1/members/{member_id}/lots",
+        response_model=LotsOut,
+        responses=READ_ANSWERS,
+        summary="A member's lots in spending order",
+    )
+    async def lots(
+        member_id: MemberPath,
+        caller: Caller = reader,
+        spent: Annotated[bool, Query(description="Also lots of which nothing is left.")] = False,
+    ) -> Response:
+        """What is due by now is done in the figures, booked or not."""
+        now = context.clock()
+        async with context.reads.snapshot() as tx:
+            _, _, view = await context.view(tx, member_id, now)
+        listed = [_shown(lot) for lot in view.lots if spent or lot.pending or lot.available or lot.held]
+        return answer({"lots": listed, "version": view.account.version, "as_of": rfc3339(now)})
+
+    return router
+
+
+def _shown(lot: LotRow) -> dict[str, Any]:
+    return {
+        "expires_on": iso_day(lot.day),
+        "grace_of": iso_day(lot.parent),
+        "pending": lot.pending,
+        "available": lot.available,
+        "held": lot.held,
+        "expired": lot.expired,
+        "forgiven": lot.forgiven,
+    }

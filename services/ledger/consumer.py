@@ -1,0 +1,57 @@
+"""Records as inputs: parsed once, judged by the program, and sent on where they are on another shard's partition."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from schemas.events import Refused, read_event
+from schemas.topics import ALL
+from services.kit import metrics
+from services.kit.kafka import Record, partition_of
+from services.ledger.domain.batch import Arrival
+from services.ledger.domain.chain import digest_of
+from services.ledger.executor import INTERNAL, Ledger, Misplaced, Told
+from services.ledger.intake import check_time, input_of
+
+COMMERCE: Final = (
+    "commerce.orders.v1",
+    "commerce.signins.v1",
+    "commerce.reviews.v1",
+    "commerce.profiles.v1",
+    "commerce.activities.v1",
+)
+TIERS: Final = "loyalty.tiers.v1"
+TOPICS: Final = (*COMMERCE, TIERS, INTERNAL)
+_COMMERCE_TYPES: Final = frozenset(kind for topic in ALL if topic.name in COMMERCE for kind in topic.types)
+_TYPES: Final = {
+    **{topic.name: frozenset(topic.types) for topic in ALL if topic.name in (*COMMERCE, TIERS)},
+    # What was sent on came from one of the shop's topics.
+    INTERNAL: _COMMERCE_TYPES,
+}
+
+
+class Decoder:
+    """Makes inputs of records; what the contracts refuse becomes a dead letter."""
+
+    def __init__(self, ledger: Ledger, shards: int) -> None:
+        self._ledger = ledger
+        self._shards = shards
+
+    def __call__(self, record: Record) -> Told | Misplaced | Refused | None:
+        """A record as an input; None for what the ledger has no use for."""
+        key = record.key
+        if key is not None and partition_of(key, self._shards) != record.partition and record.topic != INTERNAL:
+            metrics.count("rekeyed_total", topic=record.topic)
+            return Misplaced(key, record.value or b"", record.headers)
+        try:
+            event = read_event(record.value, record.headers, key, types=_TYPES[record.topic])
+            program = self._ledger.program
+            given = input_of(event, program.currency, program.decimals)
+            if given is None:
+                return None
+            if record.topic != TIERS:
+                check_time(given.at, record.appended_at)
+        except Refused as refused:
+            return refused
+        member_id = event["subject"]
+        return Told(member_id, Arrival(digest_of(member_id, given.source, given.id), given, record.appended_at))

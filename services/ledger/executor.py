@@ -1,0 +1,280 @@
+"""The one write path: a batch of one shard's inputs becomes a few array-shaped statements of one transaction.
+
+lock accounts → what is journalled already → what the fold needs → fold, member by member → write. The transaction,
+its fence and its retries are the kit's (`services.kit.executor`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+import orjson
+import structlog
+
+from schemas.events import Reason, Refused
+from services.kit import metrics
+from services.kit.calendar import Micros
+from services.kit.faults import fault
+from services.kit.outbox import OutboxRow, append
+from services.kit.postgres import Connection
+from services.ledger import store
+from services.ledger.announcement import announce
+from services.ledger.domain.batch import Arrival, Fold, fold_member
+from services.ledger.domain.inputs import (
+    ActivityRecorded,
+    AnyInput,
+    Cancelled,
+    Completed,
+    Paid,
+    ProfileTold,
+    Refunded,
+    ReviewPublished,
+    ReviewRemoved,
+    Shipped,
+    SignedIn,
+    encode_input,
+)
+from services.ledger.domain.member import Loaded, Missing, Needs
+from services.ledger.domain.outcome import Outcome
+from services.ledger.domain.program import Program, Programs, compile_program
+from services.ledger.store import SQL
+
+INTERNAL: Final = "loyalty.internal.v1"
+_log = structlog.get_logger("ledger")
+
+
+class Told(msgspec.Struct, frozen=True):
+    """An input with the member it is told of."""
+
+    member_id: str
+    arrival: Arrival
+
+
+class Misplaced(msgspec.Struct, frozen=True):
+    """A record that its publisher put on another shard's partition: sent on, keyed right, and counted."""
+
+    key: bytes
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+
+
+class Known(msgspec.Struct, frozen=True):
+    """The same event again: nothing happens (O1)."""
+
+
+Booked = Outcome | Misplaced | Known | None
+
+
+class NoProgramError(Exception):
+    """No program is published yet: run `publish` with a program document first."""
+
+
+class Ledger:
+    """Books batches. It remembers the programs, and asks in each batch whether there is a newer one."""
+
+    def __init__(self) -> None:
+        self._programs: Programs | None = None
+
+    async def programs(self, tx: Connection) -> Programs:
+        """All versions, the newest of this transaction included. Raises NoProgramError."""
+        newest = await tx.fetchval(SQL["newest_program"])
+        if not newest:
+            raise NoProgramError
+        if self._programs is None or self._programs.newest < newest:
+            rows = await tx.fetch(SQL["programs"])
+            self._programs = Programs(compile_program(row["number"], orjson.loads(row["document"])) for row in rows)
+        return self._programs
+
+    @property
+    def program(self) -> Program:
+        """The newest version known; currency and decimals are the same in all. Raises NoProgramError."""
+        if self._programs is None:
+            raise NoProgramError
+        return self._programs.versions[-1]
+
+    async def book(self, tx: Connection, shard: int, inputs: Sequence[Told | Misplaced]) -> Sequence[Booked | Refused]:
+        """Book inputs of one shard in the given transaction; one outcome each, in order."""
+        outcomes: list[Booked | Refused] = [None] * len(inputs)
+        programs = await self.programs(tx)
+        outbox: list[OutboxRow] = []
+        members: dict[str, list[tuple[int, Arrival]]] = {}
+        for index, given in enumerate(inputs):
+            if isinstance(given, Misplaced):
+                outbox.append(OutboxRow(shard, INTERNAL, given.key, given.value, given.headers))
+                outcomes[index] = given
+            else:
+                members.setdefault(given.member_id, []).append((index, given.arrival))
+        if members:
+            folds = await self._fold(tx, shard, programs, members, outcomes)
+            for fold in folds:
+                member_id = fold.member.account.member_id
+                for row in fold.rows:
+                    outbox += announce(shard, member_id, row, programs)
+            fault("ledger.folded")
+            await store.write(tx, shard, folds)
+            fault("ledger.written")
+        await append(tx, outbox)
+        _count(outcomes)
+        return outcomes
+
+    async def _fold(
+        self,
+        tx: Connection,
+        shard: int,
+        programs: Programs,
+        members: dict[str, list[tuple[int, Arrival]]],
+        outcomes: list[Booked | Refused],
+    ) -> list[Fold]:
+        rows = await store.lock_accounts(tx, shard, sorted(members))
+        known = await store.journalled(tx, shard, (arrival for told in members.values() for _, arrival in told))
+        work = [_Work(rows[member_id], _without_known(told, known, outcomes)) for member_id, told in members.items()]
+        waiting = work = [each for each in work if each.arrivals]
+        await store.load(tx, shard, [(each.account, each.loaded, each.sure_needs()) for each in work])
+        while waiting:
+            missing: list[tuple[_Work, Needs]] = []
+            for each in waiting:
+                try:
+                    each.fold(programs)
+                except Missing as question:
+                    missing.append((each, question.needs))
+            await store.load(tx, shard, [(each.account, each.loaded, needs) for each, needs in missing])
+            waiting = [each for each, _ in missing]
+        for each in work:
+            each.answer(outcomes)
+        return [each.done for each in work if each.has_changed]
+
+
+def _count(outcomes: Sequence[Booked | Refused]) -> None:
+    """Count outcomes and alarms. A batch that has to run again counts again: these are signs, not books."""
+    kinds: Counter[str] = Counter()
+    for outcome in outcomes:
+        match outcome:
+            case Outcome():
+                kinds[outcome.kind] += 1
+                for alarm in outcome.alarms:
+                    metrics.count("alarms_total", kind=alarm)
+            case Known():
+                kinds["known"] += 1
+            case Misplaced():
+                kinds["forwarded"] += 1
+            case _:
+                pass
+    for kind, number in kinds.items():
+        metrics.count("outcomes_total", number, outcome=kind)
+
+
+def _without_known(
+    told: list[tuple[int, Arrival]],
+    known: dict[tuple[bytes, Micros], bytes],
+    outcomes: list[Booked | Refused],
+) -> list[tuple[int, Arrival]]:
+    """Answer the events that are booked already, or twice in this batch; the rest is new (O1)."""
+    new: dict[tuple[bytes, Micros], tuple[int, Arrival]] = {}
+    for index, arrival in told:
+        key = (arrival.digest, arrival.given.at)
+        before = known.get(key)
+        if before is None and key in new:
+            before = encode_input(new[key][1].given)
+        if before is None:
+            new[key] = (index, arrival)
+        elif before == encode_input(arrival.given):
+            outcomes[index] = Known()
+        else:
+            metrics.count("alarms_total", kind="conflict")
+            outcomes[index] = Refused(Reason.CONFLICT, "data", "this event was told before with another payload")
+    return list(new.values())
+
+
+class _Work:
+    """One member of a batch: what was read, what arrived, and the fold once it is done."""
+
+    __slots__ = ("_row", "account", "arrivals", "done", "loaded")
+
+    def __init__(self, row: asyncpg.Record, arrivals: list[tuple[int, Arrival]]) -> None:
+        self._row = row
+        self.account: int = row["account"]
+        self.arrivals = arrivals
+        self.loaded = Loaded()
+        self.done: Fold
+
+    def sure_needs(self) -> Needs:
+        """What these inputs surely look at; nothing exists yet of an account without a version."""
+        needs = Needs()
+        if self._row["version"] == 0:
+            self.loaded = FRESH
+            return needs
+        for _, arrival in self.arrivals:
+            given = arrival.given
+            if isinstance(given, Paid | Shipped | Completed | Refunded | Cancelled):
+                needs.orders.add(given.order)
+            elif (key := _fact_key(given)) is not None:
+                needs.facts.add(key)
+        now = max(arrival.now for _, arrival in self.arrivals)
+        if (due := self._row["next_due"]) is not None and due <= now:
+            needs.due_until, needs.spendable = now, True
+        return needs
+
+    def fold(self, programs: Programs) -> None:
+        """Fold this member's arrivals; raises Missing."""
+        self.done = fold_member(
+            programs, lambda: store.account_of(self._row), self.loaded, [arrival for _, arrival in self.arrivals]
+        )
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether there is anything to write: a timer that found nothing still corrects `next_due`."""
+        return bool(self.done.rows) or self.done.member.account.next_due != self._row["next_due"]
+
+    def answer(self, outcomes: list[Booked | Refused]) -> None:
+        """Put the outcomes where the batch's callers look for them."""
+        for (index, arrival), outcome in zip(self.arrivals, self.done.outcomes, strict=True):
+            if outcome is not None and outcome.kind == "failed":
+                _log.error("an input failed", input=type(arrival.given).__name__, why=outcome.detail)
+                outcomes[index] = Refused(Reason.FAILED, None, outcome.detail)
+            else:
+                outcomes[index] = outcome
+
+
+class _Nothing(dict[Any, Any]):
+    """A mapping in which every key is known not to exist."""
+
+    def __missing__(self, key: object) -> None:
+        return None
+
+
+class _NoLots(dict[Any, Any]):
+    """A mapping in which every family of lots is known to be empty."""
+
+    def get(self, key: object, default: object = None) -> list[object]:
+        """No lot of any family."""
+        return []
+
+
+FRESH: Final = Loaded(
+    orders=_Nothing(),
+    facts=_Nothing(),
+    spendable=[],
+    families=_NoLots(),
+    due_until=2**63 - 1,
+    successes=[],
+    paid_after=0,
+)
+"""What is read of an account that has no version yet: nothing, without asking."""
+
+
+def _fact_key(given: AnyInput) -> str | None:
+    match given:
+        case ReviewPublished(review_id=review) | ReviewRemoved(review_id=review):
+            return f"review:{review}"
+        case ActivityRecorded():
+            return f"{given.activity}:{given.activity_id}"
+        case SignedIn():
+            return "sign-ins"
+        case ProfileTold():
+            return "profile"
+        case _:
+            return None

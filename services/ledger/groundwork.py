@@ -1,0 +1,74 @@
+"""What must be there before the first record is booked: a published program, and partitions for the months."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from services.kit import clock
+from services.kit.calendar import MICROS_PER_SECOND, Micros
+from services.kit.health import State
+from services.kit.migrate import ensure_months
+from services.kit.postgres import Pool, is_away
+from services.ledger.executor import Ledger, NoProgramError
+from services.ledger.intake import MAX_EVENT_AGE_DAYS
+
+_DAY: Final = 86_400 * MICROS_PER_SECOND
+MONTHS_AHEAD: Final = 62 * _DAY
+_log = structlog.get_logger("ledger")
+
+
+class Groundwork:
+    """The part `program`: waits for the first program and keeps the coming months' partitions ready."""
+
+    name = "program"
+
+    def __init__(self, pool: Pool, ledger: Ledger) -> None:
+        self._pool = pool
+        self._ledger = ledger
+        self._laid = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._trouble = "starting"
+
+    async def first(self) -> object:
+        """Returns when records can be booked."""
+        return await self._laid.wait()
+
+    async def start(self) -> None:
+        """Begins; returns at once."""
+        self._task = asyncio.create_task(self._run(), name="groundwork")
+
+    async def stop(self) -> None:
+        """Stops looking ahead."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def state(self) -> State:
+        """Whether a program is published and the months are there."""
+        if self._laid.is_set():
+            return State(True, f"program {self._ledger.program.version}")
+        return State(False, self._trouble, "publish one: python -m services.ledger publish deploy/program.yaml")
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                async with self._pool.acquire() as connection, connection.transaction():
+                    await self._ledger.programs(connection)
+                await self._lay_months(clock.now())
+                self._laid.set()
+                pause = 3600.0
+            except NoProgramError:
+                self._trouble, pause = "no program is published", 0.5
+            except Exception as error:
+                if not is_away(error):
+                    _log.exception("groundwork failed")
+                self._trouble, pause = f"database: {type(error).__name__}", 1.0
+            await asyncio.sleep(pause)
+
+    async def _lay_months(self, now: Micros) -> None:
+        async with self._pool.acquire() as connection:
+            await ensure_months(connection, "journal", now - MAX_EVENT_AGE_DAYS * _DAY, now + MONTHS_AHEAD)
+            await ensure_months(connection, "entry", now, now + MONTHS_AHEAD)

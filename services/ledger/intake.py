@@ -1,0 +1,213 @@
+"""From an event of the contracts to an input of the fold: minor units, refs, no personal data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from schemas.events import Reason, Refused
+from services.kit.calendar import MICROS_PER_SECOND, Micros, parse_rfc3339, to_micros
+from services.kit.money import minor_units
+from services.ledger.domain.inputs import (
+    ActivityRecorded,
+    AnyInput,
+    Cancelled,
+    Completed,
+    Enrolled,
+    Line,
+    LinePart,
+    Paid,
+    ProfileTold,
+    Refunded,
+    RefundedLine,
+    ReviewPublished,
+    ReviewRemoved,
+    Shipped,
+    SignedIn,
+    TierTold,
+)
+from services.ledger.domain.refs import order_ref
+
+MAX_EVENT_AGE_DAYS: Final = 400
+"""The contract's `max_event_age`: what is older is refused as `too_late`, so dedupe needs recent months only."""
+_MAX_AGE: Final = MAX_EVENT_AGE_DAYS * 86_400 * MICROS_PER_SECOND
+_MAX_AHEAD: Final = 5 * 60 * MICROS_PER_SECOND
+
+TIER_HISTORY_TYPES: Final = frozenset(
+    f"loyalty.tier.{kind}.v1" for kind in ("upgraded", "downgraded", "kept", "overridden")
+)
+TYPES: Final[Mapping[str, str]] = {
+    "paid": "commerce.order.paid.v1",
+    "shipped": "commerce.order.shipped.v1",
+    "completed": "commerce.order.completed.v1",
+    "refunded": "commerce.order.refunded.v1",
+    "cancelled": "commerce.order.cancelled.v1",
+    "signed_in": "commerce.member.signed_in.v1",
+    "review_published": "commerce.review.published.v1",
+    "review_removed": "commerce.review.removed.v1",
+    "profile": "commerce.profile.updated.v1",
+    "activity": "commerce.activity.recorded.v1",
+    "tier": "loyalty.tier.upgraded.v1",
+    "enrolled": "loyalty.tier.enrolled.v1",
+    "timer": "loyalty.timer.due.v1",
+}
+"""The event type that an input's tag stands for, to the outside."""
+
+
+def check_time(at: Micros, arrived: Micros) -> None:
+    """Raises Refused for a business time that the contract does not take."""
+    if at < arrived - _MAX_AGE:
+        raise Refused(
+            Reason.TOO_LATE, "time", f"more than {MAX_EVENT_AGE_DAYS} days before its arrival; book it as an adjustment"
+        )
+    if at > arrived + _MAX_AHEAD:
+        raise Refused(Reason.IN_FUTURE, "time", "more than 5 minutes after its arrival; check the publisher's clock")
+
+
+def input_of(event: Mapping[str, Any], currency: str, decimals: int) -> AnyInput | None:
+    """The input of an event that `schemas.events` has read; None if the ledger has no use for it.
+
+    Raises Refused for what only the program can judge: the currency, and how many decimals it has.
+    """
+    reader = _READERS.get(event["type"])
+    if reader is None:
+        return None
+    return reader(event, event["data"], to_micros(event["time"]), currency, decimals)
+
+
+def _paid(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, currency: str, decimals: int) -> AnyInput:
+    if data["currency"] != currency:
+        raise Refused(Reason.OTHER_CURRENCY, "data.currency", f"this program counts in {currency}")
+    return Paid(
+        event["source"],
+        event["id"],
+        at,
+        order_ref(data.get("shop", ""), data["order_id"]),
+        data.get("revision", 0),
+        tuple(
+            Line(
+                line["line_id"],
+                line["sku"],
+                line.get("category"),
+                str(line["quantity"]),
+                _minor(line["amount"], decimals, "data.lines.amount"),
+            )
+            for line in data["lines"]
+        ),
+        _minor(data.get("shipping", "0"), decimals, "data.shipping"),
+        _minor(data.get("tax", "0"), decimals, "data.tax"),
+        data.get("points_used", 0),
+        _minor(data.get("points_value", "0"), decimals, "data.points_value"),
+        data.get("hold_id"),
+        data.get("redemption_id"),
+    )
+
+
+def _minor(amount: str, decimals: int, field: str) -> int:
+    try:
+        return minor_units(amount, decimals)
+    except ValueError:
+        raise Refused(Reason.BROKEN_FIELD, field, f"the program's currency has {decimals} decimals") from None
+
+
+def _parts(data: Mapping[str, Any]) -> tuple[LinePart, ...] | None:
+    lines = data.get("lines")
+    if lines is None:
+        return None
+    return tuple(
+        LinePart(line["line_id"], None if line.get("quantity") is None else str(line["quantity"])) for line in lines
+    )
+
+
+def _shipped(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    return Shipped(event["source"], event["id"], at, order_ref(data.get("shop", ""), data["order_id"]), _parts(data))
+
+
+def _completed(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    return Completed(event["source"], event["id"], at, order_ref(data.get("shop", ""), data["order_id"]), _parts(data))
+
+
+def _refunded(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, decimals: int) -> AnyInput:
+    return Refunded(
+        event["source"],
+        event["id"],
+        at,
+        order_ref(data.get("shop", ""), data["order_id"]),
+        data["refund_id"],
+        tuple(
+            RefundedLine(line["line_id"], _minor(line["amount"], decimals, "data.lines.amount"))
+            for line in data.get("lines", ())
+        ),
+        _minor(data.get("shipping", "0"), decimals, "data.shipping"),
+        _minor(data.get("tax", "0"), decimals, "data.tax"),
+    )
+
+
+def _cancelled(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    return Cancelled(event["source"], event["id"], at, order_ref(data.get("shop", ""), data["order_id"]))
+
+
+def _signed_in(event: Mapping[str, Any], _data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    return SignedIn(event["source"], event["id"], at)
+
+
+def _review_published(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    return ReviewPublished(event["source"], event["id"], at, data["review_id"])
+
+
+def _review_removed(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    return ReviewRemoved(event["source"], event["id"], at, data["review_id"])
+
+
+def _profile(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    """Which fields are filled, never with what; absent is unknown, null is emptied."""
+    return ProfileTold(
+        event["source"],
+        event["id"],
+        at,
+        tuple(sorted(name for name, value in data.items() if value not in (None, ""))),
+        tuple(sorted(name for name, value in data.items() if value in (None, ""))),
+        event["type"] == "commerce.member.registered.v1",
+    )
+
+
+def _activity(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    return ActivityRecorded(
+        event["source"], event["id"], at, data["activity"], data["activity_id"], str(data.get("units", 1))
+    )
+
+
+def _tier(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    return TierTold(
+        event["source"],
+        event["id"],
+        at,
+        (data["member_version"], data["event_no"]),
+        tuple((_instant(step["effective_at"]), step["tier"]) for step in data["history"]),
+    )
+
+
+def _enrolled(event: Mapping[str, Any], _data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    return Enrolled(event["source"], event["id"], at)
+
+
+def _instant(value: Any) -> Micros:
+    return parse_rfc3339(value) if isinstance(value, str) else to_micros(value)
+
+
+_Reader = Callable[[Mapping[str, Any], Mapping[str, Any], Micros, str, int], AnyInput]
+_READERS: Final[Mapping[str, _Reader]] = {
+    "commerce.order.paid.v1": _paid,
+    "commerce.order.shipped.v1": _shipped,
+    "commerce.order.completed.v1": _completed,
+    "commerce.order.refunded.v1": _refunded,
+    "commerce.order.cancelled.v1": _cancelled,
+    "commerce.member.signed_in.v1": _signed_in,
+    "commerce.review.published.v1": _review_published,
+    "commerce.review.removed.v1": _review_removed,
+    "commerce.member.registered.v1": _profile,
+    "commerce.profile.updated.v1": _profile,
+    "commerce.activity.recorded.v1": _activity,
+    "loyalty.tier.enrolled.v1": _enrolled,
+    **dict.fromkeys(TIER_HISTORY_TYPES, _tier),
+}

@@ -1,0 +1,198 @@
+"""Publishing a version of the program: checked, kept with its content hash, announced to all services.
+
+The first version covers all earlier times. A later one begins at least ten minutes after its publication, so that
+no batch that is under way has used the rules it replaces; and after the first one, whose place as the earliest is
+what the past was booked under.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+import orjson
+
+from schemas.program import Checked, ProgramRefused, check, content_hash
+from services.kit.calendar import MICROS_PER_SECOND, Micros, parse_rfc3339, rfc3339
+from services.kit.clock import Clock, now
+from services.kit.outbox import OutboxRow, append
+from services.kit.postgres import Connection, Queries, connect, is_away
+from services.kit.program import PROGRAM_TOPIC
+from services.kit.settings import Settings
+from services.ledger.domain.program import compile_program
+from services.ledger.store import register_codecs
+
+NOTICE_MINUTES: Final = 10
+_NOTICE: Final = NOTICE_MINUTES * 60 * MICROS_PER_SECOND
+_HEADERS: Final = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
+_SQL: Final = Queries.load(
+    "services.ledger", "sql/publication.sql", require=("one_at_a_time", "known_versions", "add_version")
+)
+
+
+class NotPublished(Exception):
+    """A program that is right in itself and cannot be published here and now: why, and the way out."""
+
+
+class Known(msgspec.Struct, frozen=True):
+    """A version that was published before. `number` is its place in the order of publication, from 1."""
+
+    number: int
+    name: str
+    version: str
+    content_hash: str
+    effective_from: Micros
+
+
+class Publication(msgspec.Struct, frozen=True):
+    """A version as it is (or would be) published; `again`: it had been, with the same content."""
+
+    number: int
+    name: str
+    version: str
+    content_hash: str
+    effective_from: Micros
+    published_at: Micros
+    document: dict[str, Any]
+    again: bool = False
+
+
+def plan(document: dict[str, Any], known: Sequence[Known], published_at: Micros) -> Publication:
+    """What publishing a validated document now makes of it. Raises NotPublished."""
+    name, version, digest = document["program"], document["version"], content_hash(document)
+    effective_from = parse_rfc3339(document["effective_from"])
+    for other in known:
+        if other.version == version:
+            if other.content_hash != digest:
+                raise NotPublished(
+                    f"version {version} was published with other content ({other.content_hash}); "
+                    "what was booked under it must stay what it was: give this document a new version"
+                )
+            return Publication(other.number, name, version, digest, effective_from, published_at, document, again=True)
+    if known:
+        first = min(known, key=lambda other: (other.effective_from, other.number))
+        if first.name != name:
+            raise NotPublished(f"this ledger runs the program {first.name}, not {name}: check the file, or the address")
+        if effective_from < published_at + _NOTICE:
+            raise NotPublished(
+                f"effective_from {rfc3339(effective_from)} is less than {NOTICE_MINUTES} minutes from now: "
+                f"set it to {rfc3339(published_at + _NOTICE)} or later"
+            )
+        if effective_from <= first.effective_from:
+            raise NotPublished(
+                f"effective_from {rfc3339(effective_from)} is not after {rfc3339(first.effective_from)}, from which "
+                f"the first version, {first.version}, is in force; that one covers all earlier times"
+            )
+    number = max((other.number for other in known), default=0) + 1
+    compile_program(number, document)
+    return Publication(number, name, version, digest, effective_from, published_at, document)
+
+
+async def publish_document(connection: Connection, document: dict[str, Any], clock: Clock = now) -> Publication:
+    """Keep and announce a validated document, in one transaction of its own. Raises NotPublished."""
+    async with connection.transaction():
+        await connection.execute(_SQL.one_at_a_time)
+        planned = plan(document, await known_versions(connection), clock())
+        if not planned.again:
+            await connection.execute(
+                _SQL.add_version,
+                planned.number,
+                planned.name,
+                planned.version,
+                planned.content_hash,
+                planned.effective_from,
+                planned.published_at,
+                orjson.dumps(planned.document).decode(),
+            )
+            # One partition, whose relay is that of shard 0.
+            row = OutboxRow(0, PROGRAM_TOPIC, planned.version.encode(), announcement(planned), _HEADERS)
+            await append(connection, [row])
+    return planned
+
+
+async def known_versions(connection: Connection) -> list[Known]:
+    """All versions published so far."""
+    return [Known(*row) for row in await connection.fetch(_SQL.known_versions)]
+
+
+def announcement(planned: Publication) -> bytes:
+    """`loyalty.program.published.v1` as a structured CloudEvent."""
+    return orjson.dumps(
+        {
+            "specversion": "1.0",
+            "id": f"{planned.name}:{planned.version}",
+            "source": "/loyalty/ledger",
+            "type": "loyalty.program.published.v1",
+            "subject": planned.name,
+            "time": rfc3339(planned.published_at),
+            "datacontenttype": "application/json",
+            "data": {
+                "program": planned.name,
+                "version": planned.version,
+                "content_hash": planned.content_hash,
+                "effective_from": rfc3339(planned.effective_from),
+                "published_at": rfc3339(planned.published_at),
+                "document": planned.document,
+            },
+        }
+    )
+
+
+async def publish(settings: Settings, arguments: list[str]) -> int:
+    """publish FILE [--dry-run]: check a program document and put it into force."""
+    files = [argument for argument in arguments if argument != "--dry-run"]
+    dry_run = "--dry-run" in arguments
+    if len(files) != 1 or files[0].startswith("-"):
+        return _refuse("usage: publish FILE [--dry-run]", code=2)
+    try:
+        text = Path(files[0]).read_text("utf-8")  # noqa: ASYNC240 - a command has nothing else to do
+        checked = check(text)
+    except (OSError, UnicodeDecodeError) as error:
+        return _refuse(f"{files[0]}: {error}", code=2)
+    except ProgramRefused as refused:
+        problems = [f"{files[0]}: {problem}" for problem in refused.problems]
+        return _refuse(*problems, f"Not published: {len(problems)} to mend. What was published before stays in force.")
+    for warning in checked.warnings:
+        print(f"{files[0]}: warning: {warning}", file=sys.stderr)
+    try:
+        return await _publish(settings, checked, dry_run)
+    except NotPublished as error:
+        return _refuse(f"{files[0]}: {error}", "Not published. What was published before stays in force.")
+    except Exception as error:
+        if not is_away(error):
+            raise
+        return _refuse(f"Not published: the database cannot be reached ({error!r}). Try again when it is back.")
+
+
+async def _publish(settings: Settings, checked: Checked, dry_run: bool) -> int:
+    document = checked.program.document()
+    connection = await connect(settings, part="publish")
+    try:
+        await register_codecs(connection)
+        if dry_run:
+            planned = plan(document, await known_versions(connection), now())
+        else:
+            planned = await publish_document(connection, document)
+    except asyncpg.UndefinedTableError:
+        raise NotPublished("the database has no tables yet: run `python -m services.ledger migrate` first") from None
+    finally:
+        await connection.close()
+    title = f"{planned.name} {planned.version} ({planned.content_hash})"
+    since = "all earlier times and" if planned.number == 1 else "what is paid or done from"
+    if planned.again:
+        print(f"{title} is published already; nothing changed.")
+    elif dry_run:
+        print(f"{title} can be published; it would cover {since} {rfc3339(planned.effective_from)} on.")
+    else:
+        print(f"Published {title}; it covers {since} {rfc3339(planned.effective_from)} on.")
+    return 0
+
+
+def _refuse(*lines: str, code: int = 1) -> int:
+    for line in lines:
+        print(line, file=sys.stderr)
+    return code

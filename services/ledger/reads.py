@@ -1,0 +1,400 @@
+"""What the ledger reads without writing: balances, entries, lots, orders, and what became of an input.
+
+Nothing here takes a lock. What falls due is computed in memory, by the same fold that will book it, so reads agree
+with spends whether or not anything has been booked since (E1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Final, Generic, NamedTuple, TypeVar
+
+import asyncpg
+import msgspec
+import orjson
+
+from services.kit.calendar import NEVER, Day, Micros
+from services.kit.executor import DatabaseAway
+from services.kit.postgres import Connection, Pool, Queries, is_away
+from services.kit.program import NoProgram
+from services.ledger import store
+from services.ledger.domain.account import Account
+from services.ledger.domain.chain import Record, decode_record, digest_of
+from services.ledger.domain.decide import decide
+from services.ledger.domain.entries import KINDS, AccountName, EntryKind
+from services.ledger.domain.inputs import DueTimer, Line
+from services.ledger.domain.member import Loaded, LotRow, Member, Missing
+from services.ledger.domain.orders import Order
+from services.ledger.domain.program import Programs, compile_program
+
+SQL: Final = Queries.load(
+    "services.ledger",
+    "sql/reads.sql",
+    require=(
+        "balances", "account", "programs", "newest_program", "lots", "sums_until", "version_at", "entries",
+        "entries_of_versions", "journal_row", "journal_of_ref", "taken_from_lot", "tellings",
+    ),
+)  # fmt: skip
+
+FOREVER: Final[Micros] = 253_402_300_799_000_000
+"""The last second of the year 9999: later than anything booked."""
+NEWEST: Final = (2**63 - 1, 2**15 - 1)
+"""The place above every entry."""
+TAKEN_SHOWN: Final = 100
+"""How much of what later took from a lot an explanation lists."""
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Balance(msgspec.Struct, frozen=True):
+    """A member's points. `expiring` are the available points by their last day, the first to expire first."""
+
+    version: int
+    head: bytes
+    pending: int
+    available: int
+    held: int
+    debt: int
+    redeemed: int
+    expired: int
+    expiring: Sequence[tuple[Day, int]]
+
+    @property
+    def earned(self) -> int:
+        """Lifetime points earned, net of clawbacks, without pending ones."""
+        return self.available + self.held - self.debt + self.redeemed + self.expired
+
+
+class EntryRow(NamedTuple):
+    """An entry as stored: `points` of a lot moved from `debit` to `credit`."""
+
+    version: int
+    line: int
+    booked_at: Micros
+    day: Day
+    debit: AccountName
+    credit: AccountName
+    points: int
+    lot_day: Day
+    lot_parent: Day
+    rule: str
+    ref: str
+    program: int
+
+    @property
+    def kind(self) -> EntryKind:
+        """The entry's name to the outside."""
+        return KINDS[self.debit, self.credit]
+
+
+class JournalRow(NamedTuple):
+    """What was journalled of one input, without its entries."""
+
+    digest: bytes
+    at: Micros
+    version: int
+    now: Micros
+    type: str
+    outcome: str
+    given: bytes
+    record: bytes
+
+
+class View(NamedTuple):
+    """A member at an instant, with what was due by then. `account.version` is that of the last booking."""
+
+    account: Account
+    member: Member
+    loaded: Loaded
+    lots: list[LotRow]
+
+
+class KnownPrograms:
+    """The program versions as this process last read them."""
+
+    def __init__(self) -> None:
+        self._programs: Programs | None = None
+
+    def current(self, newest: int | None) -> Programs | None:
+        """What is known, if it goes as far as version number `newest`."""
+        known = self._programs
+        return known if known is not None and newest is not None and known.newest >= newest else None
+
+    async def read(self, connection: Connection) -> Programs:
+        """All versions, the newest included. Raises NoProgram."""
+        newest = await connection.fetchval(SQL.newest_program)
+        known = self.current(newest)
+        if known is None:
+            if newest is None:
+                raise NoProgram
+            rows = await connection.fetch(SQL.programs)
+            known = self._programs = Programs(
+                compile_program(row["number"], orjson.loads(row["document"])) for row in rows
+            )
+        return known
+
+
+class Coalesced(Generic[K, V]):
+    """Answers reads that arrive together by one query: while one is under way, the next ones gather.
+
+    A round trip for each read is what a single process spends most of its time on.
+    """
+
+    def __init__(
+        self, read_many: Callable[[Sequence[K]], Awaitable[Sequence[V]]], *, at_once: int = 2, most: int = 256
+    ) -> None:
+        self._read_many = read_many
+        self._at_once = at_once
+        self._most = most
+        self._running: set[asyncio.Task[None]] = set()
+        self._waiting: deque[tuple[K, asyncio.Future[V]]] = deque()
+
+    async def read(self, key: K) -> V:
+        """The answer for one key; raises what the query raised."""
+        answer: asyncio.Future[V] = asyncio.get_running_loop().create_future()
+        self._waiting.append((key, answer))
+        if len(self._running) < self._at_once:
+            task = asyncio.create_task(self._serve())
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        return await answer
+
+    async def _serve(self) -> None:
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._most))]
+            try:
+                values = await self._read_many([key for key, _ in batch])
+            except Exception as error:
+                for _, answer in batch:
+                    if not answer.done():
+                        answer.set_exception(error)
+                continue
+            for (_, answer), value in zip(batch, values, strict=True):
+                if not answer.done():
+                    answer.set_result(value)
+
+
+class Reads:
+    """The reading side of the ledger on a pool whose connections have the store's codecs."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self.programs = KnownPrograms()
+        self._balances = Coalesced(self._read_balances)
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Connection]:
+        """A connection on which all statements see one state of the ledger. Raises DatabaseAway."""
+        try:
+            async with (
+                self._pool.acquire() as connection,
+                connection.transaction(isolation="repeatable_read", readonly=True),
+            ):
+                yield connection
+        except Exception as error:
+            if is_away(error):
+                raise DatabaseAway(repr(error)) from error
+            raise
+
+    async def balance(self, shard: int, member_id: str, now: Micros) -> tuple[Balance, Programs] | None:
+        """The points of a member at `now`, and the programs in force; None if nothing is known of the member."""
+        row = await self._balances.read((shard, member_id))
+        if row is None:
+            return None
+        programs = self.programs.current(row["program"])
+        due = row["next_due"]
+        if programs is None or (due is not None and due <= now):
+            return await self._settled_balance(shard, member_id, now)
+        return (
+            Balance(
+                row["version"], row["head"], row["pending"], row["available"], row["held"], row["debt"],
+                row["redeemed"], row["expired"], _by_day(row["days"], row["points"]),
+            ),
+            programs,
+        )  # fmt: skip
+
+    async def _read_balances(self, keys: Sequence[tuple[int, str]]) -> Sequence[asyncpg.Record | None]:
+        try:
+            rows = await self._pool.fetch(SQL.balances, [shard for shard, _ in keys], [member for _, member in keys])
+        except Exception as error:
+            if is_away(error):
+                raise DatabaseAway(repr(error)) from error
+            raise
+        found: list[asyncpg.Record | None] = [None] * len(keys)
+        for row in rows:
+            found[row["n"] - 1] = row
+        return found
+
+    async def _settled_balance(self, shard: int, member_id: str, now: Micros) -> tuple[Balance, Programs] | None:
+        async with self.snapshot() as tx:
+            programs = await self.programs.read(tx)
+            view = await view_of(tx, programs, shard, member_id, now)
+        if view is None:
+            return None
+        account = view.account
+        open_lots = [(lot.day, lot.available) for lot in view.lots if lot.available > 0 and lot.day != NEVER]
+        balance = Balance(
+            account.version, account.head, account.pending, account.available, account.held, account.debt,
+            account.redeemed, account.expired, _sums(open_lots),
+        )  # fmt: skip
+        return balance, programs
+
+
+def _by_day(days: list[Day] | None, points: list[int]) -> Sequence[tuple[Day, int]]:
+    if days is None:
+        return ()
+    return ((days[0], points[0]),) if len(days) == 1 else _sums(zip(days, points, strict=True))
+
+
+def _sums(lots: Sequence[tuple[Day, int]] | zip[tuple[Day, int]]) -> list[tuple[Day, int]]:
+    sums: dict[Day, int] = {}
+    for day, points in lots:
+        sums[day] = sums.get(day, 0) + points
+    return sorted(sums.items())
+
+
+async def view_of(tx: Connection, programs: Programs, shard: int, member_id: str, now: Micros) -> View | None:
+    """A member with all that is due by `now` done, in memory only; None if nothing is known of the member."""
+    row = await tx.fetchrow(SQL.account, shard, member_id)
+    if row is None:
+        return None
+    loaded = Loaded()
+    member = await _settle(tx, programs, shard, row, loaded, now)
+    lots = {(lot["day"], lot["parent"]): LotRow(*lot) for lot in await tx.fetch(SQL.lots, shard, member.account.number)}
+    for key, changes in member.lots.changes.items():
+        before = lots.get(key, LotRow(*key, 0, 0, 0, 0, 0))
+        lots[key] = LotRow(
+            *key,
+            before.pending + changes[0],
+            before.available + changes[1],
+            before.held + changes[2],
+            before.expired + changes[3],
+            before.forgiven + changes[4],
+        )
+    return View(member.account, member, loaded, [lots[key] for key in sorted(lots)])
+
+
+async def _settle(
+    tx: Connection, programs: Programs, shard: int, row: asyncpg.Record, loaded: Loaded, now: Micros
+) -> Member:
+    """The fold of a timer that is thrown away: the account keeps the version and head of its last booking."""
+    number: int = row["account"]
+    timer = DueTimer(source="", id="", at=now)
+    while True:
+        member = Member(store.account_of(row), loaded)
+        if row["next_due"] is None or row["next_due"] > now:
+            return member
+        try:
+            decide(programs, member, timer, now)
+        except Missing as question:
+            await store.load(tx, shard, [(number, loaded, question.needs)])
+        else:
+            member.account.version = row["version"]
+            return member
+
+
+async def order_of(tx: Connection, shard: int, view: View, ref: str) -> tuple[Order, tuple[Line, ...]] | None:
+    """An order as a view has it, with the lines that count; None if nothing is known of it."""
+    member, number = view.member, view.account.number
+    while True:
+        try:
+            order = member.order(ref)
+            lines = member.lines(ref, order.telling) if order.telling else ()
+        except Missing as question:
+            await store.load(tx, shard, [(number, view.loaded, question.needs)])
+        else:
+            return None if order == Order() else (order, lines)
+
+
+async def account_number(tx: Connection, shard: int, member_id: str) -> int | None:
+    """The account of a member; None if nothing is known of the member."""
+    row = await tx.fetchrow(SQL.account, shard, member_id)
+    return None if row is None else row["account"]
+
+
+async def balance_booked_until(tx: Connection, shard: int, account: int, instant: Micros) -> Balance:
+    """The balance as the entries booked up to an instant add up; nothing that fell due later is in it."""
+    at: dict[str, int] = {}
+    lots: dict[Day, int] = {}
+    for debit, credit, lot_day, points in await tx.fetch(SQL.sums_until, shard, account, instant):
+        at[debit] = at.get(debit, 0) - points
+        at[credit] = at.get(credit, 0) + points
+        if lot_day not in (0, NEVER):
+            moved = (credit == "available") - (debit == "available")
+            lots[lot_day] = lots.get(lot_day, 0) + moved * points
+    version = await tx.fetchval(SQL.version_at, shard, account, instant)
+    return Balance(
+        version=version or 0,
+        head=b"",
+        pending=at.get("pending", 0),
+        available=at.get("available", 0),
+        held=at.get("held", 0),
+        debt=-at.get("debt", 0),
+        redeemed=at.get("redeemed", 0),
+        expired=at.get("expired", 0),
+        expiring=sorted((day, points) for day, points in lots.items() if points > 0),
+    )
+
+
+async def entries(
+    tx: Connection,
+    shard: int,
+    account: int,
+    *,
+    before: tuple[int, int] = NEWEST,
+    kind: EntryKind | None = None,
+    booked_from: Micros = 0,
+    booked_until: Micros = FOREVER,
+    limit: int,
+) -> list[EntryRow]:
+    """An account's entries, the newest first, of one kind or all, booked in [`booked_from`, `booked_until`)."""
+    moves = [move for move, name in KINDS.items() if kind is None or name == kind]
+    rows = await tx.fetch(
+        SQL.entries,
+        shard,
+        account,
+        *before,
+        booked_from,
+        booked_until,
+        [debit for debit, _ in moves],
+        [credit for _, credit in moves],
+        limit,
+    )
+    return [EntryRow(*row) for row in rows]
+
+
+async def entries_of(tx: Connection, shard: int, account: int, versions: Sequence[int]) -> list[EntryRow]:
+    """The entries of some versions, in order."""
+    return [EntryRow(*row) for row in await tx.fetch(SQL.entries_of_versions, shard, account, versions)]
+
+
+async def journal_row(tx: Connection, shard: int, account: int, version: int) -> JournalRow | None:
+    """The journal row of a version."""
+    row = await tx.fetchrow(SQL.journal_row, shard, account, version)
+    return None if row is None else JournalRow(*row)
+
+
+async def records_about(tx: Connection, shard: int, account: int, entry: EntryRow) -> list[Record]:
+    """The outcomes up to an entry's that moved points of its rule for what it is about, the latest first."""
+    rows = await tx.fetch(SQL.journal_of_ref, shard, account, entry.ref, entry.rule, entry.version)
+    return [decode_record(row["record"]) for row in rows]
+
+
+async def taken_later(tx: Connection, shard: int, account: int, entry: EntryRow) -> list[EntryRow]:
+    """What left an entry's lot after it: spent, clawed back, expired; at most `TAKEN_SHOWN`."""
+    rows = await tx.fetch(
+        SQL.taken_from_lot, shard, account, entry.version, entry.line, entry.lot_day, entry.lot_parent, TAKEN_SHOWN
+    )
+    return [EntryRow(*row) for row in rows]
+
+
+async def tellings(
+    tx: Connection, shard: int, member_id: str, source: str, event_id: str
+) -> list[tuple[int, JournalRow]]:
+    """What was journalled of an event of a member, with its account; one row for each time it was told with."""
+    rows = await tx.fetch(SQL.tellings, shard, digest_of(member_id, source, event_id))
+    return [(row["account"], JournalRow(*tuple(row)[1:])) for row in rows]

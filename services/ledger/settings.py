@@ -1,0 +1,19 @@
+"""What the ledger reads from its environment, beside what every service reads."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from services.kit.settings import Settings
+
+
+class LedgerSettings(Settings):
+    """Settings of the ledger service."""
+
+    service: ClassVar[str] = "ledger"
+
+    http_port: int = Field(default=8001, ge=0, le=65_535, description="Port the workers share.")
+    workers: int = Field(default=2, ge=1, description="Worker processes; each runs every part.")
+    sweep_batch: int = Field(default=500, ge=1, description="Most accounts that one sweep of a shard books.")

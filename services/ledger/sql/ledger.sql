@@ -1,0 +1,139 @@
+-- The statements of the write path, all of one shard ($1) and array-shaped. Each names the index that serves it.
+
+-- name: newest_program
+-- program_pkey, backwards.
+SELECT coalesce(max(number), 0) FROM program;
+
+-- name: programs
+SELECT number, document FROM program ORDER BY number;
+
+-- name: open_accounts
+-- identity_pkey. Sorted, so that two batches wait for each other in one order only.
+WITH added AS (
+    INSERT INTO identity (shard, member_id)
+    SELECT $1, member_id FROM unnest($2::text[]) AS member_id ORDER BY member_id
+    ON CONFLICT DO NOTHING
+    RETURNING account
+)
+INSERT INTO account (shard, account) SELECT $1, account FROM added ORDER BY account;
+
+-- name: lock_accounts
+-- identity_pkey, account_pkey. Locks in account order, before anything that the lock protects is read.
+SELECT i.member_id, a.account, a.version, a.head, a.now, a.next_due,
+       a.pending, a.available, a.held, a.debt, a.redeemed, a.expired, a.details
+FROM identity i
+JOIN account a ON a.shard = i.shard AND a.account = i.account
+WHERE i.shard = $1 AND i.member_id = ANY ($2::text[])
+ORDER BY a.account
+FOR UPDATE OF a;
+
+-- name: journalled
+-- journal_pkey, in the partition of each event's time.
+SELECT j.digest, j.at, j.input
+FROM unnest($2::bytea[], $3::timestamptz[]) AS asked (digest, at)
+JOIN journal j ON j.shard = $1 AND j.digest = asked.digest AND j.at = asked.at;
+
+-- name: orders
+-- orders_pkey.
+SELECT o.account, o.ref, o.state
+FROM unnest($2::bigint[], $3::text[]) AS asked (account, ref)
+JOIN orders o ON o.shard = $1 AND o.account = asked.account AND o.ref = asked.ref;
+
+-- name: order_lines
+-- order_lines_pkey.
+SELECT l.account, l.ref, l.telling, l.lines
+FROM unnest($2::bigint[], $3::text[], $4::integer[]) AS asked (account, ref, telling)
+JOIN order_lines l
+  ON l.shard = $1 AND l.account = asked.account AND l.ref = asked.ref AND l.telling = asked.telling;
+
+-- name: facts
+-- fact_pkey.
+SELECT f.account, f.key, f.value
+FROM unnest($2::bigint[], $3::text[]) AS asked (account, key)
+JOIN fact f ON f.shard = $1 AND f.account = asked.account AND f.key = asked.key;
+
+-- name: spendable_lots
+-- lot_pkey, its (shard, account) prefix.
+SELECT l.account, l.day, l.parent, l.pending, l.available, l.held, l.expired, l.forgiven
+FROM unnest($2::bigint[]) AS asked (account)
+JOIN lot l ON l.shard = $1 AND l.account = asked.account
+WHERE l.available > 0;
+
+-- name: lot_families
+-- lot_pkey, its (shard, account) prefix. A lot and the grace lots made for its expired returns.
+SELECT asked.day AS family, l.account, l.day, l.parent, l.pending, l.available, l.held, l.expired, l.forgiven
+FROM unnest($2::bigint[], $3::date[]) AS asked (account, day)
+JOIN lot l ON l.shard = $1 AND l.account = asked.account
+WHERE (l.day = asked.day AND l.parent = '-infinity') OR l.parent = asked.day;
+
+-- name: orders_due
+-- orders_due.
+SELECT o.account, o.ref, o.due
+FROM unnest($2::bigint[], $3::timestamptz[]) AS asked (account, until)
+JOIN orders o ON o.shard = $1 AND o.account = asked.account AND o.due <= asked.until;
+
+-- name: next_orders_due
+-- orders_due.
+SELECT asked.account, (
+    SELECT min(o.due) FROM orders o WHERE o.shard = $1 AND o.account = asked.account AND o.due > asked.until
+) AS due
+FROM unnest($2::bigint[], $3::timestamptz[]) AS asked (account, until);
+
+-- name: successes
+-- orders_pkey, its (shard, account) prefix.
+SELECT o.account, o.ref, o.paid_at, o.success_from, o.success_until
+FROM unnest($2::bigint[]) AS asked (account)
+JOIN orders o ON o.shard = $1 AND o.account = asked.account
+WHERE o.success_from IS NOT NULL;
+
+-- name: orders_paid_after
+-- orders_pkey, its (shard, account) prefix.
+SELECT o.account, o.ref, o.paid_at
+FROM unnest($2::bigint[], $3::timestamptz[]) AS asked (account, paid_after)
+JOIN orders o ON o.shard = $1 AND o.account = asked.account AND o.paid_at > asked.paid_after;
+
+-- name: write_accounts
+-- account_pkey.
+UPDATE account a
+SET version = c.version, head = c.head, now = c.now, next_due = c.next_due,
+    pending = c.pending, available = c.available, held = c.held, debt = c.debt,
+    redeemed = c.redeemed, expired = c.expired, details = c.details
+FROM unnest($2::account_change[]) AS c
+WHERE a.shard = $1 AND a.account = c.account;
+
+-- name: write_lots
+-- lot_pkey. Differences, so that earning needs no reading.
+INSERT INTO lot AS l (shard, account, day, parent, pending, available, held, expired, forgiven)
+SELECT $1, c.account, c.day, c.parent, c.pending, c.available, c.held, c.expired, c.forgiven
+FROM unnest($2::lot_change[]) AS c
+ON CONFLICT (shard, account, day, parent) DO UPDATE
+SET pending = l.pending + excluded.pending, available = l.available + excluded.available,
+    held = l.held + excluded.held, expired = l.expired + excluded.expired,
+    forgiven = l.forgiven + excluded.forgiven;
+
+-- name: write_orders
+-- orders_pkey.
+INSERT INTO orders (shard, account, ref, paid_at, due, success_from, success_until, state)
+SELECT $1, c.account, c.ref, c.paid_at, c.due, c.success_from, c.success_until, c.state
+FROM unnest($2::order_change[]) AS c
+ON CONFLICT (shard, account, ref) DO UPDATE
+SET paid_at = excluded.paid_at, due = excluded.due, success_from = excluded.success_from,
+    success_until = excluded.success_until, state = excluded.state;
+
+-- name: write_facts
+-- fact_pkey.
+INSERT INTO fact (shard, account, key, value)
+SELECT $1, c.account, c.key, c.value
+FROM unnest($2::fact_change[]) AS c
+ON CONFLICT (shard, account, key) DO UPDATE SET value = excluded.value;
+
+-- name: due_members
+-- account_due.
+SELECT i.member_id, a.version, a.next_due
+FROM account a
+JOIN LATERAL (
+    SELECT member_id FROM identity WHERE shard = a.shard AND account = a.account LIMIT 1
+) AS i ON true
+WHERE a.shard = $1 AND a.next_due <= $2
+ORDER BY a.next_due
+LIMIT $3;

@@ -1,0 +1,12 @@
+-- Publishing a program version. The table has a handful of rows; version and number are unique.
+
+-- name: one_at_a_time
+-- Held to the end of the transaction, so that numbers have no gaps and two publishers do not meet.
+SELECT pg_advisory_xact_lock(hashtext('ledger.program'));
+
+-- name: known_versions
+SELECT number, name, version, content_hash, effective_from FROM program ORDER BY number;
+
+-- name: add_version
+INSERT INTO program (number, name, version, content_hash, effective_from, published_at, document)
+VALUES ($1, $2, $3, $4, $5, $6, $7);

@@ -1,0 +1,101 @@
+-- The statements of the reading side. None takes a lock; each names the index that serves it.
+
+-- name: balances
+-- identity_pkey, account_pkey, lot_pkey: reads that arrive together are one statement. `n` is the place of the key.
+SELECT k.n, a.version, a.head, a.next_due, a.pending, a.available, a.held, a.debt, a.redeemed, a.expired,
+       e.days, e.points, (SELECT max(number) FROM program) AS program
+FROM unnest($1::smallint[], $2::text[]) WITH ORDINALITY AS k (shard, member_id, n)
+JOIN identity i ON i.shard = k.shard AND i.member_id = k.member_id
+JOIN account a ON a.shard = i.shard AND a.account = i.account
+LEFT JOIN LATERAL (
+    SELECT array_agg(l.day) AS days, array_agg(l.available) AS points
+    FROM lot l
+    WHERE l.shard = a.shard AND l.account = a.account AND l.available > 0 AND l.day < 'infinity'
+) AS e ON true;
+
+-- name: account
+-- identity_pkey, account_pkey.
+SELECT i.member_id, a.account, a.version, a.head, a.now, a.next_due,
+       a.pending, a.available, a.held, a.debt, a.redeemed, a.expired, a.details
+FROM identity i
+JOIN account a ON a.shard = i.shard AND a.account = i.account
+WHERE i.shard = $1 AND i.member_id = $2;
+
+-- name: programs
+SELECT number, document FROM program ORDER BY number;
+
+-- name: newest_program
+-- program_pkey, backwards.
+SELECT max(number) FROM program;
+
+-- name: lots
+-- lot_pkey, its (shard, account) prefix.
+SELECT day, parent, pending, available, held, expired, forgiven
+FROM lot
+WHERE shard = $1 AND account = $2
+ORDER BY day, parent;
+
+-- name: sums_until
+-- entry_pkey, its (shard, account) prefix, in the partitions up to the instant.
+SELECT debit, credit, lot_day, sum(points)::bigint AS points
+FROM entry
+WHERE shard = $1 AND account = $2 AND booked_at <= $3
+GROUP BY debit, credit, lot_day;
+
+-- name: version_at
+-- journal_chain, backwards.
+SELECT version FROM journal
+WHERE shard = $1 AND account = $2 AND now <= $3
+ORDER BY version DESC
+LIMIT 1;
+
+-- name: entries
+-- entry_pkey, backwards, merged over the partitions of the months asked for.
+SELECT version, line, booked_at, day, debit, credit, points, lot_day, lot_parent, rule, ref, program
+FROM entry
+WHERE shard = $1 AND account = $2
+  AND (version, line) < ($3::bigint, $4::smallint)
+  AND booked_at >= $5 AND booked_at < $6
+  AND (debit, credit) IN (SELECT * FROM unnest($7::text[], $8::text[]))
+ORDER BY version DESC, line DESC
+LIMIT $9;
+
+-- name: entries_of_versions
+-- entry_pkey.
+SELECT version, line, booked_at, day, debit, credit, points, lot_day, lot_parent, rule, ref, program
+FROM entry
+WHERE shard = $1 AND account = $2 AND version = ANY ($3::bigint[])
+ORDER BY version, line;
+
+-- name: journal_row
+-- journal_chain.
+SELECT digest, at, version, now, type, outcome, input, record
+FROM journal
+WHERE shard = $1 AND account = $2 AND version = $3;
+
+-- name: journal_of_ref
+-- entry_pkey to find the versions that moved points for a fact, journal_chain for their rows; the latest first.
+SELECT j.record
+FROM journal j
+WHERE j.shard = $1 AND j.account = $2 AND j.version IN (
+    SELECT e.version FROM entry e
+    WHERE e.shard = $1 AND e.account = $2 AND e.ref = $3 AND e.rule = $4 AND e.version <= $5
+)
+ORDER BY j.version DESC;
+
+-- name: taken_from_lot
+-- entry_pkey, its (shard, account) prefix from a version on.
+SELECT version, line, booked_at, day, debit, credit, points, lot_day, lot_parent, rule, ref, program
+FROM entry
+WHERE shard = $1 AND account = $2 AND (version, line) > ($3::bigint, $4::smallint)
+  AND lot_day = $5 AND lot_parent = $6
+  AND debit IN ('pending', 'available', 'held') AND credit NOT IN ('pending', 'available', 'held')
+ORDER BY version, line
+LIMIT $7;
+
+-- name: tellings
+-- journal_pkey, its (shard, digest) prefix: the same event id told with another time is another telling.
+SELECT account, digest, at, version, now, type, outcome, input, record
+FROM journal
+WHERE shard = $1 AND digest = $2
+ORDER BY at;

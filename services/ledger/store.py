@@ -1,0 +1,297 @@
+"""What the ledger reads and writes in PostgreSQL: one shard, one transaction, arrays in and out.
+
+The lock doctrine. The account row is the only lock of a member. A batch first makes the missing rows (sorted, so
+that two batches wait for each other in one order only), then locks its accounts in account order, and only in later
+statements reads what the lock protects. Without the first, two sessions would each find no row of a new member; with
+the rows in another order, two batches would deadlock; read in the locking statement, an order could be older than
+the lock. Nothing else is ever locked for long: lots, orders and facts are written by whoever holds the account.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+
+from services.kit.calendar import NEVER, Day, Micros
+from services.kit.postgres import Connection, Queries
+from services.ledger.domain.account import Account, Details
+from services.ledger.domain.batch import Arrival, Fold
+from services.ledger.domain.member import Loaded, LotRow, Needs, Success
+from services.ledger.domain.orders import encode_lines, encode_order
+
+SQL: Final = Queries.load(
+    "services.ledger",
+    "sql/ledger.sql",
+    require=(
+        "newest_program", "programs", "open_accounts", "lock_accounts", "journalled", "orders", "order_lines",
+        "facts", "spendable_lots", "lot_families", "orders_due", "next_orders_due", "successes",
+        "orders_paid_after", "write_accounts", "write_lots", "write_orders", "write_facts", "due_members",
+    ),
+)  # fmt: skip
+
+_PG_EPOCH_MICROS: Final = 946_684_800_000_000
+_PG_EPOCH_DAY: Final = 730_120
+_INFINITY_MICROS: Final = 2**63 - 1
+_INFINITY_DAY: Final = 2**31 - 1
+_MINUS_INFINITY_DAY: Final = -(2**31)
+_encode_details = msgspec.msgpack.Encoder().encode
+_decode_details = msgspec.msgpack.Decoder(Details).decode
+
+
+async def register_codecs(connection: asyncpg.Connection[Any]) -> None:
+    """Lets a connection speak instants as microseconds since 1970 and days as ordinals, as the domain does.
+
+    `infinity` is `NEVER`, and `-infinity` is day 0 (a lot without a parent).
+    """
+    await connection.set_type_codec(
+        "timestamptz", schema="pg_catalog", encoder=_encode_instant, decoder=_decode_instant, format="tuple"
+    )
+    await connection.set_type_codec(
+        "date", schema="pg_catalog", encoder=_encode_day, decoder=_decode_day, format="tuple"
+    )
+
+
+def _encode_instant(instant: Micros) -> tuple[int]:
+    return (instant - _PG_EPOCH_MICROS,)
+
+
+def _decode_instant(value: tuple[int]) -> Micros:
+    return value[0] + _PG_EPOCH_MICROS
+
+
+def _encode_day(day: Day) -> tuple[int]:
+    if day == NEVER:
+        return (_INFINITY_DAY,)
+    return (day - _PG_EPOCH_DAY if day else _MINUS_INFINITY_DAY,)
+
+
+def _decode_day(value: tuple[int]) -> Day:
+    days = value[0]
+    if days == _INFINITY_DAY:
+        return NEVER
+    return 0 if days == _MINUS_INFINITY_DAY else days + _PG_EPOCH_DAY
+
+
+def account_of(row: asyncpg.Record) -> Account:
+    """A new `Account` of a row that `lock_accounts` answered; the fold may change it."""
+    return Account(
+        number=row["account"],
+        member_id=row["member_id"],
+        version=row["version"],
+        head=row["head"],
+        now=row["now"],
+        next_due=row["next_due"],
+        pending=row["pending"],
+        available=row["available"],
+        held=row["held"],
+        debt=row["debt"],
+        redeemed=row["redeemed"],
+        expired=row["expired"],
+        details=_decode_details(row["details"]) if row["details"] else Details(),
+    )
+
+
+async def lock_accounts(tx: Connection, shard: int, member_ids: Sequence[str]) -> dict[str, asyncpg.Record]:
+    """Locks the accounts of these members, opening those that are missing; the rows by member id."""
+    rows = await tx.fetch(SQL["lock_accounts"], shard, member_ids)
+    if len(rows) < len(member_ids):
+        known = {row["member_id"] for row in rows}
+        await tx.execute(SQL["open_accounts"], shard, [member for member in member_ids if member not in known])
+        rows = await tx.fetch(SQL["lock_accounts"], shard, member_ids)
+    return {row["member_id"]: row for row in rows}
+
+
+async def journalled(tx: Connection, shard: int, arrivals: Iterable[Arrival]) -> dict[tuple[bytes, Micros], bytes]:
+    """The inputs, as journalled, of those arrivals that have been booked already."""
+    asked = list(arrivals)
+    rows = await tx.fetch(
+        SQL["journalled"], shard, [arrival.digest for arrival in asked], [arrival.given.at for arrival in asked]
+    )
+    return {(row["digest"], row["at"]): row["input"] for row in rows}
+
+
+async def load(tx: Connection, shard: int, needs: Sequence[tuple[int, Loaded, Needs]]) -> None:
+    """Reads what the accounts of a batch need, one statement a kind of need, into what was read of them before."""
+    by_account = {account: loaded for account, loaded, _ in needs}
+    await _load_orders(tx, shard, needs, by_account)
+    await _load_facts(tx, shard, needs, by_account)
+    await _load_lots(tx, shard, needs, by_account)
+    await _load_due(tx, shard, needs, by_account)
+    await _load_histories(tx, shard, needs, by_account)
+
+
+_Needs = Sequence[tuple[int, Loaded, Needs]]
+_ByAccount = dict[int, Loaded]
+
+
+async def _load_orders(tx: Connection, shard: int, needs: _Needs, by_account: _ByAccount) -> None:
+    if asked := [(account, ref) for account, _, need in needs for ref in need.orders]:
+        for account, ref in asked:
+            by_account[account].orders[ref] = None
+        for row in await tx.fetch(SQL["orders"], shard, [key[0] for key in asked], [key[1] for key in asked]):
+            by_account[row[0]].orders[row[1]] = row[2]
+    if lines := [(account, ref, telling) for account, _, need in needs for ref, telling in need.lines]:
+        columns = [list(column) for column in zip(*lines, strict=True)]
+        for row in await tx.fetch(SQL["order_lines"], shard, *columns):
+            by_account[row[0]].lines[row[1], row[2]] = row[3]
+
+
+async def _load_facts(tx: Connection, shard: int, needs: _Needs, by_account: _ByAccount) -> None:
+    if asked := [(account, key) for account, _, need in needs for key in need.facts]:
+        for account, key in asked:
+            by_account[account].facts[key] = None
+        for row in await tx.fetch(SQL["facts"], shard, [key[0] for key in asked], [key[1] for key in asked]):
+            by_account[row[0]].facts[row[1]] = row[2]
+
+
+async def _load_lots(tx: Connection, shard: int, needs: _Needs, by_account: _ByAccount) -> None:
+    if spendable := [account for account, _, need in needs if need.spendable]:
+        for account in spendable:
+            by_account[account].spendable = []
+        for row in await tx.fetch(SQL["spendable_lots"], shard, spendable):
+            lots = by_account[row["account"]].spendable
+            assert lots is not None
+            lots.append(_lot_of(row))
+    if families := [(account, day) for account, _, need in needs for day in need.families]:
+        for account, day in families:
+            by_account[account].families[day] = []
+        columns = [list(column) for column in zip(*families, strict=True)]
+        for row in await tx.fetch(SQL["lot_families"], shard, *columns):
+            by_account[row["account"]].families[row["family"]].append(_lot_of(row))
+
+
+def _lot_of(row: asyncpg.Record) -> LotRow:
+    return LotRow(
+        row["day"], row["parent"], row["pending"], row["available"], row["held"], row["expired"], row["forgiven"]
+    )
+
+
+async def _load_due(tx: Connection, shard: int, needs: _Needs, by_account: _ByAccount) -> None:
+    due = [(account, need.due_until) for account, _, need in needs if need.due_until is not None]
+    if not due:
+        return
+    accounts, untils = [account for account, _ in due], [until for _, until in due]
+    for account, until in due:
+        loaded = by_account[account]
+        loaded.due_until, loaded.due = until, []
+    for row in await tx.fetch(SQL["orders_due"], shard, accounts, untils):
+        by_account[row["account"]].due.append((row["ref"], row["due"]))
+    for row in await tx.fetch(SQL["next_orders_due"], shard, accounts, untils):
+        by_account[row["account"]].due_later = row["due"]
+
+
+async def _load_histories(tx: Connection, shard: int, needs: _Needs, by_account: _ByAccount) -> None:
+    if successes := [account for account, _, need in needs if need.successes]:
+        for account in successes:
+            by_account[account].successes = []
+        for row in await tx.fetch(SQL["successes"], shard, successes):
+            known = by_account[row["account"]].successes
+            assert known is not None
+            known.append(Success(row["ref"], row["paid_at"], row["success_from"], row["success_until"] or 0))
+    paid = [(account, need.paid_after) for account, _, need in needs if need.paid_after is not None]
+    if paid:
+        for account, paid_after in paid:
+            loaded = by_account[account]
+            loaded.paid_after, loaded.paid_later = paid_after, []
+        columns = [list(column) for column in zip(*paid, strict=True)]
+        for row in await tx.fetch(SQL["orders_paid_after"], shard, *columns):
+            by_account[row["account"]].paid_later.append((row["ref"], row["paid_at"]))
+
+
+_JOURNAL: Final = (
+    "shard", "digest", "at", "account", "version", "now", "type", "outcome", "input", "record", "head",
+)  # fmt: skip
+_ENTRY: Final = (
+    "shard", "account", "version", "line", "booked_at", "day", "debit", "credit", "points", "lot_day", "lot_parent",
+    "rule", "ref", "program",
+)  # fmt: skip
+_LINES: Final = ("shard", "account", "ref", "telling", "lines")
+
+
+async def write(tx: Connection, shard: int, folds: Sequence[Fold]) -> None:
+    """Writes what a batch has changed: appends by COPY, the rest as arrays of rows."""
+    journal: list[tuple[Any, ...]] = []
+    entries: list[tuple[Any, ...]] = []
+    lines: list[tuple[Any, ...]] = []
+    for fold in folds:
+        account = fold.member.account.number
+        for row in fold.rows:
+            outcome = row.outcome
+            journal.append(
+                (
+                    shard, row.arrival.digest, row.arrival.given.at, account, row.version, row.now, row.type,
+                    outcome.kind, row.given, row.record, row.head,
+                )
+            )  # fmt: skip
+            version, now = row.version, row.now
+            for line, entry in enumerate(outcome.entries, 1):
+                entries.append(
+                    (
+                        shard, account, version, line, now, entry.day, entry.debit, entry.credit, entry.points,
+                        entry.lot[0], entry.lot[1], entry.rule, entry.ref, entry.program,
+                    )
+                )  # fmt: skip
+        for (ref, telling), told in fold.member.new_lines.items():
+            lines.append((shard, account, ref, telling, encode_lines(told)))
+    if journal:
+        await tx.copy_records_to_table("journal", records=journal, columns=_JOURNAL)
+    if entries:
+        await tx.copy_records_to_table("entry", records=entries, columns=_ENTRY)
+    if lines:
+        await tx.copy_records_to_table("order_lines", records=lines, columns=_LINES)
+    await _upsert(tx, shard, folds)
+
+
+async def _upsert(tx: Connection, shard: int, folds: Sequence[Fold]) -> None:
+    await tx.execute(SQL["write_accounts"], shard, [_account_row(fold.member.account) for fold in folds])
+    lots = [
+        (fold.member.account.number, lot[0], lot[1], *changes)
+        for fold in folds
+        for lot, changes in fold.member.lots.changes.items()
+    ]
+    if lots:
+        await tx.execute(SQL["write_lots"], shard, lots)
+    orders = [
+        (
+            fold.member.account.number,
+            ref,
+            order.paid_at or None,
+            order.due or None,
+            order.success_from or None,
+            order.success_until or None,
+            encode_order(order),
+        )
+        for fold in folds
+        for ref in sorted(fold.member.touched)
+        for order in (fold.member.orders[ref],)
+    ]
+    if orders:
+        await tx.execute(SQL["write_orders"], shard, orders)
+    facts = [
+        (fold.member.account.number, key, value)
+        for fold in folds
+        for key, value in sorted(fold.member.facts.items())
+        if value is not None
+    ]
+    if facts:
+        await tx.execute(SQL["write_facts"], shard, facts)
+
+
+def _account_row(account: Account) -> tuple[Any, ...]:
+    return (
+        account.number,
+        account.version,
+        account.head,
+        account.now,
+        account.next_due,
+        account.pending,
+        account.available,
+        account.held,
+        account.debt,
+        account.redeemed,
+        account.expired,
+        _encode_details(account.details),
+    )

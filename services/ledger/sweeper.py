@@ -1,0 +1,41 @@
+"""Books what is due on accounts that nobody touches, as inputs of the one write path (architecture, T8)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from services.kit import clock
+from services.kit.calendar import Micros
+from services.kit.executor import Executor
+from services.kit.postgres import Pool
+from services.ledger.domain.batch import Arrival
+from services.ledger.domain.chain import digest_of
+from services.ledger.domain.inputs import DueTimer
+from services.ledger.executor import Told
+from services.ledger.store import SQL
+
+SOURCE = "/loyalty/ledger/timer"
+
+
+def sweep_of(pool: Pool, executor: Executor[Any, Any], limit: int) -> Callable[[int], Awaitable[int]]:
+    """A pass over one shard: accounts whose `next_due` has come, earliest first; answers how many it found.
+
+    A timer's id says after which version what is due when, so two sweepers, or one killed and started again, book it once.
+    """
+
+    async def sweep(shard: int) -> int:
+        now = clock.now()
+        async with pool.acquire() as connection:
+            rows = await connection.fetch(SQL["due_members"], shard, now, limit)
+        timers = [_timer(row["member_id"], row["version"], row["next_due"], now) for row in rows]
+        await asyncio.gather(*(executor.submit(shard, timer) for timer in timers))
+        return len(timers)
+
+    return sweep
+
+
+def _timer(member_id: str, version: int, due: Micros, now: Micros) -> Told:
+    event_id = f"due:{due}:{version}"
+    return Told(member_id, Arrival(digest_of(member_id, SOURCE, event_id), DueTimer(SOURCE, event_id, due), now))

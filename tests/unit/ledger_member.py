@@ -1,0 +1,350 @@
+"""One member's account on the real fold, with a dictionary where PostgreSQL would be.
+
+It answers the fold's questions (`Missing`) exactly as the store does, and tells its figures as the naive model does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from fractions import Fraction
+from typing import Any, Literal
+
+import msgspec
+import orjson
+
+from schemas.events import Refused, parse_event
+from services.kit.calendar import NEVER, Micros, parse_rfc3339
+from services.kit.money import exponent
+from services.ledger.domain.account import Account
+from services.ledger.domain.batch import Arrival, JournalRow, fold_member
+from services.ledger.domain.booking import book_order
+from services.ledger.domain.chain import digest_of
+from services.ledger.domain.inputs import AnyInput, DueTimer, Enrolled, TierTold, encode_input
+from services.ledger.domain.member import Loaded, LotRow, Member, Missing, Needs, Success
+from services.ledger.domain.moves import Moves
+from services.ledger.domain.orders import decode_order, encode_lines, encode_order
+from services.ledger.domain.outcome import Outcome, Reason
+from services.ledger.domain.program import Programs, compile_program
+from services.ledger.domain.refs import order_of
+from services.ledger.intake import check_time, input_of
+from services.tiering.domain import member as tier_member
+from services.tiering.domain.history import Entry as TierEntry
+from services.tiering.domain.history import timeline
+from services.tiering.domain.program import Versions
+from services.tiering.domain.program import compile_program as compile_tiers
+from tests.model.events import Arrival as Told
+from tests.model.events import Timer
+from tests.model.result import OrderResult, Result
+
+_copy = msgspec.msgpack
+
+
+class MemoryLedger:
+    """The fold driven by events, input by input or in batches.
+
+    With `tiers="closed"` tiering's own fold follows each batch at once and its history comes back as an input;
+    with `"given"` only tier events change tiers.
+    """
+
+    def __init__(
+        self,
+        program: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        *,
+        tiers: Literal["closed", "given"] = "closed",
+    ) -> None:
+        documents = [program] if isinstance(program, Mapping) else list(program)
+        self.programs = Programs(compile_program(number, document) for number, document in enumerate(documents, 1))
+        self._versions = Versions(compile_tiers(document) for document in documents)
+        self._currency = documents[0]["currency"]
+        self._closed = tiers == "closed"
+        self._tiering = tier_member.Member()
+        self._tier_no = 0
+        self._told: dict[tuple[bytes, Micros], bytes] = {}
+        self._clock: Micros = 0
+        self.account = Account(1, "m1")
+        self.orders: dict[str, bytes] = {}
+        self.lines: dict[tuple[str, int], bytes] = {}
+        self.facts: dict[str, bytes] = {}
+        self.lots: dict[tuple[int, int], list[int]] = {}
+        self.journal: list[JournalRow] = []
+        self.outcomes: list[tuple[str, str]] = []
+
+    # What goes in
+
+    def play(self, history: Iterable[Told | Timer]) -> Result:
+        """Take a whole history, one input at a time, and say where it leads."""
+        for step in history:
+            if isinstance(step, Timer):
+                self.tick(step.now)
+            else:
+                self.arrive(step.event, step.now)
+        return self.result()
+
+    def arrive(self, event: Mapping[str, Any], now: Micros) -> str:
+        """Take an event that comes in at `now`; what became of it is returned."""
+        arrival = self._arrival(event, now)
+        if isinstance(arrival, str):
+            outcome = arrival
+        else:
+            outcome = self._book([arrival])[0]
+            self._follow_tiers(now)
+        self.outcomes.append((event["id"], outcome))
+        return outcome
+
+    def arrive_together(self, batch: Sequence[Told]) -> None:
+        """Take events in one batch."""
+        arrivals = [self._arrival(told.event, told.now) for told in batch]
+        self._book([arrival for arrival in arrivals if not isinstance(arrival, str)])
+
+    def tick(self, now: Micros) -> None:
+        """Move the clock to `now` and do everything that is due."""
+        self._clock = max(self._clock, now)
+        due = self.account.next_due
+        if due is not None and due <= now:
+            name = f"due:{due}:{self.account.version}"
+            self._book([Arrival(digest_of("m1", "/timer", name), DueTimer("/timer", name, due), now)])
+        self._follow_tiers(now)
+
+    def _arrival(self, event: Mapping[str, Any], now: Micros) -> Arrival | str:
+        given = self._input(event, now)
+        if isinstance(given, str):
+            return given
+        digest = digest_of(event["subject"], event["source"], event["id"])
+        key, encoded = (digest, given.at), encode_input(given)
+        if key in self._told:
+            return "known" if self._told[key] == encoded else "conflict"
+        self._told[key] = encoded
+        self._clock = max(self._clock, now)
+        return Arrival(digest, given, now)
+
+    def _input(self, event: Mapping[str, Any], now: Micros) -> AnyInput | str:
+        if event["type"].startswith("loyalty.tier."):
+            data = event["data"]
+            if event["type"] == "loyalty.tier.enrolled.v1":
+                return Enrolled(event["source"], event["id"], parse_rfc3339(event["time"]))
+            return TierTold(
+                event["source"],
+                event["id"],
+                parse_rfc3339(event["time"]),
+                (data["member_version"], data["event_no"]),
+                tuple((parse_rfc3339(step["effective_at"]), step["tier"]) for step in data["history"]),
+            )
+        try:
+            read = parse_event(orjson.dumps(event))
+            given = input_of(read, self._currency, exponent(self._currency))
+            assert given is not None
+            check_time(given.at, now)
+        except Refused as refused:
+            return str(refused.reason)
+        return given
+
+    def _follow_tiers(self, now: Micros) -> None:
+        """Tell tiering what qualified, and the ledger what tiering then says, until neither has news."""
+        if not self._closed:
+            return
+        told = 0
+        while told < len(self.journal):
+            rows, told = self.journal[self._tier_no :], len(self.journal)
+            self._tier_no = told
+            for row in rows:
+                self._tell_tiering(row)
+
+    def _tell_tiering(self, row: JournalRow) -> None:
+        for number, qualified in enumerate(row.outcome.qualified):
+            entries = [TierEntry(turn.at, turn.amount, turn.orders) for turn in qualified.timeline]
+            cause = tier_member.Cause("test", "/ledger", f"{row.version}:{number}", row.arrival.given.at)
+            key = tier_member.order_key(*(order_of(qualified.order) or ("", "")))
+            order = tier_member.Order(row.version, number, timeline(entries))
+            decision = tier_member.decide(
+                self._versions, self._tiering, tier_member.Qualified("m1", key, order, cause), {}, whole=True
+            )
+            if decision is not None:
+                history = tuple((reached.effective_at, reached.tier) for reached in decision.position.reached)
+                name = f"tier:{decision.version}"
+                given = TierTold("/loyalty/tiering", name, cause.time, (decision.version, 0), history)
+                self._book([Arrival(digest_of("m1", given.source, name), given, row.now)])
+
+    # What stands for the store
+
+    def _book(self, arrivals: Sequence[Arrival]) -> list[str]:
+        loaded = Loaded()
+        while True:
+            try:
+                fold = fold_member(self.programs, self._account, loaded, arrivals)
+                break
+            except Missing as question:
+                self._load(loaded, question.needs)
+        member = fold.member
+        self.account = member.account
+        for lot, changes in member.lots.changes.items():
+            columns = self.lots.setdefault(lot, [0, 0, 0, 0, 0])
+            self.lots[lot] = [before + change for before, change in zip(columns, changes, strict=True)]
+        for ref in member.touched:
+            self.orders[ref] = encode_order(member.orders[ref])
+        for key, lines in member.new_lines.items():
+            self.lines[key] = encode_lines(lines)
+        self.facts.update({key: value for key, value in member.facts.items() if value is not None})
+        self.journal += fold.rows
+        for outcome in fold.outcomes:
+            assert outcome is None or outcome.kind != "failed", outcome
+        return ["none" if outcome is None else outcome.kind for outcome in fold.outcomes]
+
+    def _account(self) -> Account:
+        return _copy.decode(_copy.encode(self.account), type=Account)
+
+    def _load(self, loaded: Loaded, needs: Needs) -> None:
+        for ref in needs.orders:
+            loaded.orders[ref] = self.orders.get(ref)
+        for key in needs.lines:
+            loaded.lines[key] = self.lines[key]
+        for fact in needs.facts:
+            loaded.facts[fact] = self.facts.get(fact)
+        rows = [LotRow(*lot, *columns) for lot, columns in self.lots.items()]
+        if needs.spendable:
+            loaded.spendable = [row for row in rows if row.available > 0]
+        for day in needs.families:
+            loaded.families[day] = [row for row in rows if (row.day, row.parent) == (day, 0) or row.parent == day]
+        orders = {ref: decode_order(raw) for ref, raw in self.orders.items()}
+        if (until := needs.due_until) is not None:
+            loaded.due_until = until
+            loaded.due = [(ref, order.due) for ref, order in orders.items() if 0 < order.due <= until]
+            loaded.due_later = min((order.due for order in orders.values() if order.due > until), default=None)
+        if needs.successes:
+            loaded.successes = [
+                Success(ref, order.paid_at, order.success_from, order.success_until)
+                for ref, order in orders.items()
+                if order.success_from
+            ]
+        if (after := needs.paid_after) is not None:
+            loaded.paid_after = after
+            loaded.paid_later = [(ref, order.paid_at) for ref, order in orders.items() if order.paid_at > after]
+
+    # What comes out
+
+    def result(self) -> Result:
+        """The account as of the clock; what is due by then must have been booked (`tick`)."""
+        entries = [entry for row in self.journal for entry in row.outcome.entries]
+        rules: dict[str, int] = {}
+        sums = dict.fromkeys(("redeemed", "returned", "expired", "forgiven", "earned"), 0)
+        by_order: dict[str, list[int]] = {}
+        order_rules = {program.order.name for program in self.programs.versions} | {"tier-true-up"}
+        for entry in entries:
+            sign = {"issued": -1}.get(entry.credit, 0) + {"issued": 1}.get(entry.debit, 0)
+            if sign:
+                rules[entry.rule] = rules.get(entry.rule, 0) + sign * entry.points
+            if entry.rule in order_rules:
+                own = by_order.setdefault(entry.ref, [0, 0])
+                own[0] += entry.points * ((entry.credit == "pending") - (entry.debit == "pending"))
+                if entry.credit in ("available", "issued") and entry.debit in ("issued", "pending"):
+                    own[1] += entry.points * (entry.credit == "available")
+                if entry.credit == "issued" and entry.debit != "pending":
+                    own[1] -= entry.points
+            if entry.kind in ("redeemed", "returned", "expired", "forgiven"):
+                sums[entry.kind] += entry.points
+        shown: dict[str, OrderResult] = {}
+        unpaid: set[tuple[str, str]] = set()
+        reported: set[tuple[str, str]] = set()
+        park = self.programs.versions[-1].park_days * 86_400_000_000
+        for ref, raw in self.orders.items():
+            order = decode_order(raw)
+            shop, order_id = order_of(ref) or ("", "")
+            name = f"{shop}/{order_id}" if shop else order_id
+            if not order.paid_at:
+                refunds = {(name, refund.refund_id) for refund in order.refunds}
+                unpaid |= refunds
+                if order.parked_at <= self._clock - park:
+                    reported |= refunds
+                continue
+            pending, confirmed = by_order.get(ref, [0, 0])
+            shown[name] = OrderResult(
+                earned_pending=pending,
+                earned_confirmed=confirmed,
+                points_used=order.used,
+                points_returned=order.returned,
+                owed=sum(debt.points for debt in self.account.details.debts if debt.spend and debt.order == ref),
+                timeline=self._timeline(ref),
+                alarms=frozenset(order.alarms),
+                working=tuple(self._working(reason) for reason in self._reasons(ref)),
+            )
+        account = self.account
+        result = Result(
+            available=account.available,
+            pending=account.pending,
+            held=account.held,
+            debt=account.debt,
+            earned=account.earned,
+            redeemed=sum(order.points_used for order in shown.values()),
+            returned=sum(order.points_returned for order in shown.values()),
+            expired=sums["expired"],
+            forgiven=sums["forgiven"],
+            lots={
+                (_day(day), _day(parent) if parent else None): {
+                    "pending": columns[0],
+                    "available": columns[1],
+                    "expired": columns[3],
+                    "forgiven": columns[4],
+                }
+                for (day, parent), columns in self.lots.items()
+                if any(columns)
+            },
+            orders=shown,
+            tiers=[(at, tier) for at, tier in account.details.tiers],
+            rules={rule: points for rule, points in rules.items() if points},
+            parked=frozenset(unpaid),
+            reported=frozenset(reported),
+            outcomes=list(self.outcomes),
+        )
+        result.check_books()
+        assert account.redeemed == result.redeemed - result.returned
+        assert account.expired == result.expired - result.forgiven
+        return result
+
+    def _reasons(self, ref: str) -> list[Reason]:
+        """The newest reasons that the journal gives for an order's points."""
+        told = [
+            row.outcome.reasons
+            for row in self.journal
+            if getattr(row.arrival.given, "order", None) == ref and row.outcome.reasons
+        ]
+        return told[-1] if told else []
+
+    def _working(self, reason: Reason) -> Mapping[str, Any]:
+        """A reason spelled out, from the program version that it names (N4)."""
+        program = self.programs.by_number[reason.program]
+        rate = program.order.rate(reason.tier, reason.amount)
+        amount = Fraction(reason.amount, 10**program.decimals)
+        return {
+            "rule": reason.rule,
+            "version": program.version,
+            "tier": reason.tier,
+            "amount": amount,
+            "rate": rate.step.rate,
+            "multiplier": rate.multiplier,
+            "exact": amount * rate.step.rate * rate.multiplier,
+            "points": reason.points,
+        }
+
+    def _timeline(self, ref: str) -> list[Any]:
+        """The order's timeline as of the clock, as the fold would tell it."""
+        loaded = Loaded()
+        while True:
+            member = Member(self._account(), loaded)
+            try:
+                qualified, _ = book_order(member, self.programs, Moves(member, self._clock), ref, self._clock)
+            except Missing as question:
+                self._load(loaded, question.needs)
+                continue
+            sums: dict[Micros, list[int]] = {}
+            for turn in qualified.timeline:
+                at = sums.setdefault(turn.at, [0, 0])
+                at[0] += turn.amount
+                at[1] += turn.orders
+            return [(at, amount, orders) for at, (amount, orders) in sorted(sums.items()) if amount or orders]
+
+
+def _day(day: int) -> str:
+    return "never" if day == NEVER else date.fromordinal(day).isoformat()
+
+
+__all__ = ["MemoryLedger", "Outcome"]
