@@ -6,7 +6,7 @@ rolls back and reads the offsets again. So it is safe to be wrong about ownershi
 to be sure.
 
 Three kinds of task run. The *reader* (one) holds the client: it takes what was fetched into the shards' buffers, and
-only for shards whose buffer is short, which is the back pressure. A *lane* (one a shard) takes batches from its
+only of partitions whose buffer is short, which is the back pressure. A *lane* (one a shard) takes batches from its
 buffers, merged over the topics by append time, and books them; `concurrent_shards` lanes are in a transaction at a
 time. The group's *callbacks* only note what changed and wait for batches in flight.
 
@@ -165,13 +165,18 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
         oldest: int | None = None
         for lane in self._lanes.values():
             for topic, booked in lane.booked.items():
-                with suppress(Exception):  # between two assignments the client knows no end
-                    end = self._client.highwater(TopicPartition(topic, lane.shard))
-                    records += max(0, (end or 0) - booked)
+                records += max(0, (self._end_of(topic, lane.shard) or 0) - booked)
             head = lane.oldest()
             if head is not None and (oldest is None or head < oldest):
                 oldest = head
         return records, 0.0 if oldest is None else max(0.0, (clock.now() - oldest) / 1_000_000)
+
+    def _end_of(self, topic: str, shard: int) -> int | None:
+        """The end of a partition as the brokers last said; None between two assignments."""
+        with suppress(Exception):
+            end: int | None = self._client.highwater(TopicPartition(topic, shard))
+            return end
+        return None
 
     def _stalled(self, lag_records: int) -> bool:
         progress = sum(sum(lane.booked.values()) for lane in self._lanes.values())
@@ -240,7 +245,7 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
         self._client = client = AIOKafkaConsumer(
             bootstrap_servers=self._settings.kafka_bootstrap_servers,
             client_id=f"{self._settings.service}-consumer",
-            group_id=self._settings.service,
+            group_id=self._settings.consumer_group or self._settings.service,
             group_instance_id=f"{self._settings.service}-{self._settings.instance}-{self._worker}",
             partition_assignment_strategy=(RangePartitionAssignor,),
             auto_offset_reset="none",
@@ -264,12 +269,7 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
                 await self._open_lanes()
             await self._place_lanes(client)
             self._commit_to_broker(client)
-            wanted = [
-                TopicPartition(topic, lane.shard)
-                for lane in self._lanes.values()
-                if lane.hungry
-                for topic in self._topics
-            ]
+            wanted = [TopicPartition(t, lane.shard) for lane in self._lanes.values() for t in lane.wanted()]
             if not wanted and self._lanes:  # an empty list would mean all partitions
                 with suppress(TimeoutError):
                     async with asyncio.timeout(0.1):
@@ -334,6 +334,7 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
                 limit=self._limit,
                 slots=self._slots,
                 max_batch=self._settings.max_batch,
+                end_of=self._end_of,
                 hungry=self._wake.set,
             )
         for lane in self._lanes.values():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from heapq import merge
 from itertools import islice
 from typing import Any, Final, Generic, TypeVar
@@ -30,6 +32,9 @@ O = TypeVar("O")  # noqa: E741
 
 _log = log.get(__name__)
 
+MERGE_SECONDS: Final = 1.0
+"""How long a lane waits for a topic that is behind before it goes on without it."""
+
 
 class Lane(Generic[I, O]):
     """Books one shard's records, batch by batch, each behind the fence of its stored offsets."""
@@ -45,9 +50,11 @@ class Lane(Generic[I, O]):
         limit: DeadLetterLimit,
         slots: asyncio.Semaphore,
         max_batch: int,
+        end_of: Callable[[str, int], int | None],
         hungry: Callable[[], object],
     ) -> None:
-        """`slots` bounds how many lanes are in a transaction; `hungry` is called when the buffers run short."""
+        """`slots` bounds how many lanes are in a transaction; `end_of(topic, shard)` is the log's end as last heard;
+        `hungry` is called when a buffer runs short."""
         self.shard: Final = shard
         self.booked: dict[str, int] = {}
         """The stored offset of each topic: what this owner last loaded or wrote, and expects at the next fence."""
@@ -63,21 +70,24 @@ class Lane(Generic[I, O]):
         self._limit = limit
         self._slots = slots
         self._max_batch = max_batch
+        self._end_of = end_of
         self._hungry = hungry
         self._buffers: dict[str, deque[Record]] = {topic: deque() for topic in topics}
         self._fetched: dict[str, int] = {}
         self._committed: dict[str, int] = {}
         self._size = 0
+        self._blocked_since: float | None = None
         self._arrived = asyncio.Event()
         self._closing = False
         self._task: asyncio.Task[None] | None = None
 
     # ── the reader's side ────────────────────────────────────────────────────────────────────────────────────────
 
-    @property
-    def hungry(self) -> bool:
-        """Whether less than a batch waits: more may be fetched."""
-        return self._size < self._max_batch and not self.lost_its_place
+    def wanted(self) -> list[str]:
+        """The topics of which less than a batch waits: more may be fetched."""
+        if self.lost_its_place:
+            return []
+        return [topic for topic, buffer in self._buffers.items() if len(buffer) < self._max_batch]
 
     def place(self, stored: Mapping[str, int]) -> None:
         """Starts from these offsets; what was buffered before is forgotten."""
@@ -136,9 +146,12 @@ class Lane(Generic[I, O]):
                 continue
             try:
                 async with self._slots:
-                    if self._closing or self.lost_its_place:
-                        continue
-                    await self._book(self._peek())
+                    batch = [] if self._closing or self.lost_its_place else self._peek()
+                    if batch:
+                        await self._book(batch)
+                if not batch:
+                    await self._more()
+                    continue
             except Fenced:
                 metrics.count("fenced_total")
                 _log.warning("fenced", shard=self.shard)
@@ -171,11 +184,45 @@ class Lane(Generic[I, O]):
             await backoff(attempt + 3)
 
     def _peek(self) -> list[Record]:
-        """The next batch, merged over the topics by append time; a topic's records keep their order."""
+        """The next batch, merged over the topics by append time; a topic's records keep their order.
+
+        Empty while a topic that is behind has nothing here: what comes of it may be older than what waits. (A member
+        is registered on one topic and acts on another.) That is a courtesy and no condition of being right, so it
+        does not last longer than `MERGE_SECONDS`.
+        """
+        behind = [topic for topic in self._buffers if self._is_behind(topic)]
+        if any(not self._buffers[topic] for topic in behind):
+            now = time.monotonic()
+            if self._blocked_since is None:
+                self._blocked_since = now
+            if now - self._blocked_since < MERGE_SECONDS:
+                return []
+            behind = []
+        self._blocked_since = None
         waiting = [buffer for buffer in self._buffers.values() if buffer]
         if len(waiting) == 1:
             return list(islice(waiting[0], self._max_batch))
-        return list(islice(merge(*waiting, key=_appended_at), self._max_batch))
+        batch = list(islice(merge(*waiting, key=_appended_at), self._max_batch))
+        return batch[: min((self._last_in(batch, topic) for topic in behind), default=None)]
+
+    def _is_behind(self, topic: str) -> bool:
+        end = self._end_of(topic, self.shard)
+        return end is None or self._fetched[topic] < end
+
+    def _last_in(self, batch: Sequence[Record], topic: str) -> int:
+        """Where a batch must be cut because it holds all that is here of a topic."""
+        last = self._buffers[topic][-1]
+        for place in range(len(batch), 0, -1):
+            if batch[place - 1] is last:
+                return place
+        return len(batch)
+
+    async def _more(self) -> None:
+        """Waits a moment for what the merge lacks."""
+        self._arrived.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await self._arrived.wait()
 
     def _drop(self, records: Sequence[Record]) -> None:
         """Takes booked records out of the buffers."""
@@ -183,9 +230,9 @@ class Lane(Generic[I, O]):
             buffer = self._buffers[topic]
             for _ in range(number):
                 buffer.popleft()
+            if len(buffer) < self._max_batch:
+                self._hungry()
         self._size -= len(records)
-        if self.hungry:
-            self._hungry()
 
     async def _book(self, records: list[Record], failed: Refused | None = None) -> None:
         """Books a batch. One that breaks `book` is halved until what breaks it stands alone and is refused as

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _log = log.get(__name__)
 _SQL: Final = Queries.load("services.kit", "sql/outbox.sql", require=("waiting", "delete", "lock", "unlock"))
 _COLUMNS: Final = ("shard", "topic", "key", "value", "headers")
-_HEADERS: Final = msgspec.msgpack.Decoder(Headers)
+_HEADERS: Final = msgspec.msgpack.Decoder(list[tuple[str, bytes]])
 
 ROUND_ROWS: Final = 2000
 """Rows of one round over all shards: some 30 ms of parsing and packing, so the event loop stays responsive."""
@@ -265,7 +265,7 @@ class Relay:
             batch = batches.get(place)
             if batch is None:
                 batch = batches[place] = producer.create_batch()
-            decoded = _HEADERS.decode(headers) if headers is not None else ()
+            decoded = _HEADERS.decode(headers) if headers is not None else []
             if batch.append(key=key, value=value, timestamp=now_ms, headers=decoded) is None:
                 full_shard = shard
                 continue

@@ -38,6 +38,9 @@ class Settings(BaseSettings):
     kafka_bootstrap_servers: str = Field(description="host:port[,host:port…] of the brokers.")
     shards: int = Field(default=16, ge=1, description="Partitions of every member-keyed topic.")
     max_batch: int = Field(default=1000, ge=1, description="Most records (or commands) in one transaction.")
+    consumer_group: str | None = Field(
+        default=None, description="The consumer group; by default the service's name. Offsets are in the database."
+    )
     instance: str = Field(
         default_factory=socket.gethostname,
         description="Names this installation among those of one consumer group; stable over restarts.",

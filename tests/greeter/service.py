@@ -1,0 +1,158 @@
+"""The greeter's decode, book and wiring."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated, ClassVar
+
+import msgspec
+from fastapi import APIRouter, Security
+from pydantic import BaseModel, Field
+
+from services.kit.app import Api
+from services.kit.auth import Caller, Guard
+from services.kit.consumer import Consumer
+from services.kit.dead_letter import Reason, Refused
+from services.kit.executor import Executor
+from services.kit.kafka import Record, shard_of
+from services.kit.outbox import OutboxRow, Relay, append
+from services.kit.postgres import Connection
+from services.kit.serve import Part, Service, Worker
+from services.kit.settings import Settings
+from services.kit.sweeper import Sweeper
+
+SHARDS = 4
+
+
+class GreeterSettings(Settings):
+    """The greeter reads two topics on four shards."""
+
+    service: ClassVar[str] = "greeter"
+    shards: int = SHARDS
+    hellos: str = "test.hellos.v1"
+    waves: str = "test.waves.v1"
+    greetings: str = "test.greetings.v1"
+
+
+class Hello(msgspec.Struct, frozen=True):
+    """One input."""
+
+    member: str
+    n: int
+    slow: float = 0.0
+    """Seconds that booking takes."""
+    breaks: bool = False
+    """Booking raises."""
+    late: bool = False
+    """Booking refuses."""
+
+
+_parse = msgspec.json.Decoder(Hello).decode
+
+
+def decode(record: Record) -> Hello | Refused | None:
+    """A record as a hello; an empty one is passed over."""
+    if record.value is None:
+        return None
+    if record.value == b"bug":
+        raise KeyError("a defect of decode")
+    try:
+        return _parse(record.value)
+    except msgspec.DecodeError:
+        return Refused(Reason.NOT_PARSABLE, None, "no hello")
+
+
+async def book(greetings: str, tx: Connection, shard: int, inputs: Sequence[Hello]) -> Sequence[str | Refused]:
+    """Keeps each hello once and greets for it, under the lock of its member."""
+    for hello in inputs:
+        if hello.slow:
+            await asyncio.sleep(hello.slow)
+        if hello.breaks:
+            raise ZeroDivisionError("a defect of book")
+    members = sorted({hello.member for hello in inputs})
+    await tx.execute("INSERT INTO member SELECT $1, unnest($2::text[]) ON CONFLICT DO NOTHING", shard, members)
+    await tx.fetch(
+        "SELECT 1 FROM member WHERE shard = $1 AND member = ANY ($2::text[]) ORDER BY member FOR UPDATE", shard, members
+    )
+    outcomes: list[str | Refused] = []
+    rows = []
+    for hello in inputs:
+        if hello.late:
+            outcomes.append(Refused(Reason.TOO_LATE, "n", "too late"))
+            continue
+        status = await tx.execute(
+            "INSERT INTO hello (shard, member, n) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+            shard,
+            hello.member,
+            hello.n,
+        )
+        fresh = status == "INSERT 0 1"
+        outcomes.append("booked" if fresh else "known")
+        if fresh:
+            rows.append(OutboxRow(shard, greetings, hello.member.encode(), str(hello.n).encode()))
+    await append(tx, rows)
+    return outcomes
+
+
+class Said(BaseModel):
+    """A hello over HTTP."""
+
+    n: int = Field(ge=0)
+
+
+def routes(executor: Executor[Hello, str], guard: Guard) -> APIRouter:
+    """The greeter's paths."""
+    router = APIRouter()
+
+    @router.post("/v1/members/{member_id}/hellos")
+    async def say(
+        member_id: str, said: Said, caller: Annotated[Caller, Security(guard, scopes=["ledger:spend"])]
+    ) -> dict[str, str]:
+        outcome = await executor.submit(shard_of(member_id, SHARDS), Hello(member_id, said.n))
+        return {"outcome": str(outcome)}
+
+    @router.get("/v1/members/{member_id}/hellos")
+    async def heard(
+        member_id: str, caller: Annotated[Caller, Security(guard, scopes=["ledger:read"])]
+    ) -> dict[str, str]:
+        return {"member": member_id, "actor": caller.subject}
+
+    @router.get("/v1/break")
+    async def broken() -> None:
+        raise RuntimeError("with a secret: hunter2")
+
+    return router
+
+
+def new_executor(worker: Worker[GreeterSettings], relay: Relay) -> Executor[Hello, str]:
+    """The greeter's executor."""
+    return Executor(
+        worker.pool,
+        partial(book, worker.settings.greetings),
+        committed=relay.wake,
+        max_batch=worker.settings.max_batch,
+    )
+
+
+def wire(worker: Worker[GreeterSettings]) -> Sequence[Part]:
+    """All four parts."""
+    settings = worker.settings
+    relay = Relay(settings)
+    executor = new_executor(worker, relay)
+    consumer = Consumer(
+        settings, worker.pool, executor, topics=[settings.hellos, settings.waves], decode=decode, worker=worker.number
+    )
+    relay.follow(consumer)
+
+    async def sweep(shard: int) -> int:
+        await worker.pool.fetchval("SELECT count(*) FROM hello WHERE shard = $1", shard)
+        return 0
+
+    sweeper = Sweeper(settings, sweep, every_seconds=0.2, consumer=consumer)
+    api = Api(worker, routers=[routes(executor, Guard(settings))], drain=executor.drain)
+    return [relay, consumer, sweeper, api]
+
+
+SERVICE = Service("greeter", "tests.greeter", GreeterSettings, wire)

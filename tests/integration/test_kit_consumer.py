@@ -1,0 +1,93 @@
+"""The consumer, the executor and the relay together, on the real broker and database."""
+
+from __future__ import annotations
+
+import orjson
+
+from services.kit.kafka import shard_of
+from tests.greeter.service import SHARDS
+from tests.integration.kit_support import (
+    eventually,
+    eyes,
+    greeter,
+    hello,
+    members_of,
+    publish,
+    read,
+    settings_for,
+)
+
+
+async def test_records_are_booked_once_and_greeted_in_each_members_order(database: str, kafka: str) -> None:
+    settings = await settings_for(database, kafka, max_batch=50)
+    said = [(f"m{n % 37}", n) for n in range(1500)]
+    await publish(kafka, [(settings.hellos, member, hello(member, n)) for member, n in said])
+    await publish(kafka, [(settings.waves, member, hello(member, n)) for member, n in said[::3]])  # told again
+    async with greeter(settings), eyes(database) as look:
+        await eventually(lambda: _all_booked(look, 1500))
+        await eventually(lambda: _empty(look, "outbox"))
+        stored = await look.offsets()
+        assert sum(at for (_, topic), at in stored.items() if topic == settings.hellos) == 1500
+    sent = await read(kafka, settings.greetings)
+    assert len(sent) == 1500
+    for member in {member for member, _ in said}:
+        mine = [int(record.value) for record in sent if record.key == member.encode()]
+        assert mine == [n for who, n in said if who == member]
+        assert {r.partition for r in sent if r.key == member.encode()} == {shard_of(member, SHARDS)}
+
+
+async def test_a_restart_goes_on_at_the_stored_offsets(database: str, kafka: str) -> None:
+    settings = await settings_for(database, kafka)
+    await publish(kafka, [(settings.hellos, f"m{n}", hello(f"m{n}", n)) for n in range(100)])
+    async with eyes(database) as look:
+        async with greeter(settings):
+            await eventually(lambda: _all_booked(look, 100))
+        await publish(kafka, [(settings.hellos, f"m{n}", hello(f"m{n}", n)) for n in range(100, 200)])
+        async with greeter(settings):
+            await eventually(lambda: _all_booked(look, 200))
+            await eventually(lambda: _empty(look, "outbox"))
+    assert len(await read(kafka, settings.greetings)) == 200
+
+
+async def test_what_is_refused_becomes_a_dead_letter_and_the_rest_is_booked(database: str, kafka: str) -> None:
+    settings = await settings_for(database, kafka)
+    (a, b, c) = members_of(1, 3)
+    records = [
+        (settings.hellos, a, hello(a, 1)),
+        (settings.hellos, a, b"{ no json"),
+        (settings.hellos, b, hello(b, 2, late=True)),
+        (settings.hellos, b, None),
+        (settings.hellos, c, hello(c, 3, breaks=True)),
+        (settings.hellos, c, b"bug"),
+        (settings.hellos, c, hello(c, 4)),
+    ]
+    await publish(kafka, records)
+    async with greeter(settings), eyes(database) as look:
+        await eventually(lambda: _at(look, (1, settings.hellos), 7))
+        await eventually(lambda: _empty(look, "outbox"))
+        assert await look.hellos() == {(a, 1), (c, 4)}
+    letters = [orjson.loads(record.value) for record in await read(kafka, "loyalty.dead_letters.v1", 1)]
+    mine = {
+        one["data"]["origin"]["offset"]: one for one in letters if one["data"]["origin"]["topic"] == settings.hellos
+    }
+    assert {offset: one["data"]["reason"] for offset, one in mine.items()} == {
+        1: "not_parsable",
+        2: "too_late",
+        4: "failed",
+        5: "failed",
+    }
+    assert mine[2]["data"]["field"] == "n"
+    assert mine[4]["data"]["detail"] == "ZeroDivisionError"
+    assert mine[1]["id"] == f"greeter:{settings.hellos}:1:1"
+
+
+async def _all_booked(look, number):  # type: ignore[no-untyped-def]
+    return await look.count("hello") == number
+
+
+async def _empty(look, table):  # type: ignore[no-untyped-def]
+    return await look.count(table) == 0
+
+
+async def _at(look, place, offset):  # type: ignore[no-untyped-def]
+    return (await look.offsets()).get(place) == offset
