@@ -1,4 +1,4 @@
-"""R: refunds: what is clawed back,and what it does to growth."""
+"""R: refunds: what is clawed back, and what it does to growth."""
 
 from __future__ import annotations
 

@@ -1,0 +1,277 @@
+"""Hypothesis strategies of one member's histories, shared by every test that plays one.
+
+`facts` draws what happened, `arrivals` the order and the times in which it came in. The corners are drawn
+often: equal instants, the last microsecond of a day and midnight, refunds before `paid`, of unknown lines
+or beyond a line, cancellations at the instant of a completion, revisions after refunds, points used that
+are not there, lines that earn nothing or that points cannot pay, parts of a quantity, second tellings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hypothesis import strategies as st
+
+from tests.model.days import DAY, MINUTE, Micros, instant
+from tests.model.events import (
+    Arrival,
+    Event,
+    Line,
+    Timer,
+    activity,
+    cancelled,
+    completed,
+    d,
+    line,
+    paid,
+    part,
+    profile,
+    refunded,
+    registered,
+    review,
+    review_removed,
+    shipped,
+    signed_in,
+    tier,
+)
+from tests.model.program import ALL_RULES, Program, program
+
+SETTLED = 60 * DAY
+"""How long after the last arrival every due time is past: shipped + 15 days is well within."""
+
+CLOCKS = ("10:00:00", "00:00:00", "23:59:59.999999", "23:59:59", "10:00:00.000001")
+AMOUNTS = ("100", "33.33", "199.99", "200", "399", "400", "688", "800", "800.01", "0.01", "0", "57.50")
+PARTS = ("10", "33.33", "0.01", "50", "100", "199.99", "700")
+TIERS = ("regular", "senior", "vip", "supreme")
+
+
+@st.composite
+def programs(
+    draw: st.DrawFn,
+    *,
+    lateness: Sequence[Any] = ("none",),
+    expiry: Sequence[str] = ("month", "none", "year", "month", "short"),
+) -> Program:
+    """The default program with its options drawn, and with figures small enough to be reached."""
+    kinds: dict[str, dict[str, Any]] = {
+        "none": {"kind": "none"},
+        "year": {"kind": "rolling", "months": 12, "min_life_days": 30},
+        "month": {"kind": "rolling", "months": 1, "min_life_days": 0},
+        "short": {"kind": "rolling", "months": 1, "min_life_days": 20},
+    }
+    purchase: dict[str, Any] = {
+        "base": draw(st.sampled_from(["net_of_points", "gross"])),
+        "exclude": {"categories": ["gift-card", "service"], "skus": []},
+        "min_spend": draw(st.sampled_from(["0", "50"])),
+    }
+    if draw(st.booleans()):
+        purchase["cap"] = {"per": "day", "points": 400}
+    return program(
+        ALL_RULES,
+        points={
+            "rounding": draw(st.sampled_from(["floor", "half_up", "ceil"])),
+            "expiry": kinds[draw(st.sampled_from(expiry))],
+            "pending": {"until": "order_completed", "auto_after_days": draw(st.sampled_from([15, 3]))},
+            "refund": {
+                "mode": "recompute",
+                "returned_expired": draw(st.sampled_from([{"grace_days": 30}, "expire_at_once"])),
+                "park_days": 30,
+            },
+            "max_lateness_days": draw(st.sampled_from(lateness)),
+        },
+        rule={
+            "purchase": purchase,
+            "sign-in": {"streak": draw(st.sampled_from([{7: 30}, {3: 10, 7: 30}]))},
+            "review": {"cap": {"per": "day", "points": 30}},
+        },
+    )
+
+
+@st.composite
+def facts(draw: st.DrawFn, *, orders: int = 3, tiers: bool = False, others: bool = True) -> list[Event]:
+    """What happened to one member, by business time: up to `orders` orders, and the rest of a shop's life.
+
+    With `tiers`, the histories that tiering might have told in the meantime are among it.
+    """
+    told: list[Event] = []
+    for number in range(1, draw(st.sampled_from([orders, orders, 1])) + 1):
+        told += draw(an_order(f"o{number}"))
+    if others:
+        told += draw(a_life())
+        told += draw(st.just([]) | late_returns())
+    if tiers:
+        told += draw(tier_histories())
+    told.sort(key=lambda event: instant(event["time"]))
+    # An id of its own for each, so that no two tellings conflict (O1); ids also decide ties (O2).
+    for number, event in enumerate(told):
+        if not event["type"].startswith("loyalty."):
+            event["id"] = f"e{number:02}"
+    return told
+
+
+@st.composite
+def arrivals(
+    draw: st.DrawFn, events: Sequence[Event], *, duplicates: bool = True, looks: bool = True
+) -> list[Arrival | Timer]:
+    """These events in any order and at any times, some twice, until all is settled.
+
+    Half of the histories are nearly in order, as a broker's are. With `looks`, the clock is looked at in
+    between.
+    """
+    if draw(st.booleans()):
+        order = list(range(len(events)))
+        for index, to in draw(st.lists(st.tuples(POSITIONS, POSITIONS), max_size=4)) if events else []:
+            order.insert(to % len(order), order.pop(index % len(order)))
+    else:
+        order = draw(st.permutations(range(len(events))))
+    if duplicates and events:
+        again = draw(st.lists(st.tuples(st.sampled_from(order), st.integers(0, len(order))), max_size=3))
+        for index, at in again:
+            order.insert(at, index)
+    jumps = draw(st.dictionaries(st.integers(0, max(len(order) - 1, 0)), st.sampled_from(JUMPS), max_size=3))
+    now: Micros = 0
+    history: list[Arrival | Timer] = []
+    for position, index in enumerate(order):
+        now = max(now, instant(events[index]["time"])) + jumps.get(position, 0)
+        if looks and position in jumps:
+            history.append(Timer(now))
+        history.append(Arrival(events[index], now))
+    return [*history, Timer(max(now, instant(d(1))) + SETTLED)]
+
+
+JUMPS = (MINUTE, DAY, 16 * DAY, 40 * DAY)
+POSITIONS = st.integers(0, 60)
+
+
+def settled(history: Sequence[Arrival | Timer]) -> Micros:
+    """When a history ends."""
+    return history[-1].now
+
+
+@st.composite
+def times(draw: st.DrawFn, near: int, within: int, *, told: Sequence[Event] = ()) -> str:
+    """An instant some days from day `near`, or the very instant of something told already."""
+    if told and draw(st.integers(0, 3)) == 0:
+        return str(draw(st.sampled_from([event["time"] for event in told])))
+    return d(draw(st.integers(near, near + within)), draw(st.sampled_from(CLOCKS)))
+
+
+@st.composite
+def order_lines(draw: st.DrawFn) -> list[Line]:
+    """One to three lines."""
+    return [
+        line(
+            f"l{number}",
+            draw(st.sampled_from(AMOUNTS)),
+            category=draw(st.sampled_from(["apparel"] * 6 + ["service", "gift-card"])),
+            quantity=draw(st.sampled_from(["1", "1", "2", "1.5"])),
+        )
+        for number in range(1, draw(st.integers(1, 3)) + 1)
+    ]
+
+
+REVISIONS = st.sampled_from([*[[0]] * 7, [0, 0], [0, 1], [0, 1], [1, 0, 2], []])
+LINE_IDS = st.sampled_from([*["l1"] * 4, "l2", "l2", "l3", "l9"])
+
+
+@st.composite
+def an_order(draw: st.DrawFn, order: str) -> list[Event]:
+    """Everything told of one order; `paid` may be missing, told twice, or revised."""
+    day = draw(st.integers(1, 20))
+    told: list[Event] = []
+    for revision in draw(REVISIONS):
+        used = draw(st.sampled_from([0, 0, 0, 1, 50, 101, 300]))
+        told.append(
+            paid(
+                order,
+                draw(times(day, 3, told=told)),
+                draw(order_lines()),
+                shipping=draw(st.sampled_from([None, "10", "0.01"])),
+                tax=draw(st.sampled_from([None, None, "3.33"])),
+                points_used=used,
+                points_value=draw(st.sampled_from([*[f"{used // 100}.{used % 100:02}"] * 5, "999"])) if used else None,
+                hold_id=draw(st.sampled_from([None, None, "0a1b2c3d-1"])),
+                revision=revision,
+            )
+        )
+    some_lines = st.none() | st.lists(
+        st.builds(part, LINE_IDS, quantity=st.sampled_from([None, None, 1, 2])), min_size=1, max_size=2
+    )
+    for _ in range(draw(st.integers(0, 2))):
+        told.append(shipped(order, draw(times(day, 8, told=told)), draw(some_lines)))
+    for _ in range(draw(st.integers(0, 2))):
+        told.append(completed(order, draw(times(day - 1, 20, told=told)), draw(some_lines)))
+    for _ in range(draw(st.integers(0, 3))):
+        told.append(draw(a_refund(order, day, told)))
+    for _ in range(draw(st.sampled_from([*[0] * 8, 1, 2]))):
+        told.append(cancelled(order, draw(times(day - 1, 25, told=told))))
+    return told
+
+
+@st.composite
+def a_refund(draw: st.DrawFn, order: str, day: int, told: Sequence[Event]) -> Event:
+    """Of lines known and unknown, of shipping or of tax, of nothing; now and then a second telling."""
+    lines = draw(st.none() | st.lists(st.builds(part, LINE_IDS, st.sampled_from(PARTS)), min_size=1, max_size=2))
+    return refunded(
+        order,
+        draw(times(day - 1, draw(st.sampled_from([3, 30, 50])), told=told)),
+        lines,
+        refund=draw(st.sampled_from(["r1", "r2", "r3"])),
+        shipping=draw(st.sampled_from([None, None, "10", "4"])),
+        tax=draw(st.sampled_from([None, None, "3.33"])),
+    )
+
+
+@st.composite
+def late_returns(draw: st.DrawFn) -> list[Event]:
+    """Points used soon and sent back when, of a month's life, their lots are over; perhaps twice (P4)."""
+    told = [review(f"w{number}", d(draw(st.integers(1, 4)))) for number in range(draw(st.integers(1, 3)))]
+    for order, day in (("s1", 6), ("s2", 50))[: draw(st.integers(1, 2))]:
+        used = draw(st.sampled_from([10, 20, 35]))
+        bought = [line("l1", "200", category=draw(st.sampled_from(["service", "apparel"])))]
+        told.append(paid(order, d(day), bought, points_used=used, points_value=f"0.{used}"))
+        for number, amount in enumerate(draw(st.sampled_from([["200"], ["100"], ["50", "150"]]))):
+            back = draw(times(day + 30, 10))
+            told.append(refunded(order, back, amount, refund=f"r{number}"))
+    return told
+
+
+@st.composite
+def a_life(draw: st.DrawFn) -> list[Event]:
+    """Sign-ins with gaps, reviews, favourites, games, a profile that fills and empties."""
+    told: list[Event] = []
+    for day in draw(st.sets(st.integers(1, 18), max_size=10)):
+        told.append(signed_in(d(day, draw(st.sampled_from(CLOCKS)))))
+    for number in draw(st.lists(st.integers(1, 4), max_size=5)):
+        told.append(review(f"v{number}", draw(times(3, 2))))
+    for number in draw(st.sets(st.integers(1, 4), max_size=2)):
+        told.append(review_removed(f"v{number}", draw(times(3, 30))))
+    for number in draw(st.lists(st.integers(1, 8), max_size=4)):
+        kind = draw(st.sampled_from(["favourite", "game"]))
+        units = draw(st.sampled_from([1, 7])) if kind == "game" else None
+        told.append(activity(kind, f"a{number}", draw(times(5, 1)), units=units))
+    if draw(st.booleans()):
+        told.append(registered(draw(times(1, 5)), name="Lin", phone="+8613800000000"))
+    for _ in range(draw(st.integers(0, 3))):
+        told.append(profile(draw(times(1, 20)), **draw(profile_fields())))
+    return told
+
+
+def profile_fields() -> st.SearchStrategy[dict[str, Any]]:
+    """Some fields filled, some deleted."""
+    names = st.sampled_from(["name", "phone", "email", "birthday"])
+    return st.dictionaries(names, st.sampled_from(["1990-05-01", "1990-05-02", None]), min_size=1)
+
+
+@st.composite
+def tier_histories(draw: st.DrawFn) -> list[Event]:
+    """What tiering said and said again: each the whole history, the last version counts."""
+    told = []
+    for version in range(1, draw(st.integers(0, 3)) + 1):
+        names = TIERS[draw(st.integers(0, 3)) :]
+        days = sorted(draw(st.sets(st.integers(1, 25), min_size=1, max_size=len(names))))
+        clock = draw(st.sampled_from(CLOCKS))
+        history = [(d(day, clock), name) for day, name in zip(days, names, strict=False)]
+        told.append(tier(history, version=version))
+    return told
