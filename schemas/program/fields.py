@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from datetime import datetime
 from fractions import Fraction
+from functools import cache
 from typing import Annotated, Any
 from zoneinfo import available_timezones
 
@@ -29,8 +30,12 @@ def _number_as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+# Listing the tz database walks its directories.
+_zones = cache(available_timezones)
+
+
 def _known_zone(name: str) -> str:
-    if name not in available_timezones():
+    if name not in _zones():
         raise PydanticCustomError("unknown_zone", "is no name of the tz database, such as Asia/Shanghai")
     return name
 

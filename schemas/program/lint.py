@@ -144,14 +144,15 @@ def _order_rule(rule: OrderRule, path: Path, program: Program) -> Iterator[Findi
     if (rule.rate is None) == (rule.bands is None):
         yield Finding(path, "an order earns by `rate` or by `bands`", "give one of them")
     if rule.bands is not None:
-        yield from _bands(rule.bands, (*path, "bands", "steps"), program)
+        yield from _bands(rule.bands, Fraction(rule.min_spend), (*path, "bands", "steps"), program)
 
 
-def _bands(bands: Bands, path: Path, program: Program) -> Iterator[Finding]:
+def _bands(bands: Bands, min_spend: Fraction, path: Path, program: Program) -> Iterator[Finding]:
     """Edges ascend, and an order that costs more never earns less, apart from rounding (N5).
 
     Within a step more money earns more, so only the edges matter: the last minor unit of a step against the
-    first of the next. The other multipliers are the same on both sides. `marginal` steps only ever add.
+    first of the next. The other multipliers are the same on both sides, and below `min_spend` there is nothing
+    that could fall. `marginal` steps only ever add.
     """
     unit = Fraction(1, 10 ** decimals_of(program.currency))
     last_amounts: list[Fraction] = []
@@ -174,7 +175,7 @@ def _bands(bands: Bands, path: Path, program: Program) -> Iterator[Finding]:
         return
     for index, (step, above) in enumerate(zip(bands.steps, bands.steps[1:], strict=False)):
         edge = last_amounts[index]
-        if (edge + unit) * Fraction(above.rate) < edge * Fraction(step.rate):
+        if edge >= min_spend and (edge + unit) * Fraction(above.rate) < edge * Fraction(step.rate):
             yield Finding(
                 (*path, index + 1, "rate"),
                 f"an order just above {step.upto} {program.currency} earns less than one just below",
