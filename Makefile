@@ -63,6 +63,7 @@ check: $(READY) ## lint, format, types, dependency rules, contracts
 	@$(VENV)/bin/lint-imports
 	@$(RUN) -m schemas check
 	@$(RUN) -m schemas compat
+	@$(RUN) -m schemas lint deploy/program.yaml
 
 format: $(READY) ## put the code into its form
 	@$(VENV)/bin/ruff format
@@ -72,7 +73,7 @@ bench: $(READY) ## measure throughput and latency; writes build/bench.json
 	@$(RUN) -m tests.bench
 
 schemas: $(READY) ## write the generated contracts anew
-	@$(RUN) -m schemas write
+	@$(RUN) -m schemas generate
 
 # --- the environment
 
@@ -83,6 +84,6 @@ $(READY): requirements/dev.txt pyproject.toml
 	@test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV) || \
 		{ echo "Python's venv module is missing: install python3-venv (Debian, Ubuntu: sudo apt-get install python3-venv)." >&2; rm -rf $(VENV); exit 1; }
 	@echo "installing the pinned packages into $(VENV)"
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements/dev.txt
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@

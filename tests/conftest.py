@@ -94,7 +94,13 @@ def migrated_database(make_database: MakeDatabase, migrated_template: str) -> st
 @pytest.fixture(scope="session")
 def kafka(server_dir: Path) -> Iterator[str]:
     """Bootstrap servers of the session's broker. It has no topics but those that tests make."""
-    broker = kafka_server.start(server_dir / "kafka", log=server_dir / "kafka.log", heap_mb=384, die_with_parent=True)
+    broker = kafka_server.start(
+        server_dir / "kafka",
+        log=server_dir / "kafka.log",
+        heap_mb=384,
+        jvm=kafka_server.QUICK_START,
+        die_with_parent=True,
+    )
     yield broker.bootstrap
     kafka_server.stop(broker)
 

@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +37,9 @@ MAVEN_MISSING = (
     "Fetching Kafka the first time needs Maven: install maven (Debian, Ubuntu: sudo apt-get install maven; "
     "macOS: brew install maven)."
 )
+QUICK_START = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+"""Options for a JVM that lives a minute: less work at the start, less throughput later."""
+
 _JAVA_AT_LEAST = 17
 _START_TIMEOUT_S = 90  # a broker that was killed checks its logs first
 _CLUSTER_ID = "bG95YWx0eS1sb2NhbC1rZg"  # 16 bytes in base64; any will do for a cluster of one
@@ -64,6 +67,7 @@ def start(
     log: Path,
     port: int | None = None,
     heap_mb: int = 512,
+    jvm: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
     die_with_parent: bool = False,
     say: Say = lambda _: None,
@@ -83,7 +87,7 @@ def start(
     config = data / "server.properties"
     config.write_text(properties)
     process = spawn(
-        [*_jvm(java, libs, f"-Xms{heap_mb // 4}m", f"-Xmx{heap_mb}m"), "kafka.Kafka", str(config)],
+        [*_java(java, libs, f"-Xms{heap_mb // 4}m", f"-Xmx{heap_mb}m", *jvm), "kafka.Kafka", str(config)],
         log=log,
         env=env,
         die_with_parent=die_with_parent,
@@ -179,7 +183,7 @@ def jars(say: Say = lambda _: None) -> Path:
     return libs
 
 
-def _jvm(java: str, libs: Path, *options: str) -> list[str]:
+def _java(java: str, libs: Path, *options: str) -> list[str]:
     return [java, *options, f"-Dlog4j2.configurationFile={LOG4J}", "-cp", f"{libs}/*"]
 
 
@@ -191,7 +195,7 @@ def _format(java: str, libs: Path, data: Path, port: int, controller_port: int) 
         config = Path(scratch) / "format.properties"
         config.write_text(_properties(Path(scratch) / "log", port, controller_port))
         tool = ["kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", str(config)]
-        command = [*_jvm(java, libs, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"), *tool]
+        command = [*_java(java, libs, *QUICK_START), *tool]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         if done.returncode != 0:
             raise StartError(f"Kafka's storage could not be formatted:\n{done.stdout}{done.stderr}")
