@@ -1,6 +1,6 @@
 """Tiers over HTTP: where a member stands, joining, and the ladder itself."""
 
-from __future__ import annotations
+# Without `from __future__ import annotations`: FastAPI could not see the guard of a closure in a text.
 
 from collections.abc import Callable
 from hashlib import blake2b
