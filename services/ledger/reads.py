@@ -28,7 +28,7 @@ from services.ledger.domain.entries import KINDS, AccountName, EntryKind
 from services.ledger.domain.inputs import DueTimer, Line
 from services.ledger.domain.member import Loaded, LotRow, Member, Missing
 from services.ledger.domain.orders import Order
-from services.ledger.domain.program import Programs, compile_program
+from services.ledger.domain.program import Program, Programs, compile_program
 
 SQL: Final = Queries.load(
     "services.ledger",
@@ -200,6 +200,18 @@ class Reads:
                 raise DatabaseAway(repr(error)) from error
             raise
 
+    async def newest_program(self) -> Program | None:
+        """The newest version that can be known now, also while the database is away; None if there is none yet."""
+        try:
+            async with self.snapshot() as tx:
+                programs = await self.programs.read(tx)
+        except NoProgram:
+            return None
+        except DatabaseAway:
+            known = self.programs.current(0)
+            return None if known is None else known.by_number[known.newest]
+        return programs.by_number[programs.newest]
+
     async def balance(self, shard: int, member_id: str, now: Micros) -> tuple[Balance, Programs] | None:
         """The points of a member at `now`, and the programs in force; None if nothing is known of the member."""
         row = await self._balances.read((shard, member_id))
@@ -297,7 +309,7 @@ async def _settle(
             return member
 
 
-async def order_of(tx: Connection, shard: int, view: View, ref: str) -> tuple[Order, tuple[Line, ...]] | None:
+async def order_in(tx: Connection, shard: int, view: View, ref: str) -> tuple[Order, tuple[Line, ...]] | None:
     """An order as a view has it, with the lines that count; None if nothing is known of it."""
     member, number = view.member, view.account.number
     while True:

@@ -8,6 +8,8 @@ from fastapi import APIRouter
 
 from services.kit.auth import Guard
 from services.kit.clock import Clock, now
+from services.kit.postgres import Pool
+from services.kit.settings import Settings
 from services.ledger.api import balance, entries, events, explanation, inputs, lots, orders
 from services.ledger.api.context import Context
 from services.ledger.api.publisher import Publisher
@@ -17,10 +19,10 @@ __all__ = ["Publisher", "routers"]
 
 
 def routers(
-    reads: Reads, publisher: Publisher, guard: Guard, *, shards: int, clock: Clock = now
+    pool: Pool, publisher: Publisher, guard: Guard, settings: Settings, *, clock: Clock = now
 ) -> Sequence[APIRouter]:
     """All paths of the ledger. `publisher` is a part of the worker too: it holds a connection to the brokers."""
-    context = Context(reads, guard, shards, clock)
+    context = Context(Reads(pool), guard, settings.shards, clock)
     return [
         balance.routes(context),
         entries.routes(context),

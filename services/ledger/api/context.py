@@ -15,9 +15,8 @@ from services.kit.clock import Clock
 from services.kit.kafka import shard_of
 from services.kit.postgres import Connection
 from services.kit.problem import INVALID, NOT_FOUND, UNAVAILABLE, Problem, kind, responses
-from services.ledger import reads
 from services.ledger.domain.program import Programs
-from services.ledger.reads import Reads
+from services.ledger.reads import Reads, View, account_number, view_of
 
 MEMBER_UNKNOWN: Final = kind("member-unknown", "No such member", 404)
 
@@ -50,16 +49,16 @@ class Context:
     async def account(self, tx: Connection, member_id: str) -> tuple[int, int]:
         """(shard, account) of a member. Raises Problem 404 if nothing is known of the member."""
         shard = self.shard(member_id)
-        account = await reads.account_number(tx, shard, member_id)
+        account = await account_number(tx, shard, member_id)
         if account is None:
             raise unknown_member(member_id)
         return shard, account
 
-    async def view(self, tx: Connection, member_id: str, now: Micros) -> tuple[int, Programs, reads.View]:
+    async def view(self, tx: Connection, member_id: str, now: Micros) -> tuple[int, Programs, View]:
         """(shard, programs, the member with what is due by now). Raises Problem 404, NoProgram."""
         shard = self.shard(member_id)
         programs = await self.reads.programs.read(tx)
-        view = await reads.view_of(tx, programs, shard, member_id, now)
+        view = await view_of(tx, programs, shard, member_id, now)
         if view is None:
             raise unknown_member(member_id)
         return shard, programs, view

@@ -162,5 +162,3 @@ def change(row: EntryRow) -> dict[str, int]:
         if name in _MEMBERS:
             changes[name] = row.points * (-sign if name == "debt" else sign)
     return changes
-
-

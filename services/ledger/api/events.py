@@ -1,0 +1,178 @@
+"""Events over HTTP, for publishers without Kafka: checked at once, written to the topics of the contract."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+from fastapi import APIRouter, Request, Response, Security
+from pydantic import BaseModel, Field
+
+from schemas.events import MAX_EVENT_BYTES, Event, Reason, Refused, parse_event
+from schemas.topics import TOPIC_OF
+from services.kit.auth import Caller
+from services.kit.calendar import Micros, rfc3339, to_micros
+from services.kit.problem import FORBIDDEN, MALFORMED, UNAVAILABLE, Problem, kind, responses
+from services.ledger.api.context import Context
+from services.ledger.api.publisher import BrokersAway, Message, Publisher
+from services.ledger.domain.program import Program
+from services.ledger.intake import check_time, input_of
+
+EVENT_REFUSED: Final = kind("event-refused", "An event breaks the contract", 422)
+MEDIA_TYPE_UNKNOWN: Final = kind("media-type-unknown", "Send CloudEvents in JSON", 415)
+TOO_LARGE: Final = kind("too-large", "The request is too large", 413)
+
+ONE: Final = "application/cloudevents+json"
+BATCH: Final = "application/cloudevents-batch+json"
+MOST_EVENTS: Final = 1000
+MOST_BYTES: Final = 4 * 1024 * 1024
+
+_BODY: Final = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            ONE: {"schema": {"type": "object", "description": "A CloudEvent 1.0 of one of the shop's types."}},
+            BATCH: {"schema": {"type": "array", "items": {"type": "object"}, "maxItems": MOST_EVENTS}},
+        },
+    }
+}
+
+
+class Accepted(BaseModel):
+    """An event that the brokers have."""
+
+    subject: str
+    source: str
+    id: str
+    time: str
+    topic: str
+
+
+class AcceptedOut(BaseModel):
+    """The events that were published. `GET /v1/inputs` says what became of each."""
+
+    events: list[Accepted] = Field(description="In the order they were sent.")
+
+
+def routes(context: Context, publisher: Publisher) -> APIRouter:
+    """POST /v1/events"""
+    router = APIRouter(tags=["inputs"])
+    writer: Any = Security(context.guard, scopes=["events:write"])
+
+    @router.post(
+        "/v1/events",
+        status_code=202,
+        response_model=AcceptedOut,
+        openapi_extra=_BODY,
+        responses=responses(MALFORMED, FORBIDDEN, TOO_LARGE, MEDIA_TYPE_UNKNOWN, EVENT_REFUSED, UNAVAILABLE),
+        summary="Publish one event or a batch",
+    )
+    async def events(request: Request, caller: Caller = writer) -> Response:
+        """All events of a batch are published, or none: if one is refused, no other is.
+
+        Sending the same event again does no harm, so repeat the request after a 503 or a lost answer.
+        """
+        given = _split(request.headers.get("content-type", ""), await _body(request))
+        program = await context.reads.newest_program()
+        now = context.clock()
+        read: list[Event] = []
+        faults: list[dict[str, str]] = []
+        for index, raw in enumerate(given):
+            try:
+                event = _read(raw, program, now)
+                _check_caller(caller, event)
+            except Refused as refused:
+                place = f"[{index}]" if len(given) > 1 else ""
+                field = ".".join(part for part in (place, refused.field) if part)
+                faults.append({"field": field, "detail": refused.detail, "reason": refused.reason.value})
+            else:
+                read.append(event)
+        if faults:
+            raise Problem(
+                EVENT_REFUSED,
+                f"{faults[0]['detail']}. Nothing was published.",
+                field=faults[0]["field"] or None,
+                reason=faults[0]["reason"],
+                errors=faults,
+            )
+        topics = [TOPIC_OF[event["type"]].name for event in read]
+        try:
+            await publisher.publish(
+                [
+                    Message(topic, event["subject"].encode(), raw)
+                    for topic, event, raw in zip(topics, read, given, strict=True)
+                ]
+            )
+        except BrokersAway:
+            raise Problem(
+                UNAVAILABLE,
+                "The brokers cannot be reached. Send the same again: what they have already is not booked twice.",
+                headers={"Retry-After": "5"},
+            ) from None
+        accepted = [_accepted(event, topic) for event, topic in zip(read, topics, strict=True)]
+        return Response(orjson.dumps({"events": accepted}), 202, media_type="application/json")
+
+    return router
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_BYTES:
+            raise Problem(TOO_LARGE, f"A request has at most {MOST_BYTES} bytes: send smaller batches.")
+    return bytes(body)
+
+
+def _split(content_type: str, body: bytes) -> list[bytes]:
+    """The events of a request, each as JSON."""
+    match content_type.partition(";")[0].strip().lower():
+        case "application/cloudevents+json":
+            return [body]
+        case "application/cloudevents-batch+json":
+            try:
+                batch = orjson.loads(body)
+            except orjson.JSONDecodeError:
+                raise Problem(MALFORMED, "The body is not JSON.") from None
+            if not isinstance(batch, list) or not batch:
+                raise Problem(MALFORMED, "A batch is a JSON array of at least one event.")
+            if len(batch) > MOST_EVENTS:
+                raise Problem(TOO_LARGE, f"A batch has at most {MOST_EVENTS} events: send smaller batches.")
+            return [orjson.dumps(event) for event in batch]
+        case _:
+            raise Problem(MEDIA_TYPE_UNKNOWN, f"The content type is {ONE}, or {BATCH} for several.")
+
+
+def _read(raw: bytes, program: Program | None, now: Micros) -> Event:
+    """An event as the consumers will read it. Raises Refused where they would.
+
+    What only the program can judge (currency, decimals) is left to them while it is not known here.
+    """
+    if len(raw) > MAX_EVENT_BYTES:
+        raise Refused(Reason.TOO_LARGE, None, f"An event has at most {MAX_EVENT_BYTES} bytes")
+    event = parse_event(raw)
+    if TOPIC_OF[event["type"]].writer != "shop":
+        raise Refused(Reason.UNKNOWN_TYPE, "type", "This type is not the shop's to tell")
+    check_time(to_micros(event["time"]), now)
+    if program is not None:
+        input_of(event, program.currency, program.decimals)
+    return event
+
+
+def _check_caller(caller: Caller, event: Event) -> None:
+    """A credential is bound to its sources and types, and a member's token to its member."""
+    caller.require_member(event["subject"])
+    if not caller.may_publish(event["source"], event["type"]):
+        raise Problem(
+            FORBIDDEN, f"This credential may not publish {event['type']} of {event['source']}. Nothing was published."
+        )
+
+
+def _accepted(event: Event, topic: str) -> dict[str, str]:
+    return {
+        "subject": event["subject"],
+        "source": event["source"],
+        "id": event["id"],
+        "time": rfc3339(to_micros(event["time"])),
+        "topic": topic,
+    }

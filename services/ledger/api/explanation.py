@@ -1,0 +1,222 @@
+"""Why an entry was booked (N4): the event, the rule, the program version, the tier then, the sum, and its lot."""
+
+from __future__ import annotations
+
+from datetime import date
+from fractions import Fraction
+from typing import Any, Final
+
+from fastapi import APIRouter, Path, Response
+from pydantic import BaseModel, Field
+
+from services.kit.auth import Caller
+from services.kit.calendar import rfc3339
+from services.kit.money import decimal_string
+from services.kit.problem import UNAVAILABLE, Problem, kind, responses
+from services.ledger import reads
+from services.ledger.api.context import MEMBER_UNKNOWN, Context, MemberPath, answer, iso_day
+from services.ledger.api.entries import EntryOut
+from services.ledger.api.entries import shown as shown_entry
+from services.ledger.api.inputs import shown as shown_input
+from services.ledger.domain.chain import Record
+from services.ledger.domain.decide import EXPIRY, TRUE_UP
+from services.ledger.domain.entries import EntryKind
+from services.ledger.domain.outcome import Reason
+from services.ledger.domain.program import Program, Programs
+from services.ledger.domain.refs import order_of
+from services.ledger.reads import EntryRow
+
+ENTRY_UNKNOWN: Final = kind("entry-unknown", "No such entry", 404)
+
+_VERBS: Final[dict[EntryKind, str]] = {
+    "pending": "will be spendable once the order is completed",
+    "confirmed": "became spendable",
+    "earned": "were awarded",
+    "clawed_back": "were taken back",
+    "forgiven": "were to be taken back, but had expired, and so were let go",
+    "redeemed": "were spent",
+    "returned": "came back",
+    "debt_paid": "paid what was owed",
+    "expired": "expired",
+}
+
+
+class Event(BaseModel):
+    """The event, command or due time that caused it."""
+
+    type: str
+    source: str
+    id: str
+    time: str
+    arrived_at: str
+    outcome: str
+    detail: str
+
+
+class Band(BaseModel):
+    """The step of the table that the whole order was in."""
+
+    up_to: str | None = Field(description="Its upper edge; null: without end.")
+    exclusive: bool = Field(description="True: an amount of exactly the edge is in the next step.")
+    rate: str = Field(description="Points for one unit of the currency.")
+
+
+class Sum(BaseModel):
+    """What the rule gives for the fact as it stood, before a cap; the entry books the difference to what was booked."""
+
+    tier: str | None = Field(description="The tier that counted: the last one effective before the order was paid.")
+    amount: str | None = Field(description="What is left of the eligible lines, net of points used.")
+    units: int | None = Field(description="For other facts: units, days in a row, or fields.")
+    band: Band | None
+    multipliers: dict[str, str]
+    exact: str | None = Field(description="Amount × rate × multipliers, before rounding.")
+    rounding: str | None
+    points: int
+    cap: int | None = Field(description="The most that the rule gives a member on one local day.")
+
+
+class ExplanationOut(BaseModel):
+    """Everything that explains one entry."""
+
+    entry: EntryOut
+    says: str = Field(description="The same in a sentence.")
+    event: Event
+    program: dict[str, str] = Field(description="The version whose rule it is, and from when it is in force.")
+    sum: Sum | None = Field(description="Null where nothing is computed: points expire, are spent, pay debt.")
+    taken_later: list[EntryOut] = Field(description="What later left the same lot, the first 100.")
+
+
+def routes(context: Context) -> APIRouter:
+    """GET /v1/members/{member_id}/entries/{entry}/explanation"""
+    router = APIRouter(tags=["members"])
+    reader = context.reader()
+
+    @router.get(
+        "/v1/members/{member_id}/entries/{entry}/explanation",
+        response_model=ExplanationOut,
+        responses=responses(MEMBER_UNKNOWN, ENTRY_UNKNOWN, UNAVAILABLE),
+        summary="Why an entry was booked",
+    )
+    async def explanation(
+        member_id: MemberPath,
+        entry: str = Path(pattern=r"^[0-9]{1,18}\.[0-9]{1,4}$", description="`version.line`."),
+        caller: Caller = reader,
+    ) -> Response:
+        """All of it is recomputed from the journal and the program version that was in force."""
+        version, line = map(int, entry.split("."))
+        async with context.reads.snapshot() as tx:
+            shard, account = await context.account(tx, member_id)
+            programs = await context.reads.programs.read(tx)
+            journal = await reads.journal_row(tx, shard, account, version)
+            booked = await reads.entries_of(tx, shard, account, [version])
+            row = next((each for each in booked if each.line == line), None)
+            if journal is None or row is None:
+                raise Problem(ENTRY_UNKNOWN, f"Member {member_id} has no entry {entry}.")
+            records = await reads.records_about(tx, shard, account, row)
+            later = await reads.taken_later(tx, shard, account, row) if row.lot_day else []
+        program = programs.by_number[row.program]
+        cause = shown_input(member_id, journal)
+        reason = reason_of(row, program, records)
+        return answer(
+            {
+                "entry": shown_entry(row, programs),
+                "says": says(row, program, reason),
+                "event": {name: cause[name] for name in Event.model_fields},
+                "program": {"version": program.version, "effective_from": rfc3339(program.effective_from)},
+                "sum": None if reason is None else sum_of(reason, programs),
+                "taken_later": [shown_entry(each, programs) for each in later],
+            }
+        )
+
+    return router
+
+
+def reason_of(row: EntryRow, program: Program, records: list[Record]) -> Reason | None:
+    """How the rule came to its points: told by the input that booked the entry, or by the last before it.
+
+    What falls due confirms a sum that an earlier input explains. `records` are the latest first.
+    """
+    rule = program.order.name if row.rule == TRUE_UP else row.rule
+    about = row.ref if row.rule == TRUE_UP or row.ref.startswith("streak:") else ""
+    for record in records:
+        for reason in record.reasons:
+            if reason.rule == rule and reason.ref == about:
+                return reason
+    return None
+
+
+def sum_of(reason: Reason, programs: Programs) -> dict[str, Any]:
+    """A reason worked out again, as the contract has it."""
+    program = programs.by_number[reason.program]
+    rule, decimals = program.order, program.decimals
+    if reason.rule != rule.name:
+        return {
+            "tier": None, "amount": None, "units": reason.amount, "band": None, "multipliers": {}, "exact": None,
+            "rounding": None, "points": reason.points, "cap": reason.cap,
+        }  # fmt: skip
+    rate = rule.rate(reason.tier, reason.amount)
+    step = rate.step
+    return {
+        "tier": reason.tier,
+        "amount": decimal_string(reason.amount, decimals),
+        "units": None,
+        "band": {
+            "up_to": None if step.upto is None else decimal_string(step.upto, decimals),
+            "exclusive": step.exclusive,
+            "rate": plain(step.rate),
+        },
+        "multipliers": {f"tier {reason.tier}": plain(rate.multiplier)},
+        "exact": plain(reason.amount * Fraction(rate.numerator, rate.denominator)),
+        "rounding": rule.rounding,
+        "points": reason.points,
+        "cap": reason.cap,
+    }
+
+
+def plain(number: Fraction) -> str:
+    """An exact number as people write it: `1.5`, or `4/3` where decimals have no end."""
+    places = 0
+    while number.denominator != 1 and places < 12:
+        places += 1
+        if (number * 10**places).denominator == 1:
+            digits = str(abs(number.numerator) * 10**places // number.denominator).rjust(places + 1, "0")
+            return f"{'-' if number < 0 else ''}{digits[:-places]}.{digits[-places:]}"
+    return str(number)
+
+
+def says(row: EntryRow, program: Program, reason: Reason | None) -> str:
+    """An entry in plain English."""
+    order = order_of(row.ref)
+    about = f"order {order[1]}" if order is not None else row.ref
+    day = date.fromordinal(row.day).isoformat()
+    moved = f"{row.points} points {_VERBS[row.kind]}"
+    if row.debit == "debt" and row.kind in ("clawed_back", "redeemed"):
+        moved = f"{row.points} points were not there to be {'spent' if row.kind == 'redeemed' else 'taken back'}: owed"
+    elif row.credit == "debt" and row.kind == "returned":
+        moved = f"{row.points} points came back and cancelled what the order still owed"
+    sentence = f"{moved}, for {about} on {day}" if about else f"{moved} after {day}"
+    if row.rule == EXPIRY:
+        return f"{moved}: their last day was {day}."
+    sentence += f", by the rule {row.rule} of program {program.version}."
+    if reason is not None:
+        sentence += " " + _in_words(reason, program)
+    if row.lot_day and (last := iso_day(row.lot_day)) is not None and row.credit in ("pending", "available"):
+        sentence += f" They can be spent until the end of {last}."
+    return sentence
+
+
+def _in_words(reason: Reason, program: Program) -> str:
+    if reason.rule != program.order.name:
+        cap = f", at most {reason.cap} a day" if reason.cap is not None else ""
+        return f"The rule gives {reason.points} points for it{cap}."
+    rule, amount = program.order, decimal_string(reason.amount, program.decimals)
+    if reason.amount <= 0 or reason.amount < rule.min_spend:
+        return f"What is left of the order's eligible lines, {amount} {program.currency}, earns nothing."
+    rate = rule.rate(reason.tier, reason.amount)
+    exact = plain(reason.amount * Fraction(rate.numerator, rate.denominator))
+    factor = f" × {plain(rate.multiplier)} for tier {reason.tier}" if rate.multiplier != 1 else ""
+    rounded = "" if exact == str(reason.points) else f", rounded ({rule.rounding}) to {reason.points}"
+    return (
+        f"The eligible part of the order, {amount} {program.currency}, earns {plain(rate.step.rate)} points a unit: "
+        f"{amount} × {plain(rate.step.rate)}{factor} = {exact}{rounded}; this entry is what that changed."
+    )

@@ -1,0 +1,116 @@
+"""What became of an event: booked, known already, parked; and the entries it made."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field
+
+from services.kit.auth import Caller
+from services.kit.calendar import rfc3339
+from services.kit.problem import INVALID, UNAVAILABLE, Problem, kind, responses
+from services.ledger import reads
+from services.ledger.api.context import Context, answer
+from services.ledger.api.entries import EntryOut
+from services.ledger.api.entries import shown as shown_entry
+from services.ledger.domain.chain import decode_record
+from services.ledger.domain.inputs import AnyInput, ProfileTold, decode_input
+from services.ledger.domain.outcome import OutcomeKind
+from services.ledger.intake import TYPES
+
+INPUT_UNKNOWN: Final = kind("input-unknown", "No such input", 404)
+
+
+class InputOut(BaseModel):
+    """One telling of an event, and what became of it."""
+
+    member_id: str
+    source: str
+    id: str
+    type: str
+    time: str = Field(description="Business time: part of an event's identity.")
+    arrived_at: str
+    outcome: OutcomeKind
+    detail: str = Field(description="Why, where the outcome does not say it all.")
+    alarms: list[str]
+    version: int = Field(description="The account's version that it made.")
+    entries: list[EntryOut]
+
+
+class InputsOut(BaseModel):
+    """All tellings of the event, by business time: the same id told with another time is another telling."""
+
+    inputs: list[InputOut]
+
+
+def routes(context: Context) -> APIRouter:
+    """GET /v1/inputs"""
+    router = APIRouter(tags=["inputs"])
+    reader = context.reader()
+
+    @router.get(
+        "/v1/inputs",
+        response_model=InputsOut,
+        responses=responses(INPUT_UNKNOWN, UNAVAILABLE),
+        summary="What became of an event",
+    )
+    async def inputs(
+        source: Annotated[str, Query(min_length=1, max_length=128, description="The event's `source`.")],
+        event_id: Annotated[str, Query(alias="id", min_length=1, max_length=128, description="The event's `id`.")],
+        caller: Caller = reader,
+        member_id: Annotated[
+            str | None,
+            Query(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="The event's `subject`; a member's token says it."),
+        ] = None,
+    ) -> Response:
+        """An event is named by its subject, source, id and time."""
+        subject = member_id or caller.member
+        if subject is None:
+            raise Problem(INVALID, "Say which member: the event's `subject`.", field="query.member_id")
+        caller.require_member(subject)
+        shard = context.shard(subject)
+        async with context.reads.snapshot() as tx:
+            told = await reads.tellings(tx, shard, subject, source, event_id)
+            if not told:
+                raise Problem(
+                    INPUT_UNKNOWN,
+                    "No such event was booked for this member. It may not have arrived yet; if it was refused, its "
+                    "record is a dead letter on loyalty.dead_letters.v1, with the reason.",
+                )
+            programs = await context.reads.programs.read(tx)
+            entries = [await reads.entries_of(tx, shard, account, [row.version]) for account, row in told]
+        return answer(
+            {
+                "inputs": [
+                    shown(subject, row) | {"entries": [shown_entry(entry, programs) for entry in booked]}
+                    for (_, row), booked in zip(told, entries, strict=True)
+                ]
+            }
+        )
+
+    return router
+
+
+def shown(member_id: str, row: reads.JournalRow) -> dict[str, Any]:
+    """A journal row as the contract has it, without its entries."""
+    given, record = decode_input(row.given), decode_record(row.record)
+    return {
+        "member_id": member_id,
+        "source": given.source,
+        "id": given.id,
+        "type": type_of_event(row.type, given),
+        "time": rfc3339(row.at),
+        "arrived_at": rfc3339(row.now),
+        "outcome": record.kind,
+        "detail": record.detail,
+        "alarms": record.alarms,
+        "version": row.version,
+    }
+
+
+def type_of_event(tag: str, given: AnyInput) -> str:
+    """The type of the event that an input was made of."""
+    if isinstance(given, ProfileTold) and given.registers:
+        return "commerce.member.registered.v1"
+    return TYPES[tag]

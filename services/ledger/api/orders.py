@@ -1,0 +1,231 @@
+"""One order as the ledger knows it: the facts told so far, what is booked for them, and what they amount to."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field
+
+from services.kit.auth import Caller
+from services.kit.calendar import Micros, rfc3339
+from services.kit.money import decimal_string
+from services.kit.problem import UNAVAILABLE, Problem, kind, responses
+from services.ledger import reads
+from services.ledger.api.context import MEMBER_UNKNOWN, Context, MemberPath, answer, iso_day
+from services.ledger.domain.inputs import Line
+from services.ledger.domain.judgement import Turn, judge
+from services.ledger.domain.orders import Order, holding_refunds
+from services.ledger.domain.program import Program
+from services.ledger.domain.refs import order_ref
+
+ORDER_UNKNOWN: Final = kind("order-unknown", "No such order", 404)
+
+Status = Literal["parked", "paid", "completed", "cancelled"]
+
+
+class LineOut(BaseModel):
+    """A line of the telling that counts. Amounts are after discounts, before points."""
+
+    line_id: str
+    sku: str
+    category: str | None
+    quantity: str
+    amount: str
+    earns: bool = Field(description="False for what the program excludes.")
+
+
+class PartOut(BaseModel):
+    """A line of which something was told by name."""
+
+    line_id: str
+    quantity: str | None = None
+    at: str
+
+
+class RefundOut(BaseModel):
+    """A refund as told; beyond what is left of a line it takes nothing."""
+
+    refund_id: str
+    at: str
+    lines: list[dict[str, str]]
+    shipping: str
+    tax: str
+
+
+class Facts(BaseModel):
+    """What was told, in business times. Null: not told."""
+
+    paid_at: str | None
+    revision: int | None
+    lines: list[LineOut]
+    shipping: str
+    tax: str
+    points_used: int
+    points_value: str
+    shipped_at: str | None
+    completed_at: str | None
+    cancelled_at: str | None
+    shipped_lines: list[PartOut]
+    completed_lines: list[PartOut]
+    refunds: list[RefundOut]
+
+
+class Booked(BaseModel):
+    """What is booked for these facts, before a cap."""
+
+    pending: int
+    confirmed: int
+    expires_on: str | None = Field(description="The last day of the lot its points are in.")
+    points_used: int
+    points_returned: int
+    program_version: str | None
+
+
+class TurnOut(BaseModel):
+    """A change of the qualifying amount, or of the number of successful orders."""
+
+    at: str
+    amount: str
+    orders: int
+    cause: str
+
+
+class OrderOut(BaseModel):
+    """An order. `parked`: facts of it wait for its `paid` event."""
+
+    order_id: str
+    shop: str
+    status: Status
+    currency: str
+    facts: Facts
+    booked: Booked
+    timeline: list[TurnOut] = Field(description="What it counts for in the member's growth, in business time.")
+    successful: bool
+    due: str | None = Field(description="When lines that are not completed count as completed.")
+    parked_at: str | None = Field(description="When the first fact that waits arrived.")
+    alarms: list[str] = Field(description="What a person should look at.")
+    as_of: str
+
+
+def routes(context: Context) -> APIRouter:
+    """GET /v1/members/{member_id}/orders/{order_id}"""
+    router = APIRouter(tags=["members"])
+    reader = context.reader()
+
+    @router.get(
+        "/v1/members/{member_id}/orders/{order_id:path}",
+        response_model=OrderOut,
+        responses=responses(MEMBER_UNKNOWN, ORDER_UNKNOWN, UNAVAILABLE),
+        summary="One order's facts, points and timeline",
+    )
+    async def order(
+        member_id: MemberPath,
+        order_id: str,
+        caller: Caller = reader,
+        shop: Annotated[str, Query(description="The shop's name, where there is more than one.")] = "",
+    ) -> Response:
+        """What falls due by now is done in the answer, booked or not."""
+        now = context.clock()
+        async with context.reads.snapshot() as tx:
+            shard, programs, view = await context.view(tx, member_id, now)
+            found = await reads.order_in(tx, shard, view, order_ref(shop, order_id))
+        if found is None:
+            raise Problem(ORDER_UNKNOWN, f"Nothing is known of this order of member {member_id}; check `shop` too.")
+        told, lines = found
+        program = programs.at(told.paid_at or now)
+        booked_under = programs.by_number.get(told.booked_under)
+        body = shown(told, lines, program, None if booked_under is None else booked_under.version, now)
+        return answer({"order_id": order_id, "shop": shop, **body, "as_of": rfc3339(now)})
+
+    return router
+
+
+def shown(
+    order: Order, lines: tuple[Line, ...], program: Program, booked_under: str | None, now: Micros
+) -> dict[str, Any]:
+    """An order's state as the contract has it."""
+    timeline = judge(order, lines, program, now).timeline if order.paid_at else []
+    return {
+        "status": status_of(order),
+        "currency": program.currency,
+        "facts": _facts(order, lines, program),
+        "booked": {
+            "pending": order.pending,
+            "confirmed": order.confirmed,
+            "expires_on": iso_day(order.lot_day),
+            "points_used": order.used,
+            "points_returned": order.returned,
+            "program_version": booked_under,
+        },
+        "timeline": [_turn(turn, program.decimals) for turn in timeline],
+        "successful": bool(order.success_from and not order.success_until),
+        "due": _time(order.due),
+        "parked_at": _time(order.parked_at),
+        "alarms": order.alarms,
+    }
+
+
+def status_of(order: Order) -> Status:
+    """Where an order is on its way."""
+    if not order.paid_at:
+        return "parked"
+    if order.cancelled_at:
+        return "cancelled"
+    return "completed" if order.all_confirmed == order.telling else "paid"
+
+
+def _facts(order: Order, lines: tuple[Line, ...], program: Program) -> dict[str, Any]:
+    decimals, excludes = program.decimals, program.order.excludes
+    return {
+        "paid_at": _time(order.paid_at),
+        "revision": order.revision if order.telling else None,
+        "lines": [
+            {
+                "line_id": line.line_id,
+                "sku": line.sku,
+                "category": line.category,
+                "quantity": line.quantity,
+                "amount": decimal_string(line.amount, decimals),
+                "earns": not excludes.has(line.sku, line.category),
+            }
+            for line in lines
+        ],
+        "shipping": decimal_string(order.shipping, decimals),
+        "tax": decimal_string(order.tax, decimals),
+        "points_used": order.points_used,
+        "points_value": decimal_string(order.points_value, decimals),
+        "shipped_at": _time(order.shipped_at),
+        "completed_at": _time(order.completed_at),
+        "cancelled_at": _time(order.cancelled_at),
+        "shipped_lines": [{"line_id": line_id, "at": rfc3339(at)} for line_id, at in order.shipped_lines],
+        "completed_lines": [
+            {"line_id": line_id, "quantity": quantity, "at": rfc3339(at)}
+            for line_id, quantity, at in order.completed_lines
+        ],
+        "refunds": [
+            {
+                "refund_id": refund.refund_id,
+                "at": rfc3339(refund.at),
+                "lines": [
+                    {"line_id": line_id, "amount": decimal_string(amount, decimals)} for line_id, amount in refund.lines
+                ],
+                "shipping": decimal_string(refund.shipping, decimals),
+                "tax": decimal_string(refund.tax, decimals),
+            }
+            for refund in holding_refunds(order).values()
+        ],
+    }
+
+
+def _turn(turn: Turn, decimals: int) -> dict[str, Any]:
+    return {
+        "at": rfc3339(turn.at),
+        "amount": decimal_string(turn.amount, decimals),
+        "orders": turn.orders,
+        "cause": turn.cause,
+    }
+
+
+def _time(instant: Micros) -> str | None:
+    return rfc3339(instant) if instant else None

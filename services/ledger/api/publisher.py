@@ -1,0 +1,93 @@
+"""Publishes events for those who have no Kafka client: in order, acknowledged by all replicas."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from services.kit import log, metrics
+from services.kit.health import State
+from services.kit.kafka import new_producer, stop_quietly
+from services.kit.settings import Settings
+
+_log = log.get(__name__)
+
+PATIENCE_SECONDS: Final = 5.0
+"""How long a request waits for the brokers; the producer alone would wait for ever."""
+_HEADERS: Final = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
+
+
+class BrokersAway(Exception):
+    """The brokers did not take the events in time; some of them may stand, and the same again does no harm."""
+
+
+class Message(NamedTuple):
+    """An event in structured mode, for a topic, keyed by its subject."""
+
+    topic: str
+    key: bytes
+    value: bytes
+
+
+class Publisher:
+    """The part `publisher`: a producer that connects when it is first used, and anew after a failure."""
+
+    name = "publisher"
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._producer: AIOKafkaProducer | None = None
+        self._connecting = asyncio.Lock()
+        self._trouble = ""
+
+    async def start(self) -> None:
+        """Nothing: it connects with the first event."""
+
+    async def stop(self) -> None:
+        """Sends what it holds, as far as time allows."""
+        await self._drop()
+
+    def state(self) -> State:
+        """Always well: who publishes is told when the brokers are away, and all else works without it."""
+        return State(True, self._trouble)
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Returns when all are acknowledged, those of one member in the order given. Raises BrokersAway."""
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                producer = await self._connected()
+                sent = [
+                    await producer.send(topic, value=value, key=key, headers=list(_HEADERS))
+                    for topic, key, value in messages
+                ]
+                await asyncio.gather(*sent)
+        except (KafkaError, OSError, TimeoutError) as error:
+            self._trouble = repr(error)
+            _log.warning("publishing_failed", error=repr(error))
+            metrics.count("kafka_clients_rebuilt_total", client="publisher")
+            await self._drop()
+            raise BrokersAway(repr(error)) from error
+        self._trouble = ""
+
+    async def _connected(self) -> AIOKafkaProducer:
+        async with self._connecting:
+            if self._producer is None:
+                producer = new_producer(self._settings, client="api")
+                try:
+                    await producer.start()
+                except BaseException:
+                    with suppress(Exception):
+                        await stop_quietly(producer, seconds=1.0)
+                    raise
+                self._producer = producer
+            return self._producer
+
+    async def _drop(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await stop_quietly(producer)
