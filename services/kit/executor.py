@@ -208,10 +208,12 @@ class Executor(Generic[I, O]):
             try:
                 await transaction.commit()
             except BaseException as lost:
-                if is_away(lost) or not isinstance(lost, Exception):
+                if isinstance(lost, Exception) and not is_away(lost):
+                    raise  # the server refused to commit, and says so
+                with suppress(Exception):  # its state is unknown; a lost one has left the pool already
                     connection.terminate()
-                    if isinstance(lost, Exception):
-                        raise _InDoubt from lost
+                if isinstance(lost, Exception):
+                    raise _InDoubt from lost
                 raise
             fault("after_commit")
         metrics.observe("transaction_seconds", time.perf_counter() - began)
