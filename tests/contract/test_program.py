@@ -73,6 +73,11 @@ def test_the_default_program_has_the_numbers_of_the_contract() -> None:
     ]
 
 
+def test_the_default_program_as_written_fits_the_schema_that_editors_use() -> None:
+    assert TEXT.startswith("# yaml-language-server: $schema=../schemas/generated/program.schema.json\n")
+    Draft202012Validator(program_schema()).validate(read_source(TEXT).data)
+
+
 def test_the_default_program_names_tiers_in_three_languages() -> None:
     for tier in load(TEXT).tiers.ladder:
         assert {"zh-CN", "zh-TW", "en"} <= set(tier.name)

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.events import (
@@ -249,6 +249,7 @@ def test_time_is_exact_to_the_microsecond_and_truncated_below() -> None:
         max_size=5,
     ),
 )
+@settings(deadline=None)
 def test_whatever_bytes_come_they_are_read_or_refused(value: bytes, headers: list[tuple[str, bytes]]) -> None:
     with pytest.raises(Refused):
         read_event(value, headers, b"m-1")
