@@ -14,15 +14,14 @@ import shutil
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from deploy.local import kafka, postgres
+from deploy.local.addresses import LOCAL_SERVERS, Wiring, external, silent
 from deploy.local.processes import (
     STACK_VARIABLE,
     StartError,
@@ -34,6 +33,7 @@ from deploy.local.processes import (
     tail,
     wait_until,
 )
+from deploy.local.readiness import readiness
 from deploy.local.state import State
 from deploy.local.tokens import Signer
 from schemas.topics import SHARDS
@@ -45,37 +45,11 @@ DATABASE = "loyalty"
 SERVICES = {"ledger": 8001, "tiering": 8002, "notifier": 8003}
 """The services, and the ports they take if these are free."""
 
-LOCAL_SERVERS = "LOCAL_SERVERS"
-"""A line of `.local/env`: which of its addresses are servers of the stack itself, so that in a shell which has
-sourced the file they are not taken for somebody else's."""
-
 _READY_WITHIN_S = 60.0
 _GRACE_S = 10.0
 _PREFERRED_PORTS = {"postgres": 5432, "kafka": 9092, **SERVICES}
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Wiring:
-    """The addresses of the two servers: where they are, and for whom."""
-
-    bootstrap: str
-    database: str
-    """The database as people and tools are told it."""
-    admin_dsn: str
-    """The same, as the stack enters it: a role that may create roles and schemas."""
-
-    def dsn_of(self, role: str, password: str) -> str:
-        """The same database, entered as a service's runtime role."""
-        parts = urlsplit(self.admin_dsn)
-        where = parts.netloc.rpartition("@")[2]
-        return urlunsplit(parts._replace(netloc=f"{role}:{quote(password, safe='')}@{where}"))
-
-    @property
-    def digest(self) -> str:
-        """Tells one wiring from another without saying passwords."""
-        return hashlib.sha256(f"{self.bootstrap} {self.admin_dsn}".encode()).hexdigest()[:16]
 
 
 @dataclass(slots=True)
@@ -142,7 +116,7 @@ class Stack:
         if given is not None:
             address = urlsplit(given)
             if address.hostname and not kafka.listens(address.hostname, address.port or 5432):
-                raise StartError(_silent("DATABASE_URL", address.netloc.rpartition("@")[2]))
+                raise StartError(silent("DATABASE_URL", address.netloc.rpartition("@")[2]))
             wiring = Wiring("", given, os.environ.get("MIGRATION_DATABASE_URL", given))
             self.say("postgres   used as given by DATABASE_URL")
         else:
@@ -163,10 +137,13 @@ class Stack:
             self.say(f"postgres   runs on 127.0.0.1:{server.port} ({time.monotonic() - began:.1f} s)")
         if migrate:
             began = time.monotonic()
-            for service in SERVICES:  # one after the other: they all change the roles of one cluster
-                self._command(service, ["migrate"], wiring, MIGRATION_DATABASE_URL=wiring.admin_dsn)
+            with ThreadPoolExecutor(max_workers=len(SERVICES)) as pool:
+                list(pool.map(lambda service: self._migrate(service, wiring), SERVICES))
             self.say(f"postgres   migrated ({time.monotonic() - began:.1f} s)")
         return wiring
+
+    def _migrate(self, service: str, wiring: Wiring) -> None:
+        self._command(service, ["migrate"], wiring, MIGRATION_DATABASE_URL=wiring.admin_dsn)
 
     def _start_broker(self) -> str:
         began = time.monotonic()
@@ -175,7 +152,7 @@ class Stack:
         if given is not None:
             bootstrap = given
             if not kafka.answers(bootstrap):
-                raise StartError(_silent("KAFKA_BOOTSTRAP_SERVERS", bootstrap))
+                raise StartError(silent("KAFKA_BOOTSTRAP_SERVERS", bootstrap))
             self.say("kafka      used as given by KAFKA_BOOTSTRAP_SERVERS")
         elif running is not None:
             bootstrap = f"127.0.0.1:{self.state.ports['kafka']}"
@@ -354,28 +331,3 @@ class Stack:
         if done.returncode != 0:
             said = (done.stderr.strip() or done.stdout.strip())[-3000:]
             raise StartError(f"`python -m services.{service} {' '.join(arguments)}` failed:\n{said}")
-
-
-def external(variable: str) -> str | None:
-    """The address of a server that is not ours, as the environment gives it; None if it gives none."""
-    given = os.environ.get(variable)
-    return given if given and given not in os.environ.get(LOCAL_SERVERS, "").split(",") else None
-
-
-def readiness(url: str) -> tuple[bool, str]:
-    """Whether the service at `url` is ready, and what it says about it."""
-    try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=5) as answer:  # noqa: S310  # loopback http
-            return True, answer.read().decode(errors="replace")
-    except urllib.error.HTTPError as not_ready:
-        with not_ready:
-            return False, not_ready.read().decode(errors="replace")
-    except OSError as silent:
-        return False, str(silent)
-
-
-def _silent(variable: str, address: str) -> str:
-    return (
-        f"{variable} names {address}, where nothing answers: "
-        "start that server, or unset the variable to have one started here."
-    )

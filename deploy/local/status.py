@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -13,8 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.local import kafka, postgres
+from deploy.local.addresses import external
 from deploy.local.processes import Process, family_memory
-from deploy.local.stack import DATABASE, SERVICES, Stack, external, readiness
+from deploy.local.readiness import readiness
+from deploy.local.stack import DATABASE, SERVICES, Stack
 from deploy.shop.settle import Backlog, Watch
 
 _ASK_WITHIN_S = 20.0
@@ -63,8 +64,8 @@ def show(stack: Stack, console: Console) -> bool:
     """Print the tables; True if everything is ready."""
     found = lines(stack)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("", "address", "pid", "memory", "state", ""):
-        table.add_column(column, justify="right" if column in ("pid", "memory") else "left")
+    for column in ("", "address", "pid", "memory", "state"):
+        table.add_column(column, justify="right" if column in ("pid", "memory") else "left", no_wrap=True)
     for line in found:
         running = line.process
         table.add_row(
@@ -73,9 +74,11 @@ def show(stack: Stack, console: Console) -> bool:
             str(running.pid) if running else "–",
             f"{family_memory(running) / 2**20:.0f} MiB" if running else "–",
             f"[{'green' if line.ready else 'red' if running else 'dim'}]{line.state}",
-            line.detail,
         )
     console.print(table)
+    for line in found:
+        if line.detail:
+            console.print(f"{line.name}: {line.detail}", markup=False, soft_wrap=True)
     by_name = {line.name: line for line in found}
     if by_name["postgres"].ready and by_name["kafka"].ready:
         asyncio.run(_figures(stack, by_name["kafka"].address, console))
@@ -111,19 +114,7 @@ def _service(stack: Stack, name: str) -> Line:
     if process is None:
         return Line(name, "–", None, False)
     ready, told = readiness(stack.url(name))
-    return Line(name, stack.url(name), process, ready, "" if ready else _reasons(told))
-
-
-def _reasons(told: str) -> str:
-    """What a service that is not ready says is wrong, each thing once."""
-    try:
-        workers = json.loads(told)["workers"].values()
-        wrong = {
-            f"{name}: {check['detail']}" for checks in workers for name, check in checks.items() if not check["ok"]
-        }
-        return "; ".join(sorted(wrong))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return told[:200]
+    return Line(name, stack.url(name), process, ready, told)
 
 
 async def _figures(stack: Stack, bootstrap: str, console: Console) -> None:

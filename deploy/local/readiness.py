@@ -1,0 +1,34 @@
+"""Asking a service whether it is ready."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+
+
+def readiness(url: str) -> tuple[bool, str]:
+    """Whether the service at `url` is ready, and if not, what it says is wrong."""
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=5):  # noqa: S310  # loopback http
+            return True, ""
+    except urllib.error.HTTPError as not_ready:
+        with not_ready:
+            return False, _reasons(not_ready.read())
+    except OSError as silent:
+        return False, f"it does not answer ({silent})"
+
+
+def _reasons(document: bytes) -> str:
+    """What does not hold by the document of /readyz, each thing once though several workers say it."""
+    try:
+        workers = json.loads(document)["workers"].values()
+        wrong = {
+            f"{name}: {check['detail']}. {check['remedy']}".strip()
+            for checks in workers
+            for name, check in checks.items()
+            if not check["ok"]
+        }
+        return " · ".join(sorted(wrong))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return document[:200].decode(errors="replace")
