@@ -18,9 +18,11 @@ class Topic:
 
     name: str
     types: tuple[str, ...]
-    """The event types that may be on it."""
+    """The event types whose topic it is."""
     writer: Literal["shop", "gateways", "ledger", "tiering", "notifier", "services"]
     """Who may write to it; `services` is any of ours."""
+    sent_on: tuple[str, ...] = ()
+    """Types of other topics whose records are sent on over this one, as they were."""
     member_keyed: bool = True
     """The key is the member id, and the topic has as many partitions as there are shards."""
     partitions: int | None = None
@@ -30,6 +32,11 @@ class Topic:
     """How long a record is kept, in milliseconds; -1 without limit."""
     timestamp_type: Literal["LogAppendTime"] = "LogAppendTime"
     """The broker's clock says when a record arrived, whatever the publisher's clock says."""
+
+    @property
+    def accepted(self) -> frozenset[str]:
+        """Every event type that may be on it."""
+        return frozenset((*self.types, *self.sent_on))
 
     @property
     def inbound(self) -> bool:
@@ -62,7 +69,7 @@ def _requests(channel: str) -> Topic:
     return Topic(f"notify.{channel}.v1", (f"notify.{channel}.requested.v1",), "notifier", retention_ms=3 * _DAY_MS)
 
 
-ALL: Final[tuple[Topic, ...]] = (
+_COMMERCE: Final[tuple[Topic, ...]] = (
     Topic(
         "commerce.orders.v1",
         (
@@ -90,6 +97,10 @@ ALL: Final[tuple[Topic, ...]] = (
         retention_ms=30 * _DAY_MS,
     ),
     Topic("commerce.activities.v1", ("commerce.activity.recorded.v1",), "shop"),
+)
+
+ALL: Final[tuple[Topic, ...]] = (
+    *_COMMERCE,
     Topic(
         "loyalty.points.v1",
         (
@@ -123,7 +134,14 @@ ALL: Final[tuple[Topic, ...]] = (
         partitions=1,
         retention_ms=-1,
     ),
-    Topic("loyalty.internal.v1", ("loyalty.record.rekeyed.v1",), "ledger", retention_ms=30 * _DAY_MS),
+    # A record that its publisher put on another shard's partition goes this way to its own.
+    Topic(
+        "loyalty.internal.v1",
+        (),
+        "ledger",
+        sent_on=tuple(kind for topic in _COMMERCE for kind in topic.types),
+        retention_ms=30 * _DAY_MS,
+    ),
     _requests("sms"),
     _requests("email"),
     _requests("push"),

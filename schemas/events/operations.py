@@ -1,17 +1,15 @@
-"""Events of running the system: programs, checkpoints, dead letters, and records sent on between shards."""
+"""Events of running the system: programs, checkpoints and dead letters."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import Discriminator, Field
+from pydantic import Field
 from typing_extensions import TypedDict
 
-from schemas.events.commerce import CommerceEvent
 from schemas.events.envelope import Envelope
 from schemas.events.fields import Base64, Count, Instant, Sha256, Text, Token, Version
 from schemas.events.reasons import Reason
-from schemas.events.tiers import TierEvent
 
 
 class ProgramPublishedData(TypedDict):
@@ -104,20 +102,5 @@ class DeadLetterRecorded(Envelope):
     data: DeadLetterData
 
 
-class RecordRekeyedData(TypedDict):
-    """A member's event that arrived on a partition of another shard (its publisher hashes keys otherwise)."""
-
-    origin: Origin
-    event: Annotated[CommerceEvent | TierEvent, Discriminator("type")]
-    """The event, unchanged."""
-
-
-class RecordRekeyed(Envelope):
-    """A record was sent on to its member's shard. Private to the ledger."""
-
-    type: Literal["loyalty.record.rekeyed.v1"]
-    data: RecordRekeyedData
-
-
-OperationsEvent = ProgramPublished | LedgerCheckpoint | DeadLetterRecorded | RecordRekeyed
+OperationsEvent = ProgramPublished | LedgerCheckpoint | DeadLetterRecorded
 """Events that tell of the system, not of a member."""

@@ -33,7 +33,7 @@ def _channel(topic: Topic) -> dict[str, Any]:
     return {
         "address": topic.name,
         "description": f"Written by {_WRITERS[topic.writer]}.",
-        "messages": {kind: {"$ref": f"#/components/messages/{kind}"} for kind in topic.types},
+        "messages": {kind: {"$ref": f"#/components/messages/{kind}"} for kind in (*topic.types, *topic.sent_on)},
         "bindings": {
             "kafka": {
                 "topic": topic.name,
@@ -67,7 +67,7 @@ def _operation(topic: Topic) -> dict[str, Any]:
     return {
         "action": "receive" if topic.inbound else "send",
         "channel": {"$ref": channel},
-        "messages": [{"$ref": f"{channel}/messages/{kind}"} for kind in topic.types],
+        "messages": [{"$ref": f"{channel}/messages/{kind}"} for kind in (*topic.types, *topic.sent_on)],
     }
 
 

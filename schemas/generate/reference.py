@@ -51,6 +51,8 @@ def _topic(topic: Topic) -> Iterator[str]:
     kept = "for ever" if topic.retention_ms < 0 else f"{topic.retention_ms // _DAY_MS} days"
     yield from ("", f"## `{topic.name}`", "")
     yield f"Written by: {topic.writer}. Partitions: {partitions}. Kept: {kept} ({topic.cleanup})."
+    if topic.sent_on:
+        yield from ("", "Records of other topics that are on the wrong partition, sent on as they were.")
     for kind in topic.types:
         schema = event_schema(kind)
         yield from ("", f"### `{kind}`", "", schema["description"], "")

@@ -55,6 +55,12 @@ def test_each_type_is_on_exactly_one_topic() -> None:
     assert {topic.timestamp_type for topic in ALL} == {"LogAppendTime"}
 
 
+def test_what_is_sent_on_between_shards_has_a_topic_of_its_own() -> None:
+    internal = BY_NAME["loyalty.internal.v1"]
+    assert "commerce.order.paid.v1" in internal.accepted
+    assert {TOPIC_OF[kind].writer for kind in internal.accepted} == {"shop"}
+
+
 def test_requests_to_gateways_are_kept_three_days() -> None:
     days = {topic.name: topic.retention_ms / 86_400_000 for topic in ALL if topic.name.startswith("notify.")}
     assert set(days.values()) == {3}
