@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
 from deploy.local import kafka as kafka_server
 from deploy.local import postgres as postgres_server
-from deploy.local.processes import Process, marked, wait_until
+from deploy.local.processes import Process, ancestors, marked, wait_until
 from deploy.local.tokens import Signer
 from tests.conftest import REPOSITORY
 
@@ -310,6 +311,46 @@ def test_a_given_server_that_is_silent_is_said_in_a_sentence(
     assert done.returncode == 1
     assert done.stderr.startswith(f"{variable} names {address}, where nothing answers")
     assert "secret" not in done.stderr
+
+
+# --- the whole
+
+
+def test_start_brings_up_what_is_missing_and_run_says_that_one_is_running(local: Local) -> None:
+    done = local("start")
+    assert done.returncode == 0, done.stdout + done.stderr
+    env = local.env()
+    for name in ("LEDGER_URL", "TIERING_URL", "NOTIFIER_URL"):
+        assert httpx.get(f"{env[name]}/readyz").status_code == 200
+    balance = f"{env['LEDGER_URL']}/v1/members/nobody-yet/balance"
+    assert httpx.get(balance).status_code == 401
+    token = local("token", "another").stdout.strip()
+    assert httpx.get(balance, headers={"Authorization": f"Bearer {token}"}).status_code == 404
+    assert httpx.get(balance, headers={"Authorization": f"Bearer {env['SHOP_TOKEN']}"}).status_code in {200, 404}
+
+    tiering, ledger = local.process("tiering"), local.process("ledger")
+    os.kill(ledger.pid, signal.SIGKILL)
+    assert local("status").returncode == 1
+    assert local("start").returncode == 0
+    assert local.process("tiering") == tiering
+    assert local.process("ledger") != ledger
+    assert local("status").returncode == 0
+    # Nothing of the killed service is left: whatever carries the mark descends from what is kept.
+    leaders = {local.process(name).pid for name in ("ledger", "tiering", "notifier", "kafka")}
+    leaders.add(local.database.process.pid)
+    assert all(leaders & {process.pid, *ancestors(process)} for process in marked(local.directory))
+
+    state = json.loads((local.directory / "state.json").read_text())
+    (local.directory / "state.json").write_text(json.dumps(state | {"day_done": True}))
+    again = local("run")
+    assert again.returncode == 0
+    assert again.stdout.startswith("A stack is running already")
+    assert "make status" in again.stdout
+
+    asked = time.monotonic()
+    assert "Stopped ledger, tiering, notifier, kafka, postgres" in local("stop").stdout
+    assert time.monotonic() - asked < 40
+    assert not list(marked(local.directory))
 
 
 # --- tokens

@@ -64,3 +64,20 @@ def test_the_image_copies_what_exists_and_what_is_not_ignored() -> None:
     assert copied
     assert set(copied) == kept
     assert all((DEPLOY.parent / path).exists() for path in copied)
+
+
+CHART = DEPLOY / "helm" / "points-ledger"
+VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
+
+
+@pytest.mark.parametrize("template", ["services.yaml", "prepare.yaml", "_pod.tpl"])
+def test_the_chart_sets_only_what_the_settings_know(template: str) -> None:
+    text = (CHART / "templates" / template).read_text()
+    named = set(re.findall(r'name"? ?"?:? "?([A-Z][A-Z_]+)\b', text))
+    assert named
+    assert {name.lower() for name in named} <= set(Settings.model_fields)
+
+
+def test_the_chart_runs_every_service_on_its_own_port() -> None:
+    ports = {name: service["port"] for name, service in VALUES["services"].items()}
+    assert ports == {name.split(".")[1]: of.model_fields["http_port"].default for name, of in SETTINGS.items()}
