@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+
+from schemas.topics import ALL, Topic
 
 if TYPE_CHECKING:
     from services.kit.board import Board
@@ -118,8 +120,9 @@ def database_check(pool: Pool, package: str, schema: str) -> Check:
 class BrokerCheck:
     """Whether the brokers answer and the topics are as the contracts need them."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, topics: Sequence[Topic] = ALL) -> None:
         self._settings = settings
+        self._topics = topics
         self._admin: Any = None
 
     async def __call__(self) -> State:
@@ -136,7 +139,7 @@ class BrokerCheck:
                 )
                 self._admin = admin
                 await admin.start()
-            problems = await topics.check(self._admin, self._settings.shards)
+            problems = await topics.check(self._admin, self._settings.shards, self._topics)
         except BaseException as error:
             admin, self._admin = self._admin, None
             if admin is not None:

@@ -28,6 +28,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 import uvloop
 from pydantic import ValidationError
 
+from schemas.topics import ALL, Topic
 from services.kit import log, migrate, redrive
 from services.kit.board import Board
 from services.kit.consumer import Consumer
@@ -102,6 +103,8 @@ class Service(Generic[S]):
     commands: Mapping[str, Command[S]] = field(default_factory=dict)
     """Further commands: name → async function of settings and the arguments after the name; its docstring's first
     line is the help, its answer the exit code."""
+    topics: Sequence[Topic] = ALL
+    """The topics that must be as the contracts say for the service to be ready."""
 
 
 def main(service: Service[S], argv: Sequence[str] | None = None) -> int:
@@ -353,7 +356,7 @@ async def running(
     """Runs a worker's parts inside this process (a test does, too)."""
     pool = await new_pool(settings)
     worker = Worker(settings, pool, number=number, board=board, port=port)
-    broker = BrokerCheck(settings)
+    broker = BrokerCheck(settings, service.topics)
     worker.health.add("database", database_check(pool, service.package, settings.service), every_seconds=2.0)
     worker.health.add("brokers", broker, every_seconds=10.0)
     chosen: list[Part] = []

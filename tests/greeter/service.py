@@ -5,25 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import msgspec
-from fastapi import APIRouter, Security
-from pydantic import BaseModel, Field
 
 from services.kit.app import Api
-from services.kit.auth import Caller, Guard
+from services.kit.auth import Guard
 from services.kit.consumer import Consumer
 from services.kit.dead_letter import Reason, Refused
 from services.kit.executor import Executor
-from services.kit.kafka import Record, shard_of
+from services.kit.kafka import Record
 from services.kit.outbox import OutboxRow, Relay, append
 from services.kit.postgres import Connection
 from services.kit.serve import Part, Service, Worker
 from services.kit.settings import Settings
 from services.kit.sweeper import Sweeper
-
-SHARDS = 4
+from tests.greeter.hello import Hello
+from tests.greeter.routes import SHARDS, routes
 
 
 class GreeterSettings(Settings):
@@ -34,19 +32,6 @@ class GreeterSettings(Settings):
     hellos: str = "test.hellos.v1"
     waves: str = "test.waves.v1"
     greetings: str = "test.greetings.v1"
-
-
-class Hello(msgspec.Struct, frozen=True):
-    """One input."""
-
-    member: str
-    n: int
-    slow: float = 0.0
-    """Seconds that booking takes."""
-    breaks: bool = False
-    """Booking raises."""
-    late: bool = False
-    """Booking refuses."""
 
 
 _parse = msgspec.json.Decoder(Hello).decode
@@ -96,36 +81,6 @@ async def book(greetings: str, tx: Connection, shard: int, inputs: Sequence[Hell
     return outcomes
 
 
-class Said(BaseModel):
-    """A hello over HTTP."""
-
-    n: int = Field(ge=0)
-
-
-def routes(executor: Executor[Hello, str], guard: Guard) -> APIRouter:
-    """The greeter's paths."""
-    router = APIRouter()
-
-    @router.post("/v1/members/{member_id}/hellos")
-    async def say(
-        member_id: str, said: Said, caller: Annotated[Caller, Security(guard, scopes=["ledger:spend"])]
-    ) -> dict[str, str]:
-        outcome = await executor.submit(shard_of(member_id, SHARDS), Hello(member_id, said.n))
-        return {"outcome": str(outcome)}
-
-    @router.get("/v1/members/{member_id}/hellos")
-    async def heard(
-        member_id: str, caller: Annotated[Caller, Security(guard, scopes=["ledger:read"])]
-    ) -> dict[str, str]:
-        return {"member": member_id, "actor": caller.subject}
-
-    @router.get("/v1/break")
-    async def broken() -> None:
-        raise RuntimeError("with a secret: hunter2")
-
-    return router
-
-
 def new_executor(worker: Worker[GreeterSettings], relay: Relay) -> Executor[Hello, str]:
     """The greeter's executor."""
     return Executor(
@@ -155,4 +110,4 @@ def wire(worker: Worker[GreeterSettings]) -> Sequence[Part]:
     return [relay, consumer, sweeper, api]
 
 
-SERVICE = Service("greeter", "tests.greeter", GreeterSettings, wire)
+SERVICE = Service("greeter", "tests.greeter", GreeterSettings, wire, topics=())
