@@ -12,7 +12,7 @@ from services.kit.executor import Executor
 from services.kit.outbox import Relay
 from services.kit.serve import Part, Service, Worker, main
 from services.kit.sweeper import Sweeper
-from services.ledger.api import routers
+from services.ledger.api import Publisher, routers
 from services.ledger.consumer import COMMERCE, TOPICS, Decoder
 from services.ledger.executor import Ledger
 from services.ledger.groundwork import Groundwork
@@ -40,13 +40,14 @@ def wire(worker: Worker[LedgerSettings]) -> Sequence[Part]:
     )
     relay.follow(consumer)
     sweeper = Sweeper(settings, sweep_of(pool, executor, settings.sweep_batch), consumer=consumer)
+    publisher = Publisher(settings)
     api = Api(
         worker,
-        routers=routers(pool, ledger, Guard(settings), settings),
+        routers=routers(pool, publisher, Guard(settings), settings),
         title="Ledger",
         summary="Points: what members have, and why.",
     )
-    return [groundwork, relay, consumer, sweeper, api]
+    return [groundwork, relay, consumer, sweeper, publisher, api]
 
 
 SERVICE = Service(
