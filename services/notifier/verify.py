@@ -24,8 +24,8 @@ SHOWN: Final = 20
 
 async def verify(settings: NotifierSettings, arguments: list[str]) -> int:
     """Check that no message was decided twice, none left unaccounted, no erased data stayed; prints JSON."""
-    if arguments:
-        sys.stderr.write("usage: verify\n")
+    if arguments not in ([], ["--json"]):
+        sys.stderr.write("usage: verify [--json]\n")
         return 2
     connection = await connect(settings, part="verify")
     try:
