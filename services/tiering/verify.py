@@ -31,8 +31,8 @@ Document = Mapping[str, Any]
 
 async def verify(settings: TieringSettings, arguments: list[str]) -> int:
     """Compare every stored tier with a naive recomputation; prints one line of JSON."""
-    if arguments:
-        print("usage: verify", file=sys.stderr)
+    if arguments not in ([], ["--json"]):
+        print("usage: verify [--json]", file=sys.stderr)
         return 2
     documents = await _documents(settings)
     connection = await connect(settings, part="verify")
