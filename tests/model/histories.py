@@ -196,7 +196,10 @@ def an_order(draw: st.DrawFn, order: str) -> list[Event]:
             )
         )
     some_lines = st.none() | st.lists(
-        st.builds(part, LINE_IDS, quantity=st.sampled_from([None, None, 1, 2])), min_size=1, max_size=2
+        st.builds(part, LINE_IDS, quantity=st.sampled_from([None, None, 1, 2])),
+        min_size=1,
+        max_size=2,
+        unique_by=lambda named: named["line_id"],
     )
     for _ in range(draw(st.integers(0, 2))):
         told.append(shipped(order, draw(times(day, 8, told=told)), draw(some_lines)))
@@ -212,7 +215,8 @@ def an_order(draw: st.DrawFn, order: str) -> list[Event]:
 @st.composite
 def a_refund(draw: st.DrawFn, order: str, day: int, told: Sequence[Event]) -> Event:
     """Of lines known and unknown, of shipping or of tax, of nothing; now and then a second telling."""
-    lines = draw(st.none() | st.lists(st.builds(part, LINE_IDS, st.sampled_from(PARTS)), min_size=1, max_size=2))
+    parts = st.builds(part, LINE_IDS, st.sampled_from(PARTS))
+    lines = draw(st.none() | st.lists(parts, min_size=1, max_size=2, unique_by=lambda named: named["line_id"]))
     return refunded(
         order,
         draw(times(day - 1, draw(st.sampled_from([3, 30, 50])), told=told)),

@@ -40,6 +40,7 @@ class Model:
     def __init__(self, program: Program | Sequence[Program], *, tiers: Tiers = "closed") -> None:
         versions = [program] if isinstance(program, dict) else list(program)
         self.versions = sorted(versions, key=lambda version: instant(version["effective_from"]))
+        self._by_version = {version["version"]: version for version in self.versions}
         self.closed = tiers == "closed"
         self.orders: dict[str, Facts] = {}
         self.member = MemberFacts()
@@ -52,6 +53,7 @@ class Model:
         self._parked_since: dict[tuple[str, str], Micros] = {}
         self._confirmed_lines: dict[str, set[str]] = {}
         self._booked: dict[Bucket, tuple[int, int]] = {}
+        self._earned: dict[tuple[str, str], Award] = {}
         self._order_points: dict[str, tuple[int, int]] = {}
         self._spent: dict[str, int] = {}
         self._short: set[str] = set()
@@ -66,7 +68,7 @@ class Model:
             self._pass_time(now)
             outcome = self._learn(event)
             from_tiering = event["type"].startswith("loyalty.tier.")
-            self._settle(event, TRUE_UP if from_tiering else None)
+            self._settle(TRUE_UP if from_tiering else None)
             self._follow_tiers()
         self.outcomes.append((event["id"], outcome))
         return outcome
@@ -95,10 +97,11 @@ class Model:
     def _refusal(self, event: Event, now: Micros) -> str | None:
         """O1 and the contract's limits: what never becomes an input."""
         at = instant(event["time"])
-        if at < now - MAX_EVENT_AGE:
-            return "too_late"
-        if at > now + IN_FUTURE:
-            return "in_future"
+        if event["type"].startswith("commerce."):
+            if at < now - MAX_EVENT_AGE:
+                return "too_late"
+            if at > now + IN_FUTURE:
+                return "in_future"
         name = (event["subject"], event["source"], event["id"], str(at))
         payload = (event["type"], event["data"])
         if name in self._told:
@@ -191,7 +194,7 @@ class Model:
         """
         while (due := self._next_due()) is not None and due <= now:
             self.wallet.now = max(self.wallet.now, due)
-            self._settle(None)
+            self._settle()
             self.wallet.expire()
         self.wallet.now = max(self.wallet.now, now)
 
@@ -209,7 +212,7 @@ class Model:
             ]
         return min(dues, default=None)
 
-    def _settle(self, event: Event | None, label: str | None = None) -> None:
+    def _settle(self, label: str | None = None) -> None:
         """Book the difference between what the facts say and what is booked.
 
         Within one input (R6): returns, clawbacks, spends, awards. `label` names what a change of tiers made
@@ -222,10 +225,8 @@ class Model:
                 self.wallet.give_back(key, before - used, _grace_days(order.program))
                 self._spent[key] = used
 
-        target = self._target(orders)
-        cause = event["data"].get("order_id") if event else None
-        if cause is not None and event is not None:
-            cause = order_key(event["data"].get("shop") or "", cause)
+        earned = self._order_awards(orders)
+        target = self._target(orders, earned)
         by_rule = {rule["rule"]: i for version in self.versions for i, rule in enumerate(version["earn"])}
         buckets = sorted({*target, *self._booked}, key=lambda bucket: (bucket[2], by_rule[bucket[1]], bucket[0]))
         changes = []
@@ -252,41 +253,57 @@ class Model:
                 self.wallet.come_in((day, None), confirmed)
 
         self._booked = target
-        for (owner, name, _), pending, confirmed in changes:
-            rule = next(rule for version in self.versions for rule in version["earn"] if rule["rule"] == name)
-            on_order = rule["on"] == "order"
-            shown = label if label and on_order else name
+        for (_, name, _), pending, confirmed in changes:
+            shown = label if label and self._is_on_orders(name) else name
             self._rules[shown] = self._rules.get(shown, 0) + pending + confirmed
-            if on_order:
-                # N3: of a pool, each fact books the change of the total.
-                whose = owner if owner in self.orders else self._cause(cause, orders)
-                was = self._order_points.get(whose, (0, 0))
-                self._order_points[whose] = was[0] + pending, was[1] + confirmed
+        self._share_out(earned)
 
-    def _cause(self, named: str | None, orders: dict[str, Order]) -> str:
-        """The order that moves a shared pool: the one the event names, else the first that falls due now."""
-        if named is not None:
-            return named
-        now = self.wallet.now
-        falling_due = [key for key, order in orders.items() if any(order.due_at(ln) == now for ln in order.lines)]
-        return next(iter(falling_due), next(iter(orders)))
+    def _share_out(self, earned: dict[tuple[str, str], Award]) -> None:
+        """Say which order has which points: of a pool, each books the change that it makes (N3).
 
-    def _target(self, orders: dict[str, Order]) -> dict[Bucket, tuple[int, int]]:
-        """Everything the facts earn by now, in buckets: {(owner, rule, lot): (pending, confirmed)}."""
-        now, facts, at = self.wallet.now, self.member, self.program_at
-        awards: list[Award] = []
+        Where one input changes several orders of a pool, they change it one after the other.
+        """
+        standing = dict(self._earned)
+        for name in [*self._earned, *(name for name in earned if name not in self._earned)]:
+            if standing.get(name) == earned[name]:
+                continue
+            before = earning.pooled(standing.values(), self._by_version)
+            standing[name] = earned[name]
+            after = earning.pooled(standing.values(), self._by_version)
+            pending, confirmed = self._order_points.get(name[0], (0, 0))
+            pending += sum(award.pending for award in after) - sum(award.pending for award in before)
+            confirmed += sum(award.confirmed for award in after) - sum(award.confirmed for award in before)
+            self._order_points[name[0]] = pending, confirmed
+        self._earned = standing
+
+    def _is_on_orders(self, name: str) -> bool:
+        return any(
+            rule["on"] == "order" for version in self.versions for rule in version["earn"] if rule["rule"] == name
+        )
+
+    def _order_awards(self, orders: dict[str, Order]) -> dict[tuple[str, str], Award]:
+        """What each order earns by each rule, before caps; by paid time."""
+        earned = {}
         for key, order in orders.items():
             confirmed = self._confirmed_lines.setdefault(key, set())
             # O8: a line once confirmed stays so for its points.
-            confirmed |= {ln.line_id for ln in order.goods() if order.completed_at(ln, now) is not None}
+            confirmed |= {
+                line.line_id for line in order.goods() if order.completed_at(line, self.wallet.now) is not None
+            }
             tier = earning.tier_at(self.tier_history, order.paid_at)
             for rule in earning.rules_on(order.program, "order"):
-                awards.append(earning.order_award(order, rule, tier, confirmed))
+                earned[key, rule["rule"]] = earning.order_award(order, rule, tier, confirmed)
+        return earned
+
+    def _target(self, orders: dict[str, Order], earned: dict[tuple[str, str], Award]) -> dict[Bucket, tuple[int, int]]:
+        """Everything the facts earn by now, in buckets: {(owner, rule, lot): (pending, confirmed)}."""
+        now, facts, at = self.wallet.now, self.member, self.program_at
+        awards = list(earned.values())
         awards += earning.first_purchase(orders, now)
         awards += [*earning.sign_ins(facts, at), *earning.reviews(facts, at), *earning.activities(facts, at)]
         awards += [*earning.profile(facts, at), *earning.joining_gift(facts, at)]
         target: dict[Bucket, tuple[int, int]] = {}
-        for award in earning.pooled(awards, {version["version"]: version for version in self.versions}):
+        for award in earning.pooled(awards, self._by_version):
             bucket = (award.owner, award.rule, award.lot)
             before = target.get(bucket, (0, 0))
             target[bucket] = before[0] + award.pending, before[1] + award.confirmed
@@ -299,7 +316,7 @@ class Model:
         history = tiers.history(self._timelines().values(), self.program_at)
         if history != self.tier_history:
             self.tier_history = history
-            self._settle(None, TRUE_UP)
+            self._settle(TRUE_UP)
 
     def _timelines(self) -> dict[str, list[tuple[Micros, int, int]]]:
         timelines = {}
