@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from importlib import resources
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import asyncpg
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 else:
     Connection = asyncpg.Connection
     Pool = asyncpg.Pool
+
+Prepare: TypeAlias = "Callable[[asyncpg.Connection[asyncpg.Record]], Coroutine[Any, Any, None]]"
+"""What a service does once to each new connection."""
 
 T = TypeVar("T")
 
@@ -62,15 +65,19 @@ async def _keep_session(connection: Connection) -> None:
         raise asyncpg.InterfaceError("released inside a transaction")
 
 
-def new_pool(settings: Settings, *, part: str = "worker", size: int | None = None) -> Pool:
+def new_pool(
+    settings: Settings, *, part: str = "worker", size: int | None = None, prepare: Prepare | None = None
+) -> Pool:
     """A pool for the service's schema. It does not connect before it is awaited, and holds nothing open when idle.
 
-    Who borrows a connection leaves no session state behind (no SET, LISTEN, advisory session lock, temporary table).
+    `prepare` runs once on each new connection (type codecs). Who borrows a connection leaves no session state behind
+    (no SET, LISTEN, advisory session lock, temporary table).
     """
     return asyncpg.create_pool(
         settings.database_url.get_secret_value(),
         min_size=0,
         max_size=size or settings.database_connections,
+        init=prepare,
         reset=_keep_session,
         command_timeout=COMMAND_SECONDS,
         timeout=CONNECT_SECONDS,

@@ -33,7 +33,7 @@ from services.kit import log, migrate, redrive
 from services.kit.board import Board
 from services.kit.consumer import Consumer
 from services.kit.health import BrokerCheck, Health, State, database_check
-from services.kit.postgres import Pool, new_pool
+from services.kit.postgres import Pool, Prepare, new_pool
 from services.kit.settings import Settings
 
 _log = log.get(__name__)
@@ -105,6 +105,8 @@ class Service(Generic[S]):
     line is the help, its answer the exit code."""
     topics: Sequence[Topic] = ALL
     """The topics that must be as the contracts say for the service to be ready."""
+    prepare: Prepare | None = None
+    """Runs once on each new connection of the pool (type codecs)."""
 
 
 def main(service: Service[S], argv: Sequence[str] | None = None) -> int:
@@ -354,7 +356,7 @@ async def running(
     port: int | None = None,
 ) -> Any:
     """Runs a worker's parts inside this process (a test does, too)."""
-    pool = await new_pool(settings)
+    pool = await new_pool(settings, prepare=service.prepare)
     worker = Worker(settings, pool, number=number, board=board, port=port)
     broker = BrokerCheck(settings, service.topics)
     worker.health.add("database", database_check(pool, service.package, settings.service), every_seconds=2.0)

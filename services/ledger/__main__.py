@@ -13,11 +13,12 @@ from services.kit.outbox import Relay
 from services.kit.serve import Part, Service, Worker, main
 from services.kit.sweeper import Sweeper
 from services.ledger.api import Publisher, routers
-from services.ledger.consumer import COMMERCE, TOPICS, Decoder
+from services.ledger.consumer import TOPICS, Decoder
 from services.ledger.executor import Ledger
 from services.ledger.groundwork import Groundwork
 from services.ledger.publication import publish
 from services.ledger.settings import LedgerSettings
+from services.ledger.store import register_codecs
 from services.ledger.sweeper import sweep_of
 from services.ledger.verify import verify
 
@@ -56,7 +57,7 @@ SERVICE = Service(
     LedgerSettings,
     wire,
     commands={"publish": publish, "verify": verify},
-    redrives=COMMERCE,
+    prepare=register_codecs,
 )
 
 if __name__ == "__main__":
