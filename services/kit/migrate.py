@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import asyncpg
 
 from services.kit import log
-from services.kit.calendar import Micros, from_micros
+from services.kit.calendar import Micros, rfc3339
 from services.kit.postgres import Connection
 from services.kit.settings import Settings
 
@@ -95,12 +95,13 @@ async def ensure_months(connection: Connection, table: str, first: Micros, last:
     await connection.execute(
         """
         SELECT ensure_month($1, day::date) FROM generate_series(
-            date_trunc('month', $2::timestamptz AT TIME ZONE 'UTC'),
-            $3::timestamptz AT TIME ZONE 'UTC', interval '1 month') AS day
+            date_trunc('month', $2::text::timestamptz AT TIME ZONE 'UTC'),
+            $3::text::timestamptz AT TIME ZONE 'UTC', interval '1 month') AS day
         """,
         table,
-        from_micros(first),
-        from_micros(last),
+        # As text: a service may have given its connections codecs of its own.
+        rfc3339(first),
+        rfc3339(last),
     )
 
 
