@@ -18,7 +18,7 @@ from services.kit.executor import Executor
 from services.kit.kafka import shard_of
 from services.kit.money import decimal_string, minor_units
 from services.kit.postgres import Pool
-from services.kit.problem import FORBIDDEN, INVALID, NOT_FOUND, Problem
+from services.kit.problem import FORBIDDEN, INVALID, NOT_FOUND, UNAVAILABLE, Problem, kind, responses
 from services.tiering import facts, store
 from services.tiering.domain.ladder import Step, Way
 from services.tiering.domain.member import Cause, Enrolment, Input, Member
@@ -28,8 +28,13 @@ from services.tiering.executor import Outcome
 ENROLMENT: Final = "loyalty.member.enrolment.v1"
 """The cause of an enrolment by call, in the journal and in the facts."""
 
+MEMBER_UNKNOWN: Final = kind("member-unknown", "No such member", 404)
+
 MemberPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="The member's id.")]
-_UNCHANGED: Final = {"Cache-Control": "private, no-cache"}
+_PRIVATE: Final = {"Cache-Control": "private, no-cache"}
+_NOT_MODIFIED: Final[dict[int | str, dict[str, Any]]] = {
+    304: {"description": "The answer is the one that `If-None-Match` names."}
+}
 
 
 class Gap(BaseModel):
@@ -119,7 +124,7 @@ def routes(
         "/v1/members/{member_id}/tier",
         response_model=Standing,
         response_model_by_alias=True,
-        responses={304: {"description": "Unchanged"}},
+        responses={**responses(MEMBER_UNKNOWN, NOT_FOUND, UNAVAILABLE), **_NOT_MODIFIED},
         summary="Where a member stands",
     )
     async def tier(
@@ -132,7 +137,7 @@ def routes(
     ) -> Response:
         member = await store.standing(pool, shard_of(member_id, shards), member_id)
         if member is None:
-            raise Problem(NOT_FOUND, f"Nothing is known of member {member_id}.")
+            raise Problem(MEMBER_UNKNOWN, f"Nothing is known of member {member_id}.")
         program = versions().at(clock())
         more = None if amount is None else _amount(amount, program)
         return _tagged(standing(member_id, member, program, more), if_none_match)
@@ -140,7 +145,10 @@ def routes(
     @router.post(
         "/v1/members/{member_id}/enrolment",
         response_model=Enrolled,
-        responses={201: {"model": Enrolled, "description": "Joined now"}},
+        responses={
+            **responses(NOT_FOUND, FORBIDDEN, UNAVAILABLE),
+            201: {"model": Enrolled, "description": "Joined now"},
+        },
         summary="Join the program; again is a no-op",
     )
     async def enrol(
@@ -154,14 +162,16 @@ def routes(
         at = clock()
         cause = Cause(ENROLMENT, facts.SOURCE, f"{member_id}:{at}", at, actor=caller.subject)
         outcome = await executor.submit(shard_of(member_id, shards), Enrolment(member_id, cause))
-        if isinstance(outcome, Refused):
-            raise outcome
+        assert not isinstance(outcome, Refused), "open membership refuses nobody"
         assert outcome.enrolled_at is not None
         body = {"member_id": member_id, "enrolled_at": rfc3339(outcome.enrolled_at), "tier": outcome.tier}
         return _json(body, status=201 if outcome.enrolled_at == at else 200)
 
     @router.get(
-        "/v1/tiers", response_model=LadderOut, responses={304: {"description": "Unchanged"}}, summary="The ladder"
+        "/v1/tiers",
+        response_model=LadderOut,
+        responses={**responses(UNAVAILABLE), **_NOT_MODIFIED},
+        summary="The ladder",
     )
     async def tiers(
         _: Annotated[Caller, Security(guard, scopes=["tiering:read"])],
@@ -260,14 +270,14 @@ def _time(instant: Micros | None) -> str | None:
 
 
 def _json(body: dict[str, Any], *, status: int = 200) -> Response:
-    return Response(orjson.dumps(body), status, media_type="application/json", headers=_UNCHANGED)
+    return Response(orjson.dumps(body), status, media_type="application/json", headers=_PRIVATE)
 
 
 def _tagged(body: dict[str, Any], if_none_match: str | None) -> Response:
     """The answer with an ETag that changes exactly when the answer does; 304 to who has it already."""
     content = orjson.dumps(body)
     tag = f'"{blake2b(content, digest_size=12).hexdigest()}"'
-    headers = {**_UNCHANGED, "ETag": tag}
+    headers = {**_PRIVATE, "ETag": tag}
     if if_none_match is not None:
         known = [candidate.strip().removeprefix("W/") for candidate in if_none_match.split(",")]
         if tag in known or "*" in known:

@@ -367,7 +367,7 @@ def test_T10_growth_may_count_from_the_enrolment_on() -> None:
     decision = told.enrolled(5)
     assert decision is not None
     assert [(fact.kind, fact.event_no, fact.tier) for fact in decision.facts] == [
-        ("enrolled", 0, "none"),
+        ("enrolled", 0, "senior"),
         ("upgraded", 1, "senior"),
     ]
     told.enrolled(1)

@@ -230,8 +230,7 @@ def _enrolled(
         if base.at is not None:
             base, orders = _from_the_start(member, settled, whole)
         position = climb(versions, at, base, _after(base, orders.values()))
-    tier = member.position.tier
-    facts = (Fact("enrolled", 0, tier, tier, at),) if first else ()
+    facts = (Fact("enrolled", 0, position.tier, member.position.tier, at),) if first else ()
     decision = _change(versions, member, position, told.cause, facts)
     member.base, member.orders, member.position, member.enrolled_at = base, orders, position, at
     if decision is not None:
