@@ -37,7 +37,7 @@ def wire(worker: Worker[NotifierSettings]) -> Sequence[Part]:
         pool,
         executor,
         topics=TOPICS,
-        decode=Decoder(max_event_age_days=settings.max_event_age_days),
+        decode=Decoder(shards=settings.shards, max_event_age_days=settings.max_event_age_days),
         needs=[programs],
         worker=worker.number,
     )

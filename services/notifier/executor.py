@@ -32,13 +32,13 @@ from services.notifier.domain.inputs import (
     ConsentTold,
     DeviceTold,
     Erased,
-    Happened,
+    Heard,
     InboxRead,
     Input,
     PreferencesPut,
     Telling,
-    TierTold,
     absorb,
+    gather,
 )
 from services.notifier.domain.member import Channel, Member, MessageClass
 from services.notifier.domain.policy import Policy, Reader, context
@@ -78,19 +78,10 @@ Outcome = Booked | Preferences | Marked
 _BOOKED: Final = Booked()
 
 
-class _Told(NamedTuple):
-    """An occasion of a batch: the place of its input, its member, the arrival of its fact."""
-
-    place: int
-    member_id: str
-    now: Micros
-    occasion: Occasion
-
-
 class _Candidate(NamedTuple):
     """A decision about to be written, unless its key is known."""
 
-    told: _Told
+    heard: Heard
     decision: Decision
     policy: Policy
     known: Known
@@ -125,19 +116,15 @@ class Notifier:
         outcomes: list[Outcome | Refused],
     ) -> None:
         people = await self._absorb(tx, shard, [each for _, each in placed])
-        candidates: dict[bytes, _Candidate] = {}
         for place, each in placed:
-            match each:
-                case Happened(occasion=Occasion() as occasion) | TierTold(occasion=Occasion() as occasion):
-                    told = _Told(place, each.member_id, each.now, occasion)
-                    self._consider(told, people[each.member_id], candidates)
-                case InboxRead():
-                    marked = await store.mark_read(tx, shard, each)
-                    outcomes[place] = Marked(marked, await store.unread(tx, shard, each.member_id))
-                case PreferencesPut():
-                    outcomes[place] = Preferences(people[each.member_id].member)
-                case _:
-                    pass
+            if isinstance(each, InboxRead):
+                marked = await store.mark_read(tx, shard, each)
+                outcomes[place] = Marked(marked, await store.unread(tx, shard, each.member_id))
+            elif isinstance(each, PreferencesPut):
+                outcomes[place] = Preferences(people[each.member_id].member)
+        candidates: dict[bytes, _Candidate] = {}
+        for heard in gather(placed):
+            self._consider(heard, people[heard.member_id], candidates)
         for key in await store.known_keys(tx, shard, list(candidates)):
             del candidates[key]
         await self._write(tx, shard, candidates, outcomes)
@@ -165,14 +152,14 @@ class Notifier:
         addresses = {"sms": e164(member.value("phone"), country), "email": mail_address(member.value("email"))}
         return {channel: address for channel, address in addresses.items() if address is not None}
 
-    def _consider(self, told: _Told, known: Known, candidates: dict[bytes, _Candidate]) -> None:
+    def _consider(self, heard: Heard, known: Known, candidates: dict[bytes, _Candidate]) -> None:
         """Decide one occasion over each way; the first telling of a key in the batch stands."""
-        occasion = told.occasion
+        occasion = heard.occasion
         policy = self._programs.current_at(occasion.at).program
         rule = policy.touchpoints.get(occasion.touchpoint)
-        for decision in decide(occasion, rule, known.member, known.addresses, self._texts.available, told.now):
-            key = message_key(told.member_id, occasion.touchpoint, occasion.name, decision.channel)
-            candidates.setdefault(key, _Candidate(told, decision, policy, known))
+        for decision in decide(occasion, rule, known.member, known.addresses, self._texts.available, heard.now):
+            key = message_key(heard.member_id, occasion.touchpoint, occasion.name, decision.channel)
+            candidates.setdefault(key, _Candidate(heard, decision, policy, known))
 
     async def _write(
         self,
@@ -185,20 +172,20 @@ class Notifier:
         sent: list[Outgoing] = []
         made: Counter[int] = Counter()
         counts: Counter[tuple[str, str, str]] = Counter()
-        for key, (told, decision, policy, known) in candidates.items():
-            occasion = told.occasion
+        for key, (heard, decision, policy, known) in candidates.items():
+            occasion = heard.occasion
             parameters = _parameters(occasion, known.member)
             reason: str | None = decision.reason
             if decision.send and decision.channel in TOPICS:
                 try:
-                    sent.append(self._outgoing(key, told, decision, policy, known, parameters))
+                    sent.append(self._outgoing(key, heard, decision, policy, known, parameters))
                 except TemplateError as broken:
                     _log.error("template_broken", error=str(broken))
                     reason = "no_template"
             messages.append(
                 MessageRow(
                     key,
-                    told.member_id,
+                    heard.member_id,
                     occasion.touchpoint,
                     occasion.name,
                     decision.channel,
@@ -207,10 +194,10 @@ class Notifier:
                     orjson.dumps(parameters).decode(),
                     policy.version,
                     occasion.at,
-                    told.now,
+                    heard.now,
                 )
             )
-            made[told.place] += 1
+            made[heard.place] += 1
             counts[occasion.touchpoint, decision.channel, reason or "sent"] += 1
         for place, count in made.items():
             outcomes[place] = Booked(count)
@@ -224,14 +211,14 @@ class Notifier:
     def _outgoing(
         self,
         key: bytes,
-        told: _Told,
+        heard: Heard,
         decision: Decision,
         policy: Policy,
         known: Known,
         parameters: Parameters,
     ) -> Outgoing:
         """A message for a gateway, rendered for its member. Raises TemplateError."""
-        occasion, member, settings = told.occasion, known.member, self._settings
+        occasion, member, settings = heard.occasion, known.member, self._settings
         locale = self._texts.locale_for(
             occasion.touchpoint, decision.channel, member.value("locale"), settings.default_locale
         )
@@ -241,11 +228,11 @@ class Notifier:
         said = context(policy, occasion.touchpoint, parameters, occasion.at, reader)
         promo = decision.message_class == "promo"
         rule = policy.touchpoints.get(occasion.touchpoint)
-        latest = told.now + LONGEST_LIFE
+        latest = heard.now + LONGEST_LIFE
         if rule is not None and rule.not_after is not None:
             latest = min(latest, occasion.at + rule.not_after)
         return Outgoing(
-            member_id=told.member_id,
+            member_id=heard.member_id,
             key=key,
             attempt=1,
             channel=decision.channel,
@@ -256,7 +243,7 @@ class Notifier:
             parameters=spoken(said, locale),
             text=self._texts.render(occasion.touchpoint, decision.channel, locale, said, promo=promo),
             consent_version=member.consent_version(decision.channel, decision.message_class),  # type: ignore[arg-type]
-            requested_at=told.now,
+            requested_at=heard.now,
             expires_at=latest,
         )
 

@@ -37,7 +37,7 @@ async def verify(settings: NotifierSettings, arguments: list[str]) -> int:
 
 
 async def examine(connection: Connection, shards: int) -> dict[str, Any]:
-    """The totals, and what is broken: `{members, messages, attempts, decisions: [...], broken: [...]}`.
+    """The totals, and what is broken: `{members, messages, attempts, decisions, broken, examples}`.
 
     Checked: one decision a business key (S1), each decision to send over a gateway has its attempt and no attempt is
     without one (S5), each key is the digest of its row and each row on its member's shard, nothing that an erasure
@@ -64,8 +64,8 @@ async def examine(connection: Connection, shards: int) -> dict[str, Any]:
         "messages": messages,
         "attempts": attempts,
         "decisions": totals,
-        "broken_count": len(broken),
-        "broken": broken[:SHOWN],
+        "broken": len(broken),
+        "examples": broken[:SHOWN],
     }
 
 

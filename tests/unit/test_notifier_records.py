@@ -20,7 +20,7 @@ from services.notifier.rendering import Text
 NOW = parse_rfc3339("2026-03-02T00:00:00Z")
 DAY = 86_400 * MICROS_PER_SECOND
 STRUCTURED = (("content-type", b"application/cloudevents+json"),)
-DECODE = Decoder(max_event_age_days=400)
+DECODE = Decoder(shards=16, max_event_age_days=400)
 
 
 def event(kind: str, data: dict[str, Any], *, at: int = NOW - DAY) -> dict[str, Any]:

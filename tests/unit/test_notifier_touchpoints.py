@@ -19,6 +19,7 @@ from services.notifier.domain.touchpoint import (
     TierFact,
     points_occasion,
     tier_occasion,
+    together,
 )
 
 DAY = 86_400 * MICROS_PER_SECOND
@@ -36,7 +37,6 @@ def points(**changed: Any) -> PointsFact:
         "debt": 0,
         "debt_made": 0,
         "rule": "sign-in",
-        "cause_at": AT,
         "order_id": None,
         "shop": "",
         "expires_on": None,
@@ -54,7 +54,7 @@ def points(**changed: Any) -> PointsFact:
         (
             points(kind="clawed_back", order_id="17", rule="purchase", debt=30, debt_made=30),
             "clawback-debt",
-            "order:/17:purchase:2026-03-01T02:00:00Z",
+            "order:/17:2026-03-01T02:00:00Z",
         ),
         (points(kind="clawed_back", order_id="17", debt=30), None, None),
         (TierFact("enrolled", AT, "none", "none"), "joined", "enrolment"),
@@ -76,7 +76,7 @@ def test_S1_an_occasion_is_named_by_what_happened(
 
 def test_S1_a_part_of_an_order_confirmed_later_is_the_same_occasion() -> None:
     first = points_occasion(points(kind="confirmed", order_id="17", points=150))
-    rest = points_occasion(points(kind="confirmed", order_id="17", points=150, at=AT + DAY, cause_at=AT + DAY))
+    rest = points_occasion(points(kind="confirmed", order_id="17", points=150, at=AT + DAY))
     assert first is not None
     assert rest is not None
     assert first.name == rest.name
@@ -86,13 +86,21 @@ def test_S4_each_debt_made_is_an_occasion_of_its_own() -> None:
     names = {
         occasion.name
         for hour in range(3)
-        if (
-            occasion := points_occasion(
-                points(kind="clawed_back", order_id="17", debt=1, debt_made=1, cause_at=AT + hour)
-            )
-        )
+        if (occasion := points_occasion(points(kind="clawed_back", order_id="17", debt=1, debt_made=1, at=AT + hour)))
     }
     assert len(names) == 3
+
+
+def test_facts_of_one_outcome_about_one_occasion_are_told_together() -> None:
+    day, streak = points_occasion(points(expires_on="2027-03-31")), points_occasion(points(points=30, available=135))
+    assert day is not None
+    assert streak is not None
+    assert together(day, streak).parameters == {
+        "points": 35,
+        "available": 100,
+        "rule": "sign-in",
+        "expires_on": "2027-03-31",
+    }
 
 
 def test_S1_the_key_tells_its_parts_apart() -> None:

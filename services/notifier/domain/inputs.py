@@ -6,13 +6,14 @@ the batch are decided, so that no message rests on a consent or an address that 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TypeAlias
 
 import msgspec
 
 from services.kit.calendar import Micros
 from services.notifier.domain.member import Channel, Member, MessageClass
-from services.notifier.domain.touchpoint import Occasion
+from services.notifier.domain.touchpoint import Occasion, together
 
 
 class ProfileTold(msgspec.Struct, frozen=True):
@@ -88,10 +89,15 @@ class InboxRead(msgspec.Struct, frozen=True):
 
 
 class Happened(msgspec.Struct, frozen=True):
-    """An occasion to speak; `now` is the arrival of its fact."""
+    """An occasion to speak; `now` is the arrival of its fact.
+
+    `version` and `number` are the fact's member_version and event_no: facts of one version are of one outcome.
+    """
 
     member_id: str
     now: Micros
+    version: int
+    number: int
     occasion: Occasion
 
 
@@ -152,3 +158,36 @@ def _consent_change(
 ) -> Change:
     value = "granted" if granted else "withdrawn"
     return Change(telling.member_id, telling.at, telling.actor, f"{channel}/{message_class}", value, evidence)
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """An occasion of a batch: the place of its input there, its member, the arrival of its (first) fact."""
+
+    place: int
+    member_id: str
+    now: Micros
+    occasion: Occasion
+
+
+def gather(placed: Iterable[tuple[int, Input]]) -> list[Heard]:
+    """The occasions of a batch. Facts of one outcome about one occasion are told together, a fact heard again once.
+
+    When a batch ends between two such facts, the first alone is told: the second names an occasion that was.
+    """
+    heard: dict[tuple[str, int, str, str], Heard] = {}
+    facts: set[tuple[str, int, int]] = set()
+    for place, each in placed:
+        if not isinstance(each, Happened | TierTold) or each.occasion is None:
+            continue
+        if isinstance(each, Happened):
+            fact = (each.member_id, each.version, each.number)
+            if fact in facts:
+                continue
+            facts.add(fact)
+        occasion = each.occasion
+        key = (each.member_id, each.version, occasion.touchpoint, occasion.name)
+        first = heard.get(key)
+        if first is not None:
+            place, occasion = first.place, together(first.occasion, occasion)
+        heard[key] = Heard(place, each.member_id, each.now, occasion)
+    return list(heard.values())

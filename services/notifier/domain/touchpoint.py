@@ -11,7 +11,7 @@ anew by a rebuilt ledger names the same occasion and is told no second time.
 | points-earned    | points.earned, not for an order                  | rule:instant                    |
 |                  | points.earned for an order (a bonus)             | order:shop/id:rule              |
 | points-confirmed | points.confirmed for an order                    | order:shop/id                   |
-| clawback-debt    | points.clawed_back that made debt (S4)           | order:shop/id:rule:instant      |
+| clawback-debt    | points.clawed_back that made debt (S4)           | order:shop/id:instant, or rule:instant |
 | tier-upgraded    | tier.upgraded                                    | tier:instant                    |
 | tier-downgraded  | tier.downgraded (S4)                             | tier:instant                    |
 
@@ -47,7 +47,6 @@ class PointsFact(msgspec.Struct, frozen=True):
     debt: int
     debt_made: int
     rule: str
-    cause_at: Micros
     order_id: str | None
     shop: str
     expires_on: str | None
@@ -82,7 +81,7 @@ def points_occasion(fact: PointsFact) -> Occasion | None:
     match fact.kind:
         case "earned":
             parameters["rule"] = fact.rule
-            name = f"{fact.rule}:{rfc3339(fact.cause_at)}" if fact.order_id is None else f"{order}:{fact.rule}"
+            name = f"{fact.rule}:{rfc3339(fact.at)}" if fact.order_id is None else f"{order}:{fact.rule}"
             return Occasion("points-earned", name, fact.at, parameters)
         case "confirmed":
             return None if fact.order_id is None else Occasion("points-confirmed", order, fact.at, parameters)
@@ -91,8 +90,19 @@ def points_occasion(fact: PointsFact) -> Occasion | None:
                 return None
             parameters["debt"] = fact.debt
             parameters["debt_made"] = fact.debt_made
-            subject = fact.rule if fact.order_id is None else f"{order}:{fact.rule}"
-            return Occasion("clawback-debt", f"{subject}:{rfc3339(fact.cause_at)}", fact.at, parameters)
+            subject = fact.rule if fact.order_id is None else order
+            return Occasion("clawback-debt", f"{subject}:{rfc3339(fact.at)}", fact.at, parameters)
+
+
+def together(first: Occasion, more: Occasion) -> Occasion:
+    """One occasion told in several facts of one outcome (a day's points and its streak's): the points are summed."""
+    parameters = {**first.parameters}
+    for name in ("points", "debt_made"):
+        if name in more.parameters:
+            parameters[name] = int(parameters[name]) + int(more.parameters[name])
+    if "expires_on" in more.parameters:
+        parameters["expires_on"] = min(str(parameters.get("expires_on", "9999")), str(more.parameters["expires_on"]))
+    return Occasion(first.touchpoint, first.name, first.at, parameters)
 
 
 def tier_occasion(fact: TierFact) -> Occasion | None:
