@@ -46,11 +46,12 @@ class Programs(Generic[P]):
 
     name = "program"
 
-    def __init__(self, settings: Settings, *, parse: Callable[[dict[str, Any]], P]) -> None:
+    def __init__(self, settings: Settings, *, parse: Callable[[dict[str, Any]], P], topic: str = PROGRAM_TOPIC) -> None:
         """`parse` makes the service's own form of a document (as JSON); what it raises keeps the version out and
         the service not ready, and the versions before it stay."""
         self._settings = settings
         self._parse = parse
+        self._topic = topic
         self._versions: tuple[Version[P], ...] = ()
         self._starts: list[Micros] = []
         self._caught_up = asyncio.Event()
@@ -130,7 +131,7 @@ class Programs(Generic[P]):
             await backoff(attempt + 4, most_seconds=5.0)
 
     async def _follow(self, client: Any) -> None:
-        partition = TopicPartition(PROGRAM_TOPIC, 0)
+        partition = TopicPartition(self._topic, 0)
         async with asyncio.timeout(CONNECT_SECONDS):
             await client.start()
             client.assign([partition])

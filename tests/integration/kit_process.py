@@ -92,7 +92,7 @@ async def served(
     try:
         yield process
     finally:
-        for one in [*process.workers(), popen]:
-            with suppress(psutil.NoSuchProcess, ProcessLookupError):
-                one.kill()
+        for pid in [worker.pid for worker in process.workers()] + [popen.pid] * (popen.poll() is None):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         await asyncio.to_thread(popen.wait)

@@ -15,11 +15,14 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from pydantic import SecretStr
 
+from schemas.topics import BY_NAME
 from services.kit.kafka import partition_of
 from services.kit.migrate import migrate
 from services.kit.serve import PARTS, Service, running
+from services.kit.topics import ensure_topics
 from tests.conftest import as_role
-from tests.greeter.service import SERVICE, SHARDS, GreeterSettings
+from tests.greeter.routes import SHARDS
+from tests.greeter.service import SERVICE, GreeterSettings
 
 
 async def settings_for(database: str, kafka: str, **more: Any) -> GreeterSettings:
@@ -35,7 +38,8 @@ async def settings_for(database: str, kafka: str, **more: Any) -> GreeterSetting
         **(names | more),
     )
     await migrate(settings, "tests.greeter")
-    await make_topics(kafka, dict.fromkeys(names.values(), SHARDS) | {"loyalty.dead_letters.v1": 1})
+    await make_topics(kafka, dict.fromkeys(names.values(), SHARDS))
+    await ensure_topics(kafka, topics=[BY_NAME["loyalty.dead_letters.v1"]])
     return settings
 
 
@@ -117,6 +121,18 @@ class Database:
         """Rows of a table."""
         number: int = await self.connection.fetchval(f"SELECT count(*) FROM greeter.{table}")
         return number
+
+    async def has(self, table: str, number: int) -> bool:
+        """Whether a table has so many rows."""
+        return await self.count(table) == number
+
+    async def has_more(self, table: str, number: int) -> bool:
+        """Whether a table has more rows than that."""
+        return await self.count(table) > number
+
+    async def stands(self, place: tuple[int, str], offset: int) -> bool:
+        """Whether a shard's topic stands at an offset."""
+        return (await self.offsets()).get(place) == offset
 
     async def offsets(self) -> dict[tuple[int, str], int]:
         """The stored offsets by shard and topic."""

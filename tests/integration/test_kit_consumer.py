@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 
 from services.kit.kafka import shard_of
-from tests.greeter.service import SHARDS
+from tests.greeter.routes import SHARDS
 from tests.integration.kit_support import (
     eventually,
     eyes,
@@ -24,8 +24,8 @@ async def test_records_are_booked_once_and_greeted_in_each_members_order(databas
     await publish(kafka, [(settings.hellos, member, hello(member, n)) for member, n in said])
     await publish(kafka, [(settings.waves, member, hello(member, n)) for member, n in said[::3]])  # told again
     async with greeter(settings), eyes(database) as look:
-        await eventually(lambda: _all_booked(look, 1500))
-        await eventually(lambda: _empty(look, "outbox"))
+        await eventually(lambda: look.has("hello", 1500))
+        await eventually(lambda: look.has("outbox", 0))
         stored = await look.offsets()
         assert sum(at for (_, topic), at in stored.items() if topic == settings.hellos) == 1500
     sent = await read(kafka, settings.greetings)
@@ -41,11 +41,11 @@ async def test_a_restart_goes_on_at_the_stored_offsets(database: str, kafka: str
     await publish(kafka, [(settings.hellos, f"m{n}", hello(f"m{n}", n)) for n in range(100)])
     async with eyes(database) as look:
         async with greeter(settings):
-            await eventually(lambda: _all_booked(look, 100))
+            await eventually(lambda: look.has("hello", 100))
         await publish(kafka, [(settings.hellos, f"m{n}", hello(f"m{n}", n)) for n in range(100, 200)])
         async with greeter(settings):
-            await eventually(lambda: _all_booked(look, 200))
-            await eventually(lambda: _empty(look, "outbox"))
+            await eventually(lambda: look.has("hello", 200))
+            await eventually(lambda: look.has("outbox", 0))
     assert len(await read(kafka, settings.greetings)) == 200
 
 
@@ -63,8 +63,8 @@ async def test_what_is_refused_becomes_a_dead_letter_and_the_rest_is_booked(data
     ]
     await publish(kafka, records)
     async with greeter(settings), eyes(database) as look:
-        await eventually(lambda: _at(look, (1, settings.hellos), 7))
-        await eventually(lambda: _empty(look, "outbox"))
+        await eventually(lambda: look.stands((1, settings.hellos), 7))
+        await eventually(lambda: look.has("outbox", 0))
         assert await look.hellos() == {(a, 1), (c, 4)}
     letters = [orjson.loads(record.value) for record in await read(kafka, "loyalty.dead_letters.v1", 1)]
     mine = {
@@ -79,15 +79,3 @@ async def test_what_is_refused_becomes_a_dead_letter_and_the_rest_is_booked(data
     assert mine[2]["data"]["field"] == "n"
     assert mine[4]["data"]["detail"] == "ZeroDivisionError"
     assert mine[1]["id"] == f"greeter:{settings.hellos}:1:1"
-
-
-async def _all_booked(look, number):  # type: ignore[no-untyped-def]
-    return await look.count("hello") == number
-
-
-async def _empty(look, table):  # type: ignore[no-untyped-def]
-    return await look.count(table) == 0
-
-
-async def _at(look, place, offset):  # type: ignore[no-untyped-def]
-    return (await look.offsets()).get(place) == offset

@@ -16,7 +16,8 @@ from services.kit.executor import DatabaseAway, Executor, Fence, Fenced
 from services.kit.migrate import migrate
 from services.kit.postgres import Connection, Pool, new_pool
 from tests.conftest import as_role
-from tests.greeter.service import GreeterSettings, Hello, book
+from tests.greeter.hello import Hello
+from tests.greeter.service import GreeterSettings, book
 from tests.integration.kit_proxy import proxied
 from tests.integration.kit_support import Database, eyes
 

@@ -16,7 +16,8 @@ from pydantic import SecretStr
 from deploy.local import kafka as kafka_server
 from services.kit.consumer import Consumer
 from tests.conftest import as_role
-from tests.greeter.service import SHARDS, GreeterSettings
+from tests.greeter.routes import SHARDS
+from tests.greeter.service import GreeterSettings
 from tests.integration.kit_proxy import proxied
 from tests.integration.kit_support import eventually, eyes, greeter, hello, members_of, publish, read, settings_for
 
@@ -57,8 +58,8 @@ async def test_a_second_member_takes_over_half_and_gives_it_back(database: str, 
         # Static membership: the shards of the one that left come back when its session is over.
         await eventually(lambda: _owns(first, SHARDS), seconds=25)
         await publishing
-        await eventually(lambda: _count(look, "hello", 1500))
-        await eventually(lambda: _count(look, "outbox", 0))
+        await eventually(lambda: look.has("hello", 1500))
+        await eventually(lambda: look.has("outbox", 0))
     await _in_order(settings, said)
 
 
@@ -68,8 +69,8 @@ async def test_two_consumers_that_both_own_everything_book_each_record_once(data
     said = _said(1200)
     async with eyes(database) as look, greeter(settings, ("consumer", "relay")), greeter(twin, ("consumer", "relay")):
         await _publish(settings, said)
-        await eventually(lambda: _count(look, "hello", 1200), seconds=40)
-        await eventually(lambda: _count(look, "outbox", 0))
+        await eventually(lambda: look.has("hello", 1200), seconds=40)
+        await eventually(lambda: look.has("outbox", 0))
     sent = await read(kafka, settings.greetings)
     assert len(sent) == 1200
     await _in_order(settings, said)
@@ -82,15 +83,15 @@ async def test_a_database_that_goes_away_makes_not_ready_and_is_caught_up_after(
         through = settings.model_copy(update={"database_url": SecretStr(as_role(proxy.dsn, "greeter"))})
         async with greeter(through, ("consumer", "relay")) as running:
             await _publish(settings, said[:200])
-            await eventually(lambda: _count(look, "hello", 200))
+            await eventually(lambda: look.has("hello", 200))
             await eventually(lambda: _ready(running, True))
             proxy.break_all()
             await _publish(settings, said[200:])
             await eventually(lambda: _says(running, "database"))
             await asyncio.sleep(1)
             proxy.down = False
-            await eventually(lambda: _count(look, "hello", 400))
-            await eventually(lambda: _count(look, "outbox", 0))
+            await eventually(lambda: look.has("hello", 400))
+            await eventually(lambda: look.has("outbox", 0))
             await eventually(lambda: _ready(running, True))
     await _in_order(settings, said)
 
@@ -113,7 +114,7 @@ async def test_more_refusals_than_allowed_stop_the_consumer_before_it_drains_the
         assert await look.count("hello") == (stored + 1) // 2
         mended = settings.model_copy(update={"dead_letter_limit": 1.0})
         async with greeter(mended):
-            await eventually(lambda: _count(look, "hello", 50))
+            await eventually(lambda: look.has("hello", 50))
 
 
 @pytest.fixture
@@ -138,13 +139,13 @@ async def test_a_broker_killed_under_load_loses_nothing_and_is_caught_up_after(
         said = _said(3000)
         async with eyes(database) as look, greeter(settings, ("consumer", "relay")) as running:
             await _publish(settings, said[:1500])
-            await eventually(lambda: _more_than(look, "hello", 200))
+            await eventually(lambda: look.has_more("hello", 200))
             os.kill(broker.process.pid, signal.SIGKILL)
             await eventually(lambda: _ready(running, False), seconds=40)
             broker = await asyncio.to_thread(_start, own_data, unused_port)
             await _publish(settings, said[1500:])
-            await eventually(lambda: _count(look, "hello", 3000), seconds=60)
-            await eventually(lambda: _count(look, "outbox", 0), seconds=40)
+            await eventually(lambda: look.has("hello", 3000), seconds=60)
+            await eventually(lambda: look.has("outbox", 0), seconds=40)
             await eventually(lambda: _ready(running, True))
         await _in_order(settings, said)
     finally:
@@ -165,11 +166,3 @@ async def _stopped(running: Any) -> bool:
 
 async def _says(running: Any, word: str) -> bool:
     return word in _consumer(running).state().detail
-
-
-async def _more_than(look, table, number):  # type: ignore[no-untyped-def]
-    return await look.count(table) > number
-
-
-async def _count(look, table, number):  # type: ignore[no-untyped-def]
-    return await look.count(table) == number

@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 
 from services.kit.outbox import OutboxRow, Relay, append
 from services.kit.postgres import connect
-from tests.greeter.service import SHARDS, GreeterSettings
+from tests.greeter.routes import SHARDS
+from tests.greeter.service import GreeterSettings
 from tests.integration.kit_proxy import proxied
 from tests.integration.kit_support import Database, eventually, eyes, members_of, read, settings_for
 

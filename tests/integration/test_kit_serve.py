@@ -20,7 +20,7 @@ from deploy.local.tokens import Signer
 from services.kit import serve
 from services.kit.kafka import shard_of
 from tests.conftest import REPOSITORY
-from tests.greeter.service import SHARDS
+from tests.greeter.routes import SHARDS
 from tests.integration.kit_process import Process, served
 from tests.integration.kit_support import eventually, eyes, hello, publish, read, settings_for
 
@@ -35,7 +35,7 @@ async def test_two_workers_share_port_and_shards_and_answer_for_each_other(
         eyes(database) as look,
     ):
         await process.ready()
-        await eventually(lambda: _count(look, "hello", 200))
+        await eventually(lambda: look.has("hello", 200))
         state = (await process.get("/readyz")).json()
         shards = [worker["consumer"]["figures"]["shards"].split(",") for worker in state["workers"].values()]
         assert sorted(int(shard) for own in shards for shard in own) == list(range(SHARDS))
@@ -79,8 +79,8 @@ async def test_a_stop_under_load_is_quick_and_loses_nothing(
                 assert await process.stop() == 0
                 assert time.monotonic() - began < 10
         async with served(settings, unused_port, tmp_path, jwks_file=signer.jwks_file) as process:
-            await eventually(lambda: _count(look, "hello", total))
-            await eventually(lambda: _count(look, "outbox", 0))
+            await eventually(lambda: look.has("hello", total))
+            await eventually(lambda: look.has("outbox", 0))
     sent = await read(kafka, settings.greetings)
     assert len(sent) == total  # a graceful stop does not even repeat
 
@@ -136,8 +136,8 @@ async def test_kill_9_at_any_point_loses_and_doubles_nothing(
                 if spec:
                     assert await process.ended(30) == 1
                 else:
-                    await eventually(lambda: _count(look, "hello", 400))
-                    await eventually(lambda: _count(look, "outbox", 0))
+                    await eventually(lambda: look.has("hello", 400))
+                    await eventually(lambda: look.has("outbox", 0))
                     assert await process.stop() == 0
         assert await look.count("hello") == 400
     sent = await read(kafka, settings.greetings)
@@ -176,10 +176,6 @@ def _metrics(text: str) -> dict[str, float]:
 
 def _sum(found: dict[str, float], name: str, label: str = "") -> float:
     return sum(value for key, value in found.items() if key.split("{")[0] == name and label in key)
-
-
-async def _count(look, table, number):  # type: ignore[no-untyped-def]
-    return await look.count(table) == number
 
 
 async def _workers(process: Process, number: int) -> bool:

@@ -1,0 +1,68 @@
+"""Dead letters keep the record, except what is personal, and too many of them stop."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+
+import orjson
+import pytest
+
+from schemas.events import Reason, Refused, parse_event
+from services.kit.dead_letter import LARGEST_BODY, DeadLetterLimit, TooManyDeadLetters, render
+from services.kit.kafka import Record
+
+REFUSED = Refused(Reason.BROKEN_FIELD, "data.lines[0].amount", "no decimal string")
+
+
+def _record(topic: str = "commerce.orders.v1", value: bytes = b'{"x": 1}') -> Record:
+    headers = (("content-type", b"application/json"), ("odd", b"\xff"))
+    return Record(topic, 3, 41, 1_790_000_000_000_000, b"m-1", value, headers)
+
+
+def test_a_letter_is_a_valid_event_and_holds_the_record_as_it_was() -> None:
+    letter = render("ledger", _record(), REFUSED)
+    data = orjson.loads(letter)["data"]
+    assert parse_event(letter)["type"] == "loyalty.dead_letter.recorded.v1"
+    assert data["origin"] == {
+        "topic": "commerce.orders.v1",
+        "partition": 3,
+        "offset": 41,
+        "appended_at": "2026-09-21T14:13:20Z",
+    }
+    assert (data["reason"], data["field"], data["detail"]) == ("broken_field", REFUSED.field, REFUSED.detail)
+    assert b64decode(data["record"]["value"]) == b'{"x": 1}'
+    assert b64decode(data["record"]["key"]) == b"m-1"
+    assert [(h["name"], b64decode(h["value"])) for h in data["record"]["headers"]] == list(_record().headers)
+
+
+def test_a_letter_of_a_profile_has_no_body() -> None:
+    letter = render("ledger", _record("commerce.profiles.v1", b'{"phone": "+8613800138000"}'), REFUSED)
+    assert "record" not in orjson.loads(letter)["data"]
+    assert b"138" not in letter
+
+
+def test_a_letter_of_a_very_large_record_says_where_it_stands() -> None:
+    letter = render("ledger", _record(value=b"x" * (LARGEST_BODY + 1)), REFUSED)
+    data = orjson.loads(letter)["data"]
+    assert data["size"] == LARGEST_BODY + 1
+    assert "record" not in data
+    assert parse_event(letter)
+
+
+def test_fifty_of_the_last_thousand_are_allowed_and_not_one_more() -> None:
+    limit = DeadLetterLimit(0.05)
+    limit.check([True] * 50)
+    limit.add([True] * 50)
+    limit.check([False] * 10)  # a batch without refusals never passes the limit
+    with pytest.raises(TooManyDeadLetters, match="51 of the last 1000"):
+        limit.check([True])
+    assert limit.refused == 50
+    limit.add([False] * 1000)
+    limit.check([True] * 50)
+
+
+def test_a_large_batch_counts_by_its_last_thousand() -> None:
+    limit = DeadLetterLimit(0.05)
+    limit.check([True] * 50 + [False] * 1000 + [True] * 10)
+    with pytest.raises(TooManyDeadLetters):
+        limit.check([False] * 1000 + [True] * 51)
