@@ -61,7 +61,7 @@ class MemoryLedger:
         self._tiering = tier_member.Member()
         self._tier_no = 0
         self._told: dict[tuple[bytes, Micros], bytes] = {}
-        self._clock: Micros = 0
+        self.clock: Micros = 0
         self.account = Account(1, "m1")
         self.orders: dict[str, bytes] = {}
         self.lines: dict[tuple[str, int], bytes] = {}
@@ -99,7 +99,7 @@ class MemoryLedger:
 
     def tick(self, now: Micros) -> None:
         """Move the clock to `now` and do everything that is due."""
-        self._clock = max(self._clock, now)
+        self.clock = max(self.clock, now)
         due = self.account.next_due
         if due is not None and due <= now:
             name = f"due:{due}:{self.account.version}"
@@ -115,7 +115,7 @@ class MemoryLedger:
         if key in self._told:
             return "known" if self._told[key] == encoded else "conflict"
         self._told[key] = encoded
-        self._clock = max(self._clock, now)
+        self.clock = max(self.clock, now)
         return Arrival(digest, given, now)
 
     def _input(self, event: Mapping[str, Any], now: Micros) -> AnyInput | str:
@@ -251,17 +251,18 @@ class MemoryLedger:
             shop, order_id = order_of(ref) or ("", "")
             name = f"{shop}/{order_id}" if shop else order_id
             if not order.paid_at:
-                refunds = {(name, refund.refund_id) for refund in order.refunds}
-                unpaid |= refunds
-                if order.parked_at <= self._clock - park:
-                    reported |= refunds
+                unpaid |= {(name, refund.refund_id) for refund in order.refunds}
+                for refund_id in {refund.refund_id for refund in order.refunds}:
+                    since = min(refund.arrived_at for refund in order.refunds if refund.refund_id == refund_id)
+                    if since <= self.clock - park:
+                        reported.add((name, refund_id))
                 continue
             pending, confirmed = by_order.get(ref, [0, 0])
             shown[name] = OrderResult(
                 earned_pending=pending,
                 earned_confirmed=confirmed,
-                points_used=order.used,
-                points_returned=order.returned,
+                points_used=order.points_used,
+                points_returned=order.points_used - order.used,
                 owed=sum(debt.points for debt in self.account.details.debts if debt.spend and debt.order == ref),
                 timeline=self._timeline(ref),
                 alarms=frozenset(order.alarms),
@@ -331,7 +332,7 @@ class MemoryLedger:
         while True:
             member = Member(self._account(), loaded)
             try:
-                qualified, _ = book_order(member, self.programs, Moves(member, self._clock), ref, self._clock)
+                qualified, _ = book_order(member, self.programs, Moves(member, self.clock), ref, self.clock)
             except Missing as question:
                 self._load(loaded, question.needs)
                 continue

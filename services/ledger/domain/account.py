@@ -25,7 +25,10 @@ class Debt(msgspec.Struct, array_like=True):
 
 
 class Bonus(msgspec.Struct, array_like=True):
-    """The first-purchase bonus as booked (R9): the order whose success last rose the number from 0."""
+    """The first-purchase bonus as booked (R9): the order whose success last rose the number from 0.
+
+    `stands`: that order is successful still, so no success that began later can move the bonus.
+    """
 
     order: str
     since: Micros
@@ -33,6 +36,7 @@ class Bonus(msgspec.Struct, array_like=True):
     points: int
     lot_day: Day
     rule: str
+    stands: bool
 
 
 class Details(msgspec.Struct, array_like=True):

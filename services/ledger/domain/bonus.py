@@ -1,15 +1,15 @@
 """The first-purchase bonus (R9): it stands while the member has a successful order.
 
 It belongs to the order with which, in business time, the number of successful orders last rose from 0. Finding
-that order needs all of a member's successes, so they are read only when the answer can have changed: a success
-that begins after the present holder's cannot move it.
+that order needs all of a member's successes, so they are read only when the answer can have changed: while the
+holder is successful, what begins after it cannot move it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from services.kit.calendar import Day, Micros
+from services.kit.calendar import NEVER, Day, Micros
 from services.ledger.domain.account import Bonus
 from services.ledger.domain.member import Member, Success
 from services.ledger.domain.moves import Cause, Moves
@@ -31,7 +31,7 @@ def settle_bonus(
     holder = details.bonus
     if before == after and not (moved and after[0]):
         return
-    if holder is not None and holder.order != changed and _is_later(before, holder) and _is_later(after, holder):
+    if holder is not None and holder.order != changed and holder.stands and _later(before, holder, after):
         return
     if holder is None and not details.had_success and after[0]:
         # The member's first success ever: nothing to look up.
@@ -42,8 +42,8 @@ def settle_bonus(
     _move(member, programs, moves, holding(rises, programs))
 
 
-def _is_later(success: tuple[Micros, Micros], holder: Bonus) -> bool:
-    return not success[0] or success[0] > holder.since
+def _later(before: tuple[Micros, Micros], holder: Bonus, after: tuple[Micros, Micros]) -> bool:
+    return all(not success[0] or success[0] > holder.since for success in (before, after))
 
 
 def holding(successes: Iterable[Success], programs: Programs) -> tuple[Success, Day] | None:
@@ -57,7 +57,7 @@ def holding(successes: Iterable[Success], programs: Programs) -> tuple[Success, 
             rise_day = _lot_day(programs, success)
             # A lot whose day was over when the number fell to 0 is kept: a refund refreshes no expired bonus.
             calendar = programs.at(success.paid_at).calendar
-            if holder is None or until < calendar.end_of(lot_day):
+            if holder is None or lot_day == NEVER or until < calendar.end_of(lot_day):
                 lot_day = rise_day
             holder = success
             until = success.until or _FOREVER
@@ -97,6 +97,7 @@ def _bonus(programs: Programs, holder: tuple[Success, Day] | None) -> Bonus | No
         points=rule.points if rule else 0,
         lot_day=lot_day,
         rule=rule.name if rule else "",
+        stands=not success.until,
     )
 
 

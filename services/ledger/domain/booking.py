@@ -7,7 +7,7 @@ from services.ledger.domain.bonus import settle_bonus
 from services.ledger.domain.caps import change_pool, rebalance
 from services.ledger.domain.judgement import Judgement, judge, judge_simple
 from services.ledger.domain.member import Member
-from services.ledger.domain.moves import Cause, Moves
+from services.ledger.domain.moves import POINTS_SHORT, Cause, Moves
 from services.ledger.domain.orders import Order
 from services.ledger.domain.outcome import OrderQualified, Reason
 from services.ledger.domain.program import Program, Programs
@@ -39,9 +39,8 @@ def book_order(
     if judged.due:
         member.account.due_by(judged.due)
     order.due = judged.due
-    for alarm in judged.alarms:
-        if alarm not in order.alarms:
-            order.alarms.append(alarm)
+    # That points were missing once stays said; the other alarms are what the facts amount to now.
+    order.alarms = judged.alarms + [alarm for alarm in order.alarms if alarm == POINTS_SHORT]
     member.touched.add(ref)
     return OrderQualified(ref, order.paid_at, judged.timeline, program.decimals), reason
 
@@ -88,7 +87,7 @@ def _book_award(
         )  # fmt: skip
     order.pending, order.confirmed = pending, confirmed
     order.lot_day, order.booked_day, order.booked_under = lot_day, cause.day, program.number
-    if judged.confirmed_lines:
+    if judged.confirmed_lines is not None:
         order.confirmed_lines = judged.confirmed_lines
     elif judged.all_confirmed:
         order.all_confirmed = order.telling
@@ -115,16 +114,9 @@ def _leave(member: Member, programs: Programs, moves: Moves, order: Order, lot_d
 
 
 def _book_used(moves: Moves, ref: str, order: Order, judged: Judgement, cause: Cause) -> None:
-    """Points used and given back, as the facts now tell (P1, P2, P7, O4)."""
-    if judged.used == order.used and judged.returned == order.returned:
-        return
-    if judged.used > order.used:
-        moves.spend(ref, order, judged.used - order.used, cause)
-    back = judged.returned - order.returned
-    if back > 0:
-        moves.give_back(ref, order, back, cause)
-    elif back < 0:
-        # Less is returned than was booked (a refund told again, smaller): used once more.
-        moves.spend_again(ref, order, -back, cause)
-    if judged.used < order.used:
-        moves.give_back(ref, order, order.used - judged.used, cause, revises=True)
+    """Points used less what came back, as the facts now tell (P1, P2, P7, O4)."""
+    change = judged.used - judged.returned - order.used
+    if change > 0:
+        moves.spend(ref, order, change, cause)
+    elif change < 0:
+        moves.give_back(ref, order, -change, cause)

@@ -124,17 +124,17 @@ def _order_fact(programs: Programs, member: Member, moves: Moves, given: OrderIn
     if isinstance(given, Paid):
         at = member.account.count_from(ORDERS, given.at, programs.at(given.at).max_lateness)
     member.touched.add(ref)
-    if not tell(order, given, at):
+    if not tell(order, given, at, now):
         return Outcome("known", "this fact is told already")
     if isinstance(given, Paid) and order.telling > telling:
         member.tell_lines(ref, order.telling, given.lines)
     if not order.paid_at:
-        order.parked_at = order.parked_at or now
         return Outcome("parked", "waits for the order to be paid")
-    order.parked_at = 0
-    alarms = len(order.alarms)
+    alarms = set(order.alarms)
     qualified, reason = book_order(member, programs, moves, ref, now)
-    return Outcome("booked", reasons=[reason], qualified=[qualified], alarms=order.alarms[alarms:])
+    moves.carry_out()
+    raised = [alarm for alarm in order.alarms if alarm not in alarms]
+    return Outcome("booked", reasons=[reason], qualified=[qualified], alarms=raised)
 
 
 def _tell_tiers(programs: Programs, member: Member, moves: Moves, given: TierTold, now: Micros) -> Outcome:

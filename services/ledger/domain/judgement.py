@@ -12,7 +12,7 @@ from typing import Literal
 
 from services.kit.calendar import Micros
 from services.ledger.domain.inputs import Line
-from services.ledger.domain.orders import Order, holding_refunds
+from services.ledger.domain.orders import Order, PartTold, holding_refunds
 from services.ledger.domain.program import Program
 
 TimelineCause = Literal["completed", "due", "refund", "cancelled"]
@@ -33,13 +33,14 @@ class Judgement:
     """An order judged. Amounts in minor units, points as integers, times in µs (0 = never).
 
     `earning` is the amount that f is applied to, `confirmed` the part of it that is completed;
-    `all_confirmed` says that nothing is left to confirm. `used` and `returned` are points.
+    `all_confirmed` says that nothing that earns is left to confirm; `confirmed_lines` are the
+    lines that stay confirmed, None where all share one fate. `used` and `returned` are points.
     """
 
     earning: int
     confirmed: int
     all_confirmed: bool
-    confirmed_lines: list[str]
+    confirmed_lines: list[str] | None
     used: int
     returned: int
     timeline: list[Turn]
@@ -74,7 +75,7 @@ def judge_simple(order: Order, program: Program, now: Micros) -> Judgement:
         earning=earning,
         confirmed=earning if done else 0,
         all_confirmed=done,
-        confirmed_lines=[],
+        confirmed_lines=None,
         used=0,
         returned=0,
         timeline=timeline,
@@ -104,6 +105,12 @@ class _Part:
         """What is left of the amount net of points, once so much of it is refunded; an integer >= 0 (P2)."""
         return self.amount - refunded - (self.value - self.share(self.value, refunded))
 
+    def earning(self, net: bool) -> int:
+        """The amount left that earns, net of points or not (P1)."""
+        if not self.eligible:
+            return 0
+        return self.net_after(self.refunded) if net else self.amount - self.refunded
+
     def share(self, whole: int, refunded: int) -> int:
         """The part of points or value that goes with a cumulative refund; the last part takes the rest (P2)."""
         if refunded >= self.amount:
@@ -113,12 +120,6 @@ class _Part:
     def refunded_by(self, instant: Micros) -> int:
         """How much was refunded up to an instant, that instant included."""
         return sum(amount for at, amount in self.refunds if at <= instant)
-
-    @property
-    def awaits_due(self) -> bool:
-        """Whether its due time will still change something: it completes, or counts as completed, then."""
-        full = self.refunded_in_full_at()
-        return not self.completed_at or 0 < full < self.completed_at
 
     def refunded_in_full_at(self) -> Micros:
         """When nothing was left of it; 0 = something is, or there was nothing to refund."""
@@ -140,17 +141,13 @@ def judge(order: Order, lines: tuple[Line, ...], program: Program, now: Micros) 
     _refund(order, goods, shipping, tax, cancelled_at, alarms)
     _complete(order, lines, goods, program, cancelled_at, now)
     confirmed, confirmed_lines, done = _confirmed(order, goods, rule.net_of_points)
-    since, until = _success(goods, cancelled_at, now)
+    since, until = _success(goods, cancelled_at)
     if cancelled_at:
         earning, confirmed, returned = 0, 0, order.points_used
     else:
-        earning = sum(
-            part.net_after(part.refunded) if rule.net_of_points else part.amount - part.refunded
-            for part in goods
-            if part.eligible
-        )
+        earning = sum(part.earning(rule.net_of_points) for part in goods)
         returned = sum(part.share(part.points, part.refunded) for part in (*goods, shipping, tax) if part.points)
-    open_dues = [part.due for part in goods if part.due > now and part.awaits_due]
+    open_dues = [part.due for part in goods if part.due > now and not part.completed_at]
     return Judgement(
         earning=earning,
         confirmed=earning if done and not cancelled_at else confirmed,
@@ -237,19 +234,18 @@ def _complete(
     now: Micros,
 ) -> None:
     """O8: each line at the earlier of `completed` and its due time, unless cancelled by then."""
-    shipped = dict(order.shipped_lines)
     for part, line in zip(goods, lines, strict=True):
-        told = [at for at in (shipped.get(part.line_id), order.shipped_at) if at]
+        told = _told(order.shipped_at, order.shipped_lines, line)
         part.due = program.due_after(max(min(told), order.paid_at) if told else order.paid_at)
-        told = [
-            at
-            for line_id, quantity, at in order.completed_lines
-            if line_id == part.line_id and _is_whole(quantity, line.quantity)
-        ]
-        if order.completed_at:
-            told.append(order.completed_at)
+        told = _told(order.completed_at, order.completed_lines, line)
         at, part.cause = _completion(max(min(told), order.paid_at) if told else 0, part.due, now)
         part.completed_at = 0 if cancelled_at and cancelled_at <= at else at
+
+
+def _told(whole_order_at: Micros, parts: list[PartTold], line: Line) -> list[Micros]:
+    """When a line was told shipped or completed; parts of its quantity never add up (O8)."""
+    told = [at for line_id, quantity, at in parts if line_id == line.line_id and _is_whole(quantity, line.quantity)]
+    return [*told, whole_order_at] if whole_order_at else told
 
 
 def _is_whole(quantity: str | None, whole: str) -> bool:
@@ -267,27 +263,21 @@ def _confirmed(order: Order, goods: list[_Part], net: bool) -> tuple[int, list[s
     for part in goods:
         if part.completed_at or all_before or part.line_id in before:
             confirmed_lines.append(part.line_id)
-            if part.eligible:
-                confirmed += part.net_after(part.refunded) if net else part.amount - part.refunded
-        elif part.refunded < part.amount or not part.amount:
+            confirmed += part.earning(net)
+        elif part.earning(net):
             done = False
     return confirmed, sorted(before.union(confirmed_lines)), done
 
 
-def _success(goods: list[_Part], cancelled_at: Micros, now: Micros) -> tuple[Micros, Micros]:
+def _success(goods: list[_Part], cancelled_at: Micros) -> tuple[Micros, Micros]:
     """When the order became successful and when it ceased to be (0, 0 = never).
 
-    It is once each line is completed and an eligible one has something left of its amount, before points. A line
-    refunded before its completion counts as completed at its due time.
+    It is once each line is completed and an eligible one has something left of its amount, before points. A line that
+    was refunded before counts as completed like any other, at its due time if nobody confirms its receipt.
     """
-    since = 0
-    for part in goods:
-        at, full = part.completed_at, part.refunded_in_full_at()
-        if full and (not at or full < at):
-            at = part.due if part.due <= now else 0
-        if not at:
-            return 0, 0
-        since = max(since, at)
+    if not all(part.completed_at for part in goods):
+        return 0, 0
+    since = max(part.completed_at for part in goods)
     ends = [part.refunded_in_full_at() for part in goods if part.eligible and part.amount]
     if not ends:
         return 0, 0

@@ -7,6 +7,7 @@ in pays debt first, and nothing does whose day is over (P6).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from services.kit.calendar import NEVER, Day, Micros
 from services.ledger.domain.account import Debt
@@ -14,6 +15,9 @@ from services.ledger.domain.entries import NO_LOT, AccountName, Entry, LotKey
 from services.ledger.domain.member import AVAILABLE, EXPIRED, FORGIVEN, PENDING, Member
 from services.ledger.domain.orders import Order, Taken
 from services.ledger.domain.program import Program
+
+POINTS_SHORT: Final = "points_short"
+"""The alarm of an order that used points which were not there (P7)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +52,16 @@ class _Order:
     order: Order
     points: int
     cause: Cause
-    revises: bool = False
+
+
+def _lot_day(move: _Award | _Claim) -> Day:
+    return move.lot_day
 
 
 class Moves:
-    """The moves of one input on one member.
+    """The moves of one input on one member."""
 
-    `revises` marks moves that undo what an earlier telling said: a return of points never used, a spend of
-    points returned by mistake.
-    """
-
-    __slots__ = ("_awards", "_claims", "_late_returns", "_returns", "_spends", "entries", "member", "now")
+    __slots__ = ("_awards", "_claims", "_returns", "_spends", "entries", "member", "now")
 
     def __init__(self, member: Member, now: Micros) -> None:
         self.member = member
@@ -67,7 +70,6 @@ class Moves:
         self._returns: list[_Order] = []
         self._claims: list[_Claim] = []
         self._spends: list[_Order] = []
-        self._late_returns: list[_Order] = []
         self._awards: list[_Award] = []
 
     # What a handler asks for
@@ -98,36 +100,22 @@ class Moves:
         """Debit points that an order used, without a hold (P7)."""
         self._spends.append(_Order(ref, order, points, cause))
 
-    def give_back(self, ref: str, order: Order, points: int, cause: Cause, *, revises: bool = False) -> None:
-        """Return points that an order used to the lots they came from (P3).
-
-        `revises`: the order never used them, as a later revision tells.
-        """
-        out = order.used - order.returned
-        now = min(points, out)
-        if now:
-            self._returns.append(_Order(ref, order, now, cause, revises))
-        if points > now:
-            # Spent and returned in one input: the spend has to come first.
-            self._late_returns.append(_Order(ref, order, points - now, cause, revises))
-
-    def spend_again(self, ref: str, order: Order, points: int, cause: Cause) -> None:
-        """Take back what was returned of the points an order used, as a smaller refund now tells."""
-        self._spends.append(_Order(ref, order, points, cause, revises=True))
+    def give_back(self, ref: str, order: Order, points: int, cause: Cause) -> None:
+        """Return points that an order used to the lots they came from (P3)."""
+        self._returns.append(_Order(ref, order, points, cause))
 
     def carry_out(self) -> None:
         """Book what was asked for, in the order of R6."""
         for back in self._returns:
             self._return(back)
-        for claim in self._claims:
+        for claim in sorted(self._claims, key=_lot_day):
             self._claim(claim)
         for spend in self._spends:
             self._spend(spend)
-        for back in self._late_returns:
-            self._return(back)
-        for award in self._awards:
+        # What expires first pays debt first.
+        for award in sorted(self._awards, key=_lot_day):
             self._arrive((award.lot_day, 0), award.points, award.out_of, award.cause)
-        self._returns, self._claims, self._spends, self._late_returns, self._awards = [], [], [], [], []
+        self._returns, self._claims, self._spends, self._awards = [], [], [], []
 
     def expire(self, lot: LotKey, points: int, cause: Cause) -> None:
         """Expire available points of a lot whose day is over."""
@@ -195,7 +183,7 @@ class Moves:
             debts.append(Debt(order, points, spend))
 
     def _claim(self, claim: _Claim) -> None:
-        """R7 then R6: forgive what has expired, take from the lot, from the others, and owe the rest."""
+        """R7 then R6: forgive what has expired, take from the lot and its grace lots, from the others, owe the rest."""
         account, lots = self.member.account, self.member.lots
         left, cause = claim.points, claim.cause
         if claim.lot_day != NEVER and cause.program.calendar.end_of(claim.lot_day) <= self.now:
@@ -209,8 +197,8 @@ class Moves:
         if not left:
             return
         spendable = lots.spendable()
-        own = (claim.lot_day, 0)
-        for lot, available in sorted(spendable, key=lambda item: item[0] != own):
+        # The lot itself, its grace lots, then the others; each in spending order.
+        for lot, available in sorted(spendable, key=lambda item: _distance(item[0], claim.lot_day)):
             part = min(left, available)
             if not part:
                 break
@@ -238,22 +226,16 @@ class Moves:
         if left:
             self._entry("debt", "redeemed", left, NO_LOT, spend.cause)
             self._owe(spend.ref, left, spend=True)
-            if "points_short" not in order.alarms:
-                order.alarms.append("points_short")
+            if POINTS_SHORT not in order.alarms:
+                order.alarms.append(POINTS_SHORT)
         account.redeemed += spend.points
-        if spend.revises:
-            order.returned -= spend.points
-        else:
-            order.used += spend.points
+        order.used += spend.points
 
     def _return(self, back: _Order) -> None:
         """P3, P4: cancel what the order still owes, then back to its lots, the last consumed first."""
         account = self.member.account
         left, order, cause = back.points, back.order, back.cause
-        if back.revises:
-            order.used -= left
-        else:
-            order.returned += left
+        order.used -= left
         for debt in list(account.details.debts):
             if left and debt.spend and debt.order == back.ref:
                 part = min(left, debt.points)
@@ -279,6 +261,13 @@ class Moves:
         if not self._is_over(lot, cause) or lot[1] or program.grace_days is None:
             return lot
         return program.calendar.day_of(self.now) + program.grace_days, lot[0]
+
+
+def _distance(lot: LotKey, day: Day) -> int:
+    """How near a lot is to the plain lot of a day: that lot, a grace lot of it, another."""
+    if lot == (day, 0):
+        return 0
+    return 1 if lot[1] == day else 2
 
 
 def _take(order: Order, lot: LotKey, points: int) -> None:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import msgspec
 
 from services.kit.calendar import Day, Micros
-from services.ledger.domain.inputs import Cancelled, Completed, Line, OrderInput, Paid, Refunded, Shipped
+from services.ledger.domain.inputs import Cancelled, Completed, Line, LinePart, OrderInput, Paid, Refunded, Shipped
 
 
 class Refund(msgspec.Struct, array_like=True):
-    """A refund as told; capped only when it is judged (R11)."""
+    """A refund as told; capped only when it is judged (R11). Before `paid` it is parked since `arrived_at` (O3)."""
 
     at: Micros
     source: str
@@ -23,6 +23,7 @@ class Refund(msgspec.Struct, array_like=True):
     lines: list[tuple[str, int]]
     shipping: int
     tax: int
+    arrived_at: Micros
 
 
 class Taken(msgspec.Struct, array_like=True):
@@ -31,6 +32,10 @@ class Taken(msgspec.Struct, array_like=True):
     lot_day: Day
     parent: Day
     points: int
+
+
+PartTold = tuple[str, str | None, Micros]
+"""(line, quantity or None for all of it, business time)."""
 
 
 class Order(msgspec.Struct, array_like=True):
@@ -54,11 +59,11 @@ class Order(msgspec.Struct, array_like=True):
     shipped_at: Micros = 0
     completed_at: Micros = 0
     cancelled_at: Micros = 0
-    shipped_lines: list[tuple[str, Micros]] = []
-    completed_lines: list[tuple[str, str | None, Micros]] = []
+    shipped_lines: list[PartTold] = []
+    completed_lines: list[PartTold] = []
     refunds: list[Refund] = []
-    # Booked. `pending` and `confirmed` are what this order's facts earn before a cap; a line once confirmed
-    # stays so for its points: those in `confirmed_lines`, and all lines of telling `all_confirmed`.
+    # Booked. `used` is net of returns. `pending` and `confirmed` are what this order's facts earn before a cap; a
+    # line once confirmed stays so for its points: those in `confirmed_lines`, and all lines of `all_confirmed`.
     pending: int = 0
     confirmed: int = 0
     lot_day: Day = 0
@@ -67,14 +72,11 @@ class Order(msgspec.Struct, array_like=True):
     all_confirmed: int = 0
     confirmed_lines: list[str] = []
     used: int = 0
-    returned: int = 0
     taken: list[Taken] = []
     success_from: Micros = 0
     success_until: Micros = 0
     due: Micros = 0
     alarms: list[str] = []
-    parked_at: Micros = 0
-    """When a fact first came that waits for `paid` (arrival time), until it is known (O3)."""
 
     @property
     def is_simple(self) -> bool:
@@ -114,10 +116,10 @@ def decode_lines(raw: bytes) -> tuple[Line, ...]:
     return _lines_decoder.decode(raw)
 
 
-def tell(order: Order, given: OrderInput, counted_at: Micros) -> bool:
+def tell(order: Order, given: OrderInput, counted_at: Micros, now: Micros) -> bool:
     """Add a fact to an order; False if nothing in it is new (O2).
 
-    `counted_at` is the time a `paid` counts from (O9); for the other facts it is their own.
+    `counted_at` is the time a `paid` counts from (O9), for the other facts their own; `now` is the arrival.
     """
     match given:
         case Paid():
@@ -127,7 +129,7 @@ def tell(order: Order, given: OrderInput, counted_at: Micros) -> bool:
         case Completed():
             return _tell_completed(order, given)
         case Refunded():
-            return _tell_refunded(order, given)
+            return _tell_refunded(order, given, now)
         case Cancelled():
             if order.cancelled_at and order.cancelled_at <= given.at:
                 return False
@@ -164,11 +166,8 @@ def _tell_shipped(order: Order, given: Shipped) -> bool:
             return False
         order.shipped_at = given.at
         return True
-    known = dict(order.shipped_lines)
-    for part in given.lines:
-        known[part.line_id] = min(known.get(part.line_id, given.at), given.at)
-    told = sorted(known.items())
-    changed, order.shipped_lines = told != [tuple(item) for item in order.shipped_lines], told
+    told = _earliest(order.shipped_lines, given.lines, given.at)
+    changed, order.shipped_lines = told != order.shipped_lines, told
     return changed
 
 
@@ -178,19 +177,24 @@ def _tell_completed(order: Order, given: Completed) -> bool:
             return False
         order.completed_at = given.at
         return True
-    known = {(line_id, quantity): at for line_id, quantity, at in order.completed_lines}
-    for part in given.lines:
-        key = (part.line_id, part.quantity)
-        known[key] = min(known.get(key, given.at), given.at)
-    told = sorted(
-        ((line_id, quantity, at) for (line_id, quantity), at in known.items()),
-        key=lambda item: (item[0], item[1] or "", item[2]),
-    )
-    changed, order.completed_lines = told != [tuple(item) for item in order.completed_lines], told
+    told = _earliest(order.completed_lines, given.lines, given.at)
+    changed, order.completed_lines = told != order.completed_lines, told
     return changed
 
 
-def _tell_refunded(order: Order, given: Refunded) -> bool:
+def _earliest(known: list[PartTold], parts: tuple[LinePart, ...], at: Micros) -> list[PartTold]:
+    """What was told of parts of lines, each with the least of its times (O2)."""
+    times = {(line_id, quantity): told_at for line_id, quantity, told_at in known}
+    for part in parts:
+        key = (part.line_id, part.quantity)
+        times[key] = min(times.get(key, at), at)
+    return sorted(
+        ((line_id, quantity, told_at) for (line_id, quantity), told_at in times.items()),
+        key=lambda told: (told[0], told[1] or "", told[2]),
+    )
+
+
+def _tell_refunded(order: Order, given: Refunded, now: Micros) -> bool:
     told = Refund(
         at=given.at,
         source=given.source,
@@ -199,6 +203,7 @@ def _tell_refunded(order: Order, given: Refunded) -> bool:
         lines=[(line.line_id, line.amount) for line in given.lines],
         shipping=given.shipping,
         tax=given.tax,
+        arrived_at=now,
     )
     before = holding_refunds(order).get(given.refund_id)
     order.refunds.append(told)

@@ -1,0 +1,113 @@
+"""The fold against the naive model on drawn histories, and its own promises: any order (O6), any batching (O7)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from schemas.events import Refused, parse_event
+from tests.model.events import Arrival, Event, Timer
+from tests.model.histories import arrivals, facts, programs
+from tests.model.model import Model
+from tests.model.program import Program
+from tests.model.result import Result
+from tests.unit.ledger_member import MemoryLedger
+
+SETTINGS = settings(
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+
+
+def figures(result: Result, program: Program) -> dict[str, Any]:
+    """What model and fold must agree on at every moment; how a journal is worded is the fold's own affair.
+
+    Of a pool that several orders share, which of them is said to have moved it is worded differently too.
+    """
+    told = asdict(result)
+    del told["outcomes"]
+    pooled = any("cap" in rule for rule in program["earn"] if rule["on"] == "order")
+    for order in told["orders"].values():
+        del order["working"]
+        if pooled:
+            del order["earned_pending"], order["earned_confirmed"]
+    return told
+
+
+def accepted(history: list[Arrival | Timer]) -> list[Arrival | Timer]:
+    """Without what the contracts refuse before it becomes an input (a line named twice)."""
+    return [step for step in history if isinstance(step, Timer) or _is_read(step.event)]
+
+
+def _is_read(event: Event) -> bool:
+    try:
+        return bool(event["type"].startswith("loyalty.") or parse_event(orjson.dumps(event)))
+    except Refused:
+        return False
+
+
+def differences(fold: Any, model: Any, path: str = "") -> list[str]:
+    """Where two figures differ, by name."""
+    if isinstance(fold, dict) and isinstance(model, dict):
+        found = []
+        for name in sorted({*fold, *model}, key=str):
+            found += differences(fold.get(name), model.get(name), f"{path}.{name}")
+        return found
+    return [] if fold == model else [f"{path}: fold {fold!r}, model {model!r}"]
+
+
+@SETTINGS
+@given(st.data())
+def test_O6_the_fold_is_the_model_at_every_step(data: st.DataObject) -> None:
+    program = data.draw(programs(lateness=("none", 30)))
+    history = accepted(data.draw(facts().flatmap(arrivals)))
+    model, ledger = Model(program), MemoryLedger(program)
+    for step in history:
+        if isinstance(step, Timer):
+            model.tick(step.now)
+            ledger.tick(step.now)
+        else:
+            model.arrive(step.event, step.now)
+            ledger.arrive(step.event, step.now)
+        # The model looks at the clock at each arrival; so must the fold be looked at.
+        ledger.tick(ledger.clock)
+        assert not differences(figures(ledger.result(), program), figures(model.result(), program))
+
+
+@SETTINGS
+@given(st.data())
+def test_O7_any_cut_into_batches_writes_the_same_rows_and_chain_heads(data: st.DataObject) -> None:
+    program = data.draw(programs(lateness=("none", 30)))
+    history = [step for step in accepted(data.draw(facts(tiers=True).flatmap(arrivals))) if isinstance(step, Arrival)]
+    single, batched = MemoryLedger(program, tiers="given"), MemoryLedger(program, tiers="given")
+    for step in history:
+        single.arrive_together([step])
+    rest = history
+    while rest:
+        size = data.draw(st.integers(1, len(rest)))
+        batched.arrive_together(rest[:size])
+        rest = rest[size:]
+    for rows in ("account", "orders", "lines", "facts", "lots"):
+        assert getattr(batched, rows) == getattr(single, rows), rows
+    assert [row.head for row in batched.journal] == [row.head for row in single.journal]
+
+
+@pytest.mark.parametrize("lateness", ["none"])
+@SETTINGS
+@given(st.data())
+def test_O6_any_order_of_arrival_leads_to_the_same_end(lateness: str, data: st.DataObject) -> None:
+    program = data.draw(programs(lateness=(lateness,)))
+    happened = data.draw(facts())
+    ends = [MemoryLedger(program).play(accepted(data.draw(arrivals(happened)))) for _ in range(2)]
+    first, second = ({**asdict(end), "settled": end.net + end.expired - end.forgiven} for end in ends)
+    names = ["earned", "redeemed", "returned", "tiers", "pending", "settled"]
+    if not first["expired"] and not second["expired"]:
+        names.append("net")
+    for name in names:
+        assert first[name] == second[name], name
+    for order, told in first["orders"].items():
+        assert told["timeline"] == second["orders"][order]["timeline"]
