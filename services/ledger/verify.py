@@ -79,33 +79,38 @@ def _options(arguments: list[str]) -> tuple[bool, int | None]:
     return as_json, members
 
 
-async def examine(
-    settings: Settings, *, members: int | None = None, processes: int = PROCESSES
-) -> tuple[Report, dict[str, list[str]], dict[str, Any]]:
-    """(what the audit of all accounts says, faults of the whole by check, further figures).
+Examined = tuple[Report, dict[str, list[str]], dict[str, Any]]
+"""What the audit of all accounts says, the faults of the whole by check, and further figures."""
 
-    With `members`, so many accounts taken at random. Needs nothing but SELECT.
-    """
+
+async def examine(settings: Settings, *, members: int | None = None, processes: int = PROCESSES) -> Examined:
+    """All accounts, or so many taken at random, in one snapshot. Needs nothing but SELECT."""
     connection = await _connect(settings)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
-            snapshot = await connection.fetchval(SQL.export_snapshot)
-            faults, figures = await _whole(connection, settings)
-            jobs = await _jobs(connection, settings, members)
-            count = members or await connection.fetchval(SQL.account_count)
-            if count <= ONE_PROCESS_UP_TO or processes == 1:
-                reports = [await _audit(connection, settings.shards, *job) for job in jobs]
-            else:
-                reports = await _share(settings, snapshot, jobs, processes)
-            report = Report()
-            for part in reports:
-                report.add(part)
-            if members is None and (wrong := await _books(connection, report)):
-                faults["books"] = wrong
-            if report.accounts and not figures["programs"]:
-                faults["programs"] = ["accounts were booked, and no program is there"]
+            return await survey(connection, settings, members=members, processes=processes)
     finally:
         await connection.close()
+
+
+async def survey(
+    tx: Connection, settings: Settings, *, members: int | None = None, processes: int = PROCESSES
+) -> Examined:
+    """`examine` in the caller's transaction, which other processes share if the ledger is large."""
+    faults, figures = await _whole(tx, settings)
+    jobs = await _jobs(tx, settings, members)
+    count = members or await tx.fetchval(SQL.account_count)
+    if count <= ONE_PROCESS_UP_TO or processes == 1:
+        reports = [await _audit(tx, settings.shards, *job) for job in jobs]
+    else:
+        reports = await _share(settings, await tx.fetchval(SQL.export_snapshot), jobs, processes)
+    report = Report()
+    for part in reports:
+        report.add(part)
+    if members is None and (wrong := await _books(tx, report)):
+        faults["books"] = wrong
+    if report.accounts and not figures["programs"]:
+        faults["programs"] = ["accounts were booked, and no program is there"]
     return report, faults, figures
 
 

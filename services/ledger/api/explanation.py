@@ -186,23 +186,28 @@ def plain(number: Fraction) -> str:
 
 def says(row: EntryRow, program: Program, reason: Reason | None) -> str:
     """An entry in plain English."""
+    day = date.fromordinal(row.day).isoformat()
+    if row.rule == EXPIRY:
+        return f"{row.points} points expired: their last day was {day}."
     order = order_of(row.ref)
     about = f"order {order[1]}" if order is not None else row.ref
-    day = date.fromordinal(row.day).isoformat()
-    moved = f"{row.points} points {_VERBS[row.kind]}"
-    if row.debit == "debt" and row.kind in ("clawed_back", "redeemed"):
-        moved = f"{row.points} points were not there to be {'spent' if row.kind == 'redeemed' else 'taken back'}: owed"
-    elif row.credit == "debt" and row.kind == "returned":
-        moved = f"{row.points} points came back and cancelled what the order still owed"
-    sentence = f"{moved}, for {about} on {day}" if about else f"{moved} after {day}"
-    if row.rule == EXPIRY:
-        return f"{moved}: their last day was {day}."
-    sentence += f", by the rule {row.rule} of program {program.version}."
+    sentences = [
+        f"{row.points} points {_verb(row)}, for {about} on {day}: rule {row.rule} of program {program.version}."
+    ]
     if reason is not None:
-        sentence += " " + _in_words(reason, program)
-    if row.lot_day and (last := iso_day(row.lot_day)) is not None and row.credit in ("pending", "available"):
-        sentence += f" They can be spent until the end of {last}."
-    return sentence
+        sentences.append(_in_words(reason, program))
+    last = iso_day(row.lot_day)
+    if last is not None and row.credit in ("pending", "available"):
+        sentences.append(f"They can be spent until the end of {last}.")
+    return " ".join(sentences)
+
+
+def _verb(row: EntryRow) -> str:
+    if row.debit == "debt":
+        return f"were not there to be {'spent' if row.kind == 'redeemed' else 'taken back'}, and are owed"
+    if row.credit == "debt" and row.kind == "returned":
+        return "came back and cancelled what the order still owed"
+    return _VERBS[row.kind]
 
 
 def _in_words(reason: Reason, program: Program) -> str:

@@ -15,7 +15,7 @@ from services.ledger import reads
 from services.ledger.api.context import MEMBER_UNKNOWN, Context, MemberPath, answer, iso_day
 from services.ledger.domain.inputs import Line
 from services.ledger.domain.judgement import Turn, judge
-from services.ledger.domain.orders import Order, holding_refunds
+from services.ledger.domain.orders import Order, PartTold, holding_refunds
 from services.ledger.domain.program import Program
 from services.ledger.domain.refs import order_ref
 
@@ -77,8 +77,7 @@ class Booked(BaseModel):
     pending: int
     confirmed: int
     expires_on: str | None = Field(description="The last day of the lot its points are in.")
-    points_used: int
-    points_returned: int
+    points_used: int = Field(description="Net of what was returned.")
     program_version: str | None
 
 
@@ -103,7 +102,7 @@ class OrderOut(BaseModel):
     timeline: list[TurnOut] = Field(description="What it counts for in the member's growth, in business time.")
     successful: bool
     due: str | None = Field(description="When lines that are not completed count as completed.")
-    parked_at: str | None = Field(description="When the first fact that waits arrived.")
+    parked_at: str | None = Field(description="When the first refund that waits for the order arrived.")
     alarms: list[str] = Field(description="What a person should look at.")
     as_of: str
 
@@ -155,13 +154,12 @@ def shown(
             "confirmed": order.confirmed,
             "expires_on": iso_day(order.lot_day),
             "points_used": order.used,
-            "points_returned": order.returned,
             "program_version": booked_under,
         },
         "timeline": [_turn(turn, program.decimals) for turn in timeline],
         "successful": bool(order.success_from and not order.success_until),
         "due": _time(order.due),
-        "parked_at": _time(order.parked_at),
+        "parked_at": None if order.paid_at else _time(min((told.arrived_at for told in order.refunds), default=0)),
         "alarms": order.alarms,
     }
 
@@ -198,11 +196,8 @@ def _facts(order: Order, lines: tuple[Line, ...], program: Program) -> dict[str,
         "shipped_at": _time(order.shipped_at),
         "completed_at": _time(order.completed_at),
         "cancelled_at": _time(order.cancelled_at),
-        "shipped_lines": [{"line_id": line_id, "at": rfc3339(at)} for line_id, at in order.shipped_lines],
-        "completed_lines": [
-            {"line_id": line_id, "quantity": quantity, "at": rfc3339(at)}
-            for line_id, quantity, at in order.completed_lines
-        ],
+        "shipped_lines": [_part(told) for told in order.shipped_lines],
+        "completed_lines": [_part(told) for told in order.completed_lines],
         "refunds": [
             {
                 "refund_id": refund.refund_id,
@@ -216,6 +211,11 @@ def _facts(order: Order, lines: tuple[Line, ...], program: Program) -> dict[str,
             for refund in holding_refunds(order).values()
         ],
     }
+
+
+def _part(told: PartTold) -> dict[str, Any]:
+    line_id, quantity, at = told
+    return {"line_id": line_id, "quantity": quantity, "at": rfc3339(at)}
 
 
 def _turn(turn: Turn, decimals: int) -> dict[str, Any]:

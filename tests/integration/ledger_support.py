@@ -1,0 +1,159 @@
+"""A ledger on a real PostgreSQL that tests tell events to, at times of their choosing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import orjson
+from fastapi import FastAPI
+
+from deploy.local.tokens import Signer
+from schemas import program
+from schemas.events import Refused, parse_event
+from services.kit import problem
+from services.kit.auth import Guard
+from services.kit.calendar import Micros, parse_rfc3339
+from services.kit.kafka import shard_of
+from services.kit.migrate import ensure_months, migrate
+from services.kit.postgres import Pool, session_settings
+from services.ledger.api import Publisher, routers
+from services.ledger.domain.batch import Arrival
+from services.ledger.domain.chain import digest_of
+from services.ledger.domain.inputs import AnyInput, DueTimer, TierTold
+from services.ledger.executor import Booked, Ledger, Told
+from services.ledger.intake import input_of
+from services.ledger.publication import publish_document
+from services.ledger.settings import LedgerSettings
+from services.ledger.store import register_codecs
+from tests.conftest import as_role
+
+PROGRAM = Path(__file__).parents[2] / "deploy" / "program.yaml"
+DOCUMENT = program.load(PROGRAM.read_text("utf-8")).document()
+
+
+def ledger_settings(dsn: str, **changes: Any) -> LedgerSettings:
+    """Settings of a ledger on a database; the brokers are those of nobody unless they are given."""
+    fields: dict[str, Any] = {
+        "database_url": as_role(dsn, "ledger"),
+        "migration_database_url": dsn,
+        "kafka_bootstrap_servers": "127.0.0.1:1",
+    }
+    return LedgerSettings(**{**fields, **changes})
+
+
+class LedgerUnderTest:
+    """Books what it is told by the one write path, one transaction a call and shard."""
+
+    def __init__(self, dsn: str, pool: Pool, settings: LedgerSettings) -> None:
+        self.dsn = dsn
+        self.pool = pool
+        self.settings = settings
+        self.ledger = Ledger()
+        self.now: Micros = parse_rfc3339("2026-03-01T00:00:00+08:00")
+        """The arrival of what is told, and what the API takes for the present."""
+
+    def clock(self) -> Micros:
+        """The present of this test."""
+        return self.now
+
+    async def tell(self, *events: dict[str, Any], at: str | None = None) -> list[Booked | Refused]:
+        """Book events that arrive now, or at an instant that is from then on now."""
+        if at is not None:
+            self.now = parse_rfc3339(at)
+        return await self.book((event["subject"], self._input(event)) for event in events)
+
+    def _input(self, event: dict[str, Any]) -> AnyInput:
+        given = input_of(parse_event(orjson.dumps(event)), "CNY", 2)
+        assert given is not None
+        return given
+
+    async def tier(self, member_id: str, *history: tuple[str, str], version: int = 1) -> None:
+        """Tell a member's tier history: (RFC 3339, tier), whole."""
+        steps = tuple((parse_rfc3339(at), tier) for at, tier in history)
+        told = TierTold("/loyalty/tiering", f"{member_id}:{version}:0", steps[-1][0], (version, 0), steps)
+        await self.book([(member_id, told)])
+
+    async def sweep(self, *member_ids: str) -> None:
+        """Book what is due now for members whom nobody touches."""
+        timer = DueTimer("/loyalty/ledger/timer", f"due:{self.now}", self.now)
+        await self.book([(member_id, timer) for member_id in member_ids])
+
+    async def book(self, told: Iterable[tuple[str, AnyInput]]) -> list[Booked | Refused]:
+        """Book inputs of members; what became of each, in order."""
+        by_shard: dict[int, list[tuple[int, Told]]] = {}
+        count = 0
+        for count, (member_id, given) in enumerate(told, 1):
+            arrival = Arrival(digest_of(member_id, given.source, given.id), given, self.now)
+            shard = shard_of(member_id, self.settings.shards)
+            by_shard.setdefault(shard, []).append((count - 1, Told(member_id, arrival)))
+        outcomes: list[Booked | Refused] = [None] * count
+        async with self.pool.acquire() as connection:
+            for shard, batch in by_shard.items():
+                async with connection.transaction():
+                    booked = await self.ledger.book(connection, shard, [each for _, each in batch])
+                for (index, _), outcome in zip(batch, booked, strict=True):
+                    outcomes[index] = outcome
+        return outcomes
+
+    async def tamper(self, statement: str, *arguments: Any) -> None:
+        """Change something behind the ledger's back, as a superuser; it must change something."""
+        connection = await asyncpg.connect(self.dsn, server_settings={"search_path": "ledger"})
+        try:
+            done = await connection.execute(statement, *arguments)
+            assert not done.endswith(" 0"), f"{statement}: {done}"
+        finally:
+            await connection.close()
+
+    def app(self, publisher: Publisher | None = None) -> FastAPI:
+        """The ledger's paths, on this test's clock."""
+        app = FastAPI()
+        problem.install(app)
+        guard = Guard(self.settings)
+        for router in routers(self.pool, publisher or Publisher(self.settings), guard, self.settings, clock=self.clock):
+            app.include_router(router)
+        return app
+
+
+@asynccontextmanager
+async def ledger_on(dsn: str, *, publish: bool = True, **changes: Any) -> AsyncIterator[LedgerUnderTest]:
+    """A migrated ledger with the default program and the months from February 2026 to April 2027."""
+    settings = ledger_settings(dsn, **changes)
+    await migrate(settings, "services.ledger")
+    connection = await asyncpg.connect(as_role(dsn, "ledger"), server_settings={"search_path": "ledger"})
+    try:
+        for table in ("journal", "entry"):
+            await ensure_months(
+                connection, table, parse_rfc3339("2026-02-01T00:00:00Z"), parse_rfc3339("2027-04-01T00:00:00Z")
+            )
+        await register_codecs(connection)
+        if publish:
+            await publish_document(connection, DOCUMENT)
+    finally:
+        await connection.close()
+    async with asyncpg.create_pool(
+        as_role(dsn, "ledger"),
+        min_size=0,
+        max_size=4,
+        init=register_codecs,
+        server_settings=session_settings(settings, "test"),
+    ) as pool:
+        yield LedgerUnderTest(dsn, pool, settings)
+
+
+@asynccontextmanager
+async def client_of(app: FastAPI, token: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an app in this process."""
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://ledger", headers=headers) as client:
+        yield client
+
+
+def reader_token(signer: Signer) -> str:
+    """A token of the shop's backend that may read."""
+    return signer.token(scopes=["ledger:read"])
