@@ -22,6 +22,7 @@ from rich.console import Console
 from deploy.shop.day import shop_day
 from deploy.shop.environment import NotRunningError, Stack
 from deploy.shop.events import Event, read_events
+from deploy.shop.figures import journalled
 from deploy.shop.imitation import write_imitation
 from deploy.shop.online_retail import Shop, read_shop
 from deploy.shop.publisher import Published, publish
@@ -121,8 +122,10 @@ async def _day(arguments: argparse.Namespace) -> int:
     if arguments.out:
         return _write(arguments.out, events)
     stack = Stack.find()
+    before = await journalled(stack.database_url)
     await _send(stack, events)
     report, _ = await _settled(stack, arguments.stalled_after)
+    _compare(before, report)
     show(report, stack, HUMAN)
     return 0 if report.holds else 1
 
@@ -138,8 +141,10 @@ async def _replay(arguments: argparse.Namespace) -> int:
     if arguments.out:
         return _write(arguments.out, replayed.events)
     stack = Stack.find()
+    before = await journalled(stack.database_url)
     published = await _send(stack, replayed.events)
     report, settling_seconds = await _settled(stack, arguments.stalled_after)
+    new_inputs = _compare(before, report)
     show(report, stack, HUMAN)
     summary: dict[str, Any] = {
         "file": arguments.file.name,
@@ -147,6 +152,7 @@ async def _replay(arguments: argparse.Namespace) -> int:
         "classes": dict(shop.classes),
         "events": published.records,
         "not_sent_in_future": replayed.left_to_due_time,
+        "new_inputs": new_inputs,
         **report.as_json(),
         "seconds": {
             "publish": round(published.seconds, 2),
@@ -197,6 +203,14 @@ async def _settled(stack: Stack, stalled_after_s: float) -> tuple[Report, float]
         seconds = await settle(watch.look, console=HUMAN, stalled_after_s=stalled_after_s)
     HUMAN.print(f"All booked and settled {seconds:.1f} s later.")
     return await Report.of(stack), seconds
+
+
+def _compare(before: int, report: Report) -> int:
+    """Say and return how many inputs were journalled since there were `before`."""
+    new_inputs = sum(report.figures.inputs.values()) - before
+    if not new_inputs:
+        HUMAN.print("All of it was known already: nothing has changed.")
+    return new_inputs
 
 
 def _account_for(shop: Shop) -> None:

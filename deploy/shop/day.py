@@ -19,9 +19,9 @@ from services.kit.calendar import MICROS_PER_SECOND, Calendar, Day, Micros, cale
 from services.kit.money import decimal_string, exponent
 
 SOURCE = "/shop/backend"
-SPAN_DAYS = 28
-"""How many days the story covers: long enough for orders to be completed by their due time (15 days), short
-enough that another day's story is not late (`max_lateness_days`, 30)."""
+SPAN_DAYS = 15
+"""How many days the story covers: long enough for streaks and received orders, short enough that no order falls
+due (15 days after it was shipped) before the rest of its story has arrived."""
 POINTS_PER_UNIT = 100
 """Points that pay one unit of the currency, as the shop's checkout reckons."""
 
@@ -54,7 +54,7 @@ def shop_day(
 
 def _disorder(events: list[Event], refunds: list[tuple[Event, Event]], rng: random.Random) -> list[Event]:
     """Let some refunds overtake their orders and some records arrive twice, as they do."""
-    for paid, refund in rng.sample(refunds, min(len(refunds), 1 + len(refunds) // 20)):
+    for paid, refund in sorted(refunds, key=lambda pair: pair[1].at)[::12]:
         events.remove(refund)
         events.insert(events.index(paid), refund)
     for _ in range(1 + len(events) // 200):

@@ -69,6 +69,15 @@ async def figures(database_url: str, bootstrap_servers: str) -> Figures:
         await database.close()
 
 
+async def journalled(database_url: str) -> int:
+    """How many inputs are journalled: what was told before adds none (O1)."""
+    database = await asyncpg.connect(database_url)
+    try:
+        return int(await database.fetchval(SQL.journalled))
+    finally:
+        await database.close()
+
+
 async def _by_name(database: Connection, statement: str) -> dict[str, int]:
     """The two columns of a statement, names and numbers, as a dict in its order."""
     return {row[0]: row[1] for row in await database.fetch(statement)}

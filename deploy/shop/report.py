@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,9 +132,21 @@ def _member(member: MemberView) -> Table:
 def _invariants(verdicts: list[Verdict]) -> Table:
     table = Table("service", "holds", "checked", title="Invariants", title_justify="left")
     for verdict in verdicts:
-        checked = ", ".join(f"{name}: {value}" for name, value in verdict.answer.items())
-        table.add_row(verdict.service, "[green]yes[/]" if verdict.holds else "[red]NO[/]", checked)
+        holds = "[green]yes[/]" if verdict.holds else "[red]NO[/]"
+        table.add_row(verdict.service, holds, "\n".join(_checked(verdict.answer)))
     return table
+
+
+def _checked(answer: dict[str, Any]) -> Iterator[str]:
+    """What a verdict counted and what it found broken, in few words; its JSON has the rest."""
+    counts = (f"{count:,} {name}" for name, count in answer.items() if type(count) is int and name != "broken")
+    yield ", ".join(counts)
+    if checks := answer.get("checks"):
+        yield f"{sum(not broken for broken in checks.values())} of {len(checks)} checks hold: {', '.join(checks)}"
+    if error := answer.get("error"):
+        yield str(error)
+    for example in answer.get("examples", ()):
+        yield f"broken: {example}"
 
 
 def _addresses(report: Report, stack: Stack, console: Console) -> None:

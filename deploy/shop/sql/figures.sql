@@ -24,6 +24,9 @@ SELECT count(*) FROM ledger.orders WHERE paid_at IS NULL;
 -- name: inputs
 SELECT outcome, count(*) AS inputs FROM ledger.journal GROUP BY outcome ORDER BY outcome;
 
+-- name: journalled
+SELECT count(*) FROM ledger.journal;
+
 -- name: tiers
 SELECT tier, count(*) AS members FROM tiering.member GROUP BY tier ORDER BY min(growth), tier;
 
