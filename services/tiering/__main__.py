@@ -33,7 +33,7 @@ def wire(worker: Worker[TieringSettings]) -> Sequence[Part]:
         pool,
         executor,
         topics=TOPICS,
-        decode=Decoder(versions, max_event_age_days=settings.max_event_age_days),
+        decode=Decoder(versions, shards=settings.shards, max_event_age_days=settings.max_event_age_days),
         needs=[programs],
         worker=worker.number,
     )

@@ -13,8 +13,9 @@ from schemas import events
 from schemas.events.commerce import MemberRegistered
 from schemas.events.points import OrderQualified
 from schemas.events.reasons import Reason, Refused
+from services.kit import metrics
 from services.kit.calendar import MICROS_PER_SECOND, to_micros
-from services.kit.kafka import Record
+from services.kit.kafka import Record, shard_of
 from services.kit.money import minor_units
 from services.tiering.domain.history import Entry, timeline
 from services.tiering.domain.member import Cause, Enrolment, Input, Order, Qualified, order_key
@@ -37,9 +38,10 @@ AHEAD_AT_MOST: Final = 5 * 60 * MICROS_PER_SECOND
 class Decoder:
     """Makes inputs of records; what the contracts refuse becomes a dead letter."""
 
-    def __init__(self, versions: Callable[[], Versions], *, max_event_age_days: int) -> None:
+    def __init__(self, versions: Callable[[], Versions], *, shards: int, max_event_age_days: int) -> None:
         """`versions` gives the program versions known now (amounts are read by the currency of theirs)."""
         self._versions = versions
+        self._shards = shards
         self._max_age = max_event_age_days * MICROS_PER_DAY
 
     def __call__(self, record: Record) -> Input | None:
@@ -52,6 +54,8 @@ class Decoder:
         event = events.read_event(record.value, record.headers, record.key)
         if event["type"] != _WANTED[record.topic]:
             return None
+        if shard_of(event["subject"], self._shards) != record.partition:
+            metrics.count("rekeyed_total", topic=record.topic)
         if record.topic == POINTS:
             return self._qualified(cast(OrderQualified, event))
         return self._registered(cast(MemberRegistered, event), record)

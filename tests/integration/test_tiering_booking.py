@@ -112,8 +112,9 @@ def a_stream(shard: int, seed: int) -> list[Input]:
     return inputs
 
 
-async def test_O7_any_cut_into_batches_writes_the_same_rows(pool: Pool, make_database: MakeDatabase) -> None:
-    stream = a_stream(1, seed=20_260_401)
+@pytest.mark.parametrize("seed", [2, 20_260_401])
+async def test_O7_any_cut_into_batches_writes_the_same_rows(pool: Pool, make_database: MakeDatabase, seed: int) -> None:
+    stream = a_stream(1, seed)
     for start in range(0, len(stream), 150):
         await book(pool, 1, stream[start : start + 150])
     settings = tiering_settings(make_database())

@@ -68,7 +68,7 @@ def record(topic: str, value: dict[str, Any] | bytes, **changes: Any) -> Record:
 
 
 def decode(read: Record) -> object:
-    return Decoder(lambda: VERSIONS, max_event_age_days=400)(read)
+    return Decoder(lambda: VERSIONS, shards=1, max_event_age_days=400)(read)
 
 
 def test_a_timeline_is_read_in_canonical_form_with_its_cause() -> None:

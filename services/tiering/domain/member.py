@@ -244,7 +244,8 @@ def _from_the_start(
     """All orders of a member open again, for reading everything anew."""
     if not whole:
         raise AssertionError("the settled past changes and is not at hand: `needs` was not asked")
-    return START, {**settled, **member.orders}
+    # Sorted, so that a state does not depend on where its orders came from (O7).
+    return START, dict(sorted({**settled, **member.orders}.items()))
 
 
 def _change(
