@@ -98,7 +98,7 @@ def run(stack: Stack, console: Console) -> int:
             return code
         stack.state.day_done = True
         stack.state.save(stack.directory)
-    _show_addresses(stack, console)
+    console.print("\nEverything keeps running: `make status` shows it, `make stop` ends it.")
     return 0
 
 
@@ -125,15 +125,6 @@ def follow_logs(stack: Stack, name: str | None) -> int:
         sys.stderr.write("There are no logs yet; `make start` begins them.\n")
         return 1
     return subprocess.run(["tail", "-n", "20", "-F", *map(str, files)], check=False).returncode
-
-
-def _show_addresses(stack: Stack, console: Console) -> None:
-    console.print("\n[bold]To try")
-    console.print(f"  source {_shown(stack.env_file)}", soft_wrap=True)
-    for path in ("LEDGER_URL/v1/members/m-0001/balance", "TIERING_URL/v1/members/m-0001/tier"):
-        console.print(f'  curl -sH "Authorization: Bearer $SHOP_TOKEN" ${path}', soft_wrap=True)
-    for name in SERVICES:
-        console.print(f"  {name:<9} {stack.url(name)}/docs", soft_wrap=True)
 
 
 def _shown(path: Path) -> str:

@@ -95,9 +95,9 @@ class Stack:
         """Bring up what does not run and return when every service is ready. Raises StartError."""
         wiring = self.start_servers(migrate=True)
         self._start_services(wiring)
+        self._write_env(wiring)  # again: the services have found their ports
         self._publish_program(wiring)
         self._await_ready()
-        self._write_env(wiring)  # again: the services have found their ports
         return wiring
 
     def start_servers(self, *, migrate: bool = False) -> Wiring:

@@ -30,7 +30,7 @@ JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_stat_user_tables s ON s.relid = c.oid
 LEFT JOIN pg_inherits i ON i.inhrelid = c.oid
 LEFT JOIN pg_class p ON p.oid = i.inhparent
-WHERE n.nspname = ANY($1::text[]) AND c.relkind = 'r'
+WHERE n.nspname = ANY($1::text[]) AND c.relkind = 'r' AND c.relname NOT IN ('migration', 'consumer_offset', 'outbox')
 GROUP BY 1, 2 HAVING sum(s.n_live_tup) > 0
 ORDER BY 1, 3 DESC, 2
 """
@@ -133,16 +133,11 @@ async def _figures(stack: Stack, bootstrap: str, console: Console) -> None:
         console.print(f"No figures: {unknown or type(unknown).__name__}")
         return
     console.print(_waiting(backlog))
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("rows, about")
-    table.add_column("")
     for service in SERVICES:
         mine = [row for row in rows if row["service"] == service]
-        if mine:
-            size = sum(row["bytes"] for row in mine) / 2**20
-            biggest = ", ".join(f"{row['table']} {row['rows']:,}" for row in mine[:_TABLES_SHOWN])
-            table.add_row(service, f"{biggest} · {size:,.0f} MiB")
-    console.print(table)
+        biggest = ", ".join(f"{row['table']} {row['rows']:,}" for row in mine[:_TABLES_SHOWN])
+        size = sum(row["bytes"] for row in mine) / 2**20
+        console.print(f"Rows in {service}, about: {biggest or 'none'} ({size:,.0f} MiB)", soft_wrap=True)
 
 
 def _waiting(backlog: Backlog) -> str:
