@@ -19,6 +19,7 @@ from services.notifier.executor import Notifier, Outcome
 from services.notifier.program import policy_of
 from services.notifier.rendering import Texts
 from services.notifier.settings import NotifierSettings
+from services.notifier.store import prepare
 from services.notifier.verify import verify
 
 
@@ -57,6 +58,7 @@ SERVICE = Service(
     "services.notifier",
     NotifierSettings,
     wire,
+    prepare=prepare,
     commands={"verify": verify},
 )
 

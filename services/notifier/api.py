@@ -17,7 +17,7 @@ from services.kit.dead_letter import Refused
 from services.kit.executor import Executor
 from services.kit.kafka import shard_of
 from services.kit.postgres import Pool
-from services.kit.problem import Problem, kind
+from services.kit.problem import Problem, kind, responses
 from services.kit.program import Programs
 from services.notifier import store
 from services.notifier.channels.request import key_of, message_id
@@ -30,9 +30,9 @@ from services.notifier.executor import Marked, Outcome, Preferences
 from services.notifier.rendering import MissingTextError, TemplateError, Text, Texts
 from services.notifier.settings import NotifierSettings
 
-PREFERENCES_FORBIDDEN: Final = kind("preferences-forbidden", "This token may not choose for this member", 403)
+CHOICE_FORBIDDEN: Final = kind("choice-forbidden", "This token may not choose for this member", 403)
 MESSAGE_ID_INVALID: Final = kind("message-id-invalid", "Not a message id", 422)
-CELL_TWICE: Final = kind("consent-twice", "One consent is named twice", 422)
+CONSENT_TWICE: Final = kind("consent-twice", "One consent is named twice", 422)
 TEXT_MISSING: Final = kind("text-missing", "There is no such text", 404)
 TEXT_BROKEN: Final = kind("text-broken", "The text cannot be made of these parameters", 422)
 
@@ -201,7 +201,12 @@ def routes(
             }
         )
 
-    @router.post("/v1/members/{member_id}/inbox/read", response_model=ReadAnswer, summary="Mark messages as read")
+    @router.post(
+        "/v1/members/{member_id}/inbox/read",
+        response_model=ReadAnswer,
+        summary="Mark messages as read",
+        responses=responses(CHOICE_FORBIDDEN, MESSAGE_ID_INVALID),
+    )
     async def read(member_id: MemberPath, body: ReadBody, caller: Annotated[Caller, reading]) -> Response:
         _may_choose(caller)
         keys = tuple(_key(identifier) for identifier in body.message_ids)
@@ -216,13 +221,16 @@ def routes(
         return _json(_preferences(member_id, known[member_id].member))
 
     @router.put(
-        "/v1/members/{member_id}/preferences", response_model=PreferencesOut, summary="Choose consents and language"
+        "/v1/members/{member_id}/preferences",
+        response_model=PreferencesOut,
+        summary="Choose consents and language",
+        responses=responses(CHOICE_FORBIDDEN, CONSENT_TWICE),
     )
     async def choose(member_id: MemberPath, body: PreferencesIn, caller: Annotated[Caller, reading]) -> Response:
         _may_choose(caller)
         cells = [(consent.channel, consent.message_class, consent.granted) for consent in body.consents]
         if len({cell[:2] for cell in cells}) != len(cells):
-            raise Problem(CELL_TWICE, "Each channel and class may be named once.", field="consents")
+            raise Problem(CONSENT_TWICE, "Each channel and class may be named once.", field="consents")
         outcome = await _submit(PreferencesPut(member_id, clock(), caller.subject, tuple(cells), body.locale))
         assert isinstance(outcome, Preferences)
         return _json(_preferences(member_id, outcome.member))
@@ -236,7 +244,12 @@ def routes(
         shown = [_decision(row, member_id) for row in rows[:limit]]
         return _json({"member_id": member_id, "messages": shown, "next_cursor": _cursor(rows, limit)})
 
-    @router.post("/v1/templates/{code}/preview", response_model=Preview, summary="A text as it would be sent")
+    @router.post(
+        "/v1/templates/{code}/preview",
+        response_model=Preview,
+        summary="A text as it would be sent",
+        responses=responses(TEXT_MISSING, TEXT_BROKEN),
+    )
     async def preview(
         code: Annotated[Touchpoint, Path(description="A touchpoint.")],
         body: PreviewBody,
@@ -309,7 +322,7 @@ def routes(
 def _may_choose(caller: Caller) -> None:
     """A member's own token chooses for its member; anybody else needs the right to."""
     if caller.member is None and "notify:admin" not in caller.scopes:
-        raise Problem(PREFERENCES_FORBIDDEN, "Choosing for a member takes the scope notify:admin.")
+        raise Problem(CHOICE_FORBIDDEN, "Choosing for a member takes the scope notify:admin.")
 
 
 def _key(identifier: str) -> bytes:

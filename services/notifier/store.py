@@ -74,6 +74,12 @@ class MessageRow(NamedTuple):
     decided_at: Micros
 
 
+async def prepare(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    """Makes a new connection ready. Every statement looks rows up by key; a plan made while a table was small would
+    read all of it, and be kept."""
+    await connection.execute("SET enable_seqscan = off")
+
+
 async def lock(tx: Connection, shards: Sequence[int]) -> None:
     """Take the locks of some shards; every writing transaction does it first, with all shards it will write."""
     for shard in sorted(shards):
