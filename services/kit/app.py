@@ -9,13 +9,16 @@ import asyncio
 import time
 from collections.abc import Callable, Generator, MutableMapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import uvicorn
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import Response
+from prometheus_client import Counter, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.kit import log, metrics, problem
@@ -28,6 +31,8 @@ _log = log.get(__name__)
 
 DRAIN_SECONDS: Final = 3
 """How long a stop waits for the requests in flight."""
+LARGEST_BODY: Final = 8 * 1024 * 1024
+"""Bytes; an event has at most 256 KiB, and a batch of them comes in one body."""
 SLOW_SECONDS: Final = 1.0
 """A request that takes longer is logged (there is no access log)."""
 
@@ -56,7 +61,7 @@ class Api:
     async def start(self) -> None:
         """Listens."""
         config = uvicorn.Config(
-            _measured(self.app),
+            measured(self.app),
             http="httptools",
             ws="none",
             loop="none",
@@ -126,14 +131,15 @@ def build_app(worker: Worker[Any], *, routers: Sequence[APIRouter], title: str =
     return app
 
 
-def _measured(app: ASGIApp) -> ASGIApp:
-    """Counts and times requests by route, as plain ASGI."""
+def measured(app: ASGIApp) -> ASGIApp:
+    """Counts and times requests by route, and turns away bodies that are too large, as plain ASGI."""
 
-    async def measured(scope: Scope, receive: Receive, send: Send) -> None:
+    async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await app(scope, receive, send)
             return
-        status = 500
+        status = 0
+        left = LARGEST_BODY
         began = time.perf_counter()
 
         async def noting(message: MutableMapping[str, Any]) -> None:
@@ -142,14 +148,37 @@ def _measured(app: ASGIApp) -> ASGIApp:
                 status = message["status"]
             await send(message)
 
+        async def limited() -> MutableMapping[str, Any]:
+            nonlocal left
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if left < 0:
+                # An HTTPException, because FastAPI makes "400" of any other error while it reads a body.
+                raise HTTPException(413, f"A body has at most {LARGEST_BODY} bytes.")
+            return message
+
         try:
-            await app(scope, receive, noting)
+            await app(scope, receive if scope["method"] == "GET" else limited, noting)
+        except Exception:
+            if not status:
+                raise
+            # It has been logged and answered; Starlette raises it again for servers that do neither.
         finally:
             seconds = time.perf_counter() - began
             route = getattr(scope.get("route"), "path", "other")
-            metrics.count("http_requests_total", method=scope["method"], route=route, status=str(status))
-            metrics.observe("http_request_seconds", seconds, method=scope["method"], route=route)
+            counted, timed = _children(scope["method"], route, status)
+            counted.inc()
+            timed.observe(seconds)
             if seconds > SLOW_SECONDS:
                 _log.warning("request_slow", method=scope["method"], route=route, seconds=round(seconds, 3))
 
-    return measured
+    return asgi
+
+
+@cache
+def _children(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    """The counter and the histogram of one kind of request (looking them up by labels costs more than counting)."""
+    return (
+        metrics.counter("http_requests_total", method=method, route=route, status=str(status)),
+        metrics.histogram("http_request_seconds", method=method, route=route),
+    )

@@ -23,15 +23,15 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
-from services.kit import clock, log, metrics
+from services.kit import log, metrics
 from services.kit.dead_letter import DeadLetterLimit, Refused, TooManyDeadLetters
 from services.kit.executor import Executor
 from services.kit.health import State
-from services.kit.kafka import Record, stop_quietly
+from services.kit.kafka import REBALANCE_MS, Record, new_consumer, stop_quietly
+from services.kit.lag import Lag, Stall, lag_of
 from services.kit.lane import Lane
 from services.kit.postgres import Pool, Queries, backoff, is_away
 from services.kit.settings import Settings
@@ -44,11 +44,8 @@ _SQL: Final = Queries.load("services.kit", "sql/offsets.sql", require=("stored",
 
 READ_SLICE: Final = 1000
 """Records parsed between two yields to the event loop: some 10 ms."""
-PARTITION_FETCH_BYTES: Final = 64 * 1024
-"""Fetched a partition, compressed. The broker sends at least one whole batch, so no record is too large."""
 REVOKE_SECONDS: Final = 20.0
 """How long a rebalance waits for batches in flight; below the group's rebalance timeout."""
-REBALANCE_MS: Final = 60_000
 SILENT_SECONDS: Final = 30.0
 """A client that got no answer from any broker for so long is dropped and built anew."""
 COMMIT_EVERY_SECONDS: Final = 1.0
@@ -106,8 +103,7 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
         self._retry_at = 0.0
         self._committed_at = 0.0
         self._heard_at = 0.0
-        self._behind_since: float | None = None
-        self._progress = 0
+        self._stall = Stall(settings.stalled_after_seconds)
         self._trouble = "starting"
         self._remedy = ""
 
@@ -119,7 +115,7 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
         return frozenset(range(self._settings.shards)) if self._absent else frozenset(self._lanes)
 
     def absent(self) -> None:
-        """Says that this process runs its parts without the consumer: who follows it may work on any shard."""
+        """Says that no consumer works in this process: who follows it may work on any shard."""
         self._absent = True
         self._tell()
 
@@ -140,36 +136,28 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
 
     def state(self) -> State:
         """Whether the consumer does its work, how far it is behind, and why it stopped."""
-        records, seconds = self.lag()
+        lag = self.lag()
         figures: dict[str, float | int | str | None] = {
             "shards": ",".join(map(str, sorted(self._lanes))),
-            "lag_records": records,
-            "lag_seconds": round(seconds, 1),
+            "lag_records": lag.records,
+            "lag_seconds": round(lag.seconds, 1),
             "refused_of_last_1000": self._limit.refused,
         }
         trouble, remedy = self._trouble, self._remedy
         if not trouble:
             trouble = next((lane.trouble for lane in self._lanes.values() if lane.trouble), "")
             remedy = "Look at the log for the cause; the consumer keeps trying." if trouble else ""
-        if not trouble and self._stalled(records):
-            trouble = f"{records} records wait and none was booked for {self._settings.stalled_after_seconds:g} s"
+        if self._stall.noticed(lag, self._lanes.values()) and not trouble:
+            trouble = f"{lag.records} records wait and none was booked for {self._settings.stalled_after_seconds:g} s"
             remedy = "Look for a long lock in the database, or restart the worker."
-        metrics.gauge("lag_records", records)
-        metrics.gauge("lag_seconds", seconds)
+        metrics.gauge("lag_records", lag.records)
+        metrics.gauge("lag_seconds", lag.seconds)
         metrics.gauge("shards_owned", len(self._lanes))
         return State(not trouble, trouble, remedy, figures)
 
-    def lag(self) -> tuple[int, float]:
-        """Records between what is booked and the end of the log, and the age of the oldest one read, in seconds."""
-        records = 0
-        oldest: int | None = None
-        for lane in self._lanes.values():
-            for topic, booked in lane.booked.items():
-                records += max(0, (self._end_of(topic, lane.shard) or 0) - booked)
-            head = lane.oldest()
-            if head is not None and (oldest is None or head < oldest):
-                oldest = head
-        return records, 0.0 if oldest is None else max(0.0, (clock.now() - oldest) / 1_000_000)
+    def lag(self) -> Lag:
+        """How far booking is behind the log."""
+        return lag_of(self._lanes.values(), self._end_of)
 
     def _end_of(self, topic: str, shard: int) -> int | None:
         """The end of a partition as the brokers last said; None between two assignments."""
@@ -177,14 +165,6 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
             end: int | None = self._client.highwater(TopicPartition(topic, shard))
             return end
         return None
-
-    def _stalled(self, lag_records: int) -> bool:
-        progress = sum(sum(lane.booked.values()) for lane in self._lanes.values())
-        now = time.monotonic()
-        if lag_records == 0 or progress != self._progress or self._behind_since is None:
-            self._progress = progress
-            self._behind_since = now
-        return lag_records > 0 and now - self._behind_since > self._settings.stalled_after_seconds
 
     # ── the group's callbacks: they note what changed; an exception here would be swallowed by the client ────────
 
@@ -219,6 +199,8 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
                         "it goes on at the batch that passed the limit."
                     )
                     _log.error("dead_letter_limit", detail=str(limit))
+                    await self._drop_client()
+                    self.absent()  # commands are still booked here: their facts must leave
                     return
                 except Exception as error:
                     self._explain(error)
@@ -242,22 +224,7 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
     async def _session(self) -> None:
         """The life of one client: joins, reads, until something is wrong with it."""
         self._assigned = None
-        self._client = client = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka_bootstrap_servers,
-            client_id=f"{self._settings.service}-consumer",
-            group_id=self._settings.consumer_group or self._settings.service,
-            group_instance_id=f"{self._settings.service}-{self._settings.instance}-{self._worker}",
-            partition_assignment_strategy=(RangePartitionAssignor,),
-            auto_offset_reset="none",
-            enable_auto_commit=False,
-            session_timeout_ms=int(self._settings.session_timeout_seconds * 1000),
-            heartbeat_interval_ms=min(3000, int(self._settings.session_timeout_seconds * 300)),
-            rebalance_timeout_ms=REBALANCE_MS,
-            max_poll_interval_ms=600_000,
-            max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
-            fetch_max_bytes=4 * 1024 * 1024,
-            check_crcs=False,  # TCP and the broker have checked them; in Python they cost as much as the parsing
-        )
+        self._client = client = new_consumer(self._settings, self._worker)
         async with asyncio.timeout(SILENT_SECONDS):
             await client.start()
         client.subscribe(self._topics, listener=self)

@@ -80,6 +80,8 @@ class Health:
             try:
                 async with asyncio.timeout(CHECK_SECONDS):
                     self._states[name] = await check()
+            except TimeoutError:
+                self._states[name] = State(False, f"no answer within {CHECK_SECONDS:g} s", "Bring the server back.")
             except Exception as error:
                 self._states[name] = State(False, f"{type(error).__name__}: {error}", "See the log of this part.")
             # What does not hold is looked at again soon, so that recovery shows.

@@ -14,8 +14,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
 
 from services.kit.calendar import Micros
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 BATCH_BYTES: Final = 256 * 1024
 LINGER_MS: Final = 5
+PARTITION_FETCH_BYTES: Final = 64 * 1024
+"""Fetched a partition, compressed. The broker sends at least one whole batch, so no record is too large."""
+FETCH_BYTES: Final = 4 * 1024 * 1024
+REBALANCE_MS: Final = 60_000
 STOP_SECONDS: Final = 3.0
 
 Headers = tuple[tuple[str, bytes], ...]
@@ -84,6 +89,25 @@ def new_producer(settings: Settings, *, client: str) -> AIOKafkaProducer:
         max_batch_size=BATCH_BYTES,
         compression_type="lz4",
         request_timeout_ms=20_000,
+    )
+
+
+def new_consumer(settings: Settings, worker: int) -> Any:
+    """A member of the service's consumer group, static by installation and worker; the caller starts it."""
+    return AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap_servers,
+        client_id=f"{settings.service}-consumer",
+        group_id=settings.consumer_group or settings.service,
+        group_instance_id=f"{settings.service}-{settings.instance}-{worker}",
+        partition_assignment_strategy=(RangePartitionAssignor,),
+        auto_offset_reset="none",
+        enable_auto_commit=False,
+        session_timeout_ms=int(settings.session_timeout_seconds * 1000),
+        heartbeat_interval_ms=min(3000, int(settings.session_timeout_seconds * 300)),
+        rebalance_timeout_ms=REBALANCE_MS,
+        max_poll_interval_ms=600_000,
+        max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
+        fetch_max_bytes=FETCH_BYTES,
     )
 
 

@@ -98,9 +98,14 @@ _METRICS: Final = {name: _build(name, declared) for name, declared in _DECLARED.
 
 def count(name: MetricName, by: float = 1, **labels: str) -> None:
     """Adds to a counter."""
+    counter(name, **labels).inc(by)
+
+
+def counter(name: MetricName, **labels: str) -> Counter:
+    """One series of a counter, for hot paths that keep it."""
     metric = _METRICS[name]
     assert isinstance(metric, Counter)
-    (metric.labels(**labels) if labels else metric).inc(by)
+    return metric.labels(**labels) if labels else metric
 
 
 def gauge(name: MetricName, value: float, **labels: str) -> None:
@@ -112,6 +117,11 @@ def gauge(name: MetricName, value: float, **labels: str) -> None:
 
 def observe(name: MetricName, value: float, **labels: str) -> None:
     """Adds one value to a histogram."""
+    histogram(name, **labels).observe(value)
+
+
+def histogram(name: MetricName, **labels: str) -> Histogram:
+    """One series of a histogram, for hot paths that keep it."""
     metric = _METRICS[name]
     assert isinstance(metric, Histogram)
-    (metric.labels(**labels) if labels else metric).observe(value)
+    return metric.labels(**labels) if labels else metric

@@ -47,6 +47,10 @@ ROUND_ROWS: Final = 2000
 """Rows of one round over all shards: some 30 ms of parsing and packing, so the event loop stays responsive."""
 SEND_SECONDS: Final = 30.0
 """An acknowledgement that takes longer means that the brokers are gone (the client would wait for ever)."""
+LEARN_SECONDS: Final = 5.0
+"""How long a topic that is not known may hold up the others."""
+BLOCKED_SECONDS: Final = 30.0
+"""How long a shard rests whose next row the brokers refuse for good (too large, no such topic)."""
 LEAST_POLL_SECONDS: Final = 0.02
 MOST_POLL_SECONDS: Final = 0.25
 CLAIM_SECONDS: Final = 2.0
@@ -85,9 +89,9 @@ class _Unsent(Exception):
 
 
 @asynccontextmanager
-async def _sending() -> AsyncIterator[None]:
+async def _sending(seconds: float = SEND_SECONDS) -> AsyncIterator[None]:
     try:
-        async with asyncio.timeout(SEND_SECONDS):
+        async with asyncio.timeout(seconds):
             yield
     except (KafkaError, TimeoutError, OSError) as error:
         raise _Unsent from error
@@ -108,6 +112,8 @@ class Relay:
         self._claimed_at = 0.0
         self._retargeted_at = 0.0
         self._attempt = 0
+        self._blocked: dict[int, str] = {}
+        self._blocked_until = 0.0
         self._work = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stopping: float | None = None
@@ -142,8 +148,11 @@ class Relay:
 
     def state(self) -> State:
         """Whether rows get through."""
-        held = ",".join(map(str, sorted(self._held)))
-        return State(not self._trouble, self._trouble, self._remedy, {"shards": held})
+        figures = {"shards": ",".join(map(str, sorted(self._held)))}
+        if self._trouble or not self._blocked:
+            return State(not self._trouble, self._trouble, self._remedy, figures)
+        detail = "; ".join(f"shard {shard}, {why}" for shard, why in self._blocked.items())
+        return State(False, detail, "Make the topic, or raise its max.message.bytes; the row is kept.", figures)
 
     def _retarget(self, shards: frozenset[int]) -> None:
         self._target = shards
@@ -190,6 +199,8 @@ class Relay:
         sent = 0
         while True:
             await self._claim(session, idle=not sent)
+            if self._blocked and time.monotonic() > self._blocked_until:
+                self._blocked.clear()
             self._work.clear()
             sent = await self._round(session, producer) if self._held else 0
             self._attempt = 0
@@ -229,57 +240,106 @@ class Relay:
     async def _round(self, session: asyncpg.Connection[asyncpg.Record], producer: AIOKafkaProducer) -> int:
         """Reads, sends, awaits the acknowledgements, deletes. Answers how many rows went out."""
         began = time.perf_counter()
-        limit = max(100, self._round_rows // len(self._held))
-        rows = await session.fetch(_SQL.waiting, sorted(self._held), limit)
+        shards = sorted(self._held - self._blocked.keys()) if self._blocked else sorted(self._held)
+        if not shards:
+            return 0
+        rows = await session.fetch(_SQL.waiting, shards, max(100, self._round_rows // len(shards)))
         if not rows:
             return 0
         fault("relay_before_send")
-        taken = await self._send(producer, rows)
+        sent, unsent = await self._send(producer, rows)
         fault("relay_after_send")
-        shards, firsts, lasts = _runs(taken)
-        await session.execute(_SQL.delete, shards, firsts, lasts)
-        fault("relay_after_delete")
-        for topic, number in Counter(row[2] for row in taken).items():
-            metrics.count("relayed_total", number, topic=topic)
+        if sent:
+            await session.execute(_SQL.delete, *_runs(sent))
+            fault("relay_after_delete")
+            for topic, number in Counter(row[2] for row in sent).items():
+                metrics.count("relayed_total", number, topic=topic)
         metrics.observe("relay_round_seconds", time.perf_counter() - began)
-        return len(taken)
+        if unsent is not None:
+            raise unsent  # the producer may hold a gap in its sequence: a new one has none
+        return len(sent)
 
-    async def _send(self, producer: AIOKafkaProducer, rows: Sequence[asyncpg.Record]) -> list[asyncpg.Record]:
-        """Sends one batch to each partition and returns the rows that are in them, once all are acknowledged.
+    async def _send(
+        self, producer: AIOKafkaProducer, rows: Sequence[asyncpg.Record]
+    ) -> tuple[list[asyncpg.Record], _Unsent | None]:
+        """Sends one batch to each partition and waits for the answers; returns the rows that may be deleted.
 
-        A row whose partition has a full batch waits for the next round, and so do all later rows of its shard: what
-        is deleted is a beginning of the shard's rows.
+        They are a beginning of each shard's rows: a row whose partition has a full batch waits for the next round, one
+        that was not acknowledged for a new producer, and so do all later rows of its shard.
         """
         batches: dict[tuple[str, int], Any] = {}
-        taken: list[asyncpg.Record] = []
-        full_shard = previous_shard = previous_id = -1
+        taken: list[tuple[asyncpg.Record, tuple[str, int]]] = []
+        closed_shard = previous_shard = previous_id = -1
         now_ms = int(time.time() * 1000)
+        unsent: _Unsent | None = None
         for row in rows:
             shard, row_id, topic, key, value, headers = row
-            if shard == full_shard:
+            if shard == closed_shard:
                 continue
             assert shard != previous_shard or row_id > previous_id, "rows of a shard in id order"
             previous_shard, previous_id = shard, row_id
-            partitions = self._partitions.get(topic) or await self._learn(producer, topic)
+            try:
+                partitions = self._partitions.get(topic) or await self._learn(producer, topic)
+            except _Unsent as error:
+                closed_shard, unsent = shard, error
+                self._block(shard, f"topic {topic}", error)
+                continue
             place = (topic, partition_of(key, partitions) if key is not None and partitions > 1 else 0)
             batch = batches.get(place)
             if batch is None:
                 batch = batches[place] = producer.create_batch()
             decoded = _HEADERS.decode(headers) if headers is not None else []
             if batch.append(key=key, value=value, timestamp=now_ms, headers=decoded) is None:
-                full_shard = shard
+                closed_shard = shard
                 continue
-            taken.append(row)
-        async with _sending():
-            acknowledgements = []
-            for (topic, partition), batch in batches.items():
-                batch.close()
-                acknowledgements.append(await producer.send_batch(batch, topic, partition=partition))
-            await asyncio.gather(*acknowledgements)
-        return taken
+            taken.append((row, place))
+        failed = await self._deliver(producer, batches)
+        if not failed:
+            return [row for row, _ in taken], unsent
+        sent: list[asyncpg.Record] = []
+        closed_shard = -1
+        for row, place in taken:
+            if row[0] == closed_shard:
+                continue
+            if place in failed:
+                closed_shard, unsent = row[0], failed[place]
+                if not getattr(unsent.__cause__, "retriable", True):
+                    self._block(closed_shard, f"row {row[1]} to {place[0]}", unsent)
+                continue
+            sent.append(row)
+        return sent, unsent
+
+    async def _deliver(
+        self, producer: AIOKafkaProducer, batches: dict[tuple[str, int], Any]
+    ) -> dict[tuple[str, int], _Unsent]:
+        """Sends the batches side by side; answers those that were not acknowledged, and why."""
+
+        async def deliver(place: tuple[str, int], batch: Any) -> None:
+            topic, partition = place
+            batch.close()
+            async with _sending():
+                await (await producer.send_batch(batch, topic, partition=partition))
+
+        answers = await asyncio.gather(
+            *(deliver(place, batch) for place, batch in batches.items()), return_exceptions=True
+        )
+        failed: dict[tuple[str, int], _Unsent] = {}
+        for place, answer in zip(batches, answers, strict=True):
+            if isinstance(answer, _Unsent):
+                failed[place] = answer
+            elif isinstance(answer, BaseException):
+                raise answer
+        return failed
+
+    def _block(self, shard: int, what: str, error: _Unsent) -> None:
+        """Leaves a shard out for a while whose next row the brokers will not take: the others go on."""
+        self._blocked[shard] = f"{what}: {error.__cause__!r}"
+        self._blocked_until = time.monotonic() + BLOCKED_SECONDS
+        metrics.count("alarms_total", kind="outbox_row_refused")
+        _log.error("outbox_blocked", shard=shard, what=what, error=repr(error.__cause__))
 
     async def _learn(self, producer: AIOKafkaProducer, topic: str) -> int:
-        async with _sending():
+        async with _sending(LEARN_SECONDS):
             partitions = self._partitions[topic] = len(await producer.partitions_for(topic))
         return partitions
 

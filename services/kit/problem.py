@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from services.kit import log
 from services.kit.executor import DatabaseAway
+from services.kit.postgres import AWAY, is_away
 from services.kit.program import NoProgram
 
 _log = log.get(__name__)
@@ -56,6 +57,7 @@ UNAUTHENTICATED: Final = kind("unauthenticated", "A valid token is needed", 401)
 FORBIDDEN: Final = kind("forbidden", "The token does not allow this", 403)
 NOT_FOUND: Final = kind("not-found", "Not found", 404)
 METHOD_NOT_ALLOWED: Final = kind("method-not-allowed", "The path has no such method", 405)
+TOO_LARGE: Final = kind("too-large", "The request is too large", 413)
 UNAVAILABLE: Final = kind("unavailable", "Not available at the moment", 503)
 INTERNAL: Final = kind("internal", "Something went wrong here", 500)
 
@@ -135,7 +137,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(DatabaseAway, _away)
+    for away in (DatabaseAway, *AWAY):
+        app.add_exception_handler(away, _away)
     app.add_exception_handler(NoProgram, _no_program)
     app.add_exception_handler(Exception, _unknown)
     plain = app.openapi
@@ -195,7 +198,14 @@ def _path(location: Sequence[int | str]) -> str:
 
 async def _http(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    known = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED, 401: UNAUTHENTICATED, 403: FORBIDDEN, 400: MALFORMED}
+    known = {
+        404: NOT_FOUND,
+        405: METHOD_NOT_ALLOWED,
+        401: UNAUTHENTICATED,
+        403: FORBIDDEN,
+        400: MALFORMED,
+        413: TOO_LARGE,
+    }
     try:
         phrase = HTTPStatus(error.status_code).phrase
     except ValueError:
@@ -205,7 +215,9 @@ async def _http(_: Request, error: Exception) -> Response:
     return Problem(of, detail, headers=error.headers).response()
 
 
-async def _away(_: Request, error: Exception) -> Response:
+async def _away(request: Request, error: Exception) -> Response:
+    if not (isinstance(error, DatabaseAway) or is_away(error)):
+        return await _unknown(request, error)
     _log.warning("request_unavailable", error=repr(error))
     detail = "The database is away. Nothing was booked, or it was and the same request again says so."
     return Problem(UNAVAILABLE, detail, headers={"Retry-After": "2"}).response()

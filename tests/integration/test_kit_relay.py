@@ -7,6 +7,9 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
+from services.kit import outbox
 from services.kit.outbox import OutboxRow, Relay, append
 from services.kit.postgres import connect
 from tests.greeter.routes import SHARDS
@@ -118,3 +121,36 @@ async def test_rows_find_their_keys_partition_and_keep_headers_and_size(database
     assert {record.partition for record in sent} == {3}
     assert [record.value and record.value[:1] for record in sent] == [b"A", b"B", b"C", b"D", b"E", None]
     assert sent[-1].headers == (("content-type", b"x/y"), ("n", b"\xff"))
+
+
+async def test_a_row_the_brokers_refuse_blocks_its_shard_alone_and_is_told(
+    database: str, kafka: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "LEARN_SECONDS", 0.5)
+    settings = await settings_for(database, kafka)
+    keys = {shard: members_of(shard, 1)[0].encode() for shard in range(SHARDS)}
+    async with eyes(database) as look, _relaying(settings) as relay:
+        connection = await connect(settings, part="writer")
+        rows = [
+            OutboxRow(0, settings.greetings, keys[0], b"before"),
+            OutboxRow(0, settings.greetings, keys[0], random.Random(1).randbytes(1_500_000)),  # larger than a broker takes
+            OutboxRow(0, settings.greetings, keys[0], b"behind"),
+            OutboxRow(1, "no-such-topic", keys[1], b"lost"),
+            OutboxRow(1, settings.greetings, keys[1], b"behind"),
+            *(OutboxRow(2, settings.greetings, keys[2], str(n).encode()) for n in range(500)),
+        ]
+        await append(connection, rows)
+        await connection.close()
+        await eventually(lambda: look.has("outbox", 4))
+        await eventually(lambda: _detail(relay, "no-such-topic"))
+        await eventually(lambda: _detail(relay, "MessageSizeTooLarge"))
+        assert not relay.state().ok
+    sent = await read(kafka, settings.greetings)
+    assert [r.value for r in sent if r.partition == 0][:1] == [b"before"]
+    assert b"behind" not in {r.value for r in sent}
+    numbers = [int(r.value) for r in sent if r.partition == 2]
+    assert sorted(set(numbers)) == list(range(500))
+
+
+async def _detail(relay: Relay, word: str) -> bool:
+    return word in relay.state().detail

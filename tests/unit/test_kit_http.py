@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from deploy.local.tokens import Signer
 from services.kit import auth
-from services.kit.app import build_app
+from services.kit.app import LARGEST_BODY, build_app, measured
 from services.kit.auth import Guard
 from services.kit.problem import Kind, kind
 from services.kit.serve import Worker
@@ -39,7 +39,7 @@ async def client(signer: Signer) -> AsyncIterator[httpx.AsyncClient]:
     )
     executor: Any = Mock()
     app = build_app(Worker(settings, Mock()), routers=[routes(executor, Guard(settings))])
-    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    transport = httpx.ASGITransport(app=measured(app), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://greeter") as client:
         yield client
 
@@ -100,7 +100,7 @@ async def test_without_a_valid_token_401_says_how(client: httpx.AsyncClient, sig
         "another key": "Bearer " + jwt.encode(claims, other, algorithm="ES256", headers={"kid": signer.key_id}),
         "unknown key": "Bearer " + jwt.encode(claims, other, algorithm="ES256", headers={"kid": "nobody"}),
         "shared secret": "Bearer " + jwt.encode(claims, "s" * 32, algorithm="HS256", headers={"kid": signer.key_id}),
-        "none": "Bearer " + jwt.encode(claims, None, algorithm="none"),
+        "none": "Bearer " + jwt.encode(claims, "", algorithm="none"),
         "changed": "Bearer " + good[:-4] + ("AAAA" if good[-4:] != "AAAA" else "BBBB"),
         "no exp": "Bearer "
         + jwt.encode({"sub": "x", "scope": "ledger:read"}, signer.private_key, "ES256", headers={"kid": signer.key_id}),
@@ -142,6 +142,11 @@ async def test_a_body_that_is_wrong_names_the_field_and_repeats_no_value(
         "malformed-request",
     )
     assert document["detail"] == "The body is not JSON."
+
+
+async def test_a_body_beyond_all_measure_is_turned_away(client: httpx.AsyncClient, signer: Signer) -> None:
+    headers = _bearer(signer.token()) | {"content-type": "application/json"}
+    _problem(await client.post(READ, content=b"x" * (LARGEST_BODY + 1), headers=headers), 413, "too-large")
 
 
 async def test_what_we_did_wrong_says_nothing_of_the_inside(client: httpx.AsyncClient) -> None:

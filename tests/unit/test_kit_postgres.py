@@ -97,7 +97,7 @@ async def test_a_lost_race_runs_again_and_a_mistake_does_not() -> None:
 
 def test_a_fault_kills_at_the_nth_time_its_point_is_passed(monkeypatch: pytest.MonkeyPatch) -> None:
     kill = Mock()
-    monkeypatch.setattr(faults.os, "kill", kill)
+    monkeypatch.setattr("os.kill", kill)
     fault = faults.armed("before_commit:2")
     fault("before_commit")
     fault("after_commit")
