@@ -60,7 +60,7 @@ check: $(READY) ## lint, format, types, dependency rules, contracts
 	@$(VENV)/bin/ruff check
 	@$(VENV)/bin/ruff format --check
 	@$(VENV)/bin/mypy
-	@$(VENV)/bin/lint-imports
+	@$(VENV)/bin/lint-imports --no-logo
 	@$(RUN) -m schemas check
 	@$(RUN) -m schemas compat
 	@$(RUN) -m schemas lint deploy/program.yaml
