@@ -19,6 +19,7 @@ from services.ledger.groundwork import Groundwork
 from services.ledger.publication import publish
 from services.ledger.settings import LedgerSettings
 from services.ledger.store import register_codecs
+from services.ledger.store import prepare
 from services.ledger.sweeper import sweep_of
 from services.ledger.verify import verify
 

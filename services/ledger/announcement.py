@@ -67,7 +67,7 @@ def announce(shard: int, member_id: str, row: JournalRow, programs: Programs) ->
 
 def _movements(entries: list[Entry], programs: Programs) -> list[tuple[str, dict[str, Any]]]:
     """Entries summed by kind, rule and what they are about; debt paid goes with what paid it."""
-    sums: dict[tuple[str, str, str], dict[str, Any]] = {}
+    sums: dict[tuple[EntryKind, str, str], dict[str, Any]] = {}
     paid: dict[tuple[str, str], int] = {}
     for entry in entries:
         kind: EntryKind = entry.kind

@@ -54,6 +54,16 @@ async def register_codecs(connection: asyncpg.Connection[Any]) -> None:
     )
 
 
+async def prepare(connection: asyncpg.Connection[Any]) -> None:
+    """Makes a new connection of the pool ready: the codecs, and plans by key.
+
+    Every statement of the write path looks rows up by key. A plan made while a table was small would read all of it,
+    and be kept.
+    """
+    await register_codecs(connection)
+    await connection.execute("SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off")
+
+
 def _encode_instant(instant: Micros) -> tuple[int]:
     return (instant - _PG_EPOCH_MICROS,)
 
