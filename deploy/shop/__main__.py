@@ -149,7 +149,7 @@ async def _replay(arguments: argparse.Namespace) -> int:
     summary: dict[str, Any] = {
         "file": arguments.file.name,
         "lines": shop.lines,
-        "classes": dict(shop.classes),
+        "classes": {line_class.value: count for line_class, count in sorted(shop.classes.items())},
         "events": published.records,
         "not_sent_in_future": replayed.left_to_due_time,
         "new_inputs": new_inputs,
