@@ -49,6 +49,7 @@ REVOKE_SECONDS: Final = 20.0
 SILENT_SECONDS: Final = 30.0
 """A client that got no answer from any broker for so long is dropped and built anew."""
 COMMIT_EVERY_SECONDS: Final = 1.0
+NO_ANSWER: Final = "no answer from the brokers"
 WAY_OUT_DATABASE: Final = "Bring the database back; the consumer goes on by itself."
 WAY_OUT_BROKERS: Final = "Bring the brokers back; the consumer goes on by itself."
 WAY_OUT_LOG: Final = (
@@ -241,6 +242,7 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
                 with suppress(TimeoutError):
                     async with asyncio.timeout(0.1):
                         await self._wake.wait()
+                self._heard_at = time.monotonic()  # nobody was asked
                 continue
             # A lane that gets hungry meanwhile has to wait for this call: a short one while some are fed.
             patience_ms = 250 if len(wanted) == len(self._lanes) * len(self._topics) else 20
@@ -273,13 +275,13 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
         now = time.monotonic()
         if not wanted or time.time() - heard / 1000 < 5.0:
             self._heard_at = now
-            if self._trouble == _NO_ANSWER:
+            if self._trouble == NO_ANSWER:
                 self._trouble = ""
         silent = now - self._heard_at
         if silent > SILENT_SECONDS:
             raise TimeoutError(f"no answer from any broker for {silent:.0f} s")
         if silent > 5.0 and not self._trouble:
-            self._trouble = _NO_ANSWER
+            self._trouble = NO_ANSWER
 
     async def _open_lanes(self) -> None:
         """Makes a lane of each assigned shard. It has no place yet, and its partitions stay paused."""
@@ -371,12 +373,7 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
             return
         if time.monotonic() - self._committed_at < COMMIT_EVERY_SECONDS:
             return
-        moved = {
-            TopicPartition(topic, lane.shard): offset
-            for lane in self._lanes.values()
-            for topic, offset in lane.uncommitted().items()
-        }
-        if moved:
+        if moved := _moved(self._lanes.values()):
             self._committed_at = time.monotonic()
             self._committing = asyncio.create_task(_commit(client, moved))
 
@@ -384,21 +381,17 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
         client, self._client = self._client, None
         if client is None:
             return
-        uncommitted = list(self._lanes.values())
+        lanes = list(self._lanes.values())
         await self._close_lanes()
         if self._committing is not None:
             await asyncio.wait([self._committing], timeout=1.0)
-        moved = {
-            TopicPartition(topic, lane.shard): offset
-            for lane in uncommitted
-            for topic, offset in lane.uncommitted().items()
-        }
-        if moved:
+        if moved := _moved(lanes):
             await _commit(client, moved)
         await stop_quietly(client)
 
 
-_NO_ANSWER: Final = "no answer from the brokers"
+def _moved(lanes: Iterable[Lane[Any, Any]]) -> dict[TopicPartition, int]:
+    return {TopicPartition(t, lane.shard): offset for lane in lanes for t, offset in lane.uncommitted().items()}
 
 
 async def _commit(client: Any, offsets: dict[TopicPartition, int]) -> None:

@@ -96,6 +96,7 @@ class Lane(Generic[I, O]):
         for buffer in self._buffers.values():
             buffer.clear()
         self._size = 0
+        self.trouble = ""
         self.lost_its_place = False
 
     def feed(self, topic: str, fetched: Sequence[Any]) -> None:
