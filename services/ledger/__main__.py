@@ -18,7 +18,6 @@ from services.ledger.executor import Ledger
 from services.ledger.groundwork import Groundwork
 from services.ledger.publication import publish
 from services.ledger.settings import LedgerSettings
-from services.ledger.store import register_codecs
 from services.ledger.store import prepare
 from services.ledger.sweeper import sweep_of
 from services.ledger.verify import verify
@@ -58,7 +57,7 @@ SERVICE = Service(
     LedgerSettings,
     wire,
     commands={"publish": publish, "verify": verify},
-    prepare=register_codecs,
+    prepare=prepare,
 )
 
 if __name__ == "__main__":
