@@ -199,17 +199,15 @@ class Model:
         self.wallet.now = max(self.wallet.now, now)
 
     def _next_due(self) -> Micros | None:
-        """When the next line confirms by itself or the next lot expires."""
+        """When the next line falls due or the next lot expires."""
         dues = [
             midnight_after(last_day, self.wallet.zone)
             for (last_day, _), lot in self.wallet.lots.items()
             if lot.available and last_day != NEVER
         ]
-        for key, order in self._known_orders().items():
-            done = self._confirmed_lines.get(key, set())
-            dues += [
-                due for line in order.goods() if line.line_id not in done and (due := order.due_at(line)) is not None
-            ]
+        for order in self._known_orders().values():
+            # Also of lines confirmed already: a late `shipped` moves the timeline, and the bonus with it (O8).
+            dues += [due for line in order.goods() if (due := order.due_at(line) or 0) > self.wallet.now]
         return min(dues, default=None)
 
     def _settle(self, label: str | None = None) -> None:

@@ -131,6 +131,22 @@ O8 = [
     ),
     Case(
         "O8",
+        "a_late_shipped_moves_the_bonus_with_the_timeline",
+        [
+            paid("o1", d(1), "100"),
+            until(d(18)),
+            Then(available=200),
+            late(shipped("o1", d(10)), d(20)),
+            Then(available=100, rules={"first-purchase": 0}),  # no success yet, as is known now
+            until(d(25, "23:59:59")),
+            Then(available=100),
+            until(d(60)),
+            Then(available=200, lots={("2027-03-01", None): {"available": 200}}),
+        ],
+        FIRST,
+    ),
+    Case(
+        "O8",
         "parts_of_a_quantity_never_add_up",
         [
             paid("o1", d(1), [line("l1", "100", quantity=2)]),
