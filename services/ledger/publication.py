@@ -46,6 +46,7 @@ class Known(msgspec.Struct, frozen=True):
     version: str
     content_hash: str
     effective_from: Micros
+    currency: str
 
 
 class Publication(msgspec.Struct, frozen=True):
@@ -77,6 +78,10 @@ def plan(document: dict[str, Any], known: Sequence[Known], published_at: Micros)
         first = min(known, key=lambda other: (other.effective_from, other.number))
         if first.name != name:
             raise NotPublished(f"this ledger runs the program {first.name}, not {name}: check the file, or the address")
+        if first.currency != document["currency"]:
+            raise NotPublished(
+                f"this ledger counts in {first.currency}, and orders of two currencies cannot be added up"
+            )
         if effective_from < published_at + _NOTICE:
             raise NotPublished(
                 f"effective_from {rfc3339(effective_from)} is less than {NOTICE_MINUTES} minutes from now: "
@@ -116,7 +121,10 @@ async def publish_document(connection: Connection, document: dict[str, Any], clo
 
 async def known_versions(connection: Connection) -> list[Known]:
     """All versions published so far."""
-    return [Known(*row) for row in await connection.fetch(_SQL.known_versions)]
+    return [
+        Known(number, name, version, digest, effective_from, orjson.loads(document)["currency"])
+        for number, name, version, digest, effective_from, document in await connection.fetch(_SQL.known_versions)
+    ]
 
 
 def announcement(planned: Publication) -> bytes:

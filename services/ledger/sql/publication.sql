@@ -5,7 +5,7 @@
 SELECT pg_advisory_xact_lock(hashtext('ledger.program'));
 
 -- name: known_versions
-SELECT number, name, version, content_hash, effective_from FROM program ORDER BY number;
+SELECT number, name, version, content_hash, effective_from, document FROM program ORDER BY number;
 
 -- name: add_version
 INSERT INTO program (number, name, version, content_hash, effective_from, published_at, document)
