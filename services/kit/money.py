@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 # ISO 4217 exponents that are not 2.
 _EXPONENTS = {
     **dict.fromkeys(
@@ -12,7 +10,6 @@ _EXPONENTS = {
     **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
     **dict.fromkeys(("CLF", "UYW"), 4),
 }  # fmt: skip
-_DECIMAL = re.compile(r"(-?)(\d+)(?:\.(\d+))?")
 
 
 def exponent(currency: str) -> int:
@@ -22,14 +19,15 @@ def exponent(currency: str) -> int:
 
 def minor_units(amount: str, decimals: int) -> int:
     """A decimal string as integer minor units; ValueError if it has more decimals than the currency."""
-    match = _DECIMAL.fullmatch(amount)
-    if match is None:
+    whole, point, fraction = amount.partition(".")
+    # Twenty of these are in an order: no regular expression, and no padding where there is nothing to pad.
+    digits = whole.removeprefix("-")
+    if not digits or not (digits + fraction).isdecimal() or not amount.isascii() or (point and not fraction):
         raise ValueError(f"not a decimal amount: {amount!r}")
-    sign, whole, fraction = match.group(1), match.group(2), match.group(3) or ""
-    if len(fraction) > decimals:
+    missing = decimals - len(fraction)
+    if missing < 0:
         raise ValueError(f"more than {decimals} decimals: {amount!r}")
-    value = int(whole + fraction.ljust(decimals, "0"))
-    return -value if sign else value
+    return int(whole + fraction) * 10**missing if missing else int(whole + fraction)
 
 
 def decimal_string(units: int, decimals: int) -> str:

@@ -84,16 +84,7 @@ def _paid(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, currenc
         at,
         order_ref(data.get("shop", ""), data["order_id"]),
         data.get("revision", 0),
-        tuple(
-            Line(
-                line["line_id"],
-                line["sku"],
-                line.get("category"),
-                str(line["quantity"]),
-                _minor(line["amount"], decimals, "data.lines.amount"),
-            )
-            for line in data["lines"]
-        ),
+        _lines(data["lines"], decimals),
         _minor(data.get("shipping", "0"), decimals, "data.shipping"),
         _minor(data.get("tax", "0"), decimals, "data.tax"),
         data.get("points_used", 0),
@@ -103,11 +94,33 @@ def _paid(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, currenc
     )
 
 
+def _lines(told: list[Mapping[str, Any]], decimals: int) -> tuple[Line, ...]:
+    try:
+        return tuple(
+            [
+                Line(
+                    line["line_id"],
+                    line["sku"],
+                    line.get("category"),
+                    str(line["quantity"]),
+                    minor_units(line["amount"], decimals),
+                )
+                for line in told
+            ]
+        )
+    except ValueError:
+        raise _too_precise("data.lines.amount", decimals) from None
+
+
 def _minor(amount: str, decimals: int, field: str) -> int:
     try:
         return minor_units(amount, decimals)
     except ValueError:
-        raise Refused(Reason.BROKEN_FIELD, field, f"the program's currency has {decimals} decimals") from None
+        raise _too_precise(field, decimals) from None
+
+
+def _too_precise(field: str, decimals: int) -> Refused:
+    return Refused(Reason.BROKEN_FIELD, field, f"the program's currency has {decimals} decimals")
 
 
 def _parts(data: Mapping[str, Any]) -> tuple[LinePart, ...] | None:

@@ -22,7 +22,8 @@ SOURCE = "/loyalty/ledger/timer"
 def sweep_of(pool: Pool, executor: Executor[Any, Any], limit: int) -> Callable[[int], Awaitable[int]]:
     """A pass over one shard: accounts whose `next_due` has come, earliest first; answers how many it found.
 
-    A timer's id says after which version what is due when, so two sweepers, or one killed and started again, book it once.
+    A timer's id says after which version what is due when, so two sweepers, or one killed and started again, book it
+    once.
     """
 
     async def sweep(shard: int) -> int:

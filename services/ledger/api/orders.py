@@ -185,7 +185,7 @@ def _facts(order: Order, lines: tuple[Line, ...], program: Program) -> dict[str,
                 "category": line.category,
                 "quantity": line.quantity,
                 "amount": decimal_string(line.amount, decimals),
-                "earns": not excludes.has(line.sku, line.category),
+                "earns": not excludes.has(line),
             }
             for line in lines
         ],

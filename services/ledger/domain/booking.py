@@ -48,9 +48,7 @@ def book_order(
 def _know_eligible(member: Member, ref: str, order: Order, program: Program) -> None:
     """The eligible sum is kept with the order, so that events on whole orders need not read its lines."""
     if order.eligible_under != program.number:
-        excludes = program.order.excludes
-        lines = member.lines(ref, order.telling)
-        order.eligible = sum(line.amount for line in lines if not excludes.has(line.sku, line.category))
+        order.eligible = program.order.excludes.rest(member.lines(ref, order.telling))
         order.eligible_under = program.number
 
 

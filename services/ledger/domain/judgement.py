@@ -131,12 +131,12 @@ def judge(order: Order, lines: tuple[Line, ...], program: Program, now: Micros) 
     rule = program.order
     paid_at = order.paid_at
     cancelled_at = max(order.cancelled_at, paid_at) if order.cancelled_at else 0
-    goods = [_Part(line.line_id, line.amount, not rule.excludes.has(line.sku, line.category)) for line in lines]
+    goods = [_Part(line.line_id, line.amount, not rule.excludes.has(line)) for line in lines]
     shipping, tax = _Part("", order.shipping, False), _Part("", order.tax, False)
     alarms: list[str] = []
     if order.points_used:
         excludes = program.points_cannot_pay
-        payable = [part for part, line in zip(goods, lines, strict=True) if not excludes.has(line.sku, line.category)]
+        payable = [part for part, line in zip(goods, lines, strict=True) if not excludes.has(line)]
         _apportion_points(order, [*payable, shipping, tax], alarms)
     _refund(order, goods, shipping, tax, cancelled_at, alarms)
     _complete(order, lines, goods, program, cancelled_at, now)

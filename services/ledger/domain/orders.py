@@ -49,7 +49,6 @@ class Order(msgspec.Struct, array_like=True):
     told_source: str = ""
     told_id: str = ""
     telling: int = 0
-    gross: int = 0
     eligible: int = 0
     eligible_under: int = 0
     shipping: int = 0
@@ -153,7 +152,6 @@ def _tell_paid(order: Order, given: Paid, counted_at: Micros) -> bool:
     order.revision = given.revision
     order.told_at, order.told_source, order.told_id = counted_at, given.source, given.id
     order.telling += 1
-    order.gross = sum(line.amount for line in given.lines)
     order.eligible_under = 0
     order.shipping, order.tax = given.shipping, given.tax
     order.points_used, order.points_value = given.points_used, given.points_value

@@ -11,9 +11,11 @@ from typing import Any, Literal
 
 from services.kit.calendar import NEVER, Calendar, Day, Micros, add_months, calendar_of, parse_rfc3339
 from services.kit.money import exponent, minor_units
+from services.ledger.domain.inputs import Line
 
 Rounding = Literal["floor", "half_up", "ceil"]
 _MICROS_PER_DAY = 86_400_000_000
+DEFAULT_PARK_DAYS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +54,16 @@ class Exclusion:
     categories: frozenset[str]
     skus: frozenset[str]
 
-    def has(self, sku: str, category: str | None) -> bool:
+    def has(self, line: Line) -> bool:
         """Whether a line is excluded."""
-        return sku in self.skus or category in self.categories
+        return line.category in self.categories or line.sku in self.skus
+
+    def rest(self, lines: Iterable[Line]) -> int:
+        """What is owed for the lines that are not excluded, in minor units."""
+        categories, skus = self.categories, self.skus
+        if skus:
+            return sum([line.amount for line in lines if line.category not in categories and line.sku not in skus])
+        return sum([line.amount for line in lines if line.category not in categories])
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +244,7 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
         min_life_days=expiry.get("min_life_days") or 0,
         auto_after_days=points["pending"]["auto_after_days"],
         grace_days=returned["grace_days"] if isinstance(returned, Mapping) else None,
-        park_days=(points.get("refund") or {}).get("park_days") or 30,
+        park_days=(points.get("refund") or {}).get("park_days", DEFAULT_PARK_DAYS),
         max_lateness=None if lateness in (None, "none") else int(lateness) * _MICROS_PER_DAY,
         open_membership=document["membership"]["kind"] == "open",
         earn_from_enrolment=document["membership"].get("earn_from") == "enrolment",
