@@ -69,7 +69,7 @@ async def test_a_stop_under_load_is_quick_and_loses_nothing(
     settings = await settings_for(database, kafka, max_batch=20)
     async with eyes(database) as look:
         total = 0
-        for _ in range(3):
+        for _ in range(2):
             async with served(settings, unused_port, tmp_path, jwks_file=signer.jwks_file) as process:
                 await process.ready()
                 more = [(f"m{n % 50}", total + n) for n in range(600)]

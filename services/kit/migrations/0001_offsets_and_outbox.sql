@@ -67,7 +67,9 @@ BEGIN
     IF to_regclass(quote_ident(child)) IS NOT NULL THEN
         RETURN false;
     END IF;
-    PERFORM pg_advisory_xact_lock(hashtext('ensure_month'), to_regclass(quote_ident(parent))::oid::integer);
+    -- What ATTACH takes anyway: one at a time, beside all who read and write. Taking it also makes what another has
+    -- just attached known here.
+    EXECUTE format('LOCK TABLE %I IN SHARE UPDATE EXCLUSIVE MODE', parent);
     IF to_regclass(quote_ident(child)) IS NOT NULL THEN
         RETURN false;
     END IF;
