@@ -108,8 +108,6 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
         self._trouble = "starting"
         self._remedy = ""
 
-    # ── what others see ──────────────────────────────────────────────────────────────────────────────────────────
-
     @property
     def shards(self) -> frozenset[int]:
         """The shards that this process owns now; all of them where no consumer runs (`absent`)."""
@@ -158,16 +156,20 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
 
     def lag(self) -> Lag:
         """How far booking is behind the log."""
-        return lag_of(self._lanes.values(), self._end_of)
+        return lag_of(self._lanes.values(), self._unread)
 
-    def _end_of(self, topic: str, shard: int) -> int | None:
-        """The end of a partition as the brokers last said; None between two assignments."""
+    def _unread(self, topic: str, shard: int) -> int | None:
+        """Offsets of a partition that were not read yet, as the brokers last said; None between two assignments.
+
+        The client's own position counts, not our last record: behind that there may be markers of transactions,
+        which are read and never shown. (It is not public; `position()` is, but may wait.)
+        """
         with suppress(Exception):
-            end: int | None = self._client.highwater(TopicPartition(topic, shard))
-            return end
+            state = self._client._subscription.subscription.assignment.state_value(TopicPartition(topic, shard))
+            return max(0, int(state.highwater - state.position))
         return None
 
-    # ── the group's callbacks: they note what changed; an exception here would be swallowed by the client ────────
+    # The group's callbacks only note what changed: an exception in them would be swallowed by the client.
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Every rebalance revokes everything: lets the batches in flight finish, up to a limit below the group's."""
@@ -180,8 +182,6 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
             self._client.pause(*partitions)  # before any await
         self._assigned = partitions
         self._wake.set()
-
-    # ── the reader ───────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _run(self) -> None:
         attempt = 0
@@ -303,7 +303,7 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
                 limit=self._limit,
                 slots=self._slots,
                 max_batch=self._settings.max_batch,
-                end_of=self._end_of,
+                unread=self._unread,
                 hungry=self._wake.set,
             )
         for lane in self._lanes.values():

@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
 
 class Lag(NamedTuple):
-    """Records between what is booked and the end of the log; the age of the oldest one read but not booked."""
+    """Records that were read and not booked, or not read; the age of the oldest one read, in seconds."""
 
     records: int
     seconds: float
 
 
-def lag_of(lanes: Iterable[Lane[Any, Any]], end_of: Callable[[str, int], int | None]) -> Lag:
-    """The lag of some lanes; `end_of(topic, shard)` is the log's end as last heard."""
+def lag_of(lanes: Iterable[Lane[Any, Any]], unread: Callable[[str, int], int | None]) -> Lag:
+    """The lag of some lanes; `unread(topic, shard)` is how much of a partition was not read, if known."""
     records = 0
     oldest = now = clock.now()
     for lane in lanes:
-        records += sum(max(0, (end_of(topic, lane.shard) or 0) - booked) for topic, booked in lane.booked.items())
+        records += lane.waiting + sum(unread(topic, lane.shard) or 0 for topic in lane.booked)
         oldest = min(oldest, lane.oldest() or now)
     return Lag(records, (now - oldest) / 1_000_000)
 

@@ -50,11 +50,11 @@ class Lane(Generic[I, O]):
         limit: DeadLetterLimit,
         slots: asyncio.Semaphore,
         max_batch: int,
-        end_of: Callable[[str, int], int | None],
+        unread: Callable[[str, int], int | None],
         hungry: Callable[[], object],
     ) -> None:
-        """`slots` bounds how many lanes are in a transaction; `end_of(topic, shard)` is the log's end as last heard;
-        `hungry` is called when a buffer runs short."""
+        """`slots` bounds how many lanes are in a transaction; `unread(topic, shard)` is how much of a partition was not
+        read, if known; `hungry` is called when a buffer runs short."""
         self.shard: Final = shard
         self.booked: dict[str, int] = {}
         """The stored offset of each topic: what this owner last loaded or wrote, and expects at the next fence."""
@@ -70,7 +70,7 @@ class Lane(Generic[I, O]):
         self._limit = limit
         self._slots = slots
         self._max_batch = max_batch
-        self._end_of = end_of
+        self._unread = unread
         self._hungry = hungry
         self._buffers: dict[str, deque[Record]] = {topic: deque() for topic in topics}
         self._fetched: dict[str, int] = {}
@@ -88,6 +88,11 @@ class Lane(Generic[I, O]):
         if self.lost_its_place:
             return []
         return [topic for topic, buffer in self._buffers.items() if len(buffer) < self._max_batch]
+
+    @property
+    def waiting(self) -> int:
+        """Records that were read and are not booked."""
+        return self._size
 
     def place(self, stored: Mapping[str, int]) -> None:
         """Starts from these offsets; what was buffered before is forgotten."""
@@ -207,8 +212,7 @@ class Lane(Generic[I, O]):
         return batch[: min((self._last_in(batch, topic) for topic in behind), default=None)]
 
     def _is_behind(self, topic: str) -> bool:
-        end = self._end_of(topic, self.shard)
-        return end is None or self._fetched[topic] < end
+        return self._unread(topic, self.shard) != 0
 
     def _last_in(self, batch: Sequence[Record], topic: str) -> int:
         """Where a batch must be cut because it holds all that is here of a topic."""

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from functools import partial
+
 import orjson
+from aiokafka import AIOKafkaProducer
 
 from services.kit.kafka import shard_of
+from services.kit.lane import MERGE_SECONDS
 from tests.greeter.routes import SHARDS
 from tests.integration.kit_support import (
     eventually,
@@ -79,3 +84,28 @@ async def test_what_is_refused_becomes_a_dead_letter_and_the_rest_is_booked(data
     assert mine[2]["data"]["field"] == "n"
     assert mine[4]["data"]["detail"] == "ZeroDivisionError"
     assert mine[1]["id"] == f"greeter:{settings.hellos}:1:1"
+
+
+async def test_markers_of_a_publishers_transactions_are_neither_waited_for_nor_lag(database: str, kafka: str) -> None:
+    settings = await settings_for(database, kafka)
+    producer = AIOKafkaProducer(bootstrap_servers=kafka, transactional_id=f"shop-{settings.consumer_group}")
+    await producer.start()
+    (member,) = members_of(1, 1)
+    async with eyes(database) as look, greeter(settings, ("consumer", "relay")) as running:
+        consumer = running.parts[1]
+        try:
+            for n in range(5):
+                async with producer.transaction():
+                    await producer.send(settings.hellos, hello(member, n), key=member.encode())
+                began = time.monotonic()
+                await eventually(partial(look.has, "hello", n + 1))
+                if n:  # the first waits for the group
+                    assert time.monotonic() - began < MERGE_SECONDS
+            assert await look.offsets() == (await look.offsets()) | {(1, settings.hellos): 9}
+
+            async def no_lag() -> bool:
+                return bool(consumer.lag().records == 0)
+
+            await eventually(no_lag)
+        finally:
+            await producer.stop()

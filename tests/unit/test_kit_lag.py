@@ -11,14 +11,14 @@ from services.kit import clock
 from services.kit.lag import Lag, Stall, lag_of
 
 
-def _lane(shard: int, booked: dict[str, int], oldest: int | None) -> Any:
-    return Mock(shard=shard, booked=booked, oldest=lambda: oldest)
+def _lane(shard: int, booked: dict[str, int], oldest: int | None, waiting: int = 0) -> Any:
+    return Mock(shard=shard, booked=booked, oldest=lambda: oldest, waiting=waiting)
 
 
 def test_the_lag_is_what_is_not_booked_and_the_age_of_the_oldest() -> None:
-    ends = {("a", 1): 10, ("b", 1): 7, ("a", 2): None}
-    lanes = [_lane(1, {"a": 4, "b": 7}, clock.now() - 3_000_000), _lane(2, {"a": 5}, None)]
-    found = lag_of(lanes, lambda topic, shard: ends[topic, shard])
+    unread = {("a", 1): 4, ("b", 1): 0, ("a", 2): None}
+    lanes = [_lane(1, {"a": 4, "b": 7}, clock.now() - 3_000_000, waiting=2), _lane(2, {"a": 5}, None)]
+    found = lag_of(lanes, lambda topic, shard: unread[topic, shard])
     assert found.records == 6
     assert 2.9 < found.seconds < 10
     assert lag_of([], lambda topic, shard: None) == Lag(0, 0.0)
