@@ -1,0 +1,440 @@
+"""The whole system as real processes of a test's own: durable PostgreSQL, Kafka, and the three services by their CLI.
+
+Everything lives in one directory and ends with the test that started it, also when the test is killed. Tests share a
+deployment and keep apart by their members: `of_shop` names a shop's members after the test that tells of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import asyncpg
+import httpx
+import orjson
+import psutil
+from rich.console import Console
+
+from deploy.local import kafka as kafka_server
+from deploy.local import postgres as postgres_server
+from deploy.local.processes import Process, free_port
+from deploy.local.tokens import Signer
+from deploy.shop.day import shop_day
+from deploy.shop.environment import Stack
+from deploy.shop.events import Event
+from deploy.shop.invariants import verify_all
+from deploy.shop.outcome import outcome
+from deploy.shop.publisher import publish
+from deploy.shop.settle import Watch, settle
+from services.kit.calendar import Micros, parse_rfc3339, to_micros
+from services.kit.clock import now
+from services.kit.money import minor_units
+from services.kit.topics import ensure_topics
+from tests.conftest import REPOSITORY, SERVICES, as_role, migrate
+from tests.model.events import Arrival
+from tests.model.model import Model
+from tests.model.program import DEFAULT
+
+PROGRAM = REPOSITORY / "deploy" / "program.yaml"
+DATABASE = "loyalty"
+QUIET = Console(quiet=True)
+ZONE = ZoneInfo("Asia/Shanghai")
+
+
+class Service:
+    """One service as its supervisor sees it: a command that runs, ends, or is ended."""
+
+    def __init__(self, name: str, log: Path, environment: Mapping[str, str]) -> None:
+        self.name = name
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = log
+        self._environment = dict(environment)
+        self._popen: subprocess.Popen[bytes] | None = None
+
+    @property
+    def runs(self) -> bool:
+        """Whether its process is there."""
+        return self._popen is not None and self._popen.poll() is None
+
+    def start(self, *arguments: str, **variables: Any) -> None:
+        """Start it, unless it runs; `variables` are settings, as `max_batch=10`."""
+        if self.runs:
+            return
+        environment = self._environment | {name.upper(): str(value) for name, value in variables.items()}
+        command = [sys.executable, "-m", f"services.{self.name}", "serve", "--port", str(self.port), *arguments]
+        with self.log.open("ab") as output:
+            self._popen = subprocess.Popen(command, env=environment, cwd=REPOSITORY, stdout=output, stderr=output)
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run one of its own commands to the end."""
+        return subprocess.run(
+            [sys.executable, "-m", f"services.{self.name}", *arguments],
+            env=self._environment,
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def workers(self) -> list[int]:
+        """Pids of its worker processes."""
+        if self._popen is None:
+            return []
+        with suppress(psutil.NoSuchProcess):
+            return [child.pid for child in psutil.Process(self._popen.pid).children()]
+        return []
+
+    def signal_parent(self, number: signal.Signals) -> None:
+        """Send a signal to the process that was started."""
+        assert self._popen is not None
+        self._popen.send_signal(number)
+
+    async def kill(self, draw: random.Random) -> None:
+        """`kill -9` of a worker or of the parent, as drawn; returns when the whole service is gone."""
+        workers = self.workers()
+        if workers and draw.random() < 0.5:
+            with suppress(ProcessLookupError):
+                os.kill(draw.choice(workers), signal.SIGKILL)
+        else:
+            self.signal_parent(signal.SIGKILL)
+        assert await self.ended() != 0
+        await eventually(lambda: not any(map(Process.of, workers)), seconds=15, what=f"the workers' end of {self.name}")
+
+    async def ended(self, seconds: float = 15.0) -> int:
+        """Wait until it has ended by itself; its exit code."""
+        await eventually(lambda: not self.runs, seconds=seconds, what=f"the end of {self.name}; log: {self.log}")
+        assert self._popen is not None
+        return int(self._popen.returncode)
+
+    async def stop(self) -> int:
+        """SIGTERM, as a supervisor stops it; the exit code."""
+        if not self.runs:
+            return 0
+        self.signal_parent(signal.SIGTERM)
+        return await self.ended()
+
+    def destroy(self) -> None:
+        """End it at once, with all it has started."""
+        if self._popen is None:
+            return
+        for pid in (*self.workers(), *([self._popen.pid] if self.runs else [])):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._popen.wait()
+
+    async def readiness(self) -> tuple[int, dict[str, Any]]:
+        """What /readyz answers now; status 0 if nobody answers."""
+        with suppress(httpx.TransportError):
+            async with httpx.AsyncClient(timeout=5) as client:  # a connection of its own: any worker may get it
+                answer = await client.get(f"{self.url}/readyz")
+                return answer.status_code, answer.json()
+        return 0, {}
+
+    async def ready(self, seconds: float = 60.0) -> None:
+        """Wait until every worker says that it is ready."""
+
+        async def asked() -> bool:
+            assert self.runs, f"{self.name} ended: {self.log.read_text()[-3000:]}"
+            return (await self.readiness())[0] == 200
+
+        await eventually(asked, seconds=seconds, what=f"{self.name} is ready; log: {self.log}")
+
+    async def not_ready(self, *words: str, seconds: float = 30.0) -> str:
+        """Wait until it runs, says that it is not ready, and names one of `words` as the reason; what it said."""
+
+        async def asked() -> str:
+            assert self.runs, f"{self.name} ended: {self.log.read_text()[-3000:]}"
+            status, document = await self.readiness()
+            if status != 503:
+                return ""
+            states = [state for worker in document["workers"].values() for state in worker.values()]
+            told = "; ".join(f"{state['detail']} {state['remedy']}" for state in states if not state["ok"])
+            return told if any(word in told for word in words) else ""
+
+        return str(await eventually(asked, seconds=seconds, what=f"{self.name} is not ready for one of {words}"))
+
+    async def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's series over all workers."""
+        async with httpx.AsyncClient(timeout=5) as client:
+            page = (await client.get(f"{self.url}/metrics")).text
+        wanted = [f'{label}="{value}"' for label, value in labels.items()]
+        lines = (line for line in page.splitlines() if line.startswith(f"{name}{{") and all(w in line for w in wanted))
+        return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+
+@dataclass
+class Deployment:
+    """Servers and services of one directory."""
+
+    directory: Path
+    settings: dict[str, str] = field(default_factory=dict)
+    """Settings of all services, by environment variable."""
+    program: Path = PROGRAM
+    postgres: postgres_server.Postgres = field(init=False)
+    broker: kafka_server.Kafka = field(init=False)
+    services: dict[str, Service] = field(init=False)
+    signer: Signer = field(init=False)
+
+    def open(self) -> None:
+        """Start the servers, migrate, make the topics and publish the program; no service runs yet."""
+        self.start_postgres()
+        self.start_broker()
+        self.postgres.psql(f"CREATE DATABASE {DATABASE}")
+        for service in SERVICES:
+            migrate(service, self.dsn)
+        asyncio.run(ensure_topics(self.broker.bootstrap))
+        self.signer = Signer.kept_in(self.directory / "keys")
+        self.services = {name: self.service(name) for name in SERVICES}
+        done = self.services["ledger"].command("publish", str(self.program))
+        assert done.returncode == 0, done.stderr
+
+    def close(self) -> None:
+        """End everything that is still there."""
+        for service in getattr(self, "services", {}).values():
+            service.destroy()
+        with suppress(AttributeError):
+            kafka_server.stop(self.broker)
+        with suppress(AttributeError):
+            postgres_server.stop(self.postgres)
+
+    @property
+    def dsn(self) -> str:
+        """The services' database, as superuser."""
+        return self.postgres.dsn(DATABASE)
+
+    def service(self, name: str, dsn: str | None = None, **variables: str) -> Service:
+        """A service on these servers, or by another way to the database; the caller starts and ends it."""
+        environment = {
+            "PATH": os.environ["PATH"],
+            "DATABASE_URL": as_role(dsn or self.dsn, name),
+            "KAFKA_BOOTSTRAP_SERVERS": self.broker.bootstrap,
+            "JWKS_FILE": str(self.signer.jwks_file),
+            "SESSION_TIMEOUT_SECONDS": "6",
+            **self.settings,
+            **variables,
+        }
+        return Service(name, self.directory / f"{name}.log", environment)
+
+    # ── the servers ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def start_postgres(self) -> None:
+        """Start the database on its data; what is committed waits for the disk."""
+        self.postgres = postgres_server.start(
+            self.directory / "postgres", log=self.directory / "postgres.log", durable=True, die_with_parent=True
+        )
+
+    async def stop_postgres(self) -> None:
+        """The immediate stop: connections are cut in the middle of whatever they do."""
+        await _gone(self.postgres.process.pid, signal.SIGQUIT)
+
+    def start_broker(self) -> None:
+        """Start the broker on its data and port."""
+        self.broker = kafka_server.start(
+            self.directory / "kafka",
+            log=self.directory / "kafka.log",
+            port=self.broker.port if hasattr(self, "broker") else None,
+            heap_mb=384,
+            jvm=kafka_server.QUICK_START,
+            die_with_parent=True,
+        )
+
+    async def kill_broker(self) -> None:
+        """`kill -9`."""
+        await _gone(self.broker.process.pid, signal.SIGKILL)
+
+    # ── the services ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def up(self) -> None:
+        """Whatever was stopped or killed runs again, and all of it is ready."""
+        for service in self.services.values():
+            service.start()
+        await asyncio.gather(*(service.ready() for service in self.services.values()))
+
+    async def down(self) -> None:
+        """Stop the services as a supervisor does."""
+        assert await asyncio.gather(*(service.stop() for service in self.services.values())) == [0, 0, 0]
+
+    async def tell(self, events: Sequence[Event]) -> None:
+        """Publish as a shop does; returns when the broker has all of it."""
+        await publish(events, bootstrap_servers=self.broker.bootstrap, console=QUIET)
+
+    async def settled(self, stalled_after_s: float = 40.0) -> None:
+        """Wait until every record is booked, every fact sent and nothing due is left."""
+        async with Watch(self.dsn, self.broker.bootstrap) as watch:
+            await settle(watch.look, console=QUIET, stalled_after_s=stalled_after_s)
+
+    async def verified(self) -> None:
+        """Every service's own check of all its books holds."""
+        urls = {f"{name}_url": service.url for name, service in self.services.items()}
+        stack = Stack(self.broker.bootstrap, self.dsn, **urls, token=self.signer.token())
+        for verdict in await verify_all(stack):
+            assert verdict.holds, (verdict.service, verdict.answer)
+
+    async def ends_as_told(self, *shops: Shop) -> None:
+        """Settle; then each shop's members have what the naive model says, and the services' own checks hold."""
+        await self.settled()
+        actual = await self.ended()
+        for shop in shops:
+            assert shop.members <= actual.net.keys()
+            assert actual.of(shop) == expected(shop.events)
+        await self.verified()
+
+    async def ended(self) -> Ended:
+        """Where all members stand, in the model's words."""
+        found = await outcome(self.dsn, self.broker.bootstrap)
+        return Ended(
+            found.net,
+            {
+                order: [(parse_rfc3339(e["at"]), minor_units(e["amount"], 2), e["orders"]) for e in timeline]
+                for order, timeline in found.timelines.items()
+                if timeline
+            },
+            {
+                member: [
+                    (parse_rfc3339(step["effective_at"]), step["tier"]) for step in history if step["tier"] != "none"
+                ]
+                for member, history in found.tiers.items()
+                if any(step["tier"] != "none" for step in history)
+            },
+        )
+
+    @asynccontextmanager
+    async def database(self) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+        """A superuser's connection."""
+        connection = await asyncpg.connect(self.dsn)
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+    async def booked(self, shop: Shop) -> int:
+        """How many inputs of a shop's members are journalled."""
+        async with self.database() as look:
+            return int(
+                await look.fetchval(
+                    "SELECT count(*) FROM ledger.journal JOIN ledger.identity USING (shard, account) "
+                    "WHERE member_id LIKE $1",
+                    f"{shop.name}.%",
+                )
+            )
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Where a history has led (O6)."""
+
+    net: dict[str, int]
+    """By member: what there is, with what expired of it."""
+    timelines: dict[str, list[tuple[Micros, int, int]]]
+    """By `member shop order`."""
+    tiers: dict[str, list[tuple[Micros, str]]]
+    """By member."""
+
+    def of(self, shop: Shop) -> Ended:
+        """The part of it that is a shop's."""
+        mine = f"{shop.name}."
+        return Ended(
+            {key: value for key, value in self.net.items() if key.startswith(mine)},
+            {key: value for key, value in self.timelines.items() if key.startswith(mine)},
+            {key: value for key, value in self.tiers.items() if key.startswith(mine)},
+        )
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A test's own members and all that is told of them, in the order in which it is told."""
+
+    name: str
+    events: list[Event]
+
+    @property
+    def members(self) -> frozenset[str]:
+        """Their ids."""
+        return frozenset(event.member_id for event in self.events)
+
+    def parts(self, count: int) -> Iterator[list[Event]]:
+        """The events in so many parts, in order."""
+        size = -(-len(self.events) // count)
+        for start in range(0, len(self.events), size):
+            yield self.events[start : start + size]
+
+
+def of_shop(name: str, members: int, seed: int = 1) -> Shop:
+    """Two weeks of a generated shop whose members are called after the test: `name.m-0001`, …"""
+    present = datetime.now(UTC)
+    told = shop_day(seed=seed, members=members, today=present.astimezone(ZONE).date(), now=to_micros(present))
+    return Shop(name, [_renamed(event, f"{name}.{event.member_id}") for event in told])
+
+
+def _renamed(event: Event, member_id: str) -> Event:
+    body = orjson.dumps(orjson.loads(event.body) | {"subject": member_id})
+    return event._replace(member_id=member_id, body=body)
+
+
+def expected(events: Iterable[Event], program: Mapping[str, Any] = DEFAULT) -> Ended:
+    """Where the naive model says that a history leads, member by member."""
+    by_member: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    for event in events:
+        by_member[event.member_id].append(orjson.loads(event.body))
+    ended = Ended({}, {}, {})
+    for member_id, told in by_member.items():
+        arrived = now()
+        result = Model(dict(program)).play(Arrival(event, arrived + n) for n, event in enumerate(told))
+        ended.net[member_id] = result.net + result.expired - result.forgiven
+        for order_id, order in result.orders.items():
+            if order.timeline:
+                ended.timelines[f"{member_id}  {order_id}"] = list(order.timeline)
+        if result.tiers:
+            ended.tiers[member_id] = list(result.tiers)
+    return ended
+
+
+@contextmanager
+def deployed(program: Path = PROGRAM, **settings: str) -> Iterator[Deployment]:
+    """A deployment in a directory of its own, gone afterwards."""
+    # Not pytest's tmp_path: that is closed to the system user that PostgreSQL runs as under root.
+    directory = Path(tempfile.mkdtemp(prefix="points-ledger-deployment-"))
+    directory.chmod(0o711)
+    deployment = Deployment(directory, settings, program)
+    try:
+        deployment.open()
+        yield deployment
+    finally:
+        deployment.close()
+        if not os.environ.get("KEEP_DEPLOYMENTS"):
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+async def eventually(check: Any, *, seconds: float = 20.0, what: str = "") -> Any:
+    """Wait until `check`, a function or a coroutine function, answers something true, and return it."""
+    ends = time.monotonic() + seconds
+    while True:
+        answer = check()
+        if asyncio.iscoroutine(answer):
+            answer = await answer
+        if answer:
+            return answer
+        assert time.monotonic() < ends, f"not within {seconds} s: {what or check}"
+        await asyncio.sleep(0.1)
+
+
+async def _gone(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+    await eventually(lambda: Process.of(pid) is None, seconds=20, what=f"the end of process {pid}")
