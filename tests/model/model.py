@@ -1,7 +1,8 @@
 """The naive model of one member's account: keep every fact, recompute everything, book the difference.
 
-What depends on facts is computed from scratch in business time (`orders`, `earning`, `tiers`). What depends
-on arrival, which lots points leave and return to, what expired, what is owed, is in the `Wallet`.
+Facts are kept in `known`; what they come to is computed from scratch in business time (`orders`, `earning`,
+`tiers`). What depends on arrival, which lots points leave and return to, what expired, what is owed, is in
+the `Wallet`.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import date
-from typing import Any, Literal
+from typing import Literal
 
 from tests.model import earning, tiers
-from tests.model.days import DAY, MINUTE, NEVER, Micros, instant, midnight_after
-from tests.model.earning import Award, MemberFacts, TierHistory
+from tests.model.days import DAY, NEVER, Micros, midnight_after
+from tests.model.earning import Award
 from tests.model.events import Arrival, Event, Timer
-from tests.model.orders import Facts, Order, Telling, order_key, read
+from tests.model.known import Known
+from tests.model.orders import Order
 from tests.model.program import Program
 from tests.model.result import OrderResult, Result
 from tests.model.wallet import Wallet
@@ -24,10 +26,7 @@ Tiers = Literal["closed", "given"]
 Bucket = tuple[str, str, date]
 """(owner, rule, lot day): what is booked is booked for one of these."""
 
-MAX_EVENT_AGE = 400 * DAY
-IN_FUTURE = 5 * MINUTE
 TRUE_UP = "tier-true-up"
-ORDER_EVENTS = ("paid", "shipped", "completed", "refunded", "cancelled")
 
 
 class Model:
@@ -38,35 +37,29 @@ class Model:
     """
 
     def __init__(self, program: Program | Sequence[Program], *, tiers: Tiers = "closed") -> None:
-        versions = [program] if isinstance(program, dict) else list(program)
-        self.versions = sorted(versions, key=lambda version: instant(version["effective_from"]))
-        self._by_version = {version["version"]: version for version in self.versions}
+        self.known = Known(program)
+        self.wallet = Wallet(self.known.zone)
         self.closed = tiers == "closed"
-        self.orders: dict[str, Facts] = {}
-        self.member = MemberFacts()
-        self.tier_history: TierHistory = []
-        self.wallet = Wallet(self.versions[0]["timezone"])
         self.outcomes: list[tuple[str, str]] = []
-        self._told: dict[tuple[str, ...], tuple[str, Any]] = {}
-        self._clocks: dict[str, Micros] = {}
-        self._tier_version = (-1, -1)
-        self._parked_since: dict[tuple[str, str], Micros] = {}
-        self._confirmed_lines: dict[str, set[str]] = {}
+        self._by_version = {version["version"]: version for version in self.known.versions}
+        # What is booked: by bucket, by order before caps and after, of points used, by rule.
         self._booked: dict[Bucket, tuple[int, int]] = {}
         self._earned: dict[tuple[str, str], Award] = {}
         self._order_points: dict[str, tuple[int, int]] = {}
         self._spent: dict[str, int] = {}
-        self._short: set[str] = set()
         self._rules: dict[str, int] = {}
+        # What an order keeps of its past: lines once confirmed (O8), a shortfall once met (P7).
+        self._confirmed_lines: dict[str, set[str]] = {}
+        self._short: set[str] = set()
 
     # What goes in
 
     def arrive(self, event: Event, now: Micros) -> str:
         """Take an event that comes in at `now`; what became of it is returned."""
-        outcome = self._refusal(event, now)
+        outcome = self.known.refusal(event, now)
         if outcome is None:
             self._pass_time(now)
-            outcome = self._learn(event)
+            outcome = self.known.learn(event, self.wallet.now)
             from_tiering = event["type"].startswith("loyalty.tier.")
             self._settle(TRUE_UP if from_tiering else None)
             self._follow_tiers()
@@ -86,104 +79,6 @@ class Model:
             else:
                 self.arrive(step.event, step.now)
         return self.result()
-
-    def program_at(self, at: Micros) -> Program:
-        """The version in force at a business time; the first covers all earlier times."""
-        begun = [version for version in self.versions if instant(version["effective_from"]) <= at]
-        return begun[-1] if begun else self.versions[0]
-
-    # Facts
-
-    def _refusal(self, event: Event, now: Micros) -> str | None:
-        """O1 and the contract's limits: what never becomes an input."""
-        at = instant(event["time"])
-        if event["type"].startswith("commerce."):
-            if at < now - MAX_EVENT_AGE:
-                return "too_late"
-            if at > now + IN_FUTURE:
-                return "in_future"
-        name = (event["subject"], event["source"], event["id"], str(at))
-        payload = (event["type"], event["data"])
-        if name in self._told:
-            return "known" if self._told[name] == payload else "conflict"
-        self._told[name] = payload
-        return None
-
-    def _learn(self, event: Event) -> str:
-        """Add a fact to what is known."""
-        at = instant(event["time"])
-        data, type_ = event["data"], event["type"]
-        _, group, word, _ = type_.split(".")
-        if group == "tier":
-            return self._learn_tiers(event)
-        if group == "order":
-            return self._learn_order(event, word)
-        kind = {"signed_in": "sign-in", "published": "review", "recorded": "activity"}.get(word, "profile")
-        zone = self.wallet.zone
-        before = self.member.holding(zone)
-        if word == "removed":
-            self.member.removed.add(data["review_id"])
-        else:
-            telling = Telling(self._counts_from(kind, at), event["source"], event["id"], data)
-            facts = {
-                "sign-in": self.member.signed_in,
-                "review": self.member.published,
-                "activity": self.member.activities,
-                "profile": self.member.profile,
-            }[kind]
-            facts.append(telling)
-            if word == "registered":
-                self.member.enrolled.append(telling)
-        return "booked" if self.member.holding(zone) != before else "known"
-
-    def _learn_order(self, event: Event, word: str) -> str:
-        data = event["data"]
-        key = order_key(data.get("shop") or "", data["order_id"])
-        facts = self.orders.setdefault(key, Facts(data["order_id"], data.get("shop") or ""))
-        order = self._read(key)
-        before = order and _facts_of(order)
-        at = instant(event["time"])
-        if word == "paid":
-            at = self._counts_from("order", at)
-        tellings: list[Telling] = getattr(facts, word)
-        tellings.append(Telling(at, event["source"], event["id"], data))
-        order = self._read(key)
-        if order is None:
-            if word == "refunded":
-                self._parked_since.setdefault((key, data["refund_id"]), self.wallet.now)
-            return "parked"
-        self._parked_since = {name: at for name, at in self._parked_since.items() if name[0] != key}
-        return "booked" if before != _facts_of(order) else "known"
-
-    def _learn_tiers(self, event: Event) -> str:
-        """The last (member_version, event_no) counts; each brings the whole history (T1)."""
-        data = event["data"]
-        version = (data["member_version"], data["event_no"])
-        if version <= self._tier_version:
-            return "known"
-        self._tier_version = version
-        self.tier_history = [(instant(one["effective_at"]), one["tier"]) for one in data["history"]]
-        if event["type"] == "loyalty.tier.enrolled.v1":
-            since = instant(data["effective_at"])
-            self.member.enrolled.append(Telling(since, event["source"], event["id"], data))
-        return "booked"
-
-    def _counts_from(self, kind: str, at: Micros) -> Micros:
-        """O9: how far back a fact may reach: `max_lateness_days` behind the newest of its kind."""
-        newest = self._clocks.get(kind, at)
-        most = self.program_at(at)["points"]["max_lateness_days"]
-        if most not in (None, "none") and newest - at > most * DAY:
-            at = newest
-        self._clocks[kind] = max(newest, at)
-        return at
-
-    def _read(self, key: str) -> Order | None:
-        return read(self.orders[key], self.program_at)
-
-    def _known_orders(self) -> dict[str, Order]:
-        """The orders whose `paid` is known, by paid time."""
-        known = [order for key in self.orders if (order := self._read(key)) is not None]
-        return {order.key: order for order in sorted(known, key=lambda order: (order.paid_at, order.key))}
 
     # Booking
 
@@ -205,7 +100,7 @@ class Model:
             for (last_day, _), lot in self.wallet.lots.items()
             if lot.available and last_day != NEVER
         ]
-        for order in self._known_orders().values():
+        for order in self.known.orders().values():
             # Also of lines confirmed already: a late `shipped` moves the timeline, and the bonus with it (O8).
             dues += [due for line in order.goods() if (due := order.due_at(line) or 0) > self.wallet.now]
         return min(dues, default=None)
@@ -216,7 +111,7 @@ class Model:
         Within one input (R6): returns, clawbacks, spends, awards. `label` names what a change of tiers made
         of an order's points.
         """
-        orders = self._known_orders()
+        orders = self.known.orders()
         for key, order in orders.items():
             used = order.points_used - order.points_back()
             if used < (before := self._spent.get(key, 0)):
@@ -225,7 +120,7 @@ class Model:
 
         earned = self._order_awards(orders)
         target = self._target(orders, earned)
-        by_rule = {rule["rule"]: i for version in self.versions for i, rule in enumerate(version["earn"])}
+        by_rule = {rule["rule"]: i for version in self.known.versions for i, rule in enumerate(version["earn"])}
         buckets = sorted({*target, *self._booked}, key=lambda bucket: (bucket[2], by_rule[bucket[1]], bucket[0]))
         changes = []
         for bucket in buckets:
@@ -262,11 +157,14 @@ class Model:
         Where one input changes several orders of a pool, they change it one after the other.
         """
         standing = dict(self._earned)
-        for name in [*self._earned, *(name for name in earned if name not in self._earned)]:
-            if standing.get(name) == earned[name]:
+        for name in [*earned, *(name for name in self._earned if name not in earned)]:
+            if standing.get(name) == earned.get(name):
                 continue
             before = earning.pooled(standing.values(), self._by_version)
-            standing[name] = earned[name]
+            if name in earned:
+                standing[name] = earned[name]
+            else:
+                del standing[name]
             after = earning.pooled(standing.values(), self._by_version)
             pending, confirmed = self._order_points.get(name[0], (0, 0))
             pending += sum(award.pending for award in after) - sum(award.pending for award in before)
@@ -276,7 +174,7 @@ class Model:
 
     def _is_on_orders(self, name: str) -> bool:
         return any(
-            rule["on"] == "order" for version in self.versions for rule in version["earn"] if rule["rule"] == name
+            rule["on"] == "order" for version in self.known.versions for rule in version["earn"] if rule["rule"] == name
         )
 
     def _order_awards(self, orders: dict[str, Order]) -> dict[tuple[str, str], Award]:
@@ -288,14 +186,14 @@ class Model:
             confirmed |= {
                 line.line_id for line in order.goods() if order.completed_at(line, self.wallet.now) is not None
             }
-            tier = earning.tier_at(self.tier_history, order.paid_at)
+            tier = earning.tier_at(self.known.tier_history, order.paid_at)
             for rule in earning.rules_on(order.program, "order"):
                 earned[key, rule["rule"]] = earning.order_award(order, rule, tier, confirmed)
         return earned
 
     def _target(self, orders: dict[str, Order], earned: dict[tuple[str, str], Award]) -> dict[Bucket, tuple[int, int]]:
         """Everything the facts earn by now, in buckets: {(owner, rule, lot): (pending, confirmed)}."""
-        now, facts, at = self.wallet.now, self.member, self.program_at
+        now, facts, at = self.wallet.now, self.known.member, self.known.program_at
         awards = list(earned.values())
         awards += earning.first_purchase(orders, now)
         awards += [*earning.sign_ins(facts, at), *earning.reviews(facts, at), *earning.activities(facts, at)]
@@ -311,14 +209,14 @@ class Model:
         """T1: in a closed system the tiers follow the timelines at once, and the ledger trues up."""
         if not self.closed:
             return
-        history = tiers.history(self._timelines().values(), self.program_at)
-        if history != self.tier_history:
-            self.tier_history = history
+        history = tiers.history(self._timelines().values(), self.known.program_at)
+        if history != self.known.tier_history:
+            self.known.tier_history = history
             self._settle(TRUE_UP)
 
     def _timelines(self) -> dict[str, list[tuple[Micros, int, int]]]:
         timelines = {}
-        for key, order in self._known_orders().items():
+        for key, order in self.known.orders().items():
             rule = earning.qualifying_rule(order.program)
             timelines[key] = order.timeline(rule, self.wallet.now) if rule else []
         return timelines
@@ -327,11 +225,11 @@ class Model:
 
     def result(self) -> Result:
         """The account as of its `now`."""
-        lots, timelines, orders = self.wallet.lots, self._timelines(), self._known_orders()
+        lots, timelines, orders = self.wallet.lots, self._timelines(), self.known.orders()
         shown = {}
         for key, order in orders.items():
             pending, confirmed = self._order_points.get(key, (0, 0))
-            tier = earning.tier_at(self.tier_history, order.paid_at)
+            tier = earning.tier_at(self.known.tier_history, order.paid_at)
             rules = earning.rules_on(order.program, "order")
             shown[key] = OrderResult(
                 earned_pending=pending,
@@ -343,7 +241,7 @@ class Model:
                 alarms=frozenset(order.alarms | ({"points_short"} if key in self._short else set())),
                 working=tuple(asdict(earning.work_out(order, rule, tier)) for rule in rules),
             )
-        park_days = self.versions[-1]["points"]["refund"]["park_days"]
+        park_days = self.known.versions[-1]["points"]["refund"]["park_days"]
         overdue = self.wallet.now - park_days * DAY
         result = Result(
             available=sum(lot.available for lot in lots.values()),
@@ -360,23 +258,14 @@ class Model:
                 if any(asdict(lot).values())
             },
             orders=shown,
-            tiers=list(self.tier_history),
+            tiers=list(self.known.tier_history),
             rules={rule: points for rule, points in self._rules.items() if points},
-            parked=frozenset(self._parked_since),
-            reported=frozenset(name for name, since in self._parked_since.items() if since <= overdue),
+            parked=frozenset(self.known.parked_since),
+            reported=frozenset(name for name, since in self.known.parked_since.items() if since <= overdue),
             outcomes=list(self.outcomes),
         )
         result.check_books()
         return result
-
-
-def _facts_of(order: Order) -> tuple[Any, ...]:
-    """What an order's facts come to, without who told them: the same again is `known` (O2)."""
-    lines = [line.line_id for line in order.goods()]
-    never_due = [order.completed_at(line, 0) for line in order.goods()]
-    dues = [order.due_at(line) for line in order.goods()]
-    paid = (order.paid_at, order.lines, order.points_used, lines)
-    return (*paid, order.cancelled_at, order.refunds, never_due, dues, order.alarms)
 
 
 def _grace_days(program: Program) -> int | None:

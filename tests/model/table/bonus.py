@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.model.events import (
+    cancelled,
     completed,
     d,
     paid,
@@ -22,6 +23,13 @@ from tests.model.table.case import (
 LOT1, LOT2, MARCH_LOT = ("2027-03-01", None), ("2027-03-02", None), ("2026-04-01", None)
 
 FIRST_MONTH = program(["purchase", "first-purchase"], rule=NO_SERVICE, points={"expiry": MONTH})
+
+FIRST_OF_300 = program(
+    ["purchase", "first-purchase"],
+    version="2026.2",
+    effective_from=d(10, "00:00"),
+    rule={"first-purchase": {"points": 300}},
+)
 
 R9 = [
     Case(
@@ -141,6 +149,33 @@ R9 = [
             Then(available=200, expired=0, lots={("2026-05-10", None): {"available": 200}}),
         ],
         FIRST_MONTH,
+    ),
+    Case(
+        "R9",
+        "of_one_paid_time_the_lesser_order_id",
+        [
+            paid("b", d(1), "100"),
+            paid("a", d(1), "100"),
+            completed("b", d(5)),
+            completed("a", d(5)),
+            refunded("b", d(6), "100"),
+            Then(rules={"first-purchase": 100}, available=200),
+        ],
+        FIRST,
+    ),
+    Case(
+        "R9",
+        "its_points_are_those_of_the_order_s_version",
+        [
+            paid("o1", d(9), "100"),
+            completed("o1", d(11)),
+            Then(rules={"first-purchase": 100}),
+            cancelled("o1", d(12)),
+            paid("o2", d(13), "100"),
+            completed("o2", d(14)),
+            Then(rules={"first-purchase": 300}),
+        ],
+        [FIRST, FIRST_OF_300],
     ),
 ]
 

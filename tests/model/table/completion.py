@@ -11,6 +11,7 @@ from tests.model.events import (
     paid,
     part,
     refunded,
+    review,
     shipped,
     signed_in,
 )
@@ -324,6 +325,18 @@ O9 = [
             Then(earned=15, lots={("2026-11-20", None): {"available": 5}}),
         ],
         program(["sign-in"]),
+    ),
+    Case(
+        "O9",
+        "a_late_review_counts_on_the_newest_day",
+        [
+            review("v1", d(50)),
+            late(review("v2", d(10)), d(51)),
+            late(review("v3", d(20)), d(51, "11:00")),
+            # v2 is 40 days late and counts from day 50, v3 is 30 days late and counts from its own
+            Then(lots={("2027-04-19", None): {"available": 40}, ("2027-03-20", None): {"available": 20}}),
+        ],
+        program(["review"]),
     ),
 ]
 

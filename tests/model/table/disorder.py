@@ -12,9 +12,11 @@ from tests.model.events import (
     favourite,
     line,
     paid,
+    part,
     refunded,
     registered,
     review,
+    shipped,
     signed_in,
 )
 from tests.model.program import program
@@ -188,6 +190,18 @@ O2 = [
         ],
         PURCHASE,
     ),
+    Case(
+        "O2",
+        "of_two_parcels_told_the_earlier_holds",
+        [
+            paid("o1", d(1), "100"),
+            shipped("o1", d(10)),
+            shipped("o1", d(8), id="again"),
+            until(d(30)),
+            Then(orders=order(timeline=[entry(d(24, "00:00"), "100", 1)])),  # when day 8 + 15 ends
+        ],
+        PURCHASE,
+    ),
 ]
 
 O3 = [
@@ -247,6 +261,18 @@ O4 = [
             Then(available=0, debt=0, earned=0),
         ],
         FIRST,
+    ),
+    Case(
+        "O4",
+        "a_half_completed_order_too",
+        [
+            paid("o1", d(1), [line("l1", "300"), line("l2", "300")]),
+            completed("o1", d(3), [part("l1")]),
+            Then(available=450, pending=450),
+            cancelled("o1", d(5)),
+            Then(available=0, pending=0, orders=order(timeline=[entry(d(3), "300"), entry(d(5), "-300")])),
+        ],
+        PURCHASE,
     ),
 ]
 

@@ -148,6 +148,18 @@ N3 = [
         ],
         CAPPED_ORDERS,
     ),
+    Case(
+        "N3",
+        "a_true_up_fills_the_pool_no_further",
+        [
+            paid("o1", d(1), "900"),
+            Then(pending=1800),
+            late(tier([(d(0), "supreme")], version=1), d(2)),
+            Then(pending=2000, rules={"purchase": 1800, "tier-true-up": 200}),  # min(2000, 900 x 2 x 1.5)
+        ],
+        CAPPED_ORDERS,
+        "given",
+    ),
 ]
 
 N4 = [
@@ -326,6 +338,15 @@ D = [
             Then(earned=50, lots={("2027-03-05", None): {"available": 50}}),
         ],
         program(["profile"]),
+    ),
+    Case(
+        "D5",
+        "every_step_of_a_cycle_and_again",
+        [
+            *days(1, 10),
+            Then(earned=10 * 5 + 10 + 30 + 10),  # days 3 and 7, and day 3 of the next cycle
+        ],
+        program(["sign-in"], rule={"sign-in": {"streak": {3: 10, 7: 30}}}),
     ),
 ]
 

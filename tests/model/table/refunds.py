@@ -12,6 +12,7 @@ from tests.model.events import (
     part,
     refunded,
     shipped,
+    tier,
 )
 from tests.model.table.case import (
     FIRST,
@@ -41,7 +42,22 @@ R1 = [
             Then(available=0, debt=0, earned=0),  # take 150
         ],
         PURCHASE,
-    )
+    ),
+    Case(
+        "R1",
+        "at_the_tier_the_order_was_paid_at",
+        [
+            tier([(d(0), "vip")], version=1),
+            paid("o1", d(1), "900"),
+            completed("o1", d(5)),
+            Then(available=2160),  # 900 x 2 x 1.2
+            late(tier([(d(0), "vip"), (d(5), "supreme")], version=2), d(6)),
+            refunded("o1", d(7), "200"),
+            Then(available=1260),  # 700 x 1.5 x 1.2: take 900
+        ],
+        PURCHASE,
+        "given",
+    ),
 ]
 
 R2 = [

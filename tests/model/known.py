@@ -1,0 +1,139 @@
+"""What is known of a member: every fact, and the time it counts from (O1, O2, O3, O9, R11)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tests.model.days import DAY, MINUTE, Micros, instant
+from tests.model.earning import MemberFacts, TierHistory
+from tests.model.events import Event
+from tests.model.orders import Facts, Order, Telling, order_key, read
+from tests.model.program import Program
+
+MAX_EVENT_AGE = 400 * DAY
+IN_FUTURE = 5 * MINUTE
+
+
+class Known:
+    """All that was told of one member, under one program or several versions of it.
+
+    It remembers nothing but facts: what they come to is read from them each time.
+    """
+
+    def __init__(self, program: Program | Sequence[Program]) -> None:
+        versions = [program] if isinstance(program, dict) else list(program)
+        self.versions = sorted(versions, key=lambda version: instant(version["effective_from"]))
+        self.zone = str(self.versions[0]["timezone"])
+        self.member = MemberFacts()
+        self.tier_history: TierHistory = []
+        self.parked_since: dict[tuple[str, str], Micros] = {}
+        """When each refund whose order is unknown came in, by (order, refund_id)."""
+        self._orders: dict[str, Facts] = {}
+        self._told: dict[tuple[str, ...], tuple[str, Any]] = {}
+        self._newest: dict[str, Micros] = {}
+        self._tier_version = (-1, -1)
+
+    def program_at(self, at: Micros) -> Program:
+        """The version in force at a business time; the first covers all earlier times."""
+        begun = [version for version in self.versions if instant(version["effective_from"]) <= at]
+        return begun[-1] if begun else self.versions[0]
+
+    def refusal(self, event: Event, now: Micros) -> str | None:
+        """O1 and the contract's limits: what never becomes an input."""
+        at = instant(event["time"])
+        if event["type"].startswith("commerce."):
+            if at < now - MAX_EVENT_AGE:
+                return "too_late"
+            if at > now + IN_FUTURE:
+                return "in_future"
+        name = (event["subject"], event["source"], event["id"], str(at))
+        payload = (event["type"], event["data"])
+        if name in self._told:
+            return "known" if self._told[name] == payload else "conflict"
+        self._told[name] = payload
+        return None
+
+    def learn(self, event: Event, now: Micros) -> str:
+        """Add a fact to what is known; `booked` if that changes it, `known` or `parked` if not."""
+        at = instant(event["time"])
+        data, type_ = event["data"], event["type"]
+        _, group, word, _ = type_.split(".")
+        if group == "tier":
+            return self._learn_tiers(event)
+        if group == "order":
+            return self._learn_order(event, word, now)
+        kind = {"signed_in": "sign-in", "published": "review", "recorded": "activity"}.get(word, "profile")
+        before = self.member.holding(self.zone)
+        if word == "removed":
+            self.member.removed.add(data["review_id"])
+        else:
+            telling = Telling(self._counts_from(kind, at), event["source"], event["id"], data)
+            facts = {
+                "sign-in": self.member.signed_in,
+                "review": self.member.published,
+                "activity": self.member.activities,
+                "profile": self.member.profile,
+            }[kind]
+            facts.append(telling)
+            if word == "registered":
+                self.member.enrolled.append(telling)
+        return "booked" if self.member.holding(self.zone) != before else "known"
+
+    def _learn_order(self, event: Event, word: str, now: Micros) -> str:
+        data = event["data"]
+        key = order_key(data.get("shop") or "", data["order_id"])
+        facts = self._orders.setdefault(key, Facts(data["order_id"], data.get("shop") or ""))
+        order = self._read(key)
+        before = order and _facts_of(order)
+        at = instant(event["time"])
+        if word == "paid":
+            at = self._counts_from("order", at)
+        tellings: list[Telling] = getattr(facts, word)
+        tellings.append(Telling(at, event["source"], event["id"], data))
+        order = self._read(key)
+        if order is None:
+            if word == "refunded":
+                self.parked_since.setdefault((key, data["refund_id"]), now)
+            return "parked"
+        self.parked_since = {name: at for name, at in self.parked_since.items() if name[0] != key}
+        return "booked" if before != _facts_of(order) else "known"
+
+    def _learn_tiers(self, event: Event) -> str:
+        """The last (member_version, event_no) counts; each brings the whole history (T1)."""
+        data = event["data"]
+        version = (data["member_version"], data["event_no"])
+        if version <= self._tier_version:
+            return "known"
+        self._tier_version = version
+        self.tier_history = [(instant(one["effective_at"]), one["tier"]) for one in data["history"]]
+        if event["type"] == "loyalty.tier.enrolled.v1":
+            since = instant(data["effective_at"])
+            self.member.enrolled.append(Telling(since, event["source"], event["id"], data))
+        return "booked"
+
+    def _counts_from(self, kind: str, at: Micros) -> Micros:
+        """O9: how far back a fact may reach: `max_lateness_days` behind the newest of its kind."""
+        newest = self._newest.get(kind, at)
+        most = self.program_at(at)["points"]["max_lateness_days"]
+        if most not in (None, "none") and newest - at > most * DAY:
+            at = newest
+        self._newest[kind] = max(newest, at)
+        return at
+
+    def _read(self, key: str) -> Order | None:
+        return read(self._orders[key], self.program_at)
+
+    def orders(self) -> dict[str, Order]:
+        """The orders whose `paid` is known, by paid time."""
+        known = [order for key in self._orders if (order := self._read(key)) is not None]
+        return {order.key: order for order in sorted(known, key=lambda order: (order.paid_at, order.key))}
+
+
+def _facts_of(order: Order) -> tuple[Any, ...]:
+    """What an order's facts come to, without who told them: the same again is `known` (O2)."""
+    lines = [line.line_id for line in order.goods()]
+    never_due = [order.completed_at(line, 0) for line in order.goods()]
+    dues = [order.due_at(line) for line in order.goods()]
+    paid = (order.paid_at, order.lines, order.points_used, lines)
+    return (*paid, order.cancelled_at, order.refunds, never_due, dues, order.alarms)
