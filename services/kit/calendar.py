@@ -39,7 +39,7 @@ def from_micros(instant: Micros) -> datetime:
     return _EPOCH + timedelta(microseconds=instant)
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=8_192)
 def rfc3339(instant: Micros) -> str:
     """An instant as RFC 3339 in UTC, with microseconds only where there are any."""
     return from_micros(instant).isoformat().replace("+00:00", "Z")
@@ -50,7 +50,7 @@ def parse_rfc3339(text: str) -> Micros:
     return to_micros(datetime.fromisoformat(text))
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=8_192)
 def add_months(day: Day, months: int) -> Day:
     """The same day of the month, `months` later, clamped to that month's end (E4)."""
     start = date.fromordinal(day)
