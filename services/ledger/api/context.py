@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, Final
@@ -26,7 +27,8 @@ READ_ANSWERS: Final = responses(MEMBER_UNKNOWN, NOT_FOUND, UNAVAILABLE)
 PRIVATE: Final = {"Cache-Control": "private, no-cache"}
 """A member's figures are for that member, and are asked for again each time (with their ETag)."""
 
-MemberPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="The member's id.")]
+MEMBER_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+MemberPath = Annotated[str, Path(pattern=f"^{MEMBER_ID.pattern}$", description="The member's id.")]
 
 
 @dataclass(frozen=True)

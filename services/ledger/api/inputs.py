@@ -11,7 +11,7 @@ from services.kit.auth import Caller
 from services.kit.calendar import rfc3339
 from services.kit.problem import INVALID, UNAVAILABLE, Problem, kind, responses
 from services.ledger import reads
-from services.ledger.api.context import Context, answer
+from services.ledger.api.context import MEMBER_ID, Context, answer
 from services.ledger.api.entries import EntryOut
 from services.ledger.api.entries import shown as shown_entry
 from services.ledger.domain.chain import decode_record
@@ -61,7 +61,7 @@ def routes(context: Context) -> APIRouter:
         caller: Caller = reader,
         member_id: Annotated[
             str | None,
-            Query(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="The event's `subject`; a member's token says it."),
+            Query(pattern=f"^{MEMBER_ID.pattern}$", description="The event's `subject`; a member's token says it."),
         ] = None,
     ) -> Response:
         """An event is named by its subject, source, id and time."""
