@@ -38,10 +38,28 @@ class Figures:
     noteworthy: list[str]
     """Members whose accounts show most of what there is."""
 
+    @property
+    def given(self) -> int:
+        """Points that the program gave and did not take back."""
+        return self._moved("issued") - self._moved("clawed_back") - self._moved("forgiven")
+
+    @property
+    def accounted(self) -> int:
+        """Where those points are: with the members, used or expired. The same number, if the books balance."""
+        with_members = sum(self.balances[name] for name in ("available", "pending", "held")) - self.balances["debt"]
+        used = self._moved("redeemed") - self._moved("returned")
+        return with_members + used + self._moved("expired") - self._moved("forgiven")
+
+    def _moved(self, kind: str) -> int:
+        return self.points.get(kind, 0)
+
     def as_json(self) -> dict[str, Any]:
         """The figures as JSON, without naming members."""
         names = (name for name in self.__slots__ if name != "noteworthy")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in names} | {
+            "reconciles": self.given == self.accounted,
+            "points_given": self.given,
+        }
 
 
 async def figures(database_url: str, bootstrap_servers: str) -> Figures:

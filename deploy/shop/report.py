@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -39,8 +40,8 @@ class Report:
 
     @property
     def holds(self) -> bool:
-        """Whether every invariant of every service was checked and holds."""
-        return all(verdict.holds for verdict in self.verdicts)
+        """Whether the totals reconcile, and every invariant of every service was checked and holds."""
+        return self.figures.given == self.figures.accounted and all(verdict.holds for verdict in self.verdicts)
 
     @classmethod
     async def of(cls, stack: Stack) -> Report:
@@ -87,7 +88,8 @@ def show(report: Report, stack: Stack, console: Console) -> None:
         f"journalled, {known:,} of them known already, {totals.parked_refunds:,} refunds parked, "
         f"{sum(totals.dead_letters.values()):,} dead letters."
     )
-    console.print(_two_columns("Points", {**totals.points, **{f"now {k}": v for k, v in totals.balances.items()}}))
+    console.print(_two_columns("Points moved", totals.points))
+    _reconcile(totals, console)
     console.print(_two_columns("Members by tier", totals.tiers))
     if totals.dead_letters:
         console.print(_two_columns("Dead letters by reason", totals.dead_letters))
@@ -96,6 +98,27 @@ def show(report: Report, stack: Stack, console: Console) -> None:
         console.print(_member(member))
     console.print(_invariants(report.verdicts))
     _addresses(report, stack, console)
+
+
+def _reconcile(totals: Figures, console: Console) -> None:
+    """Both sides of the books: what the program gave, and where it is."""
+
+    def side(**terms: int) -> str:
+        return " ".join(f"{'-' if value < 0 else '+'} {abs(value):,} {name}" for name, value in terms.items())
+
+    moved, now = Counter(totals.points), totals.balances
+    agrees = "[green]=[/]" if totals.given == totals.accounted else "[red]IS NOT[/]"
+    given = side(issued=moved["issued"], clawed_back=-moved["clawed_back"], forgiven=-moved["forgiven"])
+    left = side(
+        available=now["available"],
+        pending=now["pending"],
+        held=now["held"],
+        owed=-now["debt"],
+        used=moved["redeemed"] - moved["returned"],
+        expired=moved["expired"] - moved["forgiven"],
+    )
+    lines = (given, f"= [bold]{totals.given:,}[/] {agrees} {totals.accounted:,} =", left)
+    console.print("  " + "\n  ".join(line.replace("_", " ") for line in lines), soft_wrap=True)
 
 
 def _two_columns(title: str, rows: dict[str, int]) -> Table:

@@ -28,7 +28,14 @@ SELECT outcome, count(*) AS inputs FROM ledger.journal GROUP BY outcome ORDER BY
 SELECT count(*) FROM ledger.journal;
 
 -- name: tiers
-SELECT tier, count(*) AS members FROM tiering.member GROUP BY tier ORDER BY min(growth), tier;
+-- In the order of the newest program's ladder, whoever has none first.
+WITH ladder AS (
+    SELECT step ->> 'tier' AS tier, place
+    FROM ledger.program, jsonb_array_elements(document::jsonb -> 'tiers' -> 'ladder') WITH ORDINALITY AS s (step, place)
+    WHERE number = (SELECT max(number) FROM ledger.program)
+)
+SELECT tier, count(*) AS members FROM tiering.member LEFT JOIN ladder USING (tier)
+GROUP BY tier, place ORDER BY place NULLS FIRST;
 
 -- name: messages
 SELECT touchpoint, channel, coalesce(reason, 'sent') AS decision, count(*) AS messages
