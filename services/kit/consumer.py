@@ -53,8 +53,7 @@ NO_ANSWER: Final = "no answer from the brokers"
 WAY_OUT_DATABASE: Final = "Bring the database back; the consumer goes on by itself."
 WAY_OUT_BROKERS: Final = "Bring the brokers back; the consumer goes on by itself."
 WAY_OUT_LOG: Final = (
-    "The stored offset is not in the log: the topic was made anew or its retention has passed the consumer. "
-    "Find out what was lost; then set consumer_offset to where to go on."
+    "The stored offset is not in the log: the topic is another or its retention has passed. Then set consumer_offset."
 )
 
 
@@ -353,8 +352,7 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
         lane.place(stored)
 
     async def _stored(self, shard: int) -> dict[str, int]:
-        rows = await self._pool.fetch(_SQL.stored, shard, self._topics)
-        return {row["topic"]: row["next_offset"] for row in rows}
+        return {row[0]: row[1] for row in await self._pool.fetch(_SQL.stored, shard, self._topics)}
 
     async def _close_lanes(self) -> None:
         lanes = list(self._lanes.values())

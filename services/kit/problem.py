@@ -46,11 +46,6 @@ def kind(code: str, title: str, status: int) -> Kind:
     return new
 
 
-def kinds() -> list[Kind]:
-    """All kinds registered, by code."""
-    return [_KINDS[code] for code in sorted(_KINDS)]
-
-
 INVALID: Final = kind("invalid-request", "The request is not valid", 422)
 MALFORMED: Final = kind("malformed-request", "The request cannot be read", 400)
 UNAUTHENTICATED: Final = kind("unauthenticated", "A valid token is needed", 401)

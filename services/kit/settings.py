@@ -69,8 +69,3 @@ class Settings(BaseSettings):
     http_port: int = Field(default=8000, ge=0, le=65_535, description="Port the workers share.")
     workers: int = Field(default=1, ge=1, description="Worker processes; each runs every part.")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-
-    @classmethod
-    def load(cls) -> Settings:
-        """The settings of the environment; a ValidationError names what is missing or wrong, never its value."""
-        return cls()

@@ -131,9 +131,10 @@ async def test_a_row_the_brokers_refuse_blocks_its_shard_alone_and_is_told(
     keys = {shard: members_of(shard, 1)[0].encode() for shard in range(SHARDS)}
     async with eyes(database) as look, _relaying(settings) as relay:
         connection = await connect(settings, part="writer")
+        too_large = random.Random(1).randbytes(1_500_000)  # for a broker; it does not compress
         rows = [
             OutboxRow(0, settings.greetings, keys[0], b"before"),
-            OutboxRow(0, settings.greetings, keys[0], random.Random(1).randbytes(1_500_000)),  # larger than a broker takes
+            OutboxRow(0, settings.greetings, keys[0], too_large),
             OutboxRow(0, settings.greetings, keys[0], b"behind"),
             OutboxRow(1, "no-such-topic", keys[1], b"lost"),
             OutboxRow(1, settings.greetings, keys[1], b"behind"),
