@@ -103,6 +103,7 @@ class Stack:
     def start_servers(self, *, migrate: bool = False) -> Wiring:
         """Bring up the database and the broker with its topics, and no service. Raises StartError."""
         self._end_strays()
+        _ = self.signer  # its key is made here once: the migrations below run at once and all name its file
         with ThreadPoolExecutor(max_workers=2) as pool:
             database = pool.submit(self._start_database, migrate)
             broker = pool.submit(self._start_broker)
