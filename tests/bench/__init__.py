@@ -1,0 +1,1 @@
+"""What the system carries on this machine: `make bench`, or `python -m tests.bench --help`."""

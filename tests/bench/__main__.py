@@ -1,0 +1,74 @@
+"""`python -m tests.bench`: measures, prints a table, writes build/bench.json. `… profile` says where the time goes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from deploy.local.processes import StartError
+from tests.bench import report, workload
+from tests.bench.orders import order_events
+from tests.bench.profile import profile
+from tests.bench.report import Figure
+from tests.bench.run import DIRECTORY, Run, running
+from tests.bench.system import BrokenError
+
+OUTPUT = Path("build") / "bench.json"
+ROUNDS = 3
+QUICK_EVENTS = 12_000
+PROFILE_EVENTS = 20_000
+
+MEASUREMENTS: dict[str, Callable[[Run], list[Figure]]] = {
+    "order_events": order_events,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmarks; 0 if every bar that was measured is met, 1 if not, 2 if something is broken."""
+    given = _parser().parse_args(arguments)
+    human = Console(stderr=True, highlight=False)
+    try:
+        if given.command == "profile":
+            events = given.events or PROFILE_EVENTS
+            profile(workload.prepare(DIRECTORY, events=events, file=given.file), Console(highlight=False), human)
+            return 0
+        return _measure(given, human)
+    except (BrokenError, StartError) as broken:
+        human.print(str(broken), style="red", markup=False)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _measure(given: argparse.Namespace, human: Console) -> int:
+    events = given.events or (QUICK_EVENTS if given.quick else workload.DEFAULT_EVENTS)
+    work = workload.prepare(DIRECTORY, events=events, file=given.file)
+    figures: list[Figure] = []
+    with running(work, rounds=given.rounds or (1 if given.quick else ROUNDS), console=human) as run:
+        for name, measurement in MEASUREMENTS.items():
+            if not given.only or name in given.only:
+                figures += measurement(run)
+    report.show(figures, Console(highlight=False))
+    report.write(figures, given.out)
+    human.print(f"written to {given.out}")
+    return 0 if all(figure.met is not False for figure in figures) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("command", nargs="?", choices=["profile"], help="say where the ledger's time goes instead")
+    parser.add_argument("--only", action="append", choices=list(MEASUREMENTS), help="one measurement (may be repeated)")
+    parser.add_argument("--events", type=int, help=f"order events of the backlog ({workload.DEFAULT_EVENTS:,})")
+    parser.add_argument("--file", type=Path, help="orders in the Online Retail CSV format instead of an imitation")
+    parser.add_argument("--rounds", type=int, help=f"how often each is measured ({ROUNDS})")
+    parser.add_argument("--quick", action="store_true", help=f"one round of {QUICK_EVENTS:,} events: does it all work?")
+    parser.add_argument("--out", type=Path, default=OUTPUT, help=f"where the figures go ({OUTPUT})")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
