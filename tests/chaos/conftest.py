@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -17,10 +17,10 @@ def servers() -> Iterator[Deployment]:
 
 
 @pytest.fixture
-async def deployment(servers: Deployment) -> AsyncIterator[Deployment]:
+async def deployment(servers: Deployment) -> Deployment:
     """Servers and services that all run, whatever the test before has done to them."""
     servers.start_postgres()
     if not servers.broker.process.running:
         servers.start_broker()
     await servers.up()
-    yield servers
+    return servers
