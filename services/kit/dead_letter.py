@@ -22,8 +22,9 @@ __all__ = ["DEAD_LETTERS", "DeadLetterLimit", "Reason", "Refused", "TooManyDeadL
 
 DEAD_LETTERS: Final = "loyalty.dead_letters.v1"
 DEAD_LETTER_TYPE: Final = "loyalty.dead_letter.recorded.v1"
-WITHOUT_BODY: Final = frozenset({"commerce.profiles.v1"})
-"""Topics whose records carry personal data: their letters say where the record stands and no more."""
+WITHOUT_BODY: Final = frozenset({"commerce.profiles.v1", "loyalty.internal.v1"})
+"""Topics whose records carry personal data: their letters say where the record stands and no more. What arrived on
+another shard's partition is sent on through the internal topic, profiles among it."""
 LARGEST_BODY: Final = 512 * 1024
 """Bytes; base64 of more would not fit through the broker's default limit. The letter says where the record stands."""
 WINDOW: Final = 1000
