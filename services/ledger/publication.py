@@ -173,7 +173,7 @@ async def publish(settings: Settings, arguments: list[str]) -> int:
     except Exception as error:
         if not is_away(error):
             raise
-        return _refuse(f"Not published: the database cannot be reached ({error!r}). Try again when it is back.")
+        return _refuse(f"Not published: the database cannot be reached ({error}). Try again when it is back.")
 
 
 async def _publish(settings: Settings, checked: Checked, dry_run: bool) -> int:
@@ -190,13 +190,15 @@ async def _publish(settings: Settings, checked: Checked, dry_run: bool) -> int:
     finally:
         await connection.close()
     title = f"{planned.name} {planned.version} ({planned.content_hash})"
-    since = "all earlier times and" if planned.number == 1 else "what is paid or done from"
+    force = f"in force from {rfc3339(planned.effective_from)}"
+    if planned.number == 1:
+        force += ", and for all earlier times"
     if planned.again:
         print(f"{title} is published already; nothing changed.")
     elif dry_run:
-        print(f"{title} can be published; it would cover {since} {rfc3339(planned.effective_from)} on.")
+        print(f"{title} can be published; it would be {force}.")
     else:
-        print(f"Published {title}; it covers {since} {rfc3339(planned.effective_from)} on.")
+        print(f"Published {title}, {force}.")
     return 0
 
 

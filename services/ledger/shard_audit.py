@@ -10,12 +10,15 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
+from services.kit import clock
+from services.kit.calendar import MICROS_PER_SECOND, Micros
 from services.kit.kafka import shard_of
 from services.kit.postgres import Connection, Queries
 from services.ledger import store
 from services.ledger.audit import Audit, Check, EntryRow, Fault, JournalRow, Projections
 from services.ledger.domain.account import Account
 from services.ledger.domain.member import LotRow
+from services.ledger.domain.orders import decode_order
 from services.ledger.domain.program import Programs
 
 SQL: Final = Queries.load(
@@ -46,6 +49,8 @@ class Report(msgspec.Struct):
     outcomes: Counter[str] = msgspec.field(default_factory=Counter)
     points: Counter[str] = msgspec.field(default_factory=Counter)
     parked: int = 0
+    overdue: int = 0
+    """Of the parked orders, those whose facts wait for longer than `park_days` (O3)."""
     broken: int = 0
     checks: Counter[str] = msgspec.field(default_factory=Counter)
     examples: list[Broken] = msgspec.field(default_factory=list)
@@ -57,6 +62,7 @@ class Report(msgspec.Struct):
         self.outcomes.update(other.outcomes)
         self.points.update(other.points)
         self.parked += other.parked
+        self.overdue += other.overdue
         self.broken += other.broken
         self.checks.update(other.checks)
         self.examples = (self.examples + other.examples)[:MOST_EXAMPLES]
@@ -128,7 +134,7 @@ async def audit_shard(
     tx: Connection, programs: Programs, shard: int, shards: int, accounts: Sequence[int] | None = None
 ) -> Report:
     """Audit all accounts of a shard, or some, in the caller's transaction (one snapshot)."""
-    report = Report()
+    report, present = Report(), clock.now()
     names = ("accounts", "identities", "journal", "entries", "lots", "orders", "order_lines", "facts")
     streams = {name: _Stream(name, report) for name in names}
     for stream in streams.values():
@@ -137,11 +143,17 @@ async def audit_shard(
         ahead = [stream.next[0] for stream in streams.values() if stream.next is not None]
         if not ahead:
             return report
-        await _audit_account(streams, programs, shard, shards, min(ahead), report)
+        await _audit_account(streams, programs, shard, shards, min(ahead), present, report)
 
 
 async def _audit_account(
-    streams: dict[str, _Stream], programs: Programs, shard: int, shards: int, number: int, report: Report
+    streams: dict[str, _Stream],
+    programs: Programs,
+    shard: int,
+    shards: int,
+    number: int,
+    present: Micros,
+    report: Report,
 ) -> None:
     audit = Audit(programs, number)
     journal, entries = streams["journal"], streams["entries"]
@@ -176,6 +188,18 @@ async def _audit_account(
             audit.faults.append(Fault("identity", f"{member} belongs on shard {shard_of(member, shards)}"))
     report.outcomes.update(audit.outcomes)
     report.points.update(audit.sums)
-    report.parked += sum(not paid_at for paid_at, *_ in stored.orders.values())
+    for paid_at, *_, state in stored.orders.values():
+        if not paid_at:
+            report.parked += 1
+            report.overdue += _waits_too_long(state, programs, present)
     if audit.faults:
         report.blame(shard, number, members[0] if members else "", audit.faults)
+
+
+def _waits_too_long(state: bytes, programs: Programs, present: Micros) -> bool:
+    try:
+        refunds = decode_order(state).refunds
+    except msgspec.DecodeError:
+        return False
+    waits = programs.at(present).park_days * 86_400 * MICROS_PER_SECOND
+    return any(refund.arrived_at < present - waits for refund in refunds)

@@ -23,7 +23,7 @@ import orjson
 from schemas.program import content_hash
 from services.kit.calendar import rfc3339
 from services.kit.clock import now
-from services.kit.postgres import Connection, connect
+from services.kit.postgres import Connection, connect, is_away
 from services.kit.settings import Settings
 from services.ledger.audit import CHECKS
 from services.ledger.domain.program import Programs, compile_program
@@ -59,6 +59,11 @@ async def verify(settings: Settings, arguments: list[str]) -> int:
         report, faults, figures = await examine(settings, members=members)
     except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
         print("the database has no tables yet: run `python -m services.ledger migrate` first", file=sys.stderr)
+        return 1
+    except Exception as error:
+        if not is_away(error):
+            raise
+        print(f"nothing was verified: the database cannot be reached ({error})", file=sys.stderr)
         return 1
     seconds = round(time.monotonic() - began, 1)
     summary = summarise(report, faults, figures) | {"seconds": seconds}
@@ -215,6 +220,7 @@ def summarise(report: Report, faults: dict[str, list[str]], figures: dict[str, A
         "facts": report.rows["facts"],
         "outcomes": dict(report.outcomes),
         "parked_orders": report.parked,
+        "parked_too_long": report.overdue,
         "points": {
             "issued": -sums["issued"],
             "available": sums["available"],
@@ -241,7 +247,9 @@ def table(summary: dict[str, Any]) -> str:
         f"The ledger at {summary['at']}",
         f"  accounts {summary['accounts']:,} · journal {summary['journal']:,} ({outcomes})",
         f"  entries {summary['entries']:,} · lots {summary['lots']:,} · facts {summary['facts']:,} · "
-        f"orders {summary['orders']:,}, of them parked {summary['parked_orders']:,}",
+        f"orders {summary['orders']:,}",
+        f"  parked: {summary['parked_orders']:,} orders that were never paid, {summary['parked_too_long']:,} of them "
+        "for longer than the program waits",
         f"  issued {points['issued']} = available {points['available']} + pending {points['pending']} + "
         f"held {points['held']} - debt {points['debt']} + redeemed {points['redeemed']} + expired {points['expired']}",
         f"  outbox {summary['outbox']:,} waiting · programs {summary['programs']} · monthly partitions: {months}",

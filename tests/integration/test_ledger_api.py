@@ -139,6 +139,9 @@ async def test_a_balance_at_a_booking_time_is_what_was_booked_by_then(
     exactly = (await client.get(f"{path}?at=2026-03-05T10:00:01+08:00")).json()
     now = await get(client, path)
     assert exactly == now
+    tag = (await client.get(path, params={"at": "2026-03-02T00:00:00Z"})).headers["etag"]
+    again = await client.get(path, params={"at": "2026-03-02T00:00:00Z"}, headers={"If-None-Match": tag})
+    assert again.status_code == 304
     assert (await get(client, path, at="2026-02-01T00:00:00Z"))["version"] == 0
     for wrong in ("yesterday", "2026-03-05T10:00:01", "2031-01-01T00:00:00Z"):
         refused = await client.get(path, params={"at": wrong})

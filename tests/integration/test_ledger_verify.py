@@ -83,13 +83,14 @@ async def verified(settings: LedgerSettings, **options: Any) -> dict[str, Any]:
     return summarise(*await examine(settings, **options))
 
 
-async def test_what_the_ledger_wrote_holds(ledger: LedgerUnderTest) -> None:
+async def test_what_the_ledger_wrote_holds(ledger: LedgerUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.kit.clock.now", lambda: parse_rfc3339(shop.d(45)))
     summary = await verified(ledger.settings)
     assert summary["examples"] == []
     assert summary["ok"]
     assert summary["accounts"] == 3
     assert summary["journal"] > 40
-    assert summary["parked_orders"] == 1
+    assert (summary["parked_orders"], summary["parked_too_long"]) == (1, 1)
     points = summary["points"]
     assert (
         points["issued"]
@@ -274,6 +275,9 @@ async def test_a_database_without_tables_is_said_plainly(database: str, capsys: 
     settings = ledger_settings(database)
     assert await verify(settings, []) == 1
     assert "migrate" in capsys.readouterr().err
+    nowhere = ledger_settings(database, database_url="postgresql://ledger@127.0.0.1:1/nowhere")
+    assert await verify(nowhere, []) == 1
+    assert "cannot be reached" in capsys.readouterr().err
 
 
 async def test_the_command_prints_a_table_or_json_and_tells_by_its_exit_code(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from hashlib import blake2b
 from typing import Annotated, Any
 
 import orjson
@@ -100,7 +101,7 @@ def routes(context: Context) -> APIRouter:
         The ETag is weak: it changes when any figure does, and at local midnight; `as_of` alone may differ.
         """
         if at is not None:
-            return await _balance_at(context, member_id, at)
+            return await _balance_at(context, member_id, at, if_none_match)
         now = context.clock()
         found = await context.reads.balance(context.shard(member_id), member_id, now)
         if found is None:
@@ -118,16 +119,18 @@ def routes(context: Context) -> APIRouter:
     return router
 
 
-async def _balance_at(context: Context, member_id: str, at: str) -> Response:
+async def _balance_at(context: Context, member_id: str, at: str, if_none_match: str | None) -> Response:
     instant = instant_of(at, "at")
     if instant > context.clock():
         raise Problem(INVALID, "What will be booked is not known yet; leave `at` out for now.", field="query.at")
     async with context.reads.snapshot() as tx:
         shard, account = await context.account(tx, member_id)
         points = await reads.balance_booked_until(tx, shard, account, instant)
-    return Response(
-        orjson.dumps(shown(member_id, points, rfc3339(instant))), media_type="application/json", headers=PRIVATE
-    )
+    content = orjson.dumps(shown(member_id, points, rfc3339(instant)))
+    headers = {"ETag": f'"{blake2b(content, digest_size=12).hexdigest()}"', **PRIVATE}
+    if if_none_match is not None and _names(if_none_match, headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    return Response(content, media_type="application/json", headers=headers)
 
 
 def shown(member_id: str, points: reads.Balance, as_of: str) -> dict[str, Any]:
