@@ -6,11 +6,9 @@ with spends whether or not anything has been booked since (E1).
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 import asyncpg
 import msgspec
@@ -21,6 +19,7 @@ from services.kit.executor import DatabaseAway
 from services.kit.postgres import Connection, Pool, Queries, is_away
 from services.kit.program import NoProgram
 from services.ledger import store
+from services.ledger.coalesced import Coalesced
 from services.ledger.domain.account import Account
 from services.ledger.domain.chain import Record, decode_record, digest_of
 from services.ledger.domain.decide import decide
@@ -45,9 +44,6 @@ NEWEST: Final = (2**63 - 1, 2**15 - 1)
 """The place above every entry."""
 TAKEN_SHOWN: Final = 100
 """How much of what later took from a lot an explanation lists."""
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 
 class Balance(msgspec.Struct, frozen=True):
@@ -136,46 +132,6 @@ class KnownPrograms:
                 compile_program(row["number"], orjson.loads(row["document"])) for row in rows
             )
         return known
-
-
-class Coalesced(Generic[K, V]):
-    """Answers reads that arrive together by one query: while one is under way, the next ones gather.
-
-    A round trip for each read is what a single process spends most of its time on.
-    """
-
-    def __init__(
-        self, read_many: Callable[[Sequence[K]], Awaitable[Sequence[V]]], *, at_once: int = 2, most: int = 256
-    ) -> None:
-        self._read_many = read_many
-        self._at_once = at_once
-        self._most = most
-        self._running: set[asyncio.Task[None]] = set()
-        self._waiting: deque[tuple[K, asyncio.Future[V]]] = deque()
-
-    async def read(self, key: K) -> V:
-        """The answer for one key; raises what the query raised."""
-        answer: asyncio.Future[V] = asyncio.get_running_loop().create_future()
-        self._waiting.append((key, answer))
-        if len(self._running) < self._at_once:
-            task = asyncio.create_task(self._serve())
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
-        return await answer
-
-    async def _serve(self) -> None:
-        while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._most))]
-            try:
-                values = await self._read_many([key for key, _ in batch])
-            except Exception as error:
-                for _, answer in batch:
-                    if not answer.done():
-                        answer.set_exception(error)
-                continue
-            for (_, answer), value in zip(batch, values, strict=True):
-                if not answer.done():
-                    answer.set_result(value)
 
 
 class Reads:

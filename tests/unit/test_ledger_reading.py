@@ -19,13 +19,14 @@ from services.ledger.api.balance import _names
 from services.ledger.api.context import instant_of, instant_or_day
 from services.ledger.api.entries import _place, change
 from services.ledger.api.explanation import plain, says, sum_of
+from services.ledger.coalesced import Coalesced
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
 from services.ledger.domain.outcome import Reason
 from services.ledger.domain.program import Programs, compile_program
 from services.ledger.intake import input_of
 from services.ledger.publication import Known, NotPublished, plan
-from services.ledger.reads import NEWEST, Coalesced, EntryRow
+from services.ledger.reads import NEWEST, EntryRow
 from services.ledger.replica import Replica
 from tests.conftest import REPOSITORY
 from tests.model import events as shop
