@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from deploy.local.processes import StartError
 from tests.bench import report, workload
+from tests.bench.chain import ALL as CHAIN
+from tests.bench.chain import chain
 from tests.bench.orders import order_events
 from tests.bench.profile import profile
 from tests.bench.report import Figure
-from tests.bench.run import DIRECTORY, Run, running
+from tests.bench.run import DIRECTORY, running
 from tests.bench.system import BrokenError
 
 OUTPUT = Path("build") / "bench.json"
 ROUNDS = 3
+WIDTH = 120
+"""Columns of the table where no terminal says how many there are."""
 QUICK_EVENTS = 12_000
 PROFILE_EVENTS = 20_000
 
-MEASUREMENTS: dict[str, Callable[[Run], list[Figure]]] = {
-    "order_events": order_events,
-}
+MEASUREMENTS = ("order_events", *CHAIN)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,12 +49,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _measure(given: argparse.Namespace, human: Console) -> int:
     events = given.events or (QUICK_EVENTS if given.quick else workload.DEFAULT_EVENTS)
     work = workload.prepare(DIRECTORY, events=events, file=given.file)
+    wanted = set(given.only or MEASUREMENTS)
     figures: list[Figure] = []
     with running(work, rounds=given.rounds or (1 if given.quick else ROUNDS), console=human) as run:
-        for name, measurement in MEASUREMENTS.items():
-            if not given.only or name in given.only:
-                figures += measurement(run)
-    report.show(figures, Console(highlight=False))
+        if "order_events" in wanted:
+            figures += order_events(run)
+        if wanted & set(CHAIN):
+            figures += chain(run, wanted)
+    out = Console(highlight=False)
+    report.show(figures, out if out.is_terminal else Console(highlight=False, width=WIDTH))
     report.write(figures, given.out)
     human.print(f"written to {given.out}")
     return 0 if all(figure.met is not False for figure in figures) else 1
@@ -61,7 +66,7 @@ def _measure(given: argparse.Namespace, human: Console) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("command", nargs="?", choices=["profile"], help="say where the ledger's time goes instead")
-    parser.add_argument("--only", action="append", choices=list(MEASUREMENTS), help="one measurement (may be repeated)")
+    parser.add_argument("--only", action="append", choices=MEASUREMENTS, help="one measurement (may be repeated)")
     parser.add_argument("--events", type=int, help=f"order events of the backlog ({workload.DEFAULT_EVENTS:,})")
     parser.add_argument("--file", type=Path, help="orders in the Online Retail CSV format instead of an imitation")
     parser.add_argument("--rounds", type=int, help=f"how often each is measured ({ROUNDS})")

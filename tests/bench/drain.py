@@ -11,12 +11,15 @@ from typing import Final
 
 import asyncpg
 
+from deploy.shop.settle import Watch
 from tests.bench.system import BrokenError, Database, Service, System
 from tests.bench.usage import Memory, Moment, Usage
 
 ORDERS: Final = "commerce.orders.v1"
 _LOOK_S: Final = 0.05
+_LOOK_AROUND_S: Final = 0.2
 _STALLED_S: Final = 60.0
+_SETTLED_S: Final = 300.0
 _BOOKED: Final = "SELECT coalesce(sum(next_offset), 0)::bigint FROM ledger.consumer_offset WHERE topic = $1"
 _BATCHES: Final = (
     "SELECT n_tup_upd FROM pg_stat_user_tables WHERE schemaname = 'ledger' AND relname = 'consumer_offset'"
@@ -47,10 +50,17 @@ class Drain:
     """Facts that were not sent yet at the last commit."""
     sent_per_second: float
     """Events a second until all their facts were sent too; 0 where nothing sends."""
+    settled_per_second: float
+    """Events a second until everything that follows from them was at rest in every service; 0 if not waited for."""
 
 
-async def drain(system: System, database: Database, services: Sequence[Service], events: int, *, relay: bool) -> Drain:
-    """Watch the ledger book `events` order events. Raises BrokenError if it stops before the end."""
+async def drain(
+    system: System, database: Database, services: Sequence[Service], events: int, *, relay: bool, settle: bool = False
+) -> Drain:
+    """Watch the ledger book `events` order events, with `settle` until all that follows has come to rest.
+
+    The usage is of all that time. Raises BrokenError if it stops before the end.
+    """
     families = {service.name: service.process for service in services} | {
         "postgres": system.postgres.process,
         "kafka": system.kafka.process,
@@ -73,11 +83,15 @@ async def drain(system: System, database: Database, services: Sequence[Service],
                 for service in services:
                     service.check()
             assert begin is not None
-            end = await Moment.now(connection, families)
+            if not settle:
+                end = await Moment.now(connection, families)
             left = await connection.fetchval(_WAITING)
             while relay and await connection.fetchval(_WAITING):  # noqa: ASYNC110  # the ledger tells nobody
                 await asyncio.sleep(_LOOK_S)
             sent = time.monotonic()
+            if settle:
+                settled = await _at_rest(system, database)
+                end = await Moment.now(connection, families)
         await asyncio.sleep(_STATISTICS_S)
         batches = await connection.fetchval(_BATCHES)
         (first_at, first), (last_at, _) = samples[1], samples[-1]
@@ -92,9 +106,28 @@ async def drain(system: System, database: Database, services: Sequence[Service],
             events / max(batches, 1),
             left,
             (events - first) / (sent - first_at) if relay else 0.0,
+            (events - first) / (settled - first_at) if settle else 0.0,
         )
     finally:
         await connection.close()
+
+
+async def _at_rest(system: System, database: Database) -> float:
+    """When everything had come to rest: of the first of two looks in a row that found nothing open."""
+    began = time.monotonic()
+    async with Watch(database.dsn(), system.kafka.bootstrap) as watch:
+        last, rested = None, 0.0
+        while True:
+            backlog = await watch.look()
+            if backlog.total:
+                last = None
+                if time.monotonic() - began > _SETTLED_S:
+                    raise BrokenError(f"not settled after {_SETTLED_S:.0f} s: {backlog.describe()}")
+            elif backlog == last:
+                return rested
+            else:
+                last, rested = backlog, time.monotonic()
+            await asyncio.sleep(_LOOK_AROUND_S)
 
 
 def _steady(samples: Sequence[tuple[float, int]]) -> float:

@@ -65,12 +65,10 @@ PEERS = (
 
 
 def show(figures: Sequence[Figure], console: Console) -> None:
-    """Print the table."""
-    table = Table(title="Benchmark", title_justify="left")
-    table.add_column("figure", no_wrap=True)
-    for column in ("value", "unit", "yardstick", "its value", "ratio", "bar", "met"):
-        table.add_column(column, justify="right" if column in ("value", "its value", "ratio") else "left")
-    for figure in figures:
+    """Print them: what has a bar or a yardstick first, then what it cost."""
+    judged = [figure for figure in figures if figure.bar or figure.yardstick]
+    table = _table("Benchmark", "value", "unit", "yardstick", "its value", "ratio", "bar", "met")
+    for figure in judged:
         table.add_row(
             figure.name,
             number(figure.value),
@@ -81,12 +79,26 @@ def show(figures: Sequence[Figure], console: Console) -> None:
             figure.bar,
             "" if figure.met is None else "[green]yes[/]" if figure.met else "[red]no[/]",
         )
-    console.print(table)
+    told = _table("Beside them", "value", "unit")
+    for figure in figures:
+        if figure not in judged:
+            told.add_row(figure.name, number(figure.value), figure.unit)
+    for each in (table, told):
+        if each.row_count:
+            console.print(each)
     if any(figure.name == "order_events" for figure in figures):
-        console.print("What others reach on such a machine (their figures, not measured here; an order event is")
-        console.print("at least one transaction of theirs):")
+        console.print("What others reach on such a machine; their figures, not measured here:")
         for name, reached in PEERS:
             console.print(f"  {name}: {reached}")
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column("figure", no_wrap=True)
+    for column in columns:
+        right = column in ("value", "its value", "ratio")
+        table.add_column(column, justify="right" if right else "left", no_wrap=True)
+    return table
 
 
 def number(value: float) -> str:

@@ -195,6 +195,8 @@ def system(directory: Path, say: Say, *, broker: bool = True) -> Iterator[System
             asyncio.run(ensure_topics(running.bootstrap))
             say("Kafka runs")
         _prepare(ours)
+        if broker:
+            _announce(ours)
         say("the services' schemas are migrated, the default program is published")
         yield ours
     finally:
@@ -214,6 +216,17 @@ def _prepare(ours: System) -> None:
     asyncio.run(_lay_months(template))
     if ours.postgres.psql("SELECT count(*) FROM ledger.program", _TEMPLATE) != "1":
         raise StartError("the default program is not there")
+
+
+def _announce(ours: System) -> None:
+    """Let the program reach its topic, where the other services read it."""
+    template = Database(_TEMPLATE, ours.postgres)
+    with ours.service("ledger", template, "--parts", "relay") as relay:
+        waiting = "SELECT count(*) FROM ledger.outbox"
+        sent = wait_until(lambda: ours.postgres.psql(waiting, _TEMPLATE) == "0", _READY_WITHIN_S)
+        relay.check()
+    if not sent:
+        raise StartError("the program was not announced")
 
 
 async def _lay_months(database: Database) -> None:

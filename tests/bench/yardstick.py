@@ -16,16 +16,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from multiprocessing.connection import Connection as Pipe
-from multiprocessing.synchronize import Barrier
 from typing import Any, Final
 
 import asyncpg
 import uvloop
 
+from deploy.local.processes import Process
 from services.kit.calendar import NEVER
 from services.ledger.__main__ import SERVICE
 from tests.bench.booking import Batch, Change, Copy, Write
 from tests.bench.system import Database, System
+from tests.bench.usage import family_cpu
 
 CONNECTIONS: Final = (2, 3, 4)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -44,6 +45,8 @@ class Rate:
 
     events_per_second: float
     connections: int
+    cpu_an_event: float
+    """Microseconds of processor, of client and database together."""
     all: dict[int, float]
 
 
@@ -56,11 +59,21 @@ def plain(batches: Sequence[Batch], database: Database) -> list[Batch]:
 def measure(system: System, batches: Sequence[Batch], connections: Sequence[int] = CONNECTIONS) -> Rate:
     """The events a second at which plain SQL writes these batches (of `plain`), each time into a fresh database."""
     rates: dict[int, float] = {}
+    cpu: dict[int, float] = {}
+    events = sum(batch.events for batch in batches)
     for number in connections:
         with system.database("yardstick") as database:
-            rates[number] = sum(batch.events for batch in batches) / _write(database, _share(batches, number))
+            seconds, cpu_seconds = _write(database, _share(batches, number), system.postgres.process)
+        rates[number], cpu[number] = events / seconds, 1e6 * cpu_seconds / events
     best = max(rates, key=lambda number: rates[number])
-    return Rate(rates[best], best, rates)
+    return Rate(rates[best], best, cpu[best], rates)
+
+
+def prove(system: System, batches: Sequence[Batch]) -> None:
+    """Check that what plain SQL writes is the ledger that they were taken from. Raises BrokenError."""
+    with system.database("yardstick") as database:
+        _write(database, _share(batches, CONNECTIONS[0]), system.postgres.process)
+        system.verify(database)
 
 
 def _share(batches: Sequence[Batch], connections: int) -> list[list[Batch]]:
@@ -76,46 +89,56 @@ def _share(batches: Sequence[Batch], connections: int) -> list[list[Batch]]:
     return [[batch for batch in batches if owner[batch.shard] == number] for number in range(connections)]
 
 
-def _write(database: Database, shares: Sequence[Sequence[Batch]]) -> float:
-    """Seconds from the first row to the last commit."""
+def _write(database: Database, shares: Sequence[Sequence[Batch]], server: Process) -> tuple[float, float]:
+    """Seconds from the first row to the last commit, and seconds of processor that clients and server spent."""
     gc.collect()
     gc.freeze()  # the rows are shared with the children: they must not be touched by a collection
     forking = multiprocessing.get_context("fork")
-    barrier = forking.Barrier(len(shares))
     pipes: list[Pipe] = []
     children = []
     try:
         for share in shares:
-            ours, theirs = forking.Pipe(duplex=False)
-            child = forking.Process(target=_child, args=(database.dsn("ledger"), share, barrier, theirs), daemon=True)
+            ours, theirs = forking.Pipe()
+            child = forking.Process(target=_child, args=(database.dsn("ledger"), share, theirs), daemon=True)
             child.start()
             theirs.close()
             children.append(child)
             pipes.append(ours)
-        spans: list[tuple[float, float]] = [pipe.recv() for pipe in pipes]
-        for child in children:
+        for pipe in pipes:
+            pipe.recv()  # connected
+        before = family_cpu(server)
+        for pipe in pipes:
+            pipe.send(None)
+        spans: list[tuple[float, float, float]] = [pipe.recv() for pipe in pipes]
+        after = family_cpu(server)
+        for pipe, child in zip(pipes, children, strict=True):
+            pipe.send(None)
             child.join()
     finally:
         for child in children:
             if child.is_alive():
                 child.terminate()
         gc.unfreeze()
-    return max(ended for _, ended in spans) - min(began for began, _ in spans)
+    seconds = max(ended for _, ended, _ in spans) - min(began for began, _, _ in spans)
+    spent = sum(cpu for _, _, cpu in spans) + sum(used - before.get(pid, 0.0) for pid, used in after.items())
+    return seconds, spent
 
 
-def _child(dsn: str, share: Sequence[Batch], barrier: Barrier, pipe: Pipe) -> None:
+def _child(dsn: str, share: Sequence[Batch], pipe: Pipe) -> None:
     gc.disable()
-    pipe.send(uvloop.run(_write_share(dsn, share, barrier)))
+    uvloop.run(_write_share(dsn, share, pipe))
 
 
-async def _write_share(dsn: str, share: Sequence[Batch], barrier: Barrier) -> tuple[float, float]:
+async def _write_share(dsn: str, share: Sequence[Batch], pipe: Pipe) -> None:
+    """Write one connection's share when told to; the connection stays until what it used has been read."""
     connection = await asyncpg.connect(dsn, server_settings={"search_path": "ledger", "jit": "off"})
     if SERVICE.prepare is not None:
         await SERVICE.prepare(connection)  # the same plans; the codecs are the driver's again
     for name in ("timestamptz", "date"):
         await connection.reset_type_codec(name, schema="pg_catalog")
-    barrier.wait(60)
-    began = time.monotonic()
+    pipe.send(None)
+    pipe.recv()
+    began, cpu_began = time.monotonic(), time.process_time()
     for batch in share:
         async with connection.transaction():
             for write in batch.writes:
@@ -123,9 +146,9 @@ async def _write_share(dsn: str, share: Sequence[Batch], barrier: Barrier) -> tu
                     await connection.copy_records_to_table(write.table, records=write.rows, columns=write.columns)
                 else:
                     await connection.execute(write.statement, *write.arguments)
-    ended = time.monotonic()
+    pipe.send((began, time.monotonic(), time.process_time() - cpu_began))
+    pipe.recv()
     await connection.close()
-    return began, ended
 
 
 # ── the driver's own forms ───────────────────────────────────────────────────────────────────────────────────────
