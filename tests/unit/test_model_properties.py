@@ -14,7 +14,7 @@ from tests.model.program import Program
 from tests.model.result import Result
 
 thorough = settings(
-    max_examples=80,
+    max_examples=50,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
