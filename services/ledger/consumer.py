@@ -45,7 +45,7 @@ class Decoder:
             return Misplaced(key, record.value or b"", record.headers)
         try:
             event = read_event(record.value, record.headers, key, types=_TYPES[record.topic])
-            program = self._ledger.program
+            program = self._ledger.programs.newest
             given = input_of(event, program.currency, program.decimals)
             if given is None:
                 return None

@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import asyncpg
 import msgspec
-import orjson
 import structlog
 
 from schemas.events import Reason, Refused
@@ -41,8 +40,7 @@ from services.ledger.domain.inputs import (
 )
 from services.ledger.domain.member import Loaded, Missing, Needs
 from services.ledger.domain.outcome import Outcome
-from services.ledger.domain.program import Program, Programs, compile_program
-from services.ledger.store import SQL
+from services.ledger.domain.program import Programs
 
 INTERNAL: Final = "loyalty.internal.v1"
 FOLD_SLICE: Final = 200
@@ -72,37 +70,16 @@ class Known(msgspec.Struct, frozen=True):
 Booked = Outcome | Misplaced | Known | None
 
 
-class NoProgramError(Exception):
-    """No program is published yet: run `publish` with a program document first."""
-
-
 class Ledger:
-    """Books batches. It remembers the programs, and asks in each batch whether there is a newer one."""
+    """Books batches. It asks in each whether there is a newer program than it knows."""
 
     def __init__(self) -> None:
-        self._programs: Programs | None = None
-
-    async def programs(self, tx: Connection) -> Programs:
-        """All versions, the newest of this transaction included. Raises NoProgramError."""
-        newest = await tx.fetchval(SQL["newest_program"])
-        if not newest:
-            raise NoProgramError
-        if self._programs is None or self._programs.newest < newest:
-            rows = await tx.fetch(SQL["programs"])
-            self._programs = Programs(compile_program(row["number"], orjson.loads(row["document"])) for row in rows)
-        return self._programs
-
-    @property
-    def program(self) -> Program:
-        """The newest version known; currency and decimals are the same in all. Raises NoProgramError."""
-        if self._programs is None:
-            raise NoProgramError
-        return self._programs.versions[-1]
+        self.programs = store.KnownPrograms()
 
     async def book(self, tx: Connection, shard: int, inputs: Sequence[Told | Misplaced]) -> Sequence[Booked | Refused]:
         """Book inputs of one shard in the given transaction; one outcome each, in order."""
         outcomes: list[Booked | Refused] = [None] * len(inputs)
-        programs = await self.programs(tx)
+        programs = await self.programs.read(tx)
         outbox: list[OutboxRow] = []
         members: dict[str, list[tuple[int, Arrival]]] = {}
         for index, given in enumerate(inputs):

@@ -12,7 +12,8 @@ from services.kit.calendar import MICROS_PER_SECOND, Micros
 from services.kit.health import State
 from services.kit.migrate import ensure_months
 from services.kit.postgres import Pool, is_away
-from services.ledger.executor import Ledger, NoProgramError
+from services.kit.program import NoProgram
+from services.ledger.executor import Ledger
 from services.ledger.intake import MAX_EVENT_AGE_DAYS
 
 _DAY: Final = 86_400 * MICROS_PER_SECOND
@@ -49,18 +50,18 @@ class Groundwork:
     def state(self) -> State:
         """Whether a program is published and the months are there."""
         if self._laid.is_set():
-            return State(True, f"program {self._ledger.program.version}")
+            return State(True, f"program {self._ledger.programs.newest.version}")
         return State(False, self._trouble, "publish one: python -m services.ledger publish deploy/program.yaml")
 
     async def _run(self) -> None:
         while True:
             try:
                 async with self._pool.acquire() as connection, connection.transaction():
-                    await self._ledger.programs(connection)
+                    await self._ledger.programs.read(connection)
                 await self._lay_months(clock.now())
                 self._laid.set()
                 pause = 3600.0
-            except NoProgramError:
+            except NoProgram:
                 self._trouble, pause = "no program is published", 0.5
             except Exception as error:
                 if not is_away(error):

@@ -12,7 +12,6 @@ from typing import Final, NamedTuple
 
 import asyncpg
 import msgspec
-import orjson
 
 from services.kit.calendar import NEVER, Day, Micros
 from services.kit.executor import DatabaseAway
@@ -27,13 +26,13 @@ from services.ledger.domain.entries import KINDS, AccountName, EntryKind
 from services.ledger.domain.inputs import DueTimer, Line
 from services.ledger.domain.member import Loaded, LotRow, Member, Missing
 from services.ledger.domain.orders import Order
-from services.ledger.domain.program import Program, Programs, compile_program
+from services.ledger.domain.program import Program, Programs
 
 SQL: Final = Queries.load(
     "services.ledger",
     "sql/reads.sql",
     require=(
-        "balances", "account", "programs", "newest_program", "lots", "sums_until", "version_at", "entries",
+        "balances", "account", "lots", "sums_until", "version_at", "entries",
         "entries_of_versions", "journal_row", "journal_of_ref", "taken_from_lot", "tellings",
     ),
 )  # fmt: skip
@@ -109,37 +108,12 @@ class View(NamedTuple):
     lots: list[LotRow]
 
 
-class KnownPrograms:
-    """The program versions as this process last read them."""
-
-    def __init__(self) -> None:
-        self._programs: Programs | None = None
-
-    def current(self, newest: int | None) -> Programs | None:
-        """What is known, if it goes as far as version number `newest`."""
-        known = self._programs
-        return known if known is not None and newest is not None and known.newest >= newest else None
-
-    async def read(self, connection: Connection) -> Programs:
-        """All versions, the newest included. Raises NoProgram."""
-        newest = await connection.fetchval(SQL.newest_program)
-        known = self.current(newest)
-        if known is None:
-            if newest is None:
-                raise NoProgram
-            rows = await connection.fetch(SQL.programs)
-            known = self._programs = Programs(
-                compile_program(row["number"], orjson.loads(row["document"])) for row in rows
-            )
-        return known
-
-
 class Reads:
     """The reading side of the ledger on a pool whose connections have the store's codecs."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self.programs = KnownPrograms()
+        self.programs = store.KnownPrograms()
         self._balances = Coalesced(self._read_balances)
 
     @asynccontextmanager

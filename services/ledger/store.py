@@ -14,13 +14,16 @@ from typing import Any, Final
 
 import asyncpg
 import msgspec
+import orjson
 
 from services.kit.calendar import NEVER, Day, Micros
 from services.kit.postgres import Connection, Queries
+from services.kit.program import NoProgram
 from services.ledger.domain.account import Account, Details
 from services.ledger.domain.batch import Arrival, Fold
 from services.ledger.domain.member import Loaded, LotRow, Needs, Success
 from services.ledger.domain.orders import encode_lines, encode_order
+from services.ledger.domain.program import Program, Programs, compile_program
 
 SQL: Final = Queries.load(
     "services.ledger",
@@ -39,6 +42,38 @@ _INFINITY_DAY: Final = 2**31 - 1
 _MINUS_INFINITY_DAY: Final = -(2**31)
 _encode_details = msgspec.msgpack.Encoder().encode
 _decode_details = msgspec.msgpack.Decoder(Details).decode
+
+
+class KnownPrograms:
+    """The program versions as this process last read them."""
+
+    def __init__(self) -> None:
+        self._programs: Programs | None = None
+
+    @property
+    def newest(self) -> Program:
+        """The version last published, as far as is known; its currency is that of all. Raises NoProgram."""
+        if self._programs is None:
+            raise NoProgram
+        return self._programs.versions[-1]
+
+    def current(self, newest: int | None) -> Programs | None:
+        """What is known, if it goes as far as version number `newest`."""
+        known = self._programs
+        return known if known is not None and newest is not None and known.newest >= newest else None
+
+    async def read(self, connection: Connection) -> Programs:
+        """All versions, the newest included. Raises NoProgram."""
+        newest = await connection.fetchval(SQL["newest_program"])
+        known = self.current(newest)
+        if known is None:
+            if newest is None:
+                raise NoProgram
+            rows = await connection.fetch(SQL["programs"])
+            known = self._programs = Programs(
+                compile_program(row["number"], orjson.loads(row["document"])) for row in rows
+            )
+        return known
 
 
 async def register_codecs(connection: asyncpg.Connection[Any]) -> None:

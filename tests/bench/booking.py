@@ -175,7 +175,7 @@ async def record(database: Database, records: Mapping[int, Sequence[Record]]) ->
     written: list[Batch] = []
     async with ledger_pool(database) as pool, pool.acquire() as connection:
         ledger = Ledger()
-        await ledger.programs(connection)
+        await ledger.programs.read(connection)
         decode = Decoder(ledger, SHARDS)
         tap = Tap(connection)
         for shard, batch in batches_of(records):

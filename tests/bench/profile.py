@@ -122,7 +122,7 @@ async def _clocked(database: Database, records: Mapping[int, Sequence[Record]]) 
     clocked = Clocked()
     async with booking.ledger_pool(database) as pool, pool.acquire() as connection:
         ledger = Ledger()
-        await ledger.programs(connection)
+        await ledger.programs.read(connection)
         decode = Decoder(ledger, SHARDS)
         tap = Tap(connection)
         whole = clocked.wrap("all", booking.book)
@@ -139,7 +139,7 @@ async def _clocked(database: Database, records: Mapping[int, Sequence[Record]]) 
 async def _profiled(database: Database, records: Mapping[int, Sequence[Record]], out: Console) -> None:
     async with booking.ledger_pool(database) as pool, pool.acquire() as connection:
         ledger = Ledger()
-        await ledger.programs(connection)
+        await ledger.programs.read(connection)
         decode = Decoder(ledger, SHARDS)
         tap = Tap(connection)
         profiler = cProfile.Profile()

@@ -2,7 +2,7 @@
 
 -- name: newest_program
 -- program_pkey, backwards.
-SELECT coalesce(max(number), 0) FROM program;
+SELECT max(number) FROM program;
 
 -- name: programs
 SELECT number, document FROM program ORDER BY number;

@@ -21,13 +21,6 @@ FROM identity i
 JOIN account a ON a.shard = i.shard AND a.account = i.account
 WHERE i.shard = $1 AND i.member_id = $2;
 
--- name: programs
-SELECT number, document FROM program ORDER BY number;
-
--- name: newest_program
--- program_pkey, backwards.
-SELECT max(number) FROM program;
-
 -- name: lots
 -- lot_pkey, its (shard, account) prefix.
 SELECT day, parent, pending, available, held, expired, forgiven
