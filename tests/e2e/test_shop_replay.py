@@ -21,7 +21,8 @@ import orjson
 import pytest
 
 from deploy.local import stack as local_stack
-from deploy.local.stack import Stack
+from deploy.local.processes import free_port
+from deploy.local.stack import SERVICES, Stack
 from deploy.shop.imitation import write_imitation
 from deploy.shop.online_retail import read_shop
 from deploy.shop.outcome import Outcome, outcome
@@ -77,6 +78,8 @@ def running() -> Iterator[Running]:
     (directory / "program.yaml").write_text(program.replace("max_lateness_days: 30", "max_lateness_days: none"))
     stack = Stack(directory / "stack", say=lambda _: None)
     (directory / "stack").mkdir(mode=0o711)
+    # Not the ports that other stacks of this machine would take at the same moment.
+    stack.state.ports.update({name: free_port() for name in ("postgres", "kafka", *SERVICES)})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(local_stack, "PROGRAM", directory / "program.yaml")
         for variable in ("KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL", "MIGRATION_DATABASE_URL", "LOCAL_SERVERS"):
