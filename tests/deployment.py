@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -21,7 +20,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import asyncpg
@@ -64,7 +63,7 @@ class Service:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
-        self._environment = dict(environment)
+        self.environment = dict(environment)
         self._popen: subprocess.Popen[bytes] | None = None
 
     @property
@@ -76,7 +75,7 @@ class Service:
         """Start it, unless it runs; `variables` are settings, as `max_batch=10`."""
         if self.runs:
             return
-        environment = self._environment | {name.upper(): str(value) for name, value in variables.items()}
+        environment = self.environment | {name.upper(): str(value) for name, value in variables.items()}
         command = [sys.executable, "-m", f"services.{self.name}", "serve", "--port", str(self.port), *arguments]
         with self.log.open("ab") as output:
             self._popen = subprocess.Popen(command, env=environment, cwd=REPOSITORY, stdout=output, stderr=output)
@@ -85,7 +84,7 @@ class Service:
         """Run one of its own commands to the end."""
         return subprocess.run(
             [sys.executable, "-m", f"services.{self.name}", *arguments],
-            env=self._environment,
+            env=self.environment,
             cwd=REPOSITORY,
             capture_output=True,
             text=True,
@@ -105,16 +104,15 @@ class Service:
         assert self._popen is not None
         self._popen.send_signal(number)
 
-    async def kill(self, draw: random.Random) -> None:
-        """`kill -9` of a worker or of the parent, as drawn; returns when the whole service is gone."""
-        workers = self.workers()
-        if workers and draw.random() < 0.5:
-            with suppress(ProcessLookupError):
-                os.kill(draw.choice(workers), signal.SIGKILL)
+    async def kill(self, who: Literal["worker", "parent"]) -> None:
+        """`kill -9` of one worker, which takes the service down, or of the parent, whose workers may live a moment
+        longer; returns when its supervisor may start it anew."""
+        if who == "worker":
+            await eventually(self.workers, what=f"a worker of {self.name}")
+            os.kill(self.workers()[0], signal.SIGKILL)
         else:
             self.signal_parent(signal.SIGKILL)
         assert await self.ended() != 0
-        await eventually(lambda: not any(map(Process.of, workers)), seconds=15, what=f"the workers' end of {self.name}")
 
     async def ended(self, seconds: float = 15.0) -> int:
         """Wait until it has ended by itself; its exit code."""
@@ -242,6 +240,14 @@ class Deployment:
     async def stop_postgres(self) -> None:
         """The immediate stop: connections are cut in the middle of whatever they do."""
         await _gone(self.postgres.process.pid, signal.SIGQUIT)
+
+    async def cut_the_power(self) -> None:
+        """`kill -9` of both servers and all services, workers and parents, at once."""
+        for service in self.services.values():
+            service.destroy()
+        await asyncio.gather(
+            _gone(self.postgres.process.pid, signal.SIGKILL), _gone(self.broker.process.pid, signal.SIGKILL)
+        )
 
     def start_broker(self) -> None:
         """Start the broker on its data and port."""

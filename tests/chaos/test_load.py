@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from typing import Literal
 
 from tests.conftest import SERVICES
 from tests.deployment import Deployment, eventually, of_shop
@@ -14,14 +15,28 @@ SEED = 20
 
 async def test_kill_9_of_every_service_twice_loses_nothing_and_books_nothing_twice(deployment: Deployment) -> None:
     shop, draw = of_shop("killed", members=200, seed=SEED), random.Random(SEED)
-    deaths = [name for name in SERVICES for _ in range(2)]
+    deaths: list[tuple[str, Literal["worker", "parent"]]] = [
+        death for name in SERVICES for death in ((name, "worker"), (name, "parent"))
+    ]
     draw.shuffle(deaths)
-    for name, part in zip(deaths, shop.parts(len(deaths)), strict=True):
+    for (name, who), part in zip(deaths, shop.parts(len(deaths)), strict=True):
         telling = asyncio.create_task(deployment.tell(part))
         await asyncio.sleep(draw.uniform(0.05, 0.8))
-        await deployment.services[name].kill(draw)
+        await deployment.services[name].kill(who)
         deployment.services[name].start()
         await telling
+    await deployment.ends_as_told(shop)
+
+
+async def test_a_power_cut_under_load_loses_nothing(deployment: Deployment) -> None:
+    shop = of_shop("dark", members=120)
+    before, after = shop.parts(2)
+    await deployment.tell(before)
+    await asyncio.sleep(0.3)
+    await deployment.cut_the_power()
+    await asyncio.gather(asyncio.to_thread(deployment.start_postgres), asyncio.to_thread(deployment.start_broker))
+    await deployment.up()
+    await deployment.tell(after)
     await deployment.ends_as_told(shop)
 
 

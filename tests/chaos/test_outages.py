@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import httpx
+
 from tests.deployment import Deployment, of_shop
 
 
@@ -15,6 +17,7 @@ async def test_without_the_database_the_services_stay_and_say_so_and_catch_up(de
     await deployment.tell(meanwhile)
     for service in deployment.services.values():
         assert "database" in await service.not_ready("database")
+    assert await _status(deployment, "GET", f"/v1/members/{before[0].member_id}/balance") == 503
     await asyncio.to_thread(deployment.start_postgres)
     await deployment.up()
     await deployment.ends_as_told(shop)
@@ -27,7 +30,16 @@ async def test_without_the_brokers_the_services_stay_and_say_so_and_catch_up(dep
     await deployment.kill_broker()
     for service in deployment.services.values():
         assert "brokers" in await service.not_ready("brokers", seconds=40)
+    assert await _status(deployment, "POST", "/v1/events", after[0].body) == 503
+    assert await _status(deployment, "GET", f"/v1/members/{before[0].member_id}/balance") in (200, 404)
     await asyncio.to_thread(deployment.start_broker)
     await deployment.up()
     await deployment.tell(after)
     await deployment.ends_as_told(shop)
+
+
+async def _status(deployment: Deployment, method: str, path: str, body: bytes | None = None) -> int:
+    """What the ledger answers to the shop meanwhile."""
+    headers = {"Authorization": f"Bearer {deployment.signer.token()}", "Content-Type": "application/cloudevents+json"}
+    async with httpx.AsyncClient(base_url=deployment.services["ledger"].url, timeout=30) as client:
+        return (await client.request(method, path, content=body, headers=headers)).status_code

@@ -1,0 +1,184 @@
+"""What cannot be booked becomes a letter that says where and why, and the rest goes on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+from aiokafka import AIOKafkaProducer
+
+from deploy.shop.events import KAFKA_HEADERS
+from deploy.shop.topic import records
+from services.kit.kafka import partition_of
+from tests.deployment import Deployment
+from tests.model import events as shop
+
+ORDERS, PROFILES, INTERNAL = "commerce.orders.v1", "commerce.profiles.v1", "loyalty.internal.v1"
+SHARDS = 16
+
+
+def ago(**span: float) -> str:
+    """A business time so long before now (or after it)."""
+    return (datetime.now(UTC) - timedelta(**span)).isoformat(timespec="milliseconds")
+
+
+def paid(member: str, order: str = "o1", amount: str = "900", at: str | None = None, **more: Any) -> shop.Event:
+    return shop.paid(order, at or ago(days=1), amount, member=member, **more)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A record and the place that the broker gave it."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+async def send(deployment: Deployment, *told: tuple[str, str, bytes], partition: int | None = None) -> list[Sent]:
+    """Publish (topic, key, value) in order, to the keys' partitions or to this one."""
+    producer = AIOKafkaProducer(bootstrap_servers=deployment.broker.bootstrap)
+    await producer.start()
+    try:
+        placed = []
+        for topic, key, value in told:
+            answer = await producer.send_and_wait(
+                topic, value, key=key.encode(), headers=KAFKA_HEADERS, partition=partition
+            )
+            placed.append(Sent(topic, answer.partition, answer.offset))
+        return placed
+    finally:
+        await producer.stop()
+
+
+async def letters(deployment: Deployment, service: str = "ledger") -> dict[Sent, dict[str, Any]]:
+    """The data of a service's letters by the place of their records."""
+    found = {}
+    async for record in records(deployment.broker.bootstrap, "loyalty.dead_letters.v1"):
+        data = orjson.loads(record.value)["data"]
+        if data["service"] == service:
+            origin = data["origin"]
+            found[Sent(origin["topic"], origin["partition"], origin["offset"])] = data
+    return found
+
+
+async def balance(deployment: Deployment, member: str) -> tuple[int, int]:
+    """Points (available, pending) as stored."""
+    async with deployment.database() as look:
+        row = await look.fetchrow(
+            "SELECT available, pending FROM ledger.account JOIN ledger.identity USING (shard, account) "
+            "WHERE member_id = $1",
+            member,
+        )
+    return (row["available"], row["pending"]) if row is not None else (0, 0)
+
+
+async def test_what_the_contracts_refuse_is_a_letter_and_the_rest_is_booked(deployment: Deployment) -> None:
+    member = "refused.m"
+    good = paid(member)
+    told: Sequence[tuple[bytes, str, str | None]] = [
+        (b"{no json", "not_parsable", None),
+        (_with_amount(paid(member, "o2"), "1O.00"), "broken_field", "data.lines[0].amount"),
+        (orjson.dumps(paid(member, "o3") | {"type": "commerce.order.packed.v1"}), "unknown_type", "type"),
+        (orjson.dumps(shop.signed_in(ago(days=1), member=member)), "unknown_type", "type"),
+        (orjson.dumps(paid("another", "o4")), "key_mismatch", "key"),
+        (_with(paid(member, "o5"), currency="USD"), "other_currency", "data.currency"),
+        (_with(paid(member, "o6"), note="x" * 256 * 1024), "too_large", None),
+        (orjson.dumps(paid(member, "o7", at=ago(days=401))), "too_late", "time"),
+        (orjson.dumps(paid(member, "o8", at=ago(minutes=-6))), "in_future", "time"),
+        (orjson.dumps(good), "", None),
+        (_with_amount(good, "901"), "conflict", "data"),
+        (orjson.dumps(good), "", None),  # the same again is known, and no conflict
+        (orjson.dumps(paid(member, "o9", "100")), "", None),
+    ]
+    sent = await send(deployment, *((ORDERS, member, value) for value, _, _ in told))
+    await deployment.settled()
+    found = await letters(deployment)
+    assert [
+        (found[place]["reason"], found[place].get("field")) if place in found else ("", None) for place in sent
+    ] == [(reason, field) for _, reason, field in told]
+    assert await balance(deployment, member) == (0, 1800 + 100)
+
+
+async def test_a_letter_of_a_profile_has_no_body_wherever_the_record_went(deployment: Deployment) -> None:
+    member, phone = "secret.m", "+12025550142"
+    broken = orjson.dumps(shop.profile(ago(days=1), member=member, phone=phone, birthday="the first of May"))
+    right = partition_of(member.encode(), SHARDS)
+    await send(deployment, (PROFILES, member, broken))
+    await send(deployment, (PROFILES, member, broken), partition=(right + 1) % SHARDS)
+    await deployment.settled()
+    found = {
+        place: data
+        for service in ("ledger", "notifier")
+        for place, data in (await letters(deployment, service)).items()
+        if place.topic in (PROFILES, INTERNAL)
+    }
+    assert {place.topic for place in found} == {PROFILES, INTERNAL}
+    for data in found.values():
+        assert (data["reason"], data["field"]) == ("broken_field", "data.birthday")
+        assert "record" not in data
+
+
+async def test_a_failed_input_is_a_letter_and_is_driven_again_after_the_fix(deployment: Deployment) -> None:
+    member = "failed.m"
+    async with deployment.database() as database:
+        # A defect that no record is to blame for.
+        await database.execute(
+            """
+            CREATE FUNCTION ledger.defect() RETURNS trigger LANGUAGE plpgsql AS
+                $$ BEGIN RAISE EXCEPTION 'a defect'; END $$;
+            CREATE TRIGGER defect BEFORE INSERT ON ledger.journal
+                FOR EACH ROW WHEN (NEW.type = 'review_published') EXECUTE FUNCTION ledger.defect();
+            """
+        )
+        try:
+            review = orjson.dumps(shop.review("r1", ago(days=1), member=member))
+            (place,) = await send(deployment, ("commerce.reviews.v1", member, review))
+            await send(deployment, (ORDERS, member, orjson.dumps(paid(member))))
+            await deployment.settled()
+            assert (await letters(deployment))[place]["reason"] == "failed"
+            assert await balance(deployment, member) == (0, 1800)
+        finally:
+            await database.execute("DROP TRIGGER defect ON ledger.journal; DROP FUNCTION ledger.defect")
+    redriven = deployment.services["ledger"].command("redrive", "--reason", "failed")
+    assert (redriven.returncode, "1 redriven" in redriven.stdout) == (0, True), redriven
+    again = deployment.services["ledger"].command("redrive", "--reason", "failed")
+    assert "redriven" not in again.stdout, again
+    await deployment.settled()
+    assert await balance(deployment, member) == (20, 1800)
+    await deployment.verified()
+
+
+async def test_a_topic_full_of_refusals_stops_the_ledger_before_it_is_drained(deployment: Deployment) -> None:
+    member = "nonsense.m"
+    ledger = deployment.services["ledger"]
+    await ledger.stop()
+    ledger.start(max_batch=20)
+    await ledger.ready()
+    sent = await send(deployment, *[(ORDERS, member, b"nonsense")] * 70, (ORDERS, member, orjson.dumps(paid(member))))
+    told = await ledger.not_ready("stopped")
+    assert re.search(r"\d\d of the last 1000 records were refused or failed; 50 are allowed", told), told
+    assert "DEAD_LETTER_LIMIT" in told
+
+    async def letters_sent() -> int:
+        return len((await letters(deployment)).keys() & set(sent))
+
+    assert 0 < await letters_sent() <= 50
+    assert await ledger.stop() == 0
+    ledger.start(dead_letter_limit=1.0)  # as its remedy says
+    await deployment.settled()
+    assert await letters_sent() == 70
+    assert await balance(deployment, member) == (0, 1800)
+    await ledger.stop()
+
+
+def _with(event: shop.Event, **data: Any) -> bytes:
+    return orjson.dumps(event | {"data": event["data"] | data})
+
+
+def _with_amount(event: shop.Event, amount: str) -> bytes:
+    return _with(event, lines=[shop.line("l1", amount)])
