@@ -25,12 +25,12 @@ def chain(run: Run, wanted: Collection[str]) -> list[Figure]:
     others: list[Figure] = []
     rounds = run.rounds if "whole_chain" in wanted else 1
     for number in range(1, rounds + 1):
-        with _running(run) as (database, ledger, drained):
+        with _running(run) as (database, services, drained):
             drains.append(drained)
             if number == rounds and "publish_to_readable" in wanted:
-                others += publish_to_readable(run, ledger, run.top_rate or drained.events_per_second)
+                others += publish_to_readable(run, services, run.top_rate or drained.events_per_second)
             if number == rounds and "balance_reads" in wanted:
-                others += balance_reads(run, database, ledger)
+                others += balance_reads(run, database, services[0])
         if "whole_chain" in wanted:
             raw.append(run.raw_sql().events_per_second)
     if "whole_chain" not in wanted:
@@ -47,7 +47,7 @@ def chain(run: Run, wanted: Collection[str]) -> list[Figure]:
 
 
 @contextmanager
-def _running(run: Run) -> Iterator[tuple[Database, Service, Drain]]:
+def _running(run: Run) -> Iterator[tuple[Database, list[Service], Drain]]:
     """All services on a fresh state, the backlog drained and settled. At the end the invariants are checked."""
     system = run.system
     asyncio.run(system.forget_facts())
@@ -65,7 +65,7 @@ def _running(run: Run) -> Iterator[tuple[Database, Service, Drain]]:
                     f"whole chain: {drained.settled_per_second:,.0f} events a second until tiers and inboxes had "
                     f"settled ({drained.events_per_second:,.0f} in the ledger)"
                 )
-                yield database, ledger, drained
+                yield database, services, drained
         system.verify(database, SERVICES)
         run.say("the invariants of all three services hold")
 

@@ -13,7 +13,7 @@ import asyncpg
 
 from deploy.shop.settle import Watch
 from tests.bench.system import BrokenError, Database, Service, System
-from tests.bench.usage import Memory, Moment, Usage
+from tests.bench.usage import Memory, Moment, Usage, families_of
 
 ORDERS: Final = "commerce.orders.v1"
 _LOOK_S: Final = 0.05
@@ -61,10 +61,7 @@ async def drain(
 
     The usage is of all that time. Raises BrokenError if it stops before the end.
     """
-    families = {service.name: service.process for service in services} | {
-        "postgres": system.postgres.process,
-        "kafka": system.kafka.process,
-    }
+    families = families_of(system, services)
     connection = await asyncpg.connect(database.dsn())
     try:
         async with Memory({service.name: service.process for service in services}) as memory:

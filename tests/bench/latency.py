@@ -25,6 +25,7 @@ from tests.bench.http_load import Client, connect, get
 from tests.bench.report import Figure, number
 from tests.bench.run import Run
 from tests.bench.system import BrokenError, Service
+from tests.bench.usage import families_of, family_cpu
 
 P99_BAR_MS: Final = 300.0
 SECONDS: Final = 20.0
@@ -47,11 +48,11 @@ class Due(NamedTuple):
     event: Event
 
 
-def publish_to_readable(run: Run, ledger: Service, top_rate: float) -> list[Figure]:
-    """p50 and p99 in milliseconds, over some 1,000 probes."""
+def publish_to_readable(run: Run, services: Sequence[Service], top_rate: float) -> list[Figure]:
+    """p50 and p99 in milliseconds, over some 1,000 probes; `services` are those that run, the ledger first."""
     rate = max(top_rate * SHARE_OF_TOP, 2.0 * PROBES_A_SECOND)
     # A fork is started for nothing else here, so the loop is this process's own.
-    seconds, behind = uvloop.run(_measure(run, ledger, rate))
+    seconds, behind, busy = uvloop.run(_measure(run, services, rate))
     milliseconds = sorted(1000 * sample for sample in seconds)
     p50, p99 = (milliseconds[min(len(milliseconds) - 1, int(len(milliseconds) * q))] for q in (0.50, 0.99))
     run.say(
@@ -59,13 +60,18 @@ def publish_to_readable(run: Run, ledger: Service, top_rate: float) -> list[Figu
         f"worst {number(milliseconds[-1])} ms of {len(milliseconds):,} (the publisher's own delay: {behind:.0f} ms at "
         "its worst)"
     )
+    run.say("processors busy meanwhile: " + ", ".join(f"{name} {share:.2f}" for name, share in busy.items()))
     return [
         Figure.of("publish_to_readable_p50", [p50], "ms"),
         Figure.below("publish_to_readable_p99", p99, "ms", P99_BAR_MS),
+        Figure.of("steady_rate", [rate], "events/s"),
+        *(Figure.of(f"processors_busy_at_steady_rate_{name}", [share], "processors") for name, share in busy.items()),
     ]
 
 
-async def _measure(run: Run, ledger: Service, rate: float) -> tuple[list[float], float]:
+async def _measure(run: Run, services: Sequence[Service], rate: float) -> tuple[list[float], float, dict[str, float]]:
+    """The latencies and the publisher's own worst delay (s), and the processors that each family kept busy."""
+    ledger = services[0]
     token = run.system.signer.token()
     members = run.workload.members
     random.Random(2).shuffle(members)
@@ -83,6 +89,8 @@ async def _measure(run: Run, ledger: Service, rate: float) -> tuple[list[float],
     try:
         plan = sorted(_plan(run, probes, others, rate, start=now() + MICROS_PER_SECOND))
         waiting: list[asyncio.Task[float]] = []
+        families = families_of(run.system, services)
+        used = {name: sum(family_cpu(process).values()) for name, process in families.items()}
         began = time.perf_counter()
         behind = 0.0
         for at_s, is_probe, event in plan:
@@ -95,12 +103,14 @@ async def _measure(run: Run, ledger: Service, rate: float) -> tuple[list[float],
                 request = get(f"/v1/members/{event.member_id}/balance", token)
                 waiting.append(asyncio.create_task(_readable(free, request, versions[event.member_id], sent)))
         seconds = await asyncio.gather(*waiting)
+        took = time.perf_counter() - began
+        busy = {name: (sum(family_cpu(process).values()) - used[name]) / took for name, process in families.items()}
         await producer.flush()
     finally:
         await asyncio.wait_for(producer.stop(), 30)
         for client in clients:
             client.close()
-    return seconds, 1000 * behind
+    return seconds, 1000 * behind, busy
 
 
 async def _readable(free: asyncio.Queue[Client], request: bytes, version: int, sent: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ import asyncpg
 import psutil
 
 from deploy.local.processes import Process, family_memory
+from tests.bench.system import Service, System
 
 _SAMPLE_S: Final = 0.5
 
@@ -26,6 +27,12 @@ def family_cpu(process: Process) -> dict[int, float]:
                 told = member.cpu_times()
                 seconds[member.pid] = told.user + told.system
     return seconds
+
+
+def families_of(system: System, services: Sequence[Service]) -> dict[str, Process]:
+    """The first process of each service and server that runs."""
+    ours = {service.name: service.process for service in services}
+    return ours | {"postgres": system.postgres.process, "kafka": system.kafka.process}
 
 
 @dataclass(frozen=True, slots=True)
