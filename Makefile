@@ -69,8 +69,8 @@ format: $(READY) ## put the code into its form
 	@$(VENV)/bin/ruff format
 	@$(VENV)/bin/ruff check --fix
 
-bench: $(READY) ## measure throughput and latency; writes build/bench.json
-	@$(RUN) -m tests.bench
+bench: $(READY) ## measure throughput and latency; writes build/bench.json: [ARGS="--quick"]
+	@$(RUN) -m tests.bench $(ARGS)
 
 schemas: $(READY) ## write the generated contracts anew
 	@$(RUN) -m schemas generate

@@ -30,7 +30,7 @@ MEASUREMENTS = ("order_events", *CHAIN)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmarks; 0 if every bar that was measured is met, 1 if not, 2 if something is broken."""
+    """Run the benchmarks; 0 if all was measured and every invariant held, whether or not the bars are met."""
     given = _parser().parse_args(arguments)
     human = Console(stderr=True, highlight=False)
     try:
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _measure(given, human)
     except (BrokenError, StartError) as broken:
         human.print(str(broken), style="red", markup=False)
-        return 2
+        return 1
     except KeyboardInterrupt:
         return 130
 
@@ -60,7 +60,7 @@ def _measure(given: argparse.Namespace, human: Console) -> int:
     report.show(figures, out if out.is_terminal else Console(highlight=False, width=WIDTH))
     report.write(figures, given.out)
     human.print(f"written to {given.out}")
-    return 0 if all(figure.met is not False for figure in figures) else 1
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:

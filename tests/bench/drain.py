@@ -38,7 +38,7 @@ class Drain:
     """From the first commit on, the start of the processes left out, to the last."""
     seconds: float
     steady: float
-    """Events a second in the median second-fifth of the drain: without the last shard's tail."""
+    """The median rate over tenths of the drain: without the tail of the last shard."""
     usage: Usage
     used_by: int
     """The events that the usage is of."""
@@ -96,7 +96,7 @@ async def drain(
             events,
             (events - first) / (last_at - first_at),
             last_at - first_at,
-            _steady(samples[1:]),
+            steady(samples[1:]),
             begin.until(end),
             events - first,
             memory.peaks,
@@ -127,7 +127,7 @@ async def _at_rest(system: System, database: Database) -> float:
             await asyncio.sleep(_LOOK_AROUND_S)
 
 
-def _steady(samples: Sequence[tuple[float, int]]) -> float:
+def steady(samples: Sequence[tuple[float, int]]) -> float:
     """The median rate over tenths of the drain."""
     (began, first), (ended, last) = samples[0], samples[-1]
     rates = []

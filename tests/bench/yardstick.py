@@ -53,7 +53,9 @@ class Rate:
 def plain(batches: Sequence[Batch], database: Database) -> list[Batch]:
     """The same batches with every value in the driver's own form (the ledger's are instants and days as integers)."""
     types = uvloop.run(_read_types(database))
-    return [Batch(batch.shard, batch.events, [_plain(write, types) for write in batch.writes]) for batch in batches]
+    return [
+        Batch(batch.shard, batch.events, [plain_write(write, types) for write in batch.writes]) for batch in batches
+    ]
 
 
 def measure(system: System, batches: Sequence[Batch], connections: Sequence[int] = CONNECTIONS) -> Rate:
@@ -63,7 +65,7 @@ def measure(system: System, batches: Sequence[Batch], connections: Sequence[int]
     events = sum(batch.events for batch in batches)
     for number in connections:
         with system.database("yardstick") as database:
-            seconds, cpu_seconds = _write(database, _share(batches, number), system.postgres.process)
+            seconds, cpu_seconds = _write(database, share(batches, number), system.postgres.process)
         rates[number], cpu[number] = events / seconds, 1e6 * cpu_seconds / events
     best = max(rates, key=lambda number: rates[number])
     return Rate(rates[best], best, cpu[best], rates)
@@ -72,11 +74,11 @@ def measure(system: System, batches: Sequence[Batch], connections: Sequence[int]
 def prove(system: System, batches: Sequence[Batch]) -> None:
     """Check that what plain SQL writes is the ledger that they were taken from. Raises BrokenError."""
     with system.database("yardstick") as database:
-        _write(database, _share(batches, CONNECTIONS[0]), system.postgres.process)
+        _write(database, share(batches, CONNECTIONS[0]), system.postgres.process)
         system.verify(database)
 
 
-def _share(batches: Sequence[Batch], connections: int) -> list[list[Batch]]:
+def share(batches: Sequence[Batch], connections: int) -> list[list[Batch]]:
     """Whole shards to each connection, as even as can be; a connection takes its shards in turn, as a worker does."""
     events: dict[int, int] = {}
     for batch in batches:
@@ -169,7 +171,8 @@ async def _read_types(database: Database) -> dict[str, dict[str, str]]:
         await connection.close()
 
 
-def _plain(write: Write, types: _Types) -> Write:
+def plain_write(write: Write, types: _Types) -> Write:
+    """The same write, its instants as `datetime` and its days as `date`."""
     if isinstance(write, Copy):
         forms = [_form(types[write.table][column]) for column in write.columns]
         return Copy(write.table, write.columns, _rows(write.rows, forms))
