@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 # ISO 4217 exponents that are not 2.
 _EXPONENTS = {
     **dict.fromkeys(
@@ -17,10 +19,11 @@ def exponent(currency: str) -> int:
     return _EXPONENTS.get(currency, 2)
 
 
+@lru_cache(maxsize=16_384)
 def minor_units(amount: str, decimals: int) -> int:
     """A decimal string as integer minor units; ValueError if it has more decimals than the currency."""
     whole, point, fraction = amount.partition(".")
-    # Twenty of these are in an order: no regular expression, and no padding where there is nothing to pad.
+    # Twenty of these are in an order, and prices recur: remembered, without a regular expression.
     digits = whole.removeprefix("-")
     if not digits or not (digits + fraction).isdecimal() or not amount.isascii() or (point and not fraction):
         raise ValueError(f"not a decimal amount: {amount!r}")

@@ -18,7 +18,7 @@ from services.kit.calendar import NEVER, Micros, parse_rfc3339
 from services.kit.money import exponent
 from services.ledger.domain.account import Account
 from services.ledger.domain.batch import Arrival, JournalRow, fold_member
-from services.ledger.domain.booking import book_order
+from services.ledger.domain.booking import book_orders
 from services.ledger.domain.chain import digest_of
 from services.ledger.domain.inputs import AnyInput, DueTimer, Enrolled, TierTold, encode_input
 from services.ledger.domain.member import Loaded, LotRow, Member, Missing, Needs, Success
@@ -332,7 +332,7 @@ class MemoryLedger:
         while True:
             member = Member(self._account(), loaded)
             try:
-                qualified, _ = book_order(member, self.programs, Moves(member, self.clock), ref, self.clock)
+                [(qualified, _)] = book_orders(member, self.programs, Moves(member, self.clock), [ref], self.clock)
             except Missing as question:
                 self._load(loaded, question.needs)
                 continue

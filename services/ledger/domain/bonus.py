@@ -7,38 +7,49 @@ holder is successful, what begins after it cannot move it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from services.kit.calendar import NEVER, Day, Micros
 from services.ledger.domain.account import Bonus
+from services.ledger.domain.caps import change_award
 from services.ledger.domain.member import Member, Success
 from services.ledger.domain.moves import Cause, Moves
-from services.ledger.domain.program import Program, Programs
+from services.ledger.domain.program import Programs
 
 _FOREVER = 2**63
 
 
-def settle_bonus(
-    member: Member, programs: Programs, moves: Moves, changed: str, before: tuple[Micros, Micros], moved: bool
-) -> None:
-    """Book the bonus anew after the success of order `changed` moved on from `before` (since, until).
+class SuccessChange(NamedTuple):
+    """The success of an order, (since, until), before its facts were judged anew.
 
     `moved`: its paid date, and with it its lot, is another than what was booked.
     """
-    order = member.orders[changed]
-    after = (order.success_from, order.success_until)
-    details = member.account.details
-    holder = details.bonus
-    if before == after and not (moved and after[0]):
+
+    order: str
+    before: tuple[Micros, Micros]
+    moved: bool
+
+
+def settle_bonus(member: Member, programs: Programs, moves: Moves, changes: Sequence[SuccessChange]) -> None:
+    """Book the bonus anew after the success of some orders may have changed."""
+    details, holder = member.account.details, member.account.details.bonus
+    known: list[Success] = []
+    settled = True
+    for ref, before, moved in changes:
+        order = member.orders[ref]
+        after = (order.success_from, order.success_until)
+        if before == after and not (moved and after[0]):
+            continue
+        if after[0]:
+            known.append(Success(ref, order.paid_at, *after))
+        later = holder is not None and holder.order != ref and holder.stands and _later(before, holder, after)
+        settled = settled and later
+    if settled:
         return
-    if holder is not None and holder.order != changed and holder.stands and _later(before, holder, after):
-        return
-    if holder is None and not details.had_success and after[0]:
-        # The member's first success ever: nothing to look up.
-        rises = [Success(changed, order.paid_at, *after)]
-    else:
-        rises = member.successes()
-    details.had_success = details.had_success or bool(after[0])
+    # Of a member's first success ever there is nothing to look up.
+    rises = known if holder is None and not details.had_success else member.successes()
+    details.had_success = details.had_success or bool(known)
     _move(member, programs, moves, holding(rises, programs))
 
 
@@ -76,13 +87,13 @@ def _move(member: Member, programs: Programs, moves: Moves, holder: tuple[Succes
     booked = details.bonus
     due = _bonus(programs, holder)
     details.bonus = due
-    if booked is not None and due is not None and (booked.points, booked.lot_day) == (due.points, due.lot_day):
+    if booked is not None and due is not None and booked.lot_day == due.lot_day:
+        change_award(moves, due.lot_day, due.points - booked.points, _cause(programs, due))
         return
-    if booked is not None and booked.points:
-        program = programs.at(booked.paid_at)
-        moves.claim(booked.lot_day, booked.points, booked.order, _cause(program, booked))
-    if due is not None and due.points:
-        moves.award(due.lot_day, due.points, _cause(programs.at(due.paid_at), due))
+    if booked is not None:
+        change_award(moves, booked.lot_day, -booked.points, _cause(programs, booked))
+    if due is not None:
+        change_award(moves, due.lot_day, due.points, _cause(programs, due))
 
 
 def _bonus(programs: Programs, holder: tuple[Success, Day] | None) -> Bonus | None:
@@ -101,5 +112,6 @@ def _bonus(programs: Programs, holder: tuple[Success, Day] | None) -> Bonus | No
     )
 
 
-def _cause(program: Program, bonus: Bonus) -> Cause:
+def _cause(programs: Programs, bonus: Bonus) -> Cause:
+    program = programs.at(bonus.paid_at)
     return Cause(bonus.rule, bonus.order, program.calendar.day_of(bonus.since), program)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from services.kit.calendar import Day, Micros
-from services.ledger.domain.bonus import settle_bonus
+from services.ledger.domain.bonus import SuccessChange, settle_bonus
 from services.ledger.domain.caps import change_pool, rebalance
 from services.ledger.domain.judgement import Judgement, judge, judge_simple
 from services.ledger.domain.member import Member
@@ -13,13 +15,30 @@ from services.ledger.domain.outcome import OrderQualified, Reason
 from services.ledger.domain.program import Program, Programs
 
 
-def book_order(
-    member: Member, programs: Programs, moves: Moves, ref: str, now: Micros, label: str | None = None
-) -> tuple[OrderQualified, Reason]:
-    """Judge a paid order and ask `moves` for the difference to what is booked.
+def book_orders(
+    member: Member, programs: Programs, moves: Moves, refs: Sequence[str], now: Micros, label: str | None = None
+) -> list[tuple[OrderQualified, Reason]]:
+    """Judge paid orders and ask `moves` for the difference to what is booked.
 
     `label` names the rule of the entries where it is not the order rule itself (T1: `tier-true-up`).
     """
+    booked: list[tuple[OrderQualified, Reason]] = []
+    changes: list[SuccessChange] = []
+    for ref in refs:
+        booked.append(_book_order(member, programs, moves, ref, now, label, changes))
+    settle_bonus(member, programs, moves, changes)
+    return booked
+
+
+def _book_order(
+    member: Member,
+    programs: Programs,
+    moves: Moves,
+    ref: str,
+    now: Micros,
+    label: str | None,
+    changes: list[SuccessChange],
+) -> tuple[OrderQualified, Reason]:
     order = member.order(ref)
     program = programs.at(order.paid_at)
     _know_eligible(member, ref, order, program)
@@ -29,13 +48,12 @@ def book_order(
         _keep_confirmed_lines(member, ref, order)
         judged = judge(order, member.lines(ref, order.telling), program, now)
     day = program.calendar.day_of(order.paid_at)
-    cause = Cause(label or program.order.name, ref, day, program)
-    moved = order.booked_day not in (0, day)
-    reason = _book_award(member, programs, moves, order, program, judged, cause)
-    _book_used(moves, ref, order, judged, Cause("points-used", ref, day, program))
-    before = (order.success_from, order.success_until)
+    changes.append(SuccessChange(ref, (order.success_from, order.success_until), order.booked_day not in (0, day)))
     order.success_from, order.success_until = judged.success_from, judged.success_until
-    settle_bonus(member, programs, moves, ref, before, moved)
+    reason = _book_award(
+        member, programs, moves, order, program, judged, Cause(label or program.order.name, ref, day, program)
+    )
+    _book_used(moves, ref, order, judged, Cause("points-used", ref, day, program))
     if judged.due:
         member.account.due_by(judged.due)
     order.due = judged.due

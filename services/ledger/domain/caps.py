@@ -69,7 +69,12 @@ def rebalance(moves: Moves, lot_day: Day, booked: tuple[int, int], due: tuple[in
         confirmed -= confirm
     if pending:
         moves.pend(lot_day, pending, cause)
-    if confirmed > 0:
-        moves.award(lot_day, confirmed, cause)
-    elif confirmed < 0:
-        moves.claim(lot_day, -confirmed, cause.ref, cause)
+    change_award(moves, lot_day, confirmed, cause)
+
+
+def change_award(moves: Moves, lot_day: Day, points: int, cause: Cause) -> None:
+    """Award points in a lot or, negative, claim them there."""
+    if points > 0:
+        moves.award(lot_day, points, cause)
+    elif points < 0:
+        moves.claim(lot_day, -points, cause.ref, cause)

@@ -11,7 +11,7 @@ from typing import assert_never
 from services.kit.calendar import NEVER, Micros
 from services.ledger.domain import facts
 from services.ledger.domain.account import ORDERS
-from services.ledger.domain.booking import book_order
+from services.ledger.domain.booking import book_orders
 from services.ledger.domain.inputs import (
     ActivityRecorded,
     AnyInput,
@@ -80,9 +80,8 @@ def _settle_due(member: Member, programs: Programs, moves: Moves, now: Micros) -
         if at is None or at > now:
             break
         moves.now = at
-        for due, ref in orders:
-            if due == at:
-                qualified[ref], _ = book_order(member, programs, moves, ref, at)
+        refs = [ref for due, ref in orders if due == at]
+        qualified.update({told.order: told for told, _ in book_orders(member, programs, moves, refs, at)})
         moves.carry_out()
         for lot, points in member.lots.spendable():
             if lot[0] != NEVER and calendar.end_of(lot[0]) <= at:
@@ -131,7 +130,7 @@ def _order_fact(programs: Programs, member: Member, moves: Moves, given: OrderIn
     if not order.paid_at:
         return Outcome("parked", "waits for the order to be paid")
     alarms = set(order.alarms)
-    qualified, reason = book_order(member, programs, moves, ref, now)
+    [(qualified, reason)] = book_orders(member, programs, moves, [ref], now)
     moves.carry_out()
     raised = [alarm for alarm in order.alarms if alarm not in alarms]
     return Outcome("booked", reasons=[reason], qualified=[qualified], alarms=raised)
@@ -149,10 +148,10 @@ def _tell_tiers(programs: Programs, member: Member, moves: Moves, given: TierTol
     outcome = Outcome("booked")
     details.tiers = after
     differs_from = min(step[0] for pair in zip_longest(before, after) if pair[0] != pair[1] for step in pair if step)
-    for _, ref in member.paid_after(differs_from):
+    refs = [ref for _, ref in member.paid_after(differs_from)]
+    before_each = {ref: (order.pending, order.confirmed) for ref in refs for order in (member.order(ref),)}
+    for ref, (_, reason) in zip(refs, book_orders(member, programs, moves, refs, now, TRUE_UP), strict=True):
         order = member.order(ref)
-        booked = (order.pending, order.confirmed)
-        _, reason = book_order(member, programs, moves, ref, now, TRUE_UP)
-        if booked != (order.pending, order.confirmed):
+        if before_each[ref] != (order.pending, order.confirmed):
             outcome.reasons.append(reason)
     return outcome

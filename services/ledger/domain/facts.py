@@ -6,6 +6,7 @@ books nothing (O2).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
 
@@ -13,7 +14,7 @@ import msgspec
 
 from services.kit.calendar import Day, Micros
 from services.ledger.domain.account import ACTIVITIES, PROFILES, REVIEWS, SIGN_INS
-from services.ledger.domain.caps import change_pool
+from services.ledger.domain.caps import change_award, change_pool
 from services.ledger.domain.inputs import (
     ActivityRecorded,
     Enrolled,
@@ -82,7 +83,7 @@ def sign_in(member: Member, programs: Programs, moves: Moves, given: SignedIn) -
     outcome = Outcome("booked")
     if program.sign_in is not None:
         rule = program.sign_in.daily
-        _award(member, moves, rule, rule.points, day, Cause(rule.name, _day_ref("sign-in", day), day, program))
+        _award(member, moves, rule, rule.points, Cause(rule.name, _day_ref("sign-in", day), day, program))
         outcome.reasons.append(Reason(rule.name, program.number, "", run[1] - run[0] + 1, rule.points, rule.cap))
     before: dict[Day, int] = {}
     for old in joined:
@@ -94,7 +95,7 @@ def sign_in(member: Member, programs: Programs, moves: Moves, given: SignedIn) -
             then = programs.at(program.calendar.start_of(reached))
             assert then.sign_in is not None
             cause = Cause(then.sign_in.daily.name, _day_ref("streak", reached), reached, then)
-            _award(member, moves, then.sign_in.daily, change, reached, cause)
+            _award(member, moves, then.sign_in.daily, change, cause)
             outcome.reasons.append(Reason(cause.rule, then.number, "", run[1] - run[0] + 1, change, ref=cause.ref))
     return outcome
 
@@ -129,10 +130,7 @@ def remove_review(member: Member, programs: Programs, moves: Moves, given: Revie
     if told.points:
         program = programs.by_number[told.program]
         assert program.review is not None
-        _award(
-            member, moves, program.review, -told.points, told.day,
-            Cause(program.review.name, key, told.day, program),
-        )  # fmt: skip
+        _award(member, moves, program.review, -told.points, Cause(program.review.name, key, told.day, program))
     told.removed, told.points = True, 0
     member.facts[key] = _encode(told)
     return outcome
@@ -167,24 +165,22 @@ def _tell(
     outcome = Outcome("booked")
     if rule is not None:
         outcome.reasons.append(Reason(rule.name, program.number, "", int(Fraction(units)), points, rule.cap))
-    before = programs.by_number.get(told.program)
-    old_rule = None if before is None else _rule_of(before, key)
-    if told.points and (old_rule, told.day, told.points) != (rule, day, points):
-        assert before is not None
-        assert old_rule is not None
-        _award(member, moves, old_rule, -told.points, told.day, Cause(old_rule.name, key, told.day, before))
-    if points and (old_rule, told.day, told.points) != (rule, day, points):
-        assert rule is not None
-        _award(member, moves, rule, points, day, Cause(rule.name, key, day, program))
+    booked = _standing(programs, told.program, key, told.points, told.day)
+    _replace(member, moves, booked, _standing(programs, program.number, key, points, day))
     told.at, told.source, told.id = at, given.source, given.id
     told.points, told.day, told.program = points, day, program.number
     member.facts[key] = _encode(told)
     return outcome
 
 
-def _rule_of(program: Program, key: str) -> FactRule | None:
-    kind = key.partition(":")[0]
-    return program.review if kind == "review" else program.activities.get(kind)
+def _standing(programs: Programs, program: int, key: str, points: int, day: Day) -> _Standing | None:
+    """The award of a review or an activity under a program version; None where nothing stands."""
+    if not points:
+        return None
+    version, kind = programs.by_number[program], key.partition(":")[0]
+    rule = version.review if kind == "review" else version.activities[kind]
+    assert rule is not None
+    return _Standing(rule, points, Cause(rule.name, key, day, version))
 
 
 def tell_profile(member: Member, programs: Programs, moves: Moves, given: ProfileTold) -> Outcome:
@@ -208,12 +204,7 @@ def _fill_profile(
     profile.changes.sort(key=lambda change: (change.at, change.source, change.id))
     completed_at = _first_completed(profile.changes, programs)
     if completed_at != profile.completed_at:
-        if profile.points:
-            program = programs.by_number[profile.program]
-            assert program.profile is not None
-            rule = program.profile.award
-            cause = Cause(rule.name, "profile", profile.day, program)
-            _award(member, moves, rule, -profile.points, profile.day, cause)
+        booked = _completion(programs, profile)
         profile.completed_at, profile.points = completed_at, 0
         if completed_at:
             program = programs.at(completed_at)
@@ -221,10 +212,18 @@ def _fill_profile(
             rule = program.profile.award
             profile.points, profile.day = rule.points, program.calendar.day_of(completed_at)
             profile.program = program.number
-            cause = Cause(rule.name, "profile", profile.day, program)
-            _award(member, moves, rule, profile.points, profile.day, cause)
             outcome.reasons.append(Reason(rule.name, program.number, "", len(program.profile.fields), rule.points))
+        _replace(member, moves, booked, _completion(programs, profile))
     member.facts["profile"] = _encode(profile)
+
+
+def _completion(programs: Programs, profile: Profile) -> _Standing | None:
+    if not profile.points:
+        return None
+    program = programs.by_number[profile.program]
+    assert program.profile is not None
+    rule = program.profile.award
+    return _Standing(rule, profile.points, Cause(rule.name, "profile", profile.day, program))
 
 
 def _first_completed(changes: list[ProfileChange], programs: Programs) -> Micros:
@@ -258,25 +257,49 @@ def _join(member: Member, programs: Programs, moves: Moves, at: Micros, outcome:
     if booked == due:
         return True
     if booked is not None:
-        moves.claim(booked[2], booked[1], "joining", Cause(booked[0], "joining", day, program))
+        change_award(moves, booked[2], -booked[1], Cause(booked[0], "joining", day, program))
     if due is not None:
-        moves.award(due[2], due[1], Cause(due[0], "joining", day, program))
+        change_award(moves, due[2], due[1], Cause(due[0], "joining", day, program))
         outcome.reasons.append(Reason(due[0], program.number, "", 1, due[1]))
     return True
 
 
-def _award(member: Member, moves: Moves, rule: FactRule, points: int, day: Day, cause: Cause) -> None:
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """An award as it stands or should, before any cap."""
+
+    rule: FactRule
+    points: int
+    cause: Cause
+
+    @property
+    def place(self) -> tuple[str, int | None, Day]:
+        """The rule and the lot or pool that it is in."""
+        cap = self.rule.cap
+        return self.rule.name, cap, self.cause.program.lot_day(self.cause.day) if cap is None else self.cause.day
+
+
+def _replace(member: Member, moves: Moves, booked: _Standing | None, due: _Standing | None) -> None:
+    """Book the difference between two awards of one fact; what moves elsewhere is claimed there and awarded here."""
+    if booked is not None and due is not None and booked.place == due.place:
+        _award(member, moves, due.rule, due.points - booked.points, due.cause)
+        return
+    if booked is not None:
+        _award(member, moves, booked.rule, -booked.points, booked.cause)
+    if due is not None:
+        _award(member, moves, due.rule, due.points, due.cause)
+
+
+def _award(member: Member, moves: Moves, rule: FactRule, points: int, cause: Cause) -> None:
     """Award (or, negative, take back) a fact's points in its day's lot, through the rule's cap if it has one."""
-    lot_day = cause.program.lot_day(day)
-    if rule.cap is not None:
+    lot_day = cause.program.lot_day(cause.day)
+    if rule.cap is None:
+        change_award(moves, lot_day, points, cause)
+    elif points:
         change_pool(
-            member, moves, rule=rule.name, cap=rule.cap, day=day, lot_day=lot_day,
+            member, moves, rule=rule.name, cap=rule.cap, day=cause.day, lot_day=lot_day,
             total=points, confirmed=points, cause=cause,
         )  # fmt: skip
-    elif points > 0:
-        moves.award(lot_day, points, cause)
-    elif points < 0:
-        moves.claim(lot_day, -points, cause.ref, cause)
 
 
 def _day_ref(kind: str, day: Day) -> str:

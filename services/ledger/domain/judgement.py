@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Literal
+from typing import Final, Literal
 
 from services.kit.calendar import Micros
 from services.ledger.domain.inputs import Line
@@ -16,6 +16,9 @@ from services.ledger.domain.orders import Order, PartTold, holding_refunds
 from services.ledger.domain.program import Program
 
 TimelineCause = Literal["completed", "due", "refund", "cancelled"]
+
+
+_COMPLETED: Final[TimelineCause] = "completed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,20 +229,20 @@ def _alarm(alarms: list[str], alarm: str) -> None:
 
 
 def _complete(
-    order: Order,
-    lines: tuple[Line, ...],
-    goods: list[_Part],
-    program: Program,
-    cancelled_at: Micros,
-    now: Micros,
+    order: Order, lines: tuple[Line, ...], goods: list[_Part], program: Program, cancelled_at: Micros, now: Micros
 ) -> None:
     """O8: each line at the earlier of `completed` and its due time, unless cancelled by then."""
-    for part, line in zip(goods, lines, strict=True):
-        told = _told(order.shipped_at, order.shipped_lines, line)
-        part.due = program.due_after(max(min(told), order.paid_at) if told else order.paid_at)
-        told = _told(order.completed_at, order.completed_lines, line)
-        at, part.cause = _completion(max(min(told), order.paid_at) if told else 0, part.due, now)
-        part.completed_at = 0 if cancelled_at and cancelled_at <= at else at
+    one_fate = not (order.shipped_lines or order.completed_lines)
+    due, at, cause = 0, 0, _COMPLETED
+    for number, (part, line) in enumerate(zip(goods, lines, strict=True)):
+        if number == 0 or not one_fate:
+            told = _told(order.shipped_at, order.shipped_lines, line)
+            due = program.due_after(max(min(told), order.paid_at) if told else order.paid_at)
+            told = _told(order.completed_at, order.completed_lines, line)
+            at, cause = _completion(max(min(told), order.paid_at) if told else 0, due, now)
+            if cancelled_at and cancelled_at <= at:
+                at = 0
+        part.due, part.completed_at, part.cause = due, at, cause
 
 
 def _told(whole_order_at: Micros, parts: list[PartTold], line: Line) -> list[Micros]:
