@@ -31,7 +31,8 @@ DECODE: Final = "decode (parse, validate, digest)"
 """What the costs of a tap call the step before the first statement."""
 _SOURCE: Final = (resources.files("services.ledger") / "sql" / "ledger.sql").read_text("utf-8")
 _STATEMENTS: Final = {store.SQL[name]: name for name in re.findall(r"^-- name: (\w+)", _SOURCE, re.MULTILINE)}
-_WRITES: Final = ("INSERT", "UPDATE", "DELETE", "WITH")
+_WRITES: Final = re.compile(r"(INSERT INTO|UPDATE|DELETE FROM|WITH .*\bINSERT INTO)\s", re.DOTALL)
+_COMMENT: Final = re.compile(r"--.*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ class Tap:
         return getattr(self.connection, name)
 
     def _note(self, statement: str, arguments: tuple[Any, ...]) -> None:
-        if self.writes is not None and statement.lstrip().startswith(_WRITES):
+        if self.writes is not None and _WRITES.match(_COMMENT.sub("", statement).lstrip()):
             self.writes.append(Change(_name(statement), statement, arguments))
 
     async def _timed(self, name: str, call: Any) -> Any:
