@@ -55,7 +55,10 @@ async def outcome(database_url: str, bootstrap_servers: str) -> Outcome:
 
 
 async def _last_told(bootstrap_servers: str, topic: str, field: str) -> dict[str, Any]:
-    """The newest `field` of each member (and order) among a topic's events that have it."""
+    """The newest `field` of each member (and order) among a topic's events that have it.
+
+    What is empty is left out: said and taken back is where never said leads, too.
+    """
     newest: dict[str, tuple[Told, Any]] = {}
     async for record in records(bootstrap_servers, topic):
         event = orjson.loads(record.value)
@@ -67,4 +70,4 @@ async def _last_told(bootstrap_servers: str, topic: str, field: str) -> dict[str
         told = (data["member_version"], data["event_no"])
         if key not in newest or told > newest[key][0]:
             newest[key] = (told, data[field])
-    return {key: value for key, (_, value) in newest.items()}
+    return {key: value for key, (_, value) in newest.items() if value}
