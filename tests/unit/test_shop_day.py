@@ -61,9 +61,7 @@ def test_every_event_is_of_the_contract(seed: int) -> None:
 def test_nothing_lies_in_the_future_or_before_the_story() -> None:
     events = day(hour=12)
     assert max(event.at for event in events) <= at(12)
-    assert min(event.at for event in events) >= at(0) - SPAN_DAYS * timedelta(days=1) // timedelta(
-        microseconds=1
-    )
+    assert min(event.at for event in events) >= at(0) - SPAN_DAYS * timedelta(days=1) // timedelta(microseconds=1)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -115,9 +113,7 @@ def test_refunds_come_before_and_after_completion_and_before_their_order_arrives
 
 def test_some_records_arrive_twice_and_are_the_same_bytes() -> None:
     events = day()
-    identities = Counter(
-        (event["subject"], event["source"], event["id"], event["time"]) for event in parsed(events)
-    )
+    identities = Counter((event["subject"], event["source"], event["id"], event["time"]) for event in parsed(events))
     twice = sum(count - 1 for count in identities.values())
     assert twice >= 2
     assert len(events) - len(set(events)) == twice

@@ -20,9 +20,7 @@ def shop_of(*lines: str) -> Shop:
     rows = []
     for line in lines:
         invoice, sku, quantity, day, price, customer = line.split(",")
-        rows.append(
-            f"{invoice},{sku},ITEM,{quantity},2011-06-{int(day):02d} 10:00:00,{price},{customer},France"
-        )
+        rows.append(f"{invoice},{sku},ITEM,{quantity},2011-06-{int(day):02d} 10:00:00,{price},{customer},France")
     return sort_lines(read_rows([HEAD, *rows]), decimals=2)
 
 
@@ -128,9 +126,7 @@ def test_a_shop_of_a_year_adds_up(tmp_path: Path, name: str) -> None:
     assert set(shop.classes) == set(LineClass), "the imitation has every kind of line"
     assert shop.classes[LineClass.PURCHASE] == sum(len(invoice.lines) for invoice in shop.invoices)
 
-    sold = {
-        (invoice.number, line.line_id): line.quantity for invoice in shop.invoices for line in invoice.lines
-    }
+    sold = {(invoice.number, line.line_id): line.quantity for invoice in shop.invoices for line in invoice.lines}
     when = {invoice.number: (invoice.at, invoice.customer) for invoice in shop.invoices}
     back: defaultdict[tuple[str, int], int] = defaultdict(int)
     for refund in shop.refunds:

@@ -51,6 +51,4 @@ async def test_what_hangs_is_named() -> None:
 
 async def test_what_moves_slowly_does_not_hang() -> None:
     moving = [backlog([("ledger outbox", left)]) for left in range(20, 0, -1)]
-    assert await settle(
-        looks(*moving, backlog()), console=Console(quiet=True), stalled_after_s=0.05, every_s=0.01
-    )
+    assert await settle(looks(*moving, backlog()), console=Console(quiet=True), stalled_after_s=0.05, every_s=0.01)
