@@ -7,6 +7,7 @@ session, also when it is killed.
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import subprocess
 import sys
@@ -15,11 +16,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from deploy.local import kafka as kafka_server
 from deploy.local import postgres as postgres_server
 from deploy.local.processes import free_port
 from deploy.local.tokens import Signer
+
+# A fresh seed finds what others did not; a build that checks a change should fail for that change alone.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 SERVICES = ("ledger", "tiering", "notifier")
 REPOSITORY = Path(__file__).parent.parent
