@@ -63,7 +63,7 @@ def _running(run: Run) -> Iterator[tuple[Database, list[Service], Drain]]:
                 drained = asyncio.run(drain(system, database, services, run.events, relay=True, settle=True))
                 run.say(
                     f"whole chain: {drained.settled_per_second:,.0f} events a second until tiers and inboxes had "
-                    f"settled ({drained.events_per_second:,.0f} in the ledger)"
+                    f"settled ({drained.events_per_second:,.0f} in the ledger, {drained.batch:,.0f} a transaction)"
                 )
                 yield database, services, drained
         system.verify(database, SERVICES)
@@ -79,6 +79,7 @@ def _costs(drains: list[Drain]) -> list[Figure]:
         )
         for family in (*SERVICES, "postgres", "kafka")
     ]
+    figures.append(Figure.of("events_a_transaction_in_chain", [drained.batch for drained in drains], "events"))
     for service in SERVICES:
         peak = max(drained.peaks[service] for drained in drains) / 2**20
         figures.append(Figure.below(f"memory_of_{service}_in_chain", peak, "MiB", MEMORY_BAR_MIB))
