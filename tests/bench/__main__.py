@@ -36,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if given.command == "profile":
             events = given.events or PROFILE_EVENTS
-            profile(workload.prepare(DIRECTORY, events=events, file=given.file), Console(highlight=False), human)
+            work = workload.prepare(DIRECTORY, events=events, file=given.file)
+            profile(work, Console(highlight=False), human, tiers=given.tiers)
             return 0
         return _measure(given, human)
     except (BrokenError, StartError) as broken:
@@ -71,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--file", type=Path, help="orders in the Online Retail CSV format instead of an imitation")
     parser.add_argument("--rounds", type=int, help=f"how often each is measured ({ROUNDS})")
     parser.add_argument("--quick", action="store_true", help=f"one round of {QUICK_EVENTS:,} events: does it all work?")
+    parser.add_argument("--tiers", action="store_true", help="profile: of the tier facts that follow, not the orders")
     parser.add_argument("--out", type=Path, default=OUTPUT, help=f"where the figures go ({OUTPUT})")
     return parser
 

@@ -29,6 +29,7 @@ from tests.bench import booking
 from tests.bench.booking import Cost, Tap
 from tests.bench.run import DIRECTORY
 from tests.bench.system import Database, system
+from tests.bench.tier_facts import tier_records
 from tests.bench.workload import Workload
 
 FUNCTIONS: Final = 45
@@ -45,17 +46,26 @@ _STEPS: Final = (
 )
 
 
-def profile(workload: Workload, out: Console, human: Console) -> None:
-    """Print the two views."""
+def profile(workload: Workload, out: Console, human: Console, *, tiers: bool = False) -> None:
+    """Print the two views of booking the order events, or with `tiers` the tier facts that follow from them."""
     with system(DIRECTORY / "profile", lambda what: human.print(f"[dim]{what}[/]"), broker=False) as servers:
-        records = workload.records(SHARDS)
-        events = len(workload.events)
         with servers.database("clocked") as database:
+            records = uvloop.run(_prepared(database, workload, tiers=tiers))
             clocked = uvloop.run(_clocked(database, records))
             servers.verify(database)
-        _show_steps(clocked, events, out)
+        _show_steps(clocked, sum(map(len, records.values())), out)
         with servers.database("profiled") as database:
+            records = uvloop.run(_prepared(database, workload, tiers=tiers))
             uvloop.run(_profiled(database, records, out))
+
+
+async def _prepared(database: Database, workload: Workload, *, tiers: bool) -> Mapping[int, Sequence[Record]]:
+    """The records to book: the order events, or the tier facts after the order events were booked."""
+    records = workload.records(SHARDS)
+    if not tiers:
+        return records
+    await _clocked(database, records)
+    return await tier_records(database)
 
 
 class Clocked:
