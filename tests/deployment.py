@@ -1,7 +1,7 @@
 """The whole system as real processes of a test's own: durable PostgreSQL, Kafka, and the three services by their CLI.
 
 Everything lives in one directory and ends with the test that started it, also when the test is killed. Tests share a
-deployment and keep apart by their members: `of_shop` names a shop's members after the test that tells of them.
+deployment and keep apart by their members (`tests.shops`).
 """
 
 from __future__ import annotations
@@ -14,14 +14,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
-from zoneinfo import ZoneInfo
 
 import asyncpg
 import httpx
@@ -33,14 +30,12 @@ from deploy.local import kafka as kafka_server
 from deploy.local import postgres as postgres_server
 from deploy.local.processes import Process, free_port
 from deploy.local.tokens import Signer
-from deploy.shop.day import shop_day
 from deploy.shop.events import Event
 from deploy.shop.outcome import outcome
 from deploy.shop.publisher import publish
 from deploy.shop.settle import Watch, settle
 from deploy.shop.topic import records
-from services.kit.calendar import Micros, parse_rfc3339, to_micros
-from services.kit.clock import now
+from services.kit.calendar import parse_rfc3339
 from services.kit.money import minor_units
 from services.kit.topics import ensure_topics
 from services.ledger.settings import LedgerSettings
@@ -50,14 +45,11 @@ from services.notifier.verify import verify as verify_notifier
 from services.tiering.settings import TieringSettings
 from services.tiering.verify import verify as verify_tiering
 from tests.conftest import REPOSITORY, SERVICES, as_role, migrate
-from tests.model.events import Arrival
-from tests.model.model import Model
-from tests.model.program import DEFAULT
+from tests.shops import Ended, Shop, expected
 
 PROGRAM = REPOSITORY / "deploy" / "program.yaml"
 DATABASE = "loyalty"
 QUIET = Console(quiet=True)
-ZONE = ZoneInfo("Asia/Shanghai")
 
 
 class Service:
@@ -369,81 +361,6 @@ class Deployment:
                     f"{shop.name}.%",
                 )
             )
-
-
-@dataclass(frozen=True)
-class Ended:
-    """Where a history has led (O6)."""
-
-    net: dict[str, int]
-    """By member: what there is, with what expired of it."""
-    timelines: dict[str, list[tuple[Micros, int, int]]]
-    """By `member shop order`."""
-    tiers: dict[str, list[tuple[Micros, str]]]
-    """By member."""
-
-    def of(self, shop: Shop) -> Ended:
-        """The part of it that is a shop's."""
-        mine = f"{shop.name}."
-        return Ended(
-            {key: value for key, value in self.net.items() if key.startswith(mine)},
-            {key: value for key, value in self.timelines.items() if key.startswith(mine)},
-            {key: value for key, value in self.tiers.items() if key.startswith(mine)},
-        )
-
-
-@dataclass(frozen=True)
-class Shop:
-    """A test's own members and all that is told of them, in the order in which it is told."""
-
-    name: str
-    events: list[Event]
-
-    @property
-    def members(self) -> frozenset[str]:
-        """Their ids."""
-        return frozenset(event.member_id for event in self.events)
-
-    @property
-    def joined(self) -> frozenset[str]:
-        """Those that were registered."""
-        return frozenset(event.member_id for event in self.events if b"commerce.member.registered.v1" in event.body)
-
-    def parts(self, count: int) -> Iterator[list[Event]]:
-        """The events in so many parts, in order."""
-        size = -(-len(self.events) // count)
-        for start in range(0, len(self.events), size):
-            yield self.events[start : start + size]
-
-
-def of_shop(name: str, members: int, seed: int = 1) -> Shop:
-    """Two weeks of a generated shop whose members are called after the test: `name.m-0001`, …"""
-    present = datetime.now(UTC)
-    told = shop_day(seed=seed, members=members, today=present.astimezone(ZONE).date(), now=to_micros(present))
-    return Shop(name, [_renamed(event, f"{name}.{event.member_id}") for event in told])
-
-
-def _renamed(event: Event, member_id: str) -> Event:
-    body = orjson.dumps(orjson.loads(event.body) | {"subject": member_id})
-    return event._replace(member_id=member_id, body=body)
-
-
-def expected(events: Iterable[Event], program: Mapping[str, Any] = DEFAULT) -> Ended:
-    """Where the naive model says that a history leads, member by member."""
-    by_member: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-    for event in events:
-        by_member[event.member_id].append(orjson.loads(event.body))
-    ended = Ended({}, {}, {})
-    for member_id, told in by_member.items():
-        arrived = now()
-        result = Model(dict(program)).play(Arrival(event, arrived + n) for n, event in enumerate(told))
-        ended.net[member_id] = result.net + result.expired - result.forgiven
-        for order_id, order in result.orders.items():
-            if order.timeline:
-                ended.timelines[f"{member_id}  {order_id}"] = list(order.timeline)
-        if result.tiers:
-            ended.tiers[member_id] = list(result.tiers)
-    return ended
 
 
 @contextmanager

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.conftest import SERVICES
-from tests.deployment import Deployment, of_shop
+from tests.deployment import Deployment
+from tests.shops import of_shop
 
 OF_ALL = (
     "after_fence",

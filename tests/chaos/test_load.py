@@ -8,7 +8,8 @@ import time
 from typing import Literal
 
 from tests.conftest import SERVICES
-from tests.deployment import Deployment, eventually, of_shop
+from tests.deployment import Deployment, eventually
+from tests.shops import of_shop
 
 SEED = 20
 

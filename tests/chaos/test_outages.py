@@ -6,7 +6,8 @@ import asyncio
 
 import httpx
 
-from tests.deployment import Deployment, of_shop
+from tests.deployment import Deployment
+from tests.shops import of_shop
 
 
 async def test_without_the_database_the_services_stay_and_say_so_and_catch_up(deployment: Deployment) -> None:

@@ -9,8 +9,9 @@ from aiokafka import AIOKafkaProducer
 
 from deploy.shop.events import KAFKA_HEADERS, Event
 from services.kit.kafka import partition_of
-from tests.deployment import Deployment, eventually, of_shop
+from tests.deployment import Deployment, eventually
 from tests.integration.kit_proxy import proxied
+from tests.shops import of_shop
 
 SHARDS = 16
 

@@ -14,8 +14,9 @@ from aiokafka import AIOKafkaProducer
 
 from deploy.shop.events import KAFKA_HEADERS
 from schemas.topics import TOPIC_OF
-from tests.deployment import Deployment, of_shop
+from tests.deployment import Deployment
 from tests.model import events as shop
+from tests.shops import of_shop
 
 
 def ago(**span: float) -> str:
