@@ -46,9 +46,7 @@ async def test_two_starts_at_once_make_the_topics_once(kafka: str, topics: dict[
     assert sorted(itertools.chain(*made)) == sorted(topic.name for topic in wanted)
 
 
-async def test_a_missing_topic_is_named_with_the_way_out(
-    admin: AIOKafkaAdminClient, topics: dict[str, Topic]
-) -> None:
+async def test_a_missing_topic_is_named_with_the_way_out(admin: AIOKafkaAdminClient, topics: dict[str, Topic]) -> None:
     orders = topics["commerce.orders.v1"]
     assert await check(admin, 4, [orders]) == [
         f"Topic {orders.name} does not exist; make it with `python -m services.kit.topics`."
@@ -80,6 +78,4 @@ async def test_an_uncompacted_program_topic_is_refused(
 ) -> None:
     program = topics["loyalty.program.v1"]
     await ensure_topics(kafka, 4, [replace(program, cleanup="delete")])
-    assert await check(admin, 4, [program]) == [
-        f"Topic {program.name} has cleanup.policy=delete; set it to compact."
-    ]
+    assert await check(admin, 4, [program]) == [f"Topic {program.name} has cleanup.policy=delete; set it to compact."]
