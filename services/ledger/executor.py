@@ -36,6 +36,7 @@ from services.ledger.domain.inputs import (
     ReviewRemoved,
     Shipped,
     SignedIn,
+    TierTold,
     encode_input,
 )
 from services.ledger.domain.member import Loaded, Missing, Needs
@@ -196,6 +197,11 @@ class _Work:
             given = arrival.given
             if isinstance(given, Paid | Shipped | Completed | Refunded | Cancelled):
                 needs.orders.add(given.order)
+            elif isinstance(given, TierTold):
+                if given.history:
+                    # Histories begin with the first tier: what was paid after it is what they can change.
+                    first = given.history[0][0]
+                    needs.paid_after = first if needs.paid_after is None else min(first, needs.paid_after)
             elif (key := _fact_key(given)) is not None:
                 needs.facts.add(key)
         now = max(arrival.now for _, arrival in self.arrivals)
@@ -229,6 +235,9 @@ class _Nothing(dict[Any, Any]):
 
     def __missing__(self, key: object) -> None:
         return None
+
+    def __contains__(self, key: object) -> bool:
+        return True
 
 
 class _NoLots(dict[Any, Any]):

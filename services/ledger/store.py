@@ -152,9 +152,9 @@ async def lock_accounts(tx: Connection, shard: int, member_ids: Sequence[str]) -
 async def journalled(tx: Connection, shard: int, arrivals: Iterable[Arrival]) -> dict[tuple[bytes, Micros], bytes]:
     """The inputs, as journalled, of those arrivals that have been booked already."""
     asked = list(arrivals)
-    rows = await tx.fetch(
-        SQL["journalled"], shard, [arrival.digest for arrival in asked], [arrival.given.at for arrival in asked]
-    )
+    times = [arrival.given.at for arrival in asked]
+    digests = [arrival.digest for arrival in asked]
+    rows = await tx.fetch(SQL["journalled"], shard, digests, min(times), max(times))
     return {(row["digest"], row["at"]): row["input"] for row in rows}
 
 

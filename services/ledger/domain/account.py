@@ -5,6 +5,8 @@ The account row is the only lock of a member: whoever holds it may read and writ
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from services.kit.calendar import Day, Micros
@@ -52,6 +54,14 @@ class Details(msgspec.Struct, array_like=True):
     had_success: bool = False
 
 
+def tier_of(history: Sequence[tuple[Micros, str]], instant: Micros) -> str:
+    """The tier in a dated history at an instant (T1)."""
+    for effective_at, tier in reversed(history):
+        if effective_at < instant:
+            return tier
+    return "none"
+
+
 class Account(msgspec.Struct):
     """One row of `ledger.account`, as the fold works on it. Points; `debt` is what is owed, >= 0.
 
@@ -80,10 +90,7 @@ class Account(msgspec.Struct):
 
     def tier_at(self, instant: Micros) -> str:
         """The tier whose `effective_at` is the last strictly before an instant (T1); `none` before the first."""
-        for effective_at, tier in reversed(self.details.tiers):
-            if effective_at < instant:
-                return tier
-        return "none"
+        return tier_of(self.details.tiers, instant)
 
     def newest(self, kind: int) -> Micros | None:
         """The newest counted business time of a kind (O9)."""

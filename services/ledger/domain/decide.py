@@ -10,7 +10,7 @@ from typing import assert_never
 
 from services.kit.calendar import NEVER, Micros
 from services.ledger.domain import facts
-from services.ledger.domain.account import ORDERS
+from services.ledger.domain.account import ORDERS, tier_of
 from services.ledger.domain.booking import book_orders
 from services.ledger.domain.inputs import (
     ActivityRecorded,
@@ -81,6 +81,7 @@ def _settle_due(member: Member, programs: Programs, moves: Moves, now: Micros) -
             break
         moves.now = at
         refs = [ref for due, ref in orders if due == at]
+        member.want(refs)
         qualified.update({told.order: told for told, _ in book_orders(member, programs, moves, refs, at)})
         moves.carry_out()
         for lot, points in member.lots.spendable():
@@ -148,7 +149,12 @@ def _tell_tiers(programs: Programs, member: Member, moves: Moves, given: TierTol
     outcome = Outcome("booked")
     details.tiers = after
     differs_from = min(step[0] for pair in zip_longest(before, after) if pair[0] != pair[1] for step in pair if step)
-    refs = [ref for _, ref in member.paid_after(differs_from)]
+    refs = [
+        ref
+        for paid_at, ref in member.paid_after(differs_from)
+        if not programs.at(paid_at).order.earns_alike(tier_of(before, paid_at), tier_of(after, paid_at))
+    ]
+    member.want(refs)
     before_each = {ref: (order.pending, order.confirmed) for ref in refs for order in (member.order(ref),)}
     for ref, (_, reason) in zip(refs, book_orders(member, programs, moves, refs, now, TRUE_UP), strict=True):
         order = member.order(ref)

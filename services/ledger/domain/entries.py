@@ -58,7 +58,7 @@ NO_LOT: LotKey = (0, 0)
 """The lot of an entry that moves debt alone."""
 
 
-class Entry(msgspec.Struct, frozen=True, array_like=True):
+class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One line of an outcome. `points` > 0 move from `debit` to `credit`.
 
     `day` is the local date of the business time (D1); `rule` and `program` say what made it, `ref` the order,

@@ -20,7 +20,7 @@ class Input(msgspec.Struct, frozen=True, array_like=True, tag_field="type"):
     at: Micros
 
 
-class Line(msgspec.Struct, frozen=True, array_like=True):
+class Line(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An order line. `amount` is what is owed for it after discounts, before points."""
 
     line_id: str
@@ -44,7 +44,7 @@ class Paid(Input, frozen=True, array_like=True, tag="paid"):
     redemption_id: str | None = None
 
 
-class LinePart(msgspec.Struct, frozen=True, array_like=True):
+class LinePart(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A line, or a part of its quantity (None: all of it)."""
 
     line_id: str
@@ -65,7 +65,7 @@ class Completed(Input, frozen=True, array_like=True, tag="completed"):
     lines: tuple[LinePart, ...] | None = None
 
 
-class RefundedLine(msgspec.Struct, frozen=True, array_like=True):
+class RefundedLine(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A part of a line's amount that is given back, before points."""
 
     line_id: str

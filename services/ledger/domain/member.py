@@ -7,6 +7,7 @@ member starts again. So the fold stays pure, reads only what matters, and no gue
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -151,6 +152,20 @@ class Member:
                 raise Missing(Needs(orders={ref})) from None
             order = self.orders[ref] = Order() if raw is None else decode_order(raw)
         return order
+
+    def want(self, refs: Iterable[str]) -> None:
+        """Ask at once for several orders, and for the lines of those that are judged line by line."""
+        orders = {ref for ref in refs if ref not in self.orders and ref not in self._loaded.orders}
+        if orders:
+            raise Missing(Needs(orders=orders))
+        lines: set[tuple[str, int]] = set()
+        for ref in refs:
+            order = self.order(ref)
+            key = (ref, order.telling)
+            if not order.is_simple and key not in self._lines and key not in self._loaded.lines:
+                lines.add(key)
+        if lines:
+            raise Missing(Needs(lines=lines))
 
     def lines(self, ref: str, telling: int) -> tuple[Line, ...]:
         """The lines of one telling of an order."""

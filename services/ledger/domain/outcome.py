@@ -16,7 +16,7 @@ OutcomeKind = Literal["booked", "known", "parked", "refused", "forwarded", "fail
 forwarded (another shard) · failed. Only parked and failed may be driven again."""
 
 
-class Reason(msgspec.Struct, frozen=True, array_like=True):
+class Reason(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """How a rule came to its points: version, tier then, the amount (minor units) or units it looked at (N4).
 
     `ref` says what it is about where the input does not: an order that was trued up, a step of a streak.

@@ -16,6 +16,7 @@ from services.ledger.domain.inputs import Line
 Rounding = Literal["floor", "half_up", "ceil"]
 _MICROS_PER_DAY = 86_400_000_000
 DEFAULT_PARK_DAYS = 30
+_ONE = Fraction(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,10 @@ class OrderRule:
             if rate.step.has(amount):
                 return rate
         return rates[-1]
+
+    def earns_alike(self, tier: str, other: str) -> bool:
+        """Whether two tiers earn the same on every amount."""
+        return self.multipliers.get(tier, _ONE) == self.multipliers.get(other, _ONE)
 
     def points(self, tier: str, amount: int) -> int:
         """f(x): what an order earns on an eligible amount, rounded once (N1)."""
