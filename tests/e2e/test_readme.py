@@ -78,7 +78,7 @@ def checkout() -> Iterator[Checkout]:
     """The code in a directory of its own, with these tests' packages; what it started ends with it."""
     for tool in ("make", "curl", "bash"):
         if shutil.which(tool) is None:
-            pytest.skip(f"the README asks for {tool}, which is not here")
+            pytest.fail(f"the README asks for {tool}, which is not here: install it")
     # Not pytest's tmp_path: that is closed to the system user that PostgreSQL runs as under root.
     directory = Path(tempfile.mkdtemp(prefix="points-ledger-readme-"))
     directory.chmod(0o711)
