@@ -166,7 +166,6 @@ class Program:
     park_days: int
     max_lateness: Micros | None
     open_membership: bool
-    earn_from_enrolment: bool
     points_cannot_pay: Exclusion
     order: OrderRule
     first_order: FactRule | None
@@ -252,7 +251,6 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
         park_days=(points.get("refund") or {}).get("park_days", DEFAULT_PARK_DAYS),
         max_lateness=None if lateness in (None, "none") else int(lateness) * _MICROS_PER_DAY,
         open_membership=document["membership"]["kind"] == "open",
-        earn_from_enrolment=document["membership"].get("earn_from") == "enrolment",
         points_cannot_pay=_exclusion((document.get("redeem") or {}).get("cash_offset") or {}),
         order=_order_rule(order, points.get("rounding") or "floor", decimals, _tier_names(document)),
         first_order=_optional_fact_rule(facts.get("first_order")),
