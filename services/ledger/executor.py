@@ -80,7 +80,6 @@ class Ledger:
     async def book(self, tx: Connection, shard: int, inputs: Sequence[Told | Misplaced]) -> Sequence[Booked | Refused]:
         """Book inputs of one shard in the given transaction; one outcome each, in order."""
         outcomes: list[Booked | Refused] = [None] * len(inputs)
-        programs = await self.programs.read(tx)
         outbox: list[OutboxRow] = []
         members: dict[str, list[tuple[int, Arrival]]] = {}
         for index, given in enumerate(inputs):
@@ -90,7 +89,9 @@ class Ledger:
             else:
                 members.setdefault(given.member_id, []).append((index, given.arrival))
         if members:
-            folds = await self._fold(tx, shard, programs, members, outcomes)
+            rows = await store.lock_accounts(tx, shard, sorted(members))
+            programs = await self.programs.up_to(next(iter(rows.values()))["newest_program"], tx)
+            folds = await self._fold(tx, shard, programs, rows, members, outcomes)
             for fold in folds:
                 member_id = fold.member.account.member_id
                 for row in fold.rows:
@@ -107,10 +108,10 @@ class Ledger:
         tx: Connection,
         shard: int,
         programs: Programs,
+        rows: dict[str, asyncpg.Record],
         members: dict[str, list[tuple[int, Arrival]]],
         outcomes: list[Booked | Refused],
     ) -> list[Fold]:
-        rows = await store.lock_accounts(tx, shard, sorted(members))
         known = await store.journalled(tx, shard, (arrival for told in members.values() for _, arrival in told))
         work = [_Work(rows[member_id], _without_known(told, known, outcomes)) for member_id, told in members.items()]
         waiting = work = [each for each in work if each.arrivals]
