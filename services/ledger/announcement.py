@@ -15,6 +15,7 @@ import orjson
 from services.kit.calendar import NEVER, rfc3339
 from services.kit.money import decimal_string
 from services.kit.outbox import OutboxRow
+from services.ledger.answers import given_of
 from services.ledger.domain.batch import JournalRow
 from services.ledger.domain.entries import Entry, EntryKind
 from services.ledger.domain.outcome import OrderQualified
@@ -25,7 +26,7 @@ from services.ledger.intake import TYPES
 SOURCE: Final = "/loyalty/ledger"
 TOPIC: Final = "loyalty.points.v1"
 HEADERS: Final = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
-_COVERS: Final = {"available": "available", "pending": "pending", "debt": "debt", "expired": "forgiven"}
+_COVERS: Final = {"available": "available", "pending": "pending", "debt": "debt", "expired": "forgiven", "held": "held"}
 
 
 def announce(shard: int, member_id: str, row: JournalRow, programs: Programs) -> list[OutboxRow]:
@@ -89,14 +90,14 @@ def _movements(entries: list[Entry], programs: Programs) -> list[tuple[str, dict
             data["expires_on"] = min(day, data.get("expires_on", day))
         if kind in ("clawed_back", "redeemed"):
             covered = data.setdefault("from", {})
-            part = _COVERS[entry.debit]
+            part = "expired" if kind == "redeemed" and entry.debit == "expired" else _COVERS[entry.debit]
             covered[part] = covered.get(part, 0) + entry.points
             if entry.debit == "debt":
                 data["debt_made"] = data.get("debt_made", 0) + entry.points
         if kind == "returned" and entry.credit == "debt":
             data["debt_paid"] = data.get("debt_paid", 0) + entry.points
     for (kind, rule, ref), data in sums.items():
-        if kind in ("earned", "confirmed", "returned") and (rule, ref) in paid:
+        if kind in ("earned", "confirmed", "returned", "released") and (rule, ref) in paid:
             data["debt_paid"] = data.get("debt_paid", 0) + paid.pop((rule, ref))
     return [(kind, data) for (kind, _, _), data in sums.items()]
 
@@ -106,6 +107,8 @@ def _cause(entry: Entry, version: str) -> dict[str, Any]:
     order = order_of(entry.ref)
     if order is not None:
         cause["shop"], cause["order_id"] = order
+    elif ":" in entry.ref:
+        cause |= given_of(entry.ref)
     return cause
 
 

@@ -32,9 +32,12 @@ SQL: Final = Queries.load(
         "newest_program", "programs", "open_accounts", "lock_accounts", "journalled", "orders", "order_lines",
         "facts", "spendable_lots", "lot_families", "orders_due", "next_orders_due", "successes",
         "orders_paid_after", "write_journal", "write_entries", "write_lines", "write_accounts", "write_lots",
-        "write_orders", "write_facts", "due_members",
+        "write_orders", "write_facts", "answers", "write_answers", "due_members",
     ),
 )  # fmt: skip
+
+ANSWERS_KEPT: Final[Micros] = 30 * 86_400_000_000
+"""How long the same request gets the same answer."""
 
 _PG_EPOCH_MICROS: Final = 946_684_800_000_000
 _PG_EPOCH_DAY: Final = 730_120
@@ -165,6 +168,12 @@ async def journalled(tx: Connection, shard: int, arrivals: Iterable[Arrival]) ->
     return {(row["digest"], row["at"]): row["input"] for row in rows}
 
 
+async def answers(tx: Connection, shard: int, digests: Sequence[bytes], now: Micros) -> dict[bytes, asyncpg.Record]:
+    """What these commands were answered before, by digest; an answer is kept for `ANSWERS_KEPT`."""
+    rows = await tx.fetch(SQL["answers"], shard, digests, now - ANSWERS_KEPT)
+    return {row["digest"]: row for row in rows}
+
+
 async def load(tx: Connection, shard: int, needs: Sequence[tuple[int, Loaded, Needs]]) -> None:
     """Reads what the accounts of a batch need, one statement a kind of need, into what was read of them before."""
     by_account = {account: loaded for account, loaded, _ in needs}
@@ -268,7 +277,7 @@ _APPENDS: Final = {
     "write_entries": ("entry", _ENTRY),
     "write_lines": ("order_lines", _LINES),
 }
-_CHANGES: Final = ("write_accounts", "write_lots", "write_orders", "write_facts")
+_CHANGES: Final = ("write_accounts", "write_lots", "write_orders", "write_facts", "write_answers")
 _FEW: Final = 50
 """Inputs up to which one statement writes all tables. Beyond, COPY wins what its round trips cost."""
 _WRITE_FEW: Final = (
@@ -280,9 +289,13 @@ _WRITE_FEW: Final = (
 )
 
 
-async def write(tx: Connection, shard: int, folds: Sequence[Fold]) -> None:
-    """Writes what a batch has changed: in one statement, or if it is much by COPY and arrays of rows."""
-    rows = {**_appended(shard, folds), **_changed(folds)}
+AnswerRow = tuple[bytes, Micros, bytes, int, bytes]
+"""What a command was answered: digest, time, digest of the request, status, body."""
+
+
+async def write(tx: Connection, shard: int, folds: Sequence[Fold], answers: Sequence[AnswerRow] = ()) -> None:
+    """Writes what a batch has changed and answered: in one statement, or if it is much by COPY and arrays of rows."""
+    rows = {**_appended(shard, folds), **_changed(folds), "write_answers": [(shard, *answer) for answer in answers]}
     if len(rows["write_journal"]) <= _FEW:
         await tx.execute(_WRITE_FEW, shard, *(rows[name] for name in (*_APPENDS, *_CHANGES)))
         return

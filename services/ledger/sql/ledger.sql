@@ -103,6 +103,18 @@ INSERT INTO entry SELECT * FROM unnest($2::entry[]);
 -- name: write_lines
 INSERT INTO order_lines SELECT * FROM unnest($2::order_lines[]);
 
+-- name: answers
+-- answer_pkey.
+SELECT digest, request, status, body
+FROM answer
+WHERE shard = $1 AND digest = ANY ($2::bytea[]) AND at > $3;
+
+-- name: write_answers
+-- answer_pkey. What stands there is older than answers are kept.
+INSERT INTO answer SELECT * FROM unnest($2::answer[])
+ON CONFLICT (shard, digest) DO UPDATE
+SET at = excluded.at, request = excluded.request, status = excluded.status, body = excluded.body;
+
 -- name: write_accounts
 -- account_pkey.
 UPDATE account a
