@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from hashlib import blake2b
 from typing import Annotated, Any, Final
 
@@ -126,7 +126,7 @@ def given_id(what: str, member_id: str, reference: str) -> str:
     return f"{murmur2(member_id.encode()):08x}{blake2b(name, digest_size=8).hexdigest()}"
 
 
-def refusals(*whys: Refusal) -> Mapping[int | str, dict[str, Any]]:
+def refusals(*whys: Refusal) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI responses of a command that may be refused so."""
     kinds: list[Kind] = [KEY_MISSING, KEY_REUSED, UNAVAILABLE, *(REFUSALS[why][0] for why in whys)]
     return responses(*kinds)
