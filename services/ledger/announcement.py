@@ -18,6 +18,7 @@ from services.kit.outbox import OutboxRow
 from services.ledger.answers import given_of
 from services.ledger.domain.batch import JournalRow
 from services.ledger.domain.entries import Entry, EntryKind
+from services.ledger.domain.holds import Hold
 from services.ledger.domain.outcome import OrderQualified
 from services.ledger.domain.program import Programs
 from services.ledger.domain.refs import order_of
@@ -43,7 +44,9 @@ def announce(shard: int, member_id: str, row: JournalRow, programs: Programs) ->
         available, pending, held, debt = row.balance
         balance = {"available": available, "pending": pending, "held": held, "debt": debt}
         told += [(f"loyalty.points.{kind}.v1", data) for kind, data in _movements(outcome.entries, programs)]
-        for _, data in told:
+        for kind, data in told:
+            if kind == "loyalty.points.held.v1" and isinstance(outcome.reply, Hold):
+                data["hold_expires_at"] = rfc3339(outcome.reply.expires_at)
             data["balance"] = balance
             data["cause"] = cause | data["cause"]
     told += [("loyalty.order.qualified.v1", _timeline(order)) for order in outcome.qualified]
@@ -82,6 +85,7 @@ def _movements(entries: list[Entry], programs: Programs) -> list[tuple[str, dict
             data = sums[kind, entry.rule, entry.ref] = {
                 "points": 0,
                 "cause": _cause(entry, programs.by_number[entry.program].version),
+                **given_of(entry.ref),
             }
         data["points"] += entry.points
         if entry.lot[0] not in (0, NEVER):
@@ -107,8 +111,6 @@ def _cause(entry: Entry, version: str) -> dict[str, Any]:
     order = order_of(entry.ref)
     if order is not None:
         cause["shop"], cause["order_id"] = order
-    elif ":" in entry.ref:
-        cause |= given_of(entry.ref)
     return cause
 
 

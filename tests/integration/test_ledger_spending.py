@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from deploy.local.tokens import Signer
-from services.kit.calendar import parse_rfc3339
+from schemas.events import parse_event
+from services.kit.calendar import parse_rfc3339, rfc3339, to_micros
 from services.ledger.api.commands import given_id
 from services.ledger.verify import examine, summarise
 from tests.conftest import MakeDatabase
@@ -299,6 +300,32 @@ async def test_one_key_sent_many_times_at_once_is_done_once(
     answers = await asyncio.gather(*(post(client, "/v1/members/c2/holds", body, key="once") for _ in range(30)))
     assert {(answer.status_code, answer.content) for answer in answers} == {(201, answers[0].content)}
     assert await points_of(client, "c2") == (1890, 10, 0, 0)
+
+
+async def test_every_movement_is_told_by_the_contract(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
+    await member_with_points(ledger, "f1")
+    hold = await held(client, "f1", 500)
+    await post(client, f"/v1/holds/{hold['hold_id']}/capture", {"points": 300})
+    made = (await post(client, "/v1/members/f1/redemptions", {"points": 50, "reference": "mug"})).json()
+    await post(client, f"/v1/redemptions/{made['redemption_id']}/return")
+    async with ledger.pool.acquire() as connection:
+        rows = await connection.fetch("SELECT value FROM outbox WHERE key = 'f1' ORDER BY id")
+    told = [parse_event(row["value"]) for row in rows]
+    moved = [
+        (event["type"].split(".")[2], event["data"]["points"], event["data"].get("from"))
+        for event in told
+        if event["type"].startswith("loyalty.points.") and event["data"]["member_version"] > 2
+    ]
+    assert moved == [
+        ("held", 500, None),
+        ("redeemed", 300, {"held": 300}),
+        ("released", 200, None),
+        ("redeemed", 50, {"available": 50}),
+        ("returned", 50, None),
+    ]
+    data = [event["data"] for event in told if event["type"] == "loyalty.points.held.v1"][0]
+    assert (data["hold_id"], rfc3339(to_micros(data["hold_expires_at"]))) == (hold["hold_id"], hold["expires_at"])
+    assert data["cause"]["type"] == "loyalty.command.hold.v1"
 
 
 async def test_what_was_spent_holds(ledger: LedgerUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:

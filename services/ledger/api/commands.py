@@ -33,7 +33,8 @@ IdempotencyKey = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
-        max_length=200,
+        max_length=128,
+        pattern=r"^[\x20-\x7e]+$",
         description="Names this request of this client on this path for 30 days: the same again gets the same answer.",
     ),
 ]
@@ -47,7 +48,7 @@ _Make = Callable[[str, str, Micros], Command]
 """(source, id, at) and what the request says, as a command."""
 
 
-class BalanceOut(BaseModel):
+class PointsOut(BaseModel):
     """The member's points after the command."""
 
     available: int

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from services.kit.auth import Caller
 from services.ledger.answers import hold_shown
 from services.ledger.api.commands import (
-    BalanceOut,
+    PointsOut,
     Body,
     Commands,
     IdempotencyKey,
@@ -62,7 +62,7 @@ class HoldOut(BaseModel):
 class HoldDone(HoldOut):
     """A hold after a command, with the member's points then."""
 
-    balance: BalanceOut
+    balance: PointsOut
     version: int
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from services.kit.auth import Caller
 from services.ledger.answers import redemption_shown
 from services.ledger.api.commands import (
-    BalanceOut,
+    PointsOut,
     Body,
     Commands,
     IdempotencyKey,
@@ -53,7 +53,7 @@ class RedemptionOut(BaseModel):
 class RedemptionDone(RedemptionOut):
     """A redemption after a command, with the member's points then."""
 
-    balance: BalanceOut
+    balance: PointsOut
     version: int
 
 
