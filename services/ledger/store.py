@@ -170,8 +170,8 @@ async def journalled(tx: Connection, shard: int, arrivals: Iterable[Arrival]) ->
 
 async def answers(tx: Connection, shard: int, digests: Sequence[bytes], now: Micros) -> dict[bytes, asyncpg.Record]:
     """What these commands were answered before, by digest; an answer is kept for `ANSWERS_KEPT`."""
-    rows = await tx.fetch(SQL["answers"], shard, digests, now - ANSWERS_KEPT)
-    return {row["digest"]: row for row in rows}
+    rows = await tx.fetch(SQL["answers"], shard, digests)
+    return {row["digest"]: row for row in rows if row["at"] > now - ANSWERS_KEPT}
 
 
 async def load(tx: Connection, shard: int, needs: Sequence[tuple[int, Loaded, Needs]]) -> None:
