@@ -104,7 +104,7 @@ async def prepare(connection: asyncpg.Connection[Any]) -> None:
     """
     await register_codecs(connection)
     await connection.execute(
-        "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; "
+        "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_bitmapscan = off; "
         "SET plan_cache_mode = force_generic_plan"
     )
 
