@@ -34,7 +34,6 @@ NOT_BUILT: Final = (
     NotBuilt("points.expiry.kind", ("none", "rolling"), "use `rolling` or `none`"),
     NotBuilt("points.expiry.dates"),
     NotBuilt("points.negative", ("debt",), "use `debt`"),
-    NotBuilt("points.refund.mode", ("recompute",), "use `recompute`"),
     NotBuilt("earn[].segment"),
     NotBuilt("earn[].campaign"),
     NotBuilt("earn[].when"),

@@ -85,6 +85,8 @@ class Refund(Part):
     """What a refund does to points (R1 to R11, P3, P4)."""
 
     mode: Literal["recompute", "proportional"] = "recompute"
+    """`recompute`: an order keeps what the rest would have earned; `proportional`: its band stays that of all that
+    was bought, and it keeps the part that the rest is of it (R3)."""
     returned_expired: Grace | Literal["expire_at_once"] = "expire_at_once"
     park_days: Days = 30
     """How long a refund waits for its order before it is reported."""

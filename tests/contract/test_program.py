@@ -159,7 +159,6 @@ def test_everything_the_contract_names_can_be_said_and_what_is_not_built_is_refu
         ("negative: debt", "negative: clamp", "points.negative", "`points.negative: clamp` is not built", "debt"),
         ("kind: open", "kind: restricted", "membership.kind", "`membership.kind: restricted`", "use `open`"),
         ("kind: rolling", "kind: sliding", "points.expiry.kind", "`points.expiry.kind: sliding`", "`rolling`"),
-        ("mode: recompute", "mode: proportional", "points.refund.mode", "`points.refund.mode: prop", "recompute"),
         ("stacking: multiply", "stacking: add", "earn[0].stacking", "`earn.stacking: add`", "multiply"),
         ("mode: upgrade_only", "mode: upgrade_downgrade", "tiers.mode", "`tiers.mode: upgr", "upgrade_only"),
         ("after_days: 0", "after_days: 7", "tiers.growth.after_days", "after_days: 7` is not built", "use 0"),

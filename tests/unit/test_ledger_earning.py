@@ -103,3 +103,73 @@ def test_P2_the_value_that_the_program_gives_is_apportioned_like_one_told() -> N
     bought = [line("l1", "50"), gift_card("l2", "50")]
     told = lead_to(given, paid("o1", d(1), bought, points_used=100), completed("o1", d(2)))
     assert told.orders["o1"].timeline[0][1] == 4900  # all of the 1.00 on the line that points can pay for
+
+
+# ── proportional refunds ─────────────────────────────────────────────────────────────────────────────────────────────
+
+REFUND = {"mode": "proportional", "returned_expired": {"grace_days": 30}, "park_days": 30}
+
+
+def proportional(**rule: Any) -> Program:
+    return program(["purchase"], points={"refund": REFUND}, rule={"purchase": rule})
+
+
+def test_R3_a_proportional_refund_keeps_the_band_of_what_was_bought() -> None:
+    bought = [paid("o1", d(1), "900"), completed("o1", d(2))]
+    assert lead_to(proportional(), *bought, refunded("o1", d(3), "200")).earned == 1400  # 700 x 2
+    assert lead_to(proportional(), *bought, refunded("o1", d(3), "750")).earned == 300  # 150 x 2
+
+
+def test_R3_proportional_refunds_are_rounded_on_their_sum_alone() -> None:
+    events = [paid("o1", d(1), "1.99"), completed("o1", d(2))]
+    given = proportional(bands={"mode": "whole", "steps": [{"rate": "1"}]})
+    for number, earned in enumerate((1, 1, 0), 1):
+        events.append(refunded("o1", d(2 + number), "0.45", refund=f"r{number}"))
+        assert lead_to(given, *events).earned == earned  # 1.54, 1.09, 0.64
+
+
+def test_R2_the_end_of_proportional_refunds_does_not_depend_on_their_split() -> None:
+    bought = [paid("o1", d(1), "333.33"), completed("o1", d(2))]
+    once = lead_to(proportional(), *bought, refunded("o1", d(3), "123.45"))
+    twice = lead_to(
+        proportional(),
+        *bought,
+        refunded("o1", d(3), "23.44", refund="a"),
+        refunded("o1", d(4), "100.01", refund="b"),
+    )
+    assert once.earned == twice.earned == 314  # 209.88 x 1.5 = 314.82
+
+
+def test_R3_a_least_spend_is_asked_of_what_was_bought() -> None:
+    given = proportional(min_spend="500")
+    kept = lead_to(given, paid("o1", d(1), "600"), completed("o1", d(2)), refunded("o1", d(3), "300"))
+    assert kept.earned == 450  # 300 x 1.5
+    assert lead_to(given, paid("o1", d(1), "499"), completed("o1", d(2))).earned == 0
+
+
+def test_R3_the_part_of_marginal_bands_is_a_part_of_their_sum() -> None:
+    given = proportional(bands={"mode": "marginal", "steps": STEPS})
+    # 900 earn 1,300; 450 of them earn half.
+    assert lead_to(given, paid("o1", d(1), "900"), completed("o1", d(2)), refunded("o1", d(3), "450")).earned == 650
+
+
+def test_R3_points_used_lessen_what_was_bought_and_what_is_left_alike() -> None:
+    used = paid("o1", d(1), "900", points_used=9000, points_value="90")  # net 810
+    # Refunded 200 of 900, with 20 of the 90: net 630 at the band of 810.
+    assert lead_to(proportional(), used, completed("o1", d(2)), refunded("o1", d(3), "200")).earned == 1260
+
+
+def test_R5_pending_points_shrink_in_proportion_and_a_completed_line_confirms_at_the_band_of_all() -> None:
+    bought = paid("o1", d(1), [line("l1", "300"), line("l2", "600")])
+    back = refunded("o1", d(2), [{"line_id": "l2", "amount": "500"}])
+    assert lead_to(proportional(), bought, back).pending == 800  # 400 x 2
+    partly = lead_to(proportional(), bought, back, completed("o1", d(3), [{"line_id": "l1"}]))
+    assert (partly.available, partly.pending) == (600, 200)
+
+
+def test_N4_a_proportional_sum_is_explained_by_what_was_bought() -> None:
+    compiled = compile_program(1, proportional())
+    reason = Reason("purchase", 1, "none", 70_000, 1400, basis=90_000)
+    told = sum_of(reason, Programs([compiled]))
+    assert (told["amount"], told["basis"], told["band"]["rate"], told["exact"]) == ("700.00", "900.00", "2", "1400")
+    assert "700.00 CNY left of 900.00, earns 2 points a unit: 700.00 × 2 = 1400;" in says(entry(1400), compiled, reason)

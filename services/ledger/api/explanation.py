@@ -66,6 +66,9 @@ class Sum(BaseModel):
 
     tier: str | None = Field(description="The tier that counted: the last one effective before the order was paid.")
     amount: str | None = Field(description="What is left of the eligible lines, net of points used.")
+    basis: str | None = Field(
+        description="The amount whose band holds: the same, or under proportional refunds what it was before any."
+    )
     units: int | None = Field(description="For other facts: units, days in a row, or fields.")
     band: Band | None
     multipliers: dict[str, str]
@@ -153,14 +156,16 @@ def sum_of(reason: Reason, programs: Programs) -> dict[str, Any]:
     rule, decimals = program.order, program.decimals
     if reason.rule != rule.name:
         return {
-            "tier": None, "amount": None, "units": reason.amount, "band": None, "multipliers": {}, "exact": None,
-            "rounding": None, "points": reason.points, "cap": reason.cap,
+            "tier": None, "amount": None, "basis": None, "units": reason.amount, "band": None, "multipliers": {},
+            "exact": None, "rounding": None, "points": reason.points, "cap": reason.cap,
         }  # fmt: skip
-    rate = rule.rate(reason.tier, reason.amount)
+    basis = reason.basis or reason.amount
+    rate = rule.rate(reason.tier, basis)
     step = rate.step
     return {
         "tier": reason.tier,
         "amount": decimal_string(reason.amount, decimals),
+        "basis": decimal_string(basis, decimals),
         "units": None,
         "band": {
             "up_to": None if step.upto is None else decimal_string(step.upto, decimals),
@@ -168,7 +173,7 @@ def sum_of(reason: Reason, programs: Programs) -> dict[str, Any]:
             "rate": plain(step.rate),
         },
         "multipliers": {f"tier {reason.tier}": plain(rate.multiplier)},
-        "exact": plain(rule.exact(reason.tier, reason.amount)),
+        "exact": plain(rule.exact(reason.tier, reason.amount, basis)),
         "rounding": rule.rounding,
         "points": reason.points,
         "cap": reason.cap,
@@ -217,17 +222,19 @@ def _in_words(reason: Reason, program: Program) -> str:
         cap = f", at most {reason.cap} a day" if reason.cap is not None else ""
         return f"The rule gives {reason.points} points for it{cap}."
     rule, amount = program.order, decimal_string(reason.amount, program.decimals)
-    if reason.amount <= 0 or reason.amount < rule.min_spend:
+    basis = reason.basis or reason.amount
+    if reason.amount <= 0 or basis < rule.min_spend:
         return f"What is left of the order's eligible lines, {amount} {program.currency}, earns nothing."
-    rate = rule.rate(reason.tier, reason.amount)
-    exact = plain(rule.exact(reason.tier, reason.amount))
+    rate = rule.rate(reason.tier, basis)
+    exact = plain(rule.exact(reason.tier, reason.amount, basis))
     factor = f" × {plain(rate.multiplier)} for tier {reason.tier}" if rate.multiplier != 1 else ""
     rounded = "" if exact == str(reason.points) else f", rounded ({rule.rounding}) to {reason.points}"
     if rate.offset:
         how = f"points step by step, {plain(rate.step.rate)} a unit in the last{factor}: {exact}"
     else:
         how = f"{plain(rate.step.rate)} points a unit: {amount} × {plain(rate.step.rate)}{factor} = {exact}"
+    left = f" left of {decimal_string(basis, program.decimals)}" if reason.basis else ""
     return (
-        f"The eligible part of the order, {amount} {program.currency}, earns {how}{rounded}; "
+        f"The eligible part of the order, {amount} {program.currency}{left}, earns {how}{rounded}; "
         "this entry is what that changed."
     )

@@ -93,29 +93,33 @@ class OrderRule:
         """Whether two tiers earn the same on every amount."""
         return self.multipliers.get(tier, _ONE) == self.multipliers.get(other, _ONE)
 
-    def points(self, tier: str, amount: int) -> int:
-        """f(x): what an order earns on an eligible amount, rounded once (N1)."""
-        if amount <= 0 or amount < self.min_spend:
-            return 0
-        rate = self.rate(tier, amount)
-        exact = amount * rate.numerator + rate.offset
+    def points(self, tier: str, amount: int, basis: int) -> int:
+        """f(x): what an order earns on an eligible amount at the rate of its basis, rounded once (N1, R3)."""
+        exact, one = self._exact(tier, amount, basis)
         if self.rounding == "floor":
-            return exact // rate.denominator
+            return exact // one
         if self.rounding == "ceil":
-            return -(-exact // rate.denominator)
-        return (2 * exact + rate.denominator) // (2 * rate.denominator)
+            return -(-exact // one)
+        return (2 * exact + one) // (2 * one)
 
-    def exact(self, tier: str, amount: int) -> Fraction:
-        """What an eligible amount in minor units earns before rounding, in points."""
-        rate = self.rate(tier, amount)
-        return Fraction(amount * rate.numerator + rate.offset, rate.denominator)
-
-    def part(self, tier: str, amount: int, part: int) -> int:
+    def part(self, tier: str, part: int, basis: int) -> int:
         """What the completed part of an eligible amount confirms, at the whole order's band (O8)."""
-        if amount <= 0 or amount < self.min_spend:
-            return 0
-        rate = self.rate(tier, amount)
-        return part * (amount * rate.numerator + rate.offset) // (amount * rate.denominator)
+        exact, one = self._exact(tier, part, basis)
+        return exact // one
+
+    def exact(self, tier: str, amount: int, basis: int) -> Fraction:
+        """What an eligible amount earns before rounding."""
+        return Fraction(*self._exact(tier, amount, basis))
+
+    def _exact(self, tier: str, amount: int, basis: int) -> tuple[int, int]:
+        """Points as a fraction, not reduced: a part of the basis earns its part of what all of it would earn."""
+        if amount <= 0 or basis < self.min_spend:
+            return 0, 1
+        rate = self.rate(tier, basis)
+        exact = basis * rate.numerator + rate.offset
+        if amount == basis:
+            return exact, rate.denominator
+        return amount * exact, basis * rate.denominator
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +173,7 @@ class Program:
     auto_after_days: int
     grace_days: int | None
     park_days: int
+    proportional: bool
     max_lateness: Micros | None
     open_membership: bool
     points_cannot_pay: Exclusion
@@ -228,7 +233,8 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
     currency = document["currency"]
     decimals = exponent(currency)
     expiry = points["expiry"]
-    returned = (points.get("refund") or {}).get("returned_expired", "expire_at_once")
+    refund = points.get("refund") or {}
+    returned = refund.get("returned_expired", "expire_at_once")
     cash_offset = (document.get("redeem") or {}).get("cash_offset") or {}
     lateness = points.get("max_lateness_days", "none")
     rules = document["earn"]
@@ -259,7 +265,8 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
         min_life_days=expiry.get("min_life_days") or 0,
         auto_after_days=points["pending"]["auto_after_days"],
         grace_days=returned["grace_days"] if isinstance(returned, Mapping) else None,
-        park_days=(points.get("refund") or {}).get("park_days", DEFAULT_PARK_DAYS),
+        park_days=refund.get("park_days", DEFAULT_PARK_DAYS),
+        proportional=refund.get("mode") == "proportional",
         max_lateness=None if lateness in (None, "none") else int(lateness) * _MICROS_PER_DAY,
         open_membership=document["membership"]["kind"] == "open",
         points_cannot_pay=_exclusion(cash_offset),
