@@ -85,7 +85,8 @@ class OrderRule(CappedRule):
     tier_multiplier: Mapping[Name, Decimal] = Field(default={})
     """By tier, `none` for members without one; 1 for a tier that is not named."""
     stacking: Literal["multiply", "add", "max"] = "multiply"
-    """How several multipliers go together (N2)."""
+    """How the multipliers of the tier and of other rules on orders go together (N2): `multiply` all, `add` to 1 what
+    each gives beyond 1 (1.5 and 2 are 2.5), or take the largest, `max`."""
 
 
 class FirstOrderRule(Rule):
@@ -155,7 +156,7 @@ class EnrolledRule(Rule):
 
 
 class Campaign(Part):
-    """A dated multiplier with a budget that ends it (N6)."""
+    """A multiplier of what orders earn which are paid at `from` or later, and before `to` (N2)."""
 
     starts: Annotated[Moment, Field(alias="from")]
     ends: Annotated[Moment, Field(alias="to")]
@@ -165,7 +166,7 @@ class Campaign(Part):
     include: Exclude = Exclude()
     """Only these goods; all if empty."""
     budget: PositivePoints | None = None
-    """Points it gives in all."""
+    """Points it gives in all, then it ends (N6)."""
 
 
 class CampaignRule(Rule):

@@ -53,6 +53,8 @@ def errors(program: Program) -> Iterator[Finding]:
             yield from _order_rule(rule, path, program)
         elif isinstance(rule, SignInRule):
             yield from _streak(rule.streak, (*path, "streak"))
+        elif isinstance(rule, CampaignRule) and rule.campaign.ends <= rule.campaign.starts:
+            yield Finding((*path, "campaign", "to"), "the campaign ends before it begins", "give a later time")
         elif isinstance(rule, ActivityRule) and (rule.points is None) == (rule.points_per_unit is None):
             yield Finding(path, "an activity earns `points` or `points_per_unit`", "give one of them")
     yield from _points(program)
@@ -78,7 +80,24 @@ def warnings(program: Program) -> Iterator[Finding]:
                 if more < less:
                     path = ("earn", index, "tier_multiplier")
                     yield Finding(path, f"{higher} earns less than {lower}", "check the multipliers")
+    yield from _idle_multipliers(program)
     yield from _cash_offset(program)
+
+
+def _idle_multipliers(program: Program) -> Iterator[Finding]:
+    """Multipliers that can never be the largest, where the largest alone counts (N2)."""
+    for rule in program.earn:
+        if not isinstance(rule, OrderRule) or rule.stacking != "max":
+            continue
+        tiers = [NO_TIER, *(tier.tier for tier in program.tiers.ladder)]
+        least = min(Fraction(rule.tier_multiplier.get(tier, "1")) for tier in tiers)
+        for index, other in enumerate(program.earn):
+            if isinstance(other, CampaignRule | BirthdayRule):
+                path: Path = ("earn", index, *(("campaign",) if isinstance(other, CampaignRule) else ()), "multiplier")
+                factor = other.campaign.multiplier if isinstance(other, CampaignRule) else other.multiplier
+                if Fraction(factor) <= least:
+                    message = f"with `stacking: max` {factor} never counts: every tier has {least} or more"
+                    yield Finding(path, message, f"use more than {least}")
 
 
 def _cash_offset(program: Program) -> Iterator[Finding]:

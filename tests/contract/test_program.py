@@ -25,6 +25,9 @@ DEFAULT = Path(__file__).parent.parent.parent / "deploy" / "program.yaml"
 TEXT = DEFAULT.read_text(encoding="utf-8")
 
 
+CAMPAIGN = '{from: 2026-06-08T00:00:00+08:00, to: 2026-06-09T00:00:00+08:00, multiplier: "2"}'
+
+
 def changed(*changes: tuple[str, str], text: str = TEXT) -> str:
     """The default program with some text replaced."""
     for old, new in changes:
@@ -95,6 +98,22 @@ def test_a_tier_that_earns_less_than_a_lower_one_is_warned_about() -> None:
     assert "vip earns less than senior" in [warning.message for warning in warnings]
 
 
+def test_N2_a_multiplier_that_is_never_the_largest_is_warned_about() -> None:
+    idle = CAMPAIGN.replace('multiplier: "2"', 'multiplier: "1"')
+    to_campaign = ("on: first_order\n    points: 100", f"on: order\n    campaign: {idle}")
+    text = changed(("stacking: multiply", "stacking: max"), to_campaign)
+    (warning,) = [each for each in check(text).warnings if each.path == "earn[1].campaign.multiplier"]
+    assert (warning.line, warning.fix) == (line_of(text, "campaign: {"), "use more than 1")
+    assert [each.path for each in check(changed(to_campaign)).warnings] == ["tiers.ladder"]
+
+
+def test_a_published_document_that_spells_out_its_defaults_is_taken_again() -> None:
+    text = changed(("on: first_order\n    points: 100", f"on: order\n    campaign: {CAMPAIGN}"))
+    document = json.dumps(load(text).document())
+    assert '"include": {"categories": [], "skus": []}' in document
+    assert load(document) == load(text)
+
+
 @pytest.mark.parametrize(
     ("offset", "field", "message", "fix"),
     [
@@ -159,7 +178,13 @@ def test_everything_the_contract_names_can_be_said_and_what_is_not_built_is_refu
         ("negative: debt", "negative: clamp", "points.negative", "`points.negative: clamp` is not built", "debt"),
         ("kind: open", "kind: restricted", "membership.kind", "`membership.kind: restricted`", "use `open`"),
         ("kind: rolling", "kind: sliding", "points.expiry.kind", "`points.expiry.kind: sliding`", "`rolling`"),
-        ("stacking: multiply", "stacking: add", "earn[0].stacking", "`earn.stacking: add`", "multiply"),
+        (
+            "on: first_order\n    points: 100",
+            f"on: order\n    campaign: {CAMPAIGN[:-1]}, budget: 1000}}",
+            "earn[1].campaign.budget",
+            "`earn.campaign.budget: 1000` is not built",
+            "leave it out",
+        ),
         ("mode: upgrade_only", "mode: upgrade_downgrade", "tiers.mode", "`tiers.mode: upgr", "upgrade_only"),
         ("after_days: 0", "after_days: 7", "tiers.growth.after_days", "after_days: 7` is not built", "use 0"),
         ("touchpoint: joined", "touchpoint: parcel", "touchpoints[0].touchpoint", "parcel` is not", "joined"),
@@ -170,7 +195,8 @@ def test_what_is_not_built_is_refused_with_its_line_and_the_way_out(
 ) -> None:
     text = changed((old, new))
     problem = only_problem(text)
-    assert (problem.path, problem.line) == (path, line_of(text, new))
+    assert problem.path == path
+    assert line_of(text, new) <= problem.line <= line_of(text, new) + new.count("\n")
     assert message in problem.message
     assert fix in problem.fix
 
@@ -189,6 +215,12 @@ def test_what_is_not_built_is_refused_with_its_line_and_the_way_out(
         ('vip: "1.2"', 'vip: "-0.1"', "earn[0].tier_multiplier.vip", "is not written as expected"),
         ("streak: {7: 30}", "streak: {2: 10, 7: 30}", "earn[2].streak", "would take points: 10 + 10"),
         ("rule: review", "rule: purchase", "earn[3].rule", "the rule `purchase` is defined twice"),
+        (
+            "on: first_order\n    points: 100",
+            f"on: order\n    campaign: {CAMPAIGN.replace('06-09', '06-08')}",
+            "earn[1].campaign.to",
+            "ends before it begins",
+        ),
         (
             "  - rule: profile\n",
             "  - {rule: more, on: review, points: 1}\n  - rule: profile\n",

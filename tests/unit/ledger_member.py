@@ -313,16 +313,17 @@ class MemoryLedger:
     def _working(self, reason: Reason) -> Mapping[str, Any]:
         """A reason spelled out, from the program version that it names (N4)."""
         program = self.programs.by_number[reason.program]
-        rate = program.order.rate(reason.tier, reason.amount)
+        tariff = program.order.tariff(reason.tier, reason.multipliers)
+        rate = tariff.rate(reason.amount).step.rate
         amount = Fraction(reason.amount, 10**program.decimals)
         return {
             "rule": reason.rule,
             "version": program.version,
             "tier": reason.tier,
             "amount": amount,
-            "rate": rate.step.rate,
-            "multiplier": rate.multiplier,
-            "exact": amount * rate.step.rate * rate.multiplier,
+            "rate": rate,
+            "multiplier": tariff.multiplier,
+            "exact": amount * rate * tariff.multiplier,
             "points": reason.points,
         }
 

@@ -20,6 +20,7 @@ from services.ledger.api.entries import shown as shown_entry
 from services.ledger.api.inputs import shown as shown_input
 from services.ledger.domain.chain import Record
 from services.ledger.domain.decide import EXPIRY, TRUE_UP
+from services.ledger.domain.earning import OrderRule
 from services.ledger.domain.entries import EntryKind
 from services.ledger.domain.outcome import Reason
 from services.ledger.domain.program import Program, Programs
@@ -71,7 +72,8 @@ class Sum(BaseModel):
     )
     units: int | None = Field(description="For other facts: units, days in a row, or fields.")
     band: Band | None
-    multipliers: dict[str, str]
+    multipliers: dict[str, str] = Field(description="The tier's, then those of the rules that the order met.")
+    stacking: str | None = Field(description="How several multipliers go together: multiply, add or max.")
     exact: str | None = Field(
         description="Amount × rate × multipliers, before rounding; in marginal bands each part at its own rate."
     )
@@ -157,11 +159,11 @@ def sum_of(reason: Reason, programs: Programs) -> dict[str, Any]:
     if reason.rule != rule.name:
         return {
             "tier": None, "amount": None, "basis": None, "units": reason.amount, "band": None, "multipliers": {},
-            "exact": None, "rounding": None, "points": reason.points, "cap": reason.cap,
+            "stacking": None, "exact": None, "rounding": None, "points": reason.points, "cap": reason.cap,
         }  # fmt: skip
     basis = reason.basis or reason.amount
-    rate = rule.rate(reason.tier, basis)
-    step = rate.step
+    tariff = rule.tariff(reason.tier, reason.multipliers)
+    step = tariff.rate(basis).step
     return {
         "tier": reason.tier,
         "amount": decimal_string(reason.amount, decimals),
@@ -172,8 +174,9 @@ def sum_of(reason: Reason, programs: Programs) -> dict[str, Any]:
             "exclusive": step.exclusive,
             "rate": plain(step.rate),
         },
-        "multipliers": {f"tier {reason.tier}": plain(rate.multiplier)},
-        "exact": plain(rule.exact(reason.tier, reason.amount, basis)),
+        "multipliers": {name: plain(factor) for name, factor in _factors(reason, rule).items()},
+        "stacking": rule.stacking,
+        "exact": plain(tariff.exact(reason.amount, basis)),
         "rounding": rule.rounding,
         "points": reason.points,
         "cap": reason.cap,
@@ -225,9 +228,8 @@ def _in_words(reason: Reason, program: Program) -> str:
     basis = reason.basis or reason.amount
     if reason.amount <= 0 or basis < rule.min_spend:
         return f"What is left of the order's eligible lines, {amount} {program.currency}, earns nothing."
-    rate = rule.rate(reason.tier, basis)
-    exact = plain(rule.exact(reason.tier, reason.amount, basis))
-    factor = f" × {plain(rate.multiplier)} for tier {reason.tier}" if rate.multiplier != 1 else ""
+    tariff = rule.tariff(reason.tier, reason.multipliers)
+    rate, exact, factor = tariff.rate(basis), plain(tariff.exact(reason.amount, basis)), _factor_in_words(reason, rule)
     rounded = "" if exact == str(reason.points) else f", rounded ({rule.rounding}) to {reason.points}"
     if rate.offset:
         how = f"points step by step, {plain(rate.step.rate)} a unit in the last{factor}: {exact}"
@@ -238,3 +240,19 @@ def _in_words(reason: Reason, program: Program) -> str:
         f"The eligible part of the order, {amount} {program.currency}{left}, earns {how}{rounded}; "
         "this entry is what that changed."
     )
+
+
+def _factors(reason: Reason, rule: OrderRule) -> dict[str, Fraction]:
+    """Every multiplier that the order met, the tier's first."""
+    return {f"tier {reason.tier}": rule.tier_factor(reason.tier), **rule.factors(reason.multipliers)}
+
+
+def _factor_in_words(reason: Reason, rule: OrderRule) -> str:
+    whole = rule.tariff(reason.tier, reason.multipliers).multiplier
+    factors = {name: factor for name, factor in _factors(reason, rule).items() if factor != 1}
+    if whole == 1:
+        return ""
+    if rule.stacking == "multiply" or len(factors) < 2:
+        return "".join(f" × {plain(factor)} for {name}" for name, factor in factors.items())
+    each = ", ".join(f"{plain(factor)} for {name}" for name, factor in factors.items())
+    return f" × {plain(whole)} ({'the largest of' if rule.stacking == 'max' else 'added up:'} {each})"

@@ -89,8 +89,10 @@ def _book_award(
 ) -> Reason:
     rule = program.order
     tier = member.account.tier_at(order.paid_at)
-    points = rule.points(tier, judged.earning, judged.basis)
-    confirmed = points if judged.all_confirmed else min(points, rule.part(tier, judged.confirmed, judged.basis))
+    met = rule.met(order.paid_at) if rule.multipliers else ()
+    tariff = rule.tariff(tier, met)
+    points = tariff.points(judged.earning, judged.basis)
+    confirmed = points if judged.all_confirmed else min(points, tariff.part(judged.confirmed, judged.basis))
     pending = points - confirmed
     lot_day = program.order_lot_day(cause.day)
     _leave(member, programs, moves, order, lot_day, cause)
@@ -109,7 +111,7 @@ def _book_award(
         order.all_confirmed = order.telling
     about = "" if cause.rule == rule.name else cause.ref
     basis = 0 if judged.basis == judged.earning else judged.basis
-    return Reason(rule.name, program.number, tier, judged.earning, points, rule.cap, about, basis)
+    return Reason(rule.name, program.number, tier, judged.earning, points, rule.cap, about, basis, met)
 
 
 def _leave(member: Member, programs: Programs, moves: Moves, order: Order, lot_day: Day, cause: Cause) -> None:

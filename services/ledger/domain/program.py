@@ -3,123 +3,17 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from math import lcm
-from typing import Any, Literal
+from typing import Any
 
 from services.kit.calendar import NEVER, Calendar, Day, Micros, add_months, calendar_of, parse_rfc3339
-from services.kit.money import exponent, minor_units
-from services.ledger.domain.inputs import Line
+from services.kit.money import exponent
+from services.ledger.domain.earning import Exclusion, OrderRule, compile_order_rule, exclusion_of
 
-Rounding = Literal["floor", "half_up", "ceil"]
 _MICROS_PER_DAY = 86_400_000_000
 DEFAULT_PARK_DAYS = 30
-_ONE = Fraction(1)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A band: amounts up to `upto` minor units (None: without end; not itself when `exclusive`)."""
-
-    upto: int | None
-    exclusive: bool
-    rate: Fraction
-
-    def has(self, amount: int) -> bool:
-        """Whether an amount in minor units is below the band's upper edge."""
-        return self.upto is None or amount < self.upto or (amount == self.upto and not self.exclusive)
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """What an amount in one band earns at one tier: (amount x numerator + offset) / denominator points, exactly.
-
-    The offset is 0 where the band's rate holds for the whole amount, and in marginal bands what the bands below give
-    beyond it (or, negative, short of it).
-    """
-
-    step: Step
-    tier: str
-    multiplier: Fraction
-    numerator: int
-    denominator: int
-    offset: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Exclusion:
-    """Lines that something does not apply to, by category or stock keeping unit."""
-
-    categories: frozenset[str]
-    skus: frozenset[str]
-
-    def has(self, line: Line) -> bool:
-        """Whether a line is excluded."""
-        return line.category in self.categories or line.sku in self.skus
-
-    def rest(self, lines: Iterable[Line]) -> int:
-        """What is owed for the lines that are not excluded, in minor units."""
-        categories, skus = self.categories, self.skus
-        if skus:
-            return sum([line.amount for line in lines if line.category not in categories and line.sku not in skus])
-        return sum([line.amount for line in lines if line.category not in categories])
-
-
-@dataclass(frozen=True, slots=True)
-class OrderRule:
-    """The rule that turns an order's eligible amount into points (N1, N5)."""
-
-    name: str
-    net_of_points: bool
-    excludes: Exclusion
-    min_spend: int
-    steps: tuple[Step, ...]
-    multipliers: Mapping[str, Fraction]
-    rounding: Rounding
-    cap: int | None
-    rates: Mapping[str, tuple[Rate, ...]]
-
-    def rate(self, tier: str, amount: int) -> Rate:
-        """The rate of an eligible amount in minor units at a tier; a tier without a multiplier earns at 1."""
-        rates = self.rates.get(tier) or self.rates[""]
-        for rate in rates:
-            if rate.step.has(amount):
-                return rate
-        return rates[-1]
-
-    def earns_alike(self, tier: str, other: str) -> bool:
-        """Whether two tiers earn the same on every amount."""
-        return self.multipliers.get(tier, _ONE) == self.multipliers.get(other, _ONE)
-
-    def points(self, tier: str, amount: int, basis: int) -> int:
-        """f(x): what an order earns on an eligible amount at the rate of its basis, rounded once (N1, R3)."""
-        exact, one = self._exact(tier, amount, basis)
-        if self.rounding == "floor":
-            return exact // one
-        if self.rounding == "ceil":
-            return -(-exact // one)
-        return (2 * exact + one) // (2 * one)
-
-    def part(self, tier: str, part: int, basis: int) -> int:
-        """What the completed part of an eligible amount confirms, at the whole order's band (O8)."""
-        exact, one = self._exact(tier, part, basis)
-        return exact // one
-
-    def exact(self, tier: str, amount: int, basis: int) -> Fraction:
-        """What an eligible amount earns before rounding."""
-        return Fraction(*self._exact(tier, amount, basis))
-
-    def _exact(self, tier: str, amount: int, basis: int) -> tuple[int, int]:
-        """Points as a fraction, not reduced: a part of the basis earns its part of what all of it would earn."""
-        if amount <= 0 or basis < self.min_spend:
-            return 0, 1
-        rate = self.rate(tier, basis)
-        exact = basis * rate.numerator + rate.offset
-        if amount == basis:
-            return exact, rate.denominator
-        return amount * exact, basis * rate.denominator
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,10 +134,13 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
     rules = document["earn"]
     facts: dict[str, Mapping[str, Any]] = {}
     activities: dict[str, FactRule] = {}
+    multipliers: list[Mapping[str, Any]] = []
     order: Mapping[str, Any] | None = None
     for rule in rules:
         on = rule["on"]
-        if on == "order":
+        if on == "order" and "campaign" in rule:
+            multipliers.append(rule)
+        elif on == "order":
             order = rule
         elif isinstance(on, Mapping):
             activities[on["activity"]] = _fact_rule(rule)
@@ -269,9 +166,9 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
         proportional=refund.get("mode") == "proportional",
         max_lateness=None if lateness in (None, "none") else int(lateness) * _MICROS_PER_DAY,
         open_membership=document["membership"]["kind"] == "open",
-        points_cannot_pay=_exclusion(cash_offset),
+        points_cannot_pay=exclusion_of(cash_offset),
         points_per_unit=cash_offset.get("points_per_unit"),
-        order=_order_rule(order, points.get("rounding") or "floor", decimals, _tier_names(document)),
+        order=compile_order_rule(order, multipliers, points.get("rounding") or "floor", decimals),
         first_order=_optional_fact_rule(facts.get("first_order")),
         sign_in=None
         if sign_in is None
@@ -283,15 +180,6 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
         joining=_optional_fact_rule(facts.get("enrolled")),
         activities=activities,
     )
-
-
-def _exclusion(rule: Mapping[str, Any]) -> Exclusion:
-    exclude = rule.get("exclude") or {}
-    return Exclusion(frozenset(exclude.get("categories") or ()), frozenset(exclude.get("skus") or ()))
-
-
-def _tier_names(document: Mapping[str, Any]) -> Sequence[str]:
-    return [step["tier"] for step in document.get("tiers", {}).get("ladder", ())]
 
 
 def _optional_fact_rule(rule: Mapping[str, Any] | None) -> FactRule | None:
@@ -311,48 +199,3 @@ def _fact_rule(rule: Mapping[str, Any]) -> FactRule:
 def _cap(rule: Mapping[str, Any]) -> int | None:
     cap = rule.get("cap")
     return None if cap is None else int(cap["points"])
-
-
-def _order_rule(rule: Mapping[str, Any], rounding: Rounding, decimals: int, tiers: Sequence[str]) -> OrderRule:
-    if rule.get("bands"):
-        steps = tuple(
-            Step(
-                upto=None if step.get("upto") is None else minor_units(step["upto"], decimals),
-                exclusive=bool(step.get("exclusive", False)),
-                rate=Fraction(step["rate"]),
-            )
-            for step in rule["bands"]["steps"]
-        )
-    else:
-        steps = (Step(None, False, Fraction(rule["rate"])),)
-    multipliers = {tier: Fraction(text) for tier, text in (rule.get("tier_multiplier") or {}).items()}
-    marginal = bool(rule.get("bands")) and rule["bands"].get("mode") == "marginal"
-    rates = {
-        tier: _rates(steps, tier, multipliers.get(tier, Fraction(1)), 10**decimals, marginal)
-        for tier in {"", "none", *tiers, *multipliers}
-    }
-    return OrderRule(
-        name=rule["rule"],
-        net_of_points=(rule.get("base") or "net_of_points") == "net_of_points",
-        excludes=_exclusion(rule),
-        min_spend=minor_units(rule.get("min_spend") or "0", decimals),
-        steps=steps,
-        multipliers=multipliers,
-        rounding=rounding,
-        cap=_cap(rule),
-        rates=rates,
-    )
-
-
-def _rates(steps: Sequence[Step], tier: str, multiplier: Fraction, unit: int, marginal: bool) -> tuple[Rate, ...]:
-    rates: list[Rate] = []
-    lower, below = 0, Fraction(0)
-    for step in steps:
-        slope = step.rate * multiplier / unit
-        offset = below - slope * lower if marginal else Fraction(0)
-        denominator = lcm(slope.denominator, offset.denominator)
-        rates.append(Rate(step, tier, multiplier, int(slope * denominator), denominator, int(offset * denominator)))
-        if step.upto is not None:
-            below += slope * (step.upto - lower)
-            lower = step.upto
-    return tuple(rates)
