@@ -39,7 +39,6 @@ NOT_BUILT: Final = (
     NotBuilt("earn[].campaign.channels"),
     NotBuilt("earn[].campaign.include"),
     NotBuilt("earn[].campaign.budget"),
-    NotBuilt("earn[].when"),
     NotBuilt(
         "earn[].on",
         ("order", "first_order", "signed_in", "review", "profile_completed", "enrolled"),

@@ -177,12 +177,16 @@ class CampaignRule(Rule):
 
 
 class BirthdayRule(Rule):
-    """A multiplier on orders around the member's birthday (B1, B2)."""
+    """A multiplier on orders paid on the member's birthday, or in its month: once a calendar year (B1, B2).
+
+    A birthday entered less than 30 days before does not count that year.
+    """
 
     on: Literal["order"]
     when: Literal["birthday_month", "birthday"]
     multiplier: Decimal
     feb29: Literal["feb28", "mar1"] = "feb28"
+    """When 29 February is kept in common years."""
 
 
 class ReferralRule(Rule):

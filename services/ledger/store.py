@@ -57,6 +57,10 @@ class KnownPrograms:
             raise NoProgram
         return self._programs.versions[-1]
 
+    def keep_birthday(self, instant: Micros) -> bool:
+        """Whether the version in force at a business time has a rule that needs birthdays, as far as is known."""
+        return self._programs is not None and self._programs.at(instant).order.keeps_birthday
+
     def current(self, newest: int | None) -> Programs | None:
         """What is known, if it goes as far as version number `newest`."""
         known = self._programs

@@ -132,12 +132,15 @@ class MemoryLedger:
             )
         try:
             read = parse_event(orjson.dumps(event))
-            given = input_of(read, self._currency, exponent(self._currency))
+            given = input_of(read, self._currency, exponent(self._currency), self._keep_birthday)
             assert given is not None
             check_time(given.at, now)
         except Refused as refused:
             return str(refused.reason)
         return given
+
+    def _keep_birthday(self, instant: Micros) -> bool:
+        return self.programs.at(instant).order.keeps_birthday
 
     def _follow_tiers(self, now: Micros) -> None:
         """Tell tiering what qualified, and the ledger what tiering then says, until neither has news."""
@@ -228,7 +231,7 @@ class MemoryLedger:
         rules: dict[str, int] = {}
         sums = dict.fromkeys(("redeemed", "returned", "expired", "forgiven", "earned"), 0)
         by_order: dict[str, list[int]] = {}
-        order_rules = {program.order.name for program in self.programs.versions} | {"tier-true-up"}
+        order_rules = {program.order.name for program in self.programs.versions} | {"tier-true-up", "birthday-true-up"}
         for entry in entries:
             sign = {"issued": -1}.get(entry.credit, 0) + {"issued": 1}.get(entry.debit, 0)
             if sign:

@@ -22,6 +22,7 @@ from services.ledger.domain.chain import Record
 from services.ledger.domain.decide import EXPIRY, TRUE_UP
 from services.ledger.domain.earning import OrderRule
 from services.ledger.domain.entries import EntryKind
+from services.ledger.domain.facts import BIRTHDAY_TRUE_UP
 from services.ledger.domain.outcome import Reason
 from services.ledger.domain.program import Program, Programs
 from services.ledger.domain.refs import order_of
@@ -143,8 +144,9 @@ def reason_of(row: EntryRow, program: Program, records: list[Record]) -> Reason 
 
     What falls due confirms a sum that an earlier input explains. `records` are the latest first.
     """
-    rule = program.order.name if row.rule == TRUE_UP else row.rule
-    about = row.ref if row.rule == TRUE_UP or row.ref.startswith("streak:") else ""
+    is_true_up = row.rule in (TRUE_UP, BIRTHDAY_TRUE_UP)
+    rule = program.order.name if is_true_up else row.rule
+    about = row.ref if is_true_up or row.ref.startswith("streak:") else ""
     for record in records:
         for reason in record.reasons:
             if reason.rule == rule and reason.ref == about:

@@ -42,7 +42,7 @@ class Bonus(msgspec.Struct, array_like=True):
 
 
 class Details(msgspec.Struct, array_like=True):
-    """What the account remembers besides its totals. Fields are only ever appended."""
+    """What the account remembers besides its totals; `birthdays` as in `multipliers`. Fields are only ever appended."""
 
     tiers: list[tuple[Micros, str]] = []
     tiers_seen: tuple[int, int] = (0, -1)
@@ -52,6 +52,7 @@ class Details(msgspec.Struct, array_like=True):
     debts: list[Debt] = []
     bonus: Bonus | None = None
     had_success: bool = False
+    birthdays: list[tuple[Micros, int]] = []
 
 
 def tier_of(history: Sequence[tuple[Micros, str]], instant: Micros) -> str:

@@ -11,7 +11,7 @@ from typing import assert_never
 from services.kit.calendar import NEVER, Micros
 from services.ledger.domain import facts
 from services.ledger.domain.account import ORDERS, tier_of
-from services.ledger.domain.booking import book_orders
+from services.ledger.domain.booking import book_orders, true_up
 from services.ledger.domain.inputs import (
     ActivityRecorded,
     AnyInput,
@@ -154,10 +154,5 @@ def _tell_tiers(programs: Programs, member: Member, moves: Moves, given: TierTol
         for paid_at, ref in member.paid_after(differs_from)
         if not programs.at(paid_at).order.earns_alike(tier_of(before, paid_at), tier_of(after, paid_at))
     ]
-    member.want(refs)
-    before_each = {ref: (order.pending, order.confirmed) for ref in refs for order in (member.order(ref),)}
-    for ref, (_, reason) in zip(refs, book_orders(member, programs, moves, refs, now, TRUE_UP), strict=True):
-        order = member.order(ref)
-        if before_each[ref] != (order.pending, order.confirmed):
-            outcome.reasons.append(reason)
+    outcome.reasons = true_up(member, programs, moves, refs, now, TRUE_UP)
     return outcome

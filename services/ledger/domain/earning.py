@@ -8,9 +8,10 @@ from fractions import Fraction
 from math import lcm, prod
 from typing import Any, Literal
 
-from services.kit.calendar import Micros, parse_rfc3339
+from services.kit.calendar import Calendar, Micros
 from services.kit.money import minor_units
 from services.ledger.domain.inputs import Line
+from services.ledger.domain.multipliers import Birthday, Birthdays, Multiplier, compile_multiplier
 
 Rounding = Literal["floor", "half_up", "ceil"]
 Stacking = Literal["multiply", "add", "max"]
@@ -109,20 +110,6 @@ class Exclusion:
 
 
 @dataclass(frozen=True, slots=True)
-class Multiplier:
-    """A rule that multiplies what orders earn which are paid from `starts` until before `ends` (N2)."""
-
-    name: str
-    factor: Fraction
-    starts: Micros
-    ends: Micros
-
-    def holds(self, paid_at: Micros) -> bool:
-        """Whether an order paid at an instant meets it."""
-        return self.starts <= paid_at < self.ends
-
-
-@dataclass(frozen=True, slots=True)
 class OrderRule:
     """The rule that turns an order's eligible amount into points (N1, N5), with what multiplies it (N2)."""
 
@@ -140,9 +127,14 @@ class OrderRule:
     cap: int | None
     _tariffs: dict[tuple[str, tuple[str, ...]] | str, Tariff] = field(default_factory=dict, compare=False, repr=False)
 
-    def met(self, paid_at: Micros) -> tuple[str, ...]:
+    @property
+    def keeps_birthday(self) -> bool:
+        """Whether it matters when a member's birthday is."""
+        return any(isinstance(each, Birthday) for each in self.multipliers)
+
+    def met(self, paid_at: Micros, birthdays: Birthdays) -> tuple[str, ...]:
         """The names of the multipliers that an order paid at an instant meets beside its tier's, as written."""
-        return tuple([each.name for each in self.multipliers if each.holds(paid_at)])
+        return tuple([each.name for each in self.multipliers if each.holds(paid_at, birthdays)])
 
     def tariff(self, tier: str, met: tuple[str, ...] = ()) -> Tariff:
         """What an order earns at a tier (without a multiplier of its own: 1) with the other multipliers it met."""
@@ -188,7 +180,11 @@ def exclusion_of(rule: Mapping[str, Any]) -> Exclusion:
 
 
 def compile_order_rule(
-    rule: Mapping[str, Any], multipliers: Sequence[Mapping[str, Any]], rounding: Rounding, decimals: int
+    rule: Mapping[str, Any],
+    multipliers: Sequence[Mapping[str, Any]],
+    rounding: Rounding,
+    decimals: int,
+    calendar: Calendar,
 ) -> OrderRule:
     """The rule of a validated document, with the document's rules that multiply it."""
     if rule.get("bands"):
@@ -212,17 +208,11 @@ def compile_order_rule(
         marginal=bool(rule.get("bands")) and rule["bands"].get("mode") == "marginal",
         unit=10**decimals,
         tiers={tier: Fraction(text) for tier, text in (rule.get("tier_multiplier") or {}).items()},
-        multipliers=tuple(_multiplier(each) for each in multipliers),
+        multipliers=tuple(compile_multiplier(each, calendar) for each in multipliers),
         stacking=rule.get("stacking") or "multiply",
         rounding=rounding,
         cap=None if cap is None else int(cap["points"]),
     )
-
-
-def _multiplier(rule: Mapping[str, Any]) -> Multiplier:
-    campaign = rule["campaign"]
-    starts, ends = parse_rfc3339(campaign["from"]), parse_rfc3339(campaign["to"])
-    return Multiplier(rule["rule"], Fraction(campaign["multiplier"]), starts, ends)
 
 
 def _rates(steps: Sequence[Step], multiplier: Fraction, unit: int, marginal: bool) -> tuple[Rate, ...]:

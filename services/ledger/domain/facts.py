@@ -9,11 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
+from itertools import zip_longest
+from typing import Final
 
 import msgspec
 
 from services.kit.calendar import Day, Micros
 from services.ledger.domain.account import ACTIVITIES, PROFILES, REVIEWS, SIGN_INS
+from services.ledger.domain.booking import true_up
 from services.ledger.domain.caps import change_award, change_pool
 from services.ledger.domain.inputs import (
     ActivityRecorded,
@@ -29,6 +32,9 @@ from services.ledger.domain.outcome import Outcome, Reason
 from services.ledger.domain.program import FactRule, Program, Programs
 from services.ledger.domain.streaks import Run, add_day, steps_of
 
+BIRTHDAY_TRUE_UP: Final = "birthday-true-up"
+"""The rule of entries that a birthday told late makes on orders booked already."""
+
 
 class Told(msgspec.Struct, array_like=True):
     """A fact as the least of its tellings told it (O2), and what was awarded for it before any cap."""
@@ -43,13 +49,14 @@ class Told(msgspec.Struct, array_like=True):
 
 
 class ProfileChange(msgspec.Struct, array_like=True):
-    """Which profile fields one event filled and emptied."""
+    """Which profile fields one event filled and emptied, and the birthday as in `ProfileTold`."""
 
     at: Micros
     source: str
     id: str
     filled: tuple[str, ...]
     emptied: tuple[str, ...]
+    birthday: int = 0
 
 
 class Profile(msgspec.Struct, array_like=True):
@@ -200,7 +207,7 @@ def _fill_profile(
 ) -> None:
     raw = member.fact("profile")
     profile = Profile() if raw is None else _decode_profile(raw)
-    profile.changes.append(ProfileChange(at, given.source, given.id, given.filled, given.emptied))
+    profile.changes.append(ProfileChange(at, given.source, given.id, given.filled, given.emptied, given.birthday))
     profile.changes.sort(key=lambda change: (change.at, change.source, change.id))
     completed_at = _first_completed(profile.changes, programs)
     if completed_at != profile.completed_at:
@@ -215,6 +222,30 @@ def _fill_profile(
             outcome.reasons.append(Reason(rule.name, program.number, "", len(program.profile.fields), rule.points))
         _replace(member, moves, booked, _completion(programs, profile))
     member.facts["profile"] = _encode(profile)
+    _know_birthdays(member, programs, moves, profile.changes, outcome)
+
+
+def _know_birthdays(
+    member: Member, programs: Programs, moves: Moves, changes: list[ProfileChange], outcome: Outcome
+) -> None:
+    """B2: orders that met another birthday than is known now are trued up, in whatever order all this came."""
+    told: list[tuple[Micros, int]] = []
+    for change in changes:
+        birthday = 0 if "birthday" in change.emptied else change.birthday
+        if birthday != (told[-1][1] if told else 0) and (birthday or "birthday" in change.emptied):
+            told.append((change.at, birthday))
+    before = member.account.details.birthdays
+    if told == before:
+        return
+    member.account.details.birthdays = told
+    differs_from = min(each[0] for pair in zip_longest(before, told) if pair[0] != pair[1] for each in pair if each)
+    refs = [
+        ref
+        for paid_at, ref in member.paid_after(differs_from)
+        for rule in (programs.at(paid_at).order,)
+        if rule.met(paid_at, before) != rule.met(paid_at, told)
+    ]
+    outcome.reasons += true_up(member, programs, moves, refs, moves.now, BIRTHDAY_TRUE_UP)
 
 
 def _completion(programs: Programs, profile: Profile) -> _Standing | None:

@@ -113,12 +113,14 @@ class ReviewRemoved(Input, frozen=True, array_like=True, tag="review_removed"):
 class ProfileTold(Input, frozen=True, array_like=True, tag="profile"):
     """Which profile fields an event filled and which it emptied; never their contents.
 
-    `registers` marks the enrolment of open membership (T10).
+    `registers` marks the enrolment of open membership (T10). `birthday` is month x 100 + day, only where a rule needs
+    it; 0 = not told.
     """
 
     filled: tuple[str, ...]
     emptied: tuple[str, ...]
     registers: bool = False
+    birthday: int = 0
 
 
 class ActivityRecorded(Input, frozen=True, array_like=True, tag="activity"):

@@ -11,6 +11,7 @@ from typing import Any
 from services.kit.calendar import NEVER, Calendar, Day, Micros, add_months, calendar_of, parse_rfc3339
 from services.kit.money import exponent
 from services.ledger.domain.earning import Exclusion, OrderRule, compile_order_rule, exclusion_of
+from services.ledger.domain.multipliers import is_multiplier
 
 _MICROS_PER_DAY = 86_400_000_000
 DEFAULT_PARK_DAYS = 30
@@ -126,6 +127,7 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
     points = document["points"]
     currency = document["currency"]
     decimals = exponent(currency)
+    calendar = calendar_of(document["timezone"])
     expiry = points["expiry"]
     refund = points.get("refund") or {}
     returned = refund.get("returned_expired", "expire_at_once")
@@ -138,7 +140,7 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
     order: Mapping[str, Any] | None = None
     for rule in rules:
         on = rule["on"]
-        if on == "order" and "campaign" in rule:
+        if on == "order" and is_multiplier(rule):
             multipliers.append(rule)
         elif on == "order":
             order = rule
@@ -155,7 +157,7 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
         name=document["program"],
         version=document["version"],
         effective_from=parse_rfc3339(document["effective_from"]),
-        calendar=calendar_of(document["timezone"]),
+        calendar=calendar,
         currency=currency,
         decimals=decimals,
         expiry_months=None if expiry["kind"] == "none" else expiry["months"],
@@ -168,7 +170,7 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
         open_membership=document["membership"]["kind"] == "open",
         points_cannot_pay=exclusion_of(cash_offset),
         points_per_unit=cash_offset.get("points_per_unit"),
-        order=compile_order_rule(order, multipliers, points.get("rounding") or "floor", decimals),
+        order=compile_order_rule(order, multipliers, points.get("rounding") or "floor", decimals, calendar),
         first_order=_optional_fact_rule(facts.get("first_order")),
         sign_in=None
         if sign_in is None
