@@ -64,7 +64,8 @@ class Expiry(Part):
     min_life_days: Days | None = None
     """An order's points live at least this long after they can first be spent (E7)."""
     dates: tuple[Annotated[str, Field(pattern=r"^[0-9]{2}-[0-9]{2}$")], ...] | None = None
-    """`fixed_dates`: last days of the year, `12-31`."""
+    """`fixed_dates`: the days of the year on which points end, `12-31`; each award ends on the first that is not before
+    it. 29 February is the 28th in common years (E4)."""
 
 
 class Pending(Part):

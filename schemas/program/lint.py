@@ -5,6 +5,7 @@ All arithmetic is exact, in fractions and whole minor units.
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
@@ -257,6 +258,18 @@ def _points(program: Program) -> Iterator[Finding]:
         for name in ("months", "min_life_days", "dates"):
             if getattr(expiry, name) is not None:
                 yield Finding((*path, name), "points that never expire have no length of life", "leave it out")
+    elif expiry.kind == "fixed_dates" and expiry.months is not None:
+        yield Finding((*path, "months"), "`fixed_dates` goes by its dates alone", "leave it out")
+    elif expiry.kind != "fixed_dates" and expiry.dates is not None:
+        yield Finding((*path, "dates"), f"`{expiry.kind}` goes by `months` alone", "leave it out")
+    dates = expiry.dates or ()
+    for index, text in enumerate(dates):
+        month, day = int(text[:2]), int(text[3:])
+        # 2024 is a leap year.
+        if not 1 <= month <= 12 or not 1 <= day <= monthrange(2024, month)[1]:
+            yield Finding((*path, "dates", index), f"no year has a {text}", "write month and day, as in `12-31`")
+        elif text in dates[:index]:
+            yield Finding((*path, "dates", index), f"{text} is given twice", "keep one of them")
 
 
 def _ladder(program: Program) -> Iterator[Finding]:

@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from services.kit.calendar import NEVER, Calendar, Day, Micros, add_months, calendar_of, parse_rfc3339
+from services.kit.calendar import (
+    NEVER,
+    Calendar,
+    Day,
+    Micros,
+    YearDay,
+    add_months,
+    calendar_of,
+    next_of,
+    parse_rfc3339,
+)
 from services.kit.money import exponent
 from services.ledger.domain.earning import Exclusion, OrderRule, compile_order_rule, exclusion_of
 from services.ledger.domain.multipliers import is_multiplier
@@ -64,6 +74,7 @@ class Program:
     currency: str
     decimals: int
     expiry_months: int | None
+    expiry_dates: tuple[YearDay, ...]
     min_life_days: int
     auto_after_days: int
     grace_days: int | None
@@ -83,12 +94,13 @@ class Program:
 
     def lot_day(self, day: Day) -> Day:
         """The last day of points awarded for a local date (E4, E7)."""
-        return NEVER if self.expiry_months is None else add_months(day, self.expiry_months)
+        if self.expiry_months is not None:
+            return add_months(day, self.expiry_months)
+        return next_of(self.expiry_dates, day) if self.expiry_dates else NEVER
 
     def order_lot_day(self, paid_day: Day) -> Day:
         """The last day of an order's points: known at `paid`, never before they could be used a while (E7)."""
-        if self.expiry_months is None:
-            return NEVER
+        # What never expires is beyond any least length of life.
         return max(self.lot_day(paid_day), paid_day + self.auto_after_days + self.min_life_days)
 
     def worth(self, points: int) -> int:
@@ -160,7 +172,8 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
         calendar=calendar,
         currency=currency,
         decimals=decimals,
-        expiry_months=None if expiry["kind"] == "none" else expiry["months"],
+        expiry_months=expiry["months"] if expiry["kind"] == "rolling" else None,
+        expiry_dates=_year_days(expiry.get("dates") or ()) if expiry["kind"] == "fixed_dates" else (),
         min_life_days=expiry.get("min_life_days") or 0,
         auto_after_days=points["pending"]["auto_after_days"],
         grace_days=returned["grace_days"] if isinstance(returned, Mapping) else None,
@@ -182,6 +195,10 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
         joining=_optional_fact_rule(facts.get("enrolled")),
         activities=activities,
     )
+
+
+def _year_days(dates: Iterable[str]) -> tuple[YearDay, ...]:
+    return tuple(sorted((int(text[:2]), int(text[3:])) for text in dates))
 
 
 def _optional_fact_rule(rule: Mapping[str, Any] | None) -> FactRule | None:
