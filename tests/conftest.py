@@ -105,7 +105,6 @@ def kafka(server_dir: Path) -> Iterator[str]:
         server_dir / "kafka",
         log=server_dir / "kafka.log",
         heap_mb=384,
-        jvm=kafka_server.QUICK_START,
         die_with_parent=True,
     )
     yield broker.bootstrap

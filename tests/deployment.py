@@ -253,7 +253,6 @@ class Deployment:
             log=self.directory / "kafka.log",
             port=self.broker.port if hasattr(self, "broker") else None,
             heap_mb=384,
-            jvm=kafka_server.QUICK_START,
             die_with_parent=True,
         )
 

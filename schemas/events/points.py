@@ -54,6 +54,10 @@ class PointsMoved(PointsOutcome):
     points: Positive
     expires_on: NotRequired[IsoDate]
     """The last local day on which these points can be spent; absent if they never expire."""
+    hold_id: NotRequired[Id]
+    """The hold that this is about."""
+    redemption_id: NotRequired[Id]
+    """The redemption that this is about."""
 
 
 class Covered(TypedDict):
@@ -66,6 +70,10 @@ class Covered(TypedDict):
     forgiven: NotRequired[Count]
     """Expired already, so not taken again (R7)."""
     written_off: NotRequired[Count]
+    held: NotRequired[Count]
+    """Set aside by a hold before."""
+    expired: NotRequired[Count]
+    """Expired after the hold that took them was over, and honoured all the same (P7)."""
 
 
 _Taken = TypedDict("_Taken", {"from": NotRequired[Covered]})

@@ -44,6 +44,8 @@ _SQL: Final = Queries.load("services.kit", "sql/offsets.sql", require=("stored",
 
 READ_SLICE: Final = 1000
 """Records parsed between two yields to the event loop: some 10 ms."""
+GATHER_BELOW: Final = 100
+"""After a read of fewer records the next one waits a moment (`gather_seconds`)."""
 REVOKE_SECONDS: Final = 20.0
 """How long a rebalance waits for batches in flight; below the group's rebalance timeout."""
 SILENT_SECONDS: Final = 30.0
@@ -252,6 +254,8 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
                 if lane is not None:
                     lane.feed(partition.topic, records)
             self._check_silence(client, wanted)
+            if sum(map(len, fetched.values())) < GATHER_BELOW:
+                await asyncio.sleep(self._settings.gather_seconds)
 
     async def _fetch(
         self, client: Any, wanted: list[TopicPartition], patience_ms: int

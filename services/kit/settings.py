@@ -38,6 +38,13 @@ class Settings(BaseSettings):
     kafka_bootstrap_servers: str = Field(description="host:port[,host:port…] of the brokers.")
     shards: int = Field(default=16, ge=1, description="Partitions of every member-keyed topic.")
     max_batch: int = Field(default=1000, ge=1, description="Most records (or commands) in one transaction.")
+    gather_seconds: float = Field(
+        default=0.02,
+        ge=0,
+        le=1,
+        description="After a read or a relay's round that brought little, how long to let more come together: a read "
+        "of all partitions, a transaction and a round cost much the same however little is in them.",
+    )
     consumer_group: str | None = Field(
         default=None, description="The consumer group; by default the service's name. Offsets are in the database."
     )

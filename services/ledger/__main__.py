@@ -44,7 +44,7 @@ def wire(worker: Worker[LedgerSettings]) -> Sequence[Part]:
     publisher = Publisher(settings)
     api = Api(
         worker,
-        routers=routers(pool, publisher, Guard(settings), settings),
+        routers=routers(pool, executor, publisher, Guard(settings), settings),
         title="Ledger",
         summary="Points: what members have, and why.",
     )

@@ -15,8 +15,10 @@ import orjson
 from services.kit.calendar import NEVER, rfc3339
 from services.kit.money import decimal_string
 from services.kit.outbox import OutboxRow
+from services.ledger.answers import given_of
 from services.ledger.domain.batch import JournalRow
 from services.ledger.domain.entries import Entry, EntryKind
+from services.ledger.domain.holds import Hold
 from services.ledger.domain.outcome import OrderQualified
 from services.ledger.domain.program import Programs
 from services.ledger.domain.refs import order_of
@@ -25,7 +27,7 @@ from services.ledger.intake import TYPES
 SOURCE: Final = "/loyalty/ledger"
 TOPIC: Final = "loyalty.points.v1"
 HEADERS: Final = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
-_COVERS: Final = {"available": "available", "pending": "pending", "debt": "debt", "expired": "forgiven"}
+_COVERS: Final = {"available": "available", "pending": "pending", "debt": "debt", "expired": "forgiven", "held": "held"}
 
 
 def announce(shard: int, member_id: str, row: JournalRow, programs: Programs) -> list[OutboxRow]:
@@ -42,7 +44,9 @@ def announce(shard: int, member_id: str, row: JournalRow, programs: Programs) ->
         available, pending, held, debt = row.balance
         balance = {"available": available, "pending": pending, "held": held, "debt": debt}
         told += [(f"loyalty.points.{kind}.v1", data) for kind, data in _movements(outcome.entries, programs)]
-        for _, data in told:
+        for kind, data in told:
+            if kind == "loyalty.points.held.v1" and isinstance(outcome.reply, Hold):
+                data["hold_expires_at"] = rfc3339(outcome.reply.expires_at)
             data["balance"] = balance
             data["cause"] = cause | data["cause"]
     told += [("loyalty.order.qualified.v1", _timeline(order)) for order in outcome.qualified]
@@ -81,6 +85,7 @@ def _movements(entries: list[Entry], programs: Programs) -> list[tuple[str, dict
             data = sums[kind, entry.rule, entry.ref] = {
                 "points": 0,
                 "cause": _cause(entry, programs.by_number[entry.program].version),
+                **given_of(entry.ref),
             }
         data["points"] += entry.points
         if entry.lot[0] not in (0, NEVER):
@@ -89,14 +94,14 @@ def _movements(entries: list[Entry], programs: Programs) -> list[tuple[str, dict
             data["expires_on"] = min(day, data.get("expires_on", day))
         if kind in ("clawed_back", "redeemed"):
             covered = data.setdefault("from", {})
-            part = _COVERS[entry.debit]
+            part = "expired" if kind == "redeemed" and entry.debit == "expired" else _COVERS[entry.debit]
             covered[part] = covered.get(part, 0) + entry.points
             if entry.debit == "debt":
                 data["debt_made"] = data.get("debt_made", 0) + entry.points
         if kind == "returned" and entry.credit == "debt":
             data["debt_paid"] = data.get("debt_paid", 0) + entry.points
     for (kind, rule, ref), data in sums.items():
-        if kind in ("earned", "confirmed", "returned") and (rule, ref) in paid:
+        if kind in ("earned", "confirmed", "returned", "released") and (rule, ref) in paid:
             data["debt_paid"] = data.get("debt_paid", 0) + paid.pop((rule, ref))
     return [(kind, data) for (kind, _, _), data in sums.items()]
 

@@ -172,7 +172,8 @@ class Audit:
         if credit == "expired":
             columns[EXPIRED] += points
         elif debit == "expired":
-            columns[FORGIVEN] += points
+            # A clawback forgives them (R7); an order that a late hold honours takes them back (P7).
+            columns[FORGIVEN if credit == "issued" else EXPIRED] += points if credit == "issued" else -points
 
     # The fold, again
 
@@ -266,6 +267,7 @@ class Audit:
         calendar = self._programs.at(account.now).calendar
         dates = [due for _, due, _, _, _ in stored.orders.values() if due]
         dates += [calendar.end_of(lot.day) for lot in stored.lots if lot.available > 0 and lot.day != NEVER]
+        dates += [expires_at for expires_at, _ in account.details.holds]
         if dates and (account.next_due is None or account.next_due > min(dates)):
             self._fault("due", f"next_due is {account.next_due}, something falls due at {min(dates)}")
 

@@ -23,15 +23,22 @@ from services.kit.outbox import OutboxRow, append
 from services.kit.postgres import Connection
 from services.ledger import store
 from services.ledger.announcement import announce
+from services.ledger.answers import Answer, answer_of, key_reused
 from services.ledger.domain.batch import Arrival, Fold, fold_member
+from services.ledger.domain.holds import hold_key, redemption_key
 from services.ledger.domain.inputs import (
     ActivityRecorded,
     AnyInput,
     Cancelled,
+    CaptureHold,
     Completed,
+    HoldPoints,
     Paid,
     ProfileTold,
+    RedeemPoints,
     Refunded,
+    ReleaseHold,
+    ReturnRedemption,
     ReviewPublished,
     ReviewRemoved,
     Shipped,
@@ -40,6 +47,7 @@ from services.ledger.domain.inputs import (
     encode_input,
 )
 from services.ledger.domain.member import Loaded, Missing, Needs
+from services.ledger.domain.orders import named_by
 from services.ledger.domain.outcome import Outcome
 from services.ledger.domain.program import Programs
 
@@ -56,6 +64,12 @@ class Told(msgspec.Struct, frozen=True):
     arrival: Arrival
 
 
+class Commanded(Told, frozen=True):
+    """A command. Its answer is kept under the arrival's digest, for requests of the same body (`request`)."""
+
+    request: bytes
+
+
 class Misplaced(msgspec.Struct, frozen=True):
     """A record that its publisher put on another shard's partition: sent on, keyed right, and counted."""
 
@@ -68,7 +82,7 @@ class Known(msgspec.Struct, frozen=True):
     """The same event again: nothing happens (O1)."""
 
 
-Booked = Outcome | Misplaced | Known | None
+Booked = Outcome | Answer | Misplaced | Known | None
 
 
 class Ledger:
@@ -80,23 +94,25 @@ class Ledger:
     async def book(self, tx: Connection, shard: int, inputs: Sequence[Told | Misplaced]) -> Sequence[Booked | Refused]:
         """Book inputs of one shard in the given transaction; one outcome each, in order."""
         outcomes: list[Booked | Refused] = [None] * len(inputs)
-        programs = await self.programs.read(tx)
         outbox: list[OutboxRow] = []
-        members: dict[str, list[tuple[int, Arrival]]] = {}
+        members: dict[str, list[tuple[int, Told]]] = {}
         for index, given in enumerate(inputs):
             if isinstance(given, Misplaced):
                 outbox.append(OutboxRow(shard, INTERNAL, given.key, given.value, given.headers))
                 outcomes[index] = given
             else:
-                members.setdefault(given.member_id, []).append((index, given.arrival))
+                members.setdefault(given.member_id, []).append((index, given))
         if members:
-            folds = await self._fold(tx, shard, programs, members, outcomes)
+            rows = await store.lock_accounts(tx, shard, sorted(members))
+            programs = await self.programs.up_to(next(iter(rows.values()))["newest_program"], tx)
+            answers: list[store.AnswerRow] = []
+            folds = await self._fold(tx, shard, programs, rows, members, outcomes, answers)
             for fold in folds:
                 member_id = fold.member.account.member_id
                 for row in fold.rows:
                     outbox += announce(shard, member_id, row, programs)
             fault("ledger.folded")
-            await store.write(tx, shard, folds)
+            await store.write(tx, shard, folds, answers)
             fault("ledger.written")
         await append(tx, outbox)
         _count(outcomes)
@@ -107,12 +123,13 @@ class Ledger:
         tx: Connection,
         shard: int,
         programs: Programs,
-        members: dict[str, list[tuple[int, Arrival]]],
+        rows: dict[str, asyncpg.Record],
+        members: dict[str, list[tuple[int, Told]]],
         outcomes: list[Booked | Refused],
+        answers: list[store.AnswerRow],
     ) -> list[Fold]:
-        rows = await store.lock_accounts(tx, shard, sorted(members))
-        known = await store.journalled(tx, shard, (arrival for told in members.values() for _, arrival in told))
-        work = [_Work(rows[member_id], _without_known(told, known, outcomes)) for member_id, told in members.items()]
+        known = await _known(tx, shard, members)
+        work = [_Work(rows[member_id], known.rest(told, outcomes)) for member_id, told in members.items()]
         waiting = work = [each for each in work if each.arrivals]
         await store.load(tx, shard, [(each.account, each.loaded, each.sure_needs()) for each in work])
         while waiting:
@@ -130,7 +147,8 @@ class Ledger:
             await store.load(tx, shard, [(each.account, each.loaded, needs) for each, needs in missing])
             waiting = [each for each, _ in missing]
         for each in work:
-            each.answer(outcomes)
+            each.answer(outcomes, answers)
+        known.repeat(outcomes)
         return [each.done for each in work if each.has_changed]
 
 
@@ -143,6 +161,8 @@ def _count(outcomes: Sequence[Booked | Refused]) -> None:
                 kinds[outcome.kind] += 1
                 for alarm in outcome.alarms:
                     metrics.count("alarms_total", kind=alarm)
+            case Answer():
+                kinds["booked" if outcome.status < 400 else "refused"] += 1
             case Known():
                 kinds["known"] += 1
             case Misplaced():
@@ -153,26 +173,64 @@ def _count(outcomes: Sequence[Booked | Refused]) -> None:
         metrics.count("outcomes_total", number, outcome=kind)
 
 
-def _without_known(
-    told: list[tuple[int, Arrival]],
-    known: dict[tuple[bytes, Micros], bytes],
-    outcomes: list[Booked | Refused],
-) -> list[tuple[int, Arrival]]:
-    """Answer the events that are booked already, or twice in this batch; the rest is new (O1)."""
-    new: dict[tuple[bytes, Micros], tuple[int, Arrival]] = {}
-    for index, arrival in told:
-        key = (arrival.digest, arrival.given.at)
-        before = known.get(key)
-        if before is None and key in new:
-            before = encode_input(new[key][1].given)
-        if before is None:
-            new[key] = (index, arrival)
-        elif before == encode_input(arrival.given):
-            outcomes[index] = Known()
-        else:
-            metrics.count("alarms_total", kind="conflict")
-            outcomes[index] = Refused(Reason.CONFLICT, "data", "this event was told before with another payload")
-    return list(new.values())
+async def _known(tx: Connection, shard: int, members: dict[str, list[tuple[int, Told]]]) -> _Known:
+    """What was booked and answered already of these inputs."""
+    events = [told.arrival for each in members.values() for _, told in each if not isinstance(told, Commanded)]
+    commands = [told.arrival for each in members.values() for _, told in each if isinstance(told, Commanded)]
+    booked = await store.journalled(tx, shard, events) if events else {}
+    answered: dict[bytes, tuple[bytes, Answer]] = {}
+    if commands:
+        now = max(arrival.now for arrival in commands)
+        for row in (await store.answers(tx, shard, [arrival.digest for arrival in commands], now)).values():
+            answered[row["digest"]] = row["request"], Answer(row["status"], row["body"])
+    return _Known(booked, answered)
+
+
+class _Known:
+    """Events booked, and commands answered, before this batch or in it."""
+
+    def __init__(self, booked: dict[tuple[bytes, Micros], bytes], answered: dict[bytes, tuple[bytes, Answer]]) -> None:
+        self._booked = booked
+        self._answered = answered
+        self._first: dict[bytes, tuple[int, Commanded]] = {}
+        self._repeats: list[tuple[int, Commanded]] = []
+
+    def rest(self, told: list[tuple[int, Told]], outcomes: list[Booked | Refused]) -> list[tuple[int, Told]]:
+        """Answer a member's inputs that are known (O1); the rest is new."""
+        new: dict[tuple[bytes, Micros], tuple[int, Told]] = {}
+        for index, each in told:
+            given, digest = each.arrival.given, each.arrival.digest
+            if isinstance(each, Commanded):
+                if digest in self._answered:
+                    outcomes[index] = _again(each, *self._answered[digest])
+                elif digest in self._first:
+                    self._repeats.append((index, each))
+                else:
+                    self._first[digest] = new[digest, given.at] = (index, each)
+                continue
+            before = self._booked.get((digest, given.at))
+            if before is None and (digest, given.at) in new:
+                before = encode_input(new[digest, given.at][1].arrival.given)
+            if before is None:
+                new[digest, given.at] = (index, each)
+            elif before == encode_input(given):
+                outcomes[index] = Known()
+            else:
+                metrics.count("alarms_total", kind="conflict")
+                outcomes[index] = Refused(Reason.CONFLICT, "data", "this event was told before with another payload")
+        return list(new.values())
+
+    def repeat(self, outcomes: list[Booked | Refused]) -> None:
+        """Answer the commands that came twice in this batch as their first was answered."""
+        for index, each in self._repeats:
+            place, first = self._first[each.arrival.digest]
+            answer = outcomes[place]
+            outcomes[index] = _again(each, first.request, answer) if isinstance(answer, Answer) else answer
+
+
+def _again(command: Commanded, request: bytes, answer: Answer) -> Answer:
+    """The first answer again for the same request, none for another (one key, one request)."""
+    return answer if command.request == request else key_reused()
 
 
 class _Work:
@@ -180,7 +238,7 @@ class _Work:
 
     __slots__ = ("_row", "account", "arrivals", "done", "loaded")
 
-    def __init__(self, row: asyncpg.Record, arrivals: list[tuple[int, Arrival]]) -> None:
+    def __init__(self, row: asyncpg.Record, arrivals: list[tuple[int, Told]]) -> None:
         self._row = row
         self.account: int = row["account"]
         self.arrivals = arrivals
@@ -193,10 +251,12 @@ class _Work:
         if self._row["version"] == 0:
             self.loaded = FRESH
             return needs
-        for _, arrival in self.arrivals:
-            given = arrival.given
+        for _, told in self.arrivals:
+            given = told.arrival.given
             if isinstance(given, Paid | Shipped | Completed | Refunded | Cancelled):
                 needs.orders.add(given.order)
+                if isinstance(given, Paid) and (named := named_by(given)):
+                    needs.facts.add(named)
             elif isinstance(given, TierTold):
                 if given.history:
                     # Histories begin with the first tier: what was paid after it is what they can change.
@@ -204,7 +264,8 @@ class _Work:
                     needs.paid_after = first if needs.paid_after is None else min(first, needs.paid_after)
             elif (key := _fact_key(given)) is not None:
                 needs.facts.add(key)
-        now = max(arrival.now for _, arrival in self.arrivals)
+                needs.spendable = needs.spendable or isinstance(given, HoldPoints | RedeemPoints)
+        now = max(told.arrival.now for _, told in self.arrivals)
         if (due := self._row["next_due"]) is not None and due <= now:
             needs.due_until, needs.spendable = now, True
         return needs
@@ -212,7 +273,7 @@ class _Work:
     def fold(self, programs: Programs) -> None:
         """Fold this member's arrivals; raises Missing."""
         self.done = fold_member(
-            programs, lambda: store.account_of(self._row), self.loaded, [arrival for _, arrival in self.arrivals]
+            programs, lambda: store.account_of(self._row), self.loaded, [told.arrival for _, told in self.arrivals]
         )
 
     @property
@@ -220,14 +281,21 @@ class _Work:
         """Whether there is anything to write: a timer that found nothing still corrects `next_due`."""
         return bool(self.done.rows) or self.done.member.account.next_due != self._row["next_due"]
 
-    def answer(self, outcomes: list[Booked | Refused]) -> None:
-        """Put the outcomes where the batch's callers look for them."""
-        for (index, arrival), outcome in zip(self.arrivals, self.done.outcomes, strict=True):
-            if outcome is not None and outcome.kind == "failed":
-                _log.error("an input failed", input=type(arrival.given).__name__, why=outcome.detail)
+    def answer(self, outcomes: list[Booked | Refused], answers: list[store.AnswerRow]) -> None:
+        """Put the outcomes where the batch's callers look for them; commands get an answer, which is kept."""
+        rows = iter(self.done.rows)
+        for (index, told), outcome in zip(self.arrivals, self.done.outcomes, strict=True):
+            if outcome is None:
+                continue
+            if outcome.kind == "failed":
+                _log.error("an input failed", input=type(told.arrival.given).__name__, why=outcome.detail)
                 outcomes[index] = Refused(Reason.FAILED, None, outcome.detail)
-            else:
-                outcomes[index] = outcome
+                continue
+            row = next(rows)
+            outcomes[index] = outcome
+            if isinstance(told, Commanded):
+                outcomes[index] = answer = answer_of(told.member_id, row)
+                answers.append((row.arrival.digest, row.now, told.request, answer.status, answer.body))
 
 
 class _Nothing(dict[Any, Any]):
@@ -270,5 +338,9 @@ def _fact_key(given: AnyInput) -> str | None:
             return "sign-ins"
         case ProfileTold():
             return "profile"
+        case HoldPoints() | CaptureHold() | ReleaseHold():
+            return hold_key(given.hold)
+        case RedeemPoints() | ReturnRedemption():
+            return redemption_key(given.redemption)
         case _:
             return None

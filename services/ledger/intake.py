@@ -52,6 +52,11 @@ TYPES: Final[Mapping[str, str]] = {
     "activity": "commerce.activity.recorded.v1",
     "tier": "loyalty.tier.upgraded.v1",
     "enrolled": "loyalty.tier.enrolled.v1",
+    "hold": "loyalty.command.hold.v1",
+    "capture": "loyalty.command.capture.v1",
+    "release": "loyalty.command.release.v1",
+    "redeem": "loyalty.command.redeem.v1",
+    "return": "loyalty.command.return.v1",
     "timer": "loyalty.timer.due.v1",
 }
 """The event type that an input's tag stands for, to the outside."""

@@ -33,7 +33,7 @@ SQL: Final = Queries.load(
     "sql/reads.sql",
     require=(
         "balances", "account", "lots", "sums_until", "version_at", "entries",
-        "entries_of_versions", "journal_row", "journal_of_ref", "taken_from_lot", "tellings",
+        "entries_of_versions", "journal_row", "journal_of_ref", "taken_from_lot", "given_by_id", "tellings",
     ),
 )  # fmt: skip
 
@@ -332,6 +332,17 @@ async def taken_later(tx: Connection, shard: int, account: int, entry: EntryRow)
         SQL.taken_from_lot, shard, account, entry.version, entry.line, entry.lot_day, entry.lot_parent, TAKEN_SHOWN
     )
     return [EntryRow(*row) for row in rows]
+
+
+async def given_by_id(pool: Pool, shard: int, key: str) -> tuple[str, bytes] | None:
+    """(member, state) of a hold or redemption by its key; None if there is none. Raises DatabaseAway."""
+    try:
+        row = await pool.fetchrow(SQL.given_by_id, shard, key)
+    except Exception as error:
+        if is_away(error):
+            raise DatabaseAway(repr(error)) from error
+        raise
+    return None if row is None else (row["member_id"], row["value"])
 
 
 async def tellings(

@@ -31,9 +31,13 @@ SQL: Final = Queries.load(
     require=(
         "newest_program", "programs", "open_accounts", "lock_accounts", "journalled", "orders", "order_lines",
         "facts", "spendable_lots", "lot_families", "orders_due", "next_orders_due", "successes",
-        "orders_paid_after", "write_accounts", "write_lots", "write_orders", "write_facts", "due_members",
+        "orders_paid_after", "write_journal", "write_entries", "write_lines", "write_accounts", "write_lots",
+        "write_orders", "write_facts", "answers", "write_answers", "due_members",
     ),
 )  # fmt: skip
+
+ANSWERS_KEPT: Final[Micros] = 30 * 86_400_000_000
+"""How long the same request gets the same answer."""
 
 _PG_EPOCH_MICROS: Final = 946_684_800_000_000
 _PG_EPOCH_DAY: Final = 730_120
@@ -68,7 +72,10 @@ class KnownPrograms:
 
     async def read(self, connection: Connection) -> Programs:
         """All versions, the newest included. Raises NoProgram."""
-        newest = await connection.fetchval(SQL["newest_program"])
+        return await self.up_to(await connection.fetchval(SQL["newest_program"]), connection)
+
+    async def up_to(self, newest: int | None, connection: Connection) -> Programs:
+        """All versions, number `newest` included; they are read if it is not known. Raises NoProgram."""
         known = self.current(newest)
         if known is None:
             if newest is None:
@@ -96,11 +103,14 @@ async def register_codecs(connection: asyncpg.Connection[Any]) -> None:
 async def prepare(connection: asyncpg.Connection[Any]) -> None:
     """Makes a new connection of the pool ready: the codecs, and plans by key.
 
-    Every statement of the write path looks rows up by key. A plan made while a table was small would read all of it,
-    and be kept.
+    Every statement of the write path looks rows up by key, whatever the values: one plan serves them all. A plan made
+    while a table was small would read all of it, and be kept.
     """
     await register_codecs(connection)
-    await connection.execute("SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off")
+    await connection.execute(
+        "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; "
+        "SET plan_cache_mode = force_generic_plan"
+    )
 
 
 def _encode_instant(instant: Micros) -> tuple[int]:
@@ -160,6 +170,12 @@ async def journalled(tx: Connection, shard: int, arrivals: Iterable[Arrival]) ->
     digests = [arrival.digest for arrival in asked]
     rows = await tx.fetch(SQL["journalled"], shard, digests, min(times), max(times))
     return {(row["digest"], row["at"]): row["input"] for row in rows}
+
+
+async def answers(tx: Connection, shard: int, digests: Sequence[bytes], now: Micros) -> dict[bytes, asyncpg.Record]:
+    """What these commands were answered before, by digest; an answer is kept for `ANSWERS_KEPT`."""
+    rows = await tx.fetch(SQL["answers"], shard, digests, now - ANSWERS_KEPT)
+    return {row["digest"]: row for row in rows}
 
 
 async def load(tx: Connection, shard: int, needs: Sequence[tuple[int, Loaded, Needs]]) -> None:
@@ -260,8 +276,45 @@ _ENTRY: Final = (
 _LINES: Final = ("shard", "account", "ref", "telling", "lines")
 
 
-async def write(tx: Connection, shard: int, folds: Sequence[Fold]) -> None:
-    """Writes what a batch has changed: appends by COPY, the rest as arrays of rows."""
+_APPENDS: Final = {
+    "write_journal": ("journal", _JOURNAL),
+    "write_entries": ("entry", _ENTRY),
+    "write_lines": ("order_lines", _LINES),
+}
+_CHANGES: Final = ("write_accounts", "write_lots", "write_orders", "write_facts", "write_answers")
+_FEW: Final = 50
+"""Inputs up to which one statement writes all tables. Beyond, COPY wins what its round trips cost."""
+_WRITE_FEW: Final = (
+    "WITH "
+    + ",\n".join(
+        f"{name} AS ({SQL[name]})".replace("$2", f"${number}") for number, name in enumerate([*_APPENDS, *_CHANGES], 2)
+    )
+    + "\nSELECT $1::smallint"
+)
+
+
+AnswerRow = tuple[bytes, Micros, bytes, int, bytes]
+"""What a command was answered: digest, time, digest of the request, status, body."""
+
+
+async def write(tx: Connection, shard: int, folds: Sequence[Fold], answers: Sequence[AnswerRow] = ()) -> None:
+    """Writes what a batch has changed and answered: in one statement, or if it is much by COPY and arrays of rows."""
+    rows = {**_appended(shard, folds), **_changed(folds), "write_answers": [(shard, *answer) for answer in answers]}
+    if len(rows["write_journal"]) <= _FEW:
+        await tx.execute(_WRITE_FEW, shard, *(rows[name] for name in (*_APPENDS, *_CHANGES)))
+        return
+    for name, (table, columns) in _APPENDS.items():
+        if rows[name]:
+            await tx.copy_records_to_table(table, records=rows[name], columns=columns)
+    for name in _CHANGES:
+        if rows[name]:
+            await tx.execute(SQL[name], shard, rows[name])
+
+
+_Rows = dict[str, list[tuple[Any, ...]]]
+
+
+def _appended(shard: int, folds: Sequence[Fold]) -> _Rows:
     journal: list[tuple[Any, ...]] = []
     entries: list[tuple[Any, ...]] = []
     lines: list[tuple[Any, ...]] = []
@@ -285,24 +338,15 @@ async def write(tx: Connection, shard: int, folds: Sequence[Fold]) -> None:
                 )  # fmt: skip
         for (ref, telling), told in fold.member.new_lines.items():
             lines.append((shard, account, ref, telling, encode_lines(told)))
-    if journal:
-        await tx.copy_records_to_table("journal", records=journal, columns=_JOURNAL)
-    if entries:
-        await tx.copy_records_to_table("entry", records=entries, columns=_ENTRY)
-    if lines:
-        await tx.copy_records_to_table("order_lines", records=lines, columns=_LINES)
-    await _upsert(tx, shard, folds)
+    return {"write_journal": journal, "write_entries": entries, "write_lines": lines}
 
 
-async def _upsert(tx: Connection, shard: int, folds: Sequence[Fold]) -> None:
-    await tx.execute(SQL["write_accounts"], shard, [_account_row(fold.member.account) for fold in folds])
+def _changed(folds: Sequence[Fold]) -> _Rows:
     lots = [
         (fold.member.account.number, lot[0], lot[1], *changes)
         for fold in folds
         for lot, changes in fold.member.lots.changes.items()
     ]
-    if lots:
-        await tx.execute(SQL["write_lots"], shard, lots)
     orders = [
         (
             fold.member.account.number,
@@ -317,16 +361,14 @@ async def _upsert(tx: Connection, shard: int, folds: Sequence[Fold]) -> None:
         for ref in sorted(fold.member.touched)
         for order in (fold.member.orders[ref],)
     ]
-    if orders:
-        await tx.execute(SQL["write_orders"], shard, orders)
     facts = [
         (fold.member.account.number, key, value)
         for fold in folds
         for key, value in sorted(fold.member.facts.items())
         if value is not None
     ]
-    if facts:
-        await tx.execute(SQL["write_facts"], shard, facts)
+    accounts = [_account_row(fold.member.account) for fold in folds]
+    return {"write_accounts": accounts, "write_lots": lots, "write_orders": orders, "write_facts": facts}
 
 
 def _account_row(account: Account) -> tuple[Any, ...]:

@@ -15,6 +15,7 @@ class NotifierSettings(Settings):
     service: ClassVar[str] = "notifier"
 
     http_port: int = Field(default=8003, ge=0, le=65_535, description="Port the workers share.")
+    gather_seconds: float = Field(default=0.2, ge=0, le=1, description="As for every service; no one waits here.")
     shop_name: str = Field(
         default="", max_length=100, description="The shop as members know it; by default the program's name."
     )

@@ -28,7 +28,7 @@ def chain(run: Run, wanted: Collection[str]) -> list[Figure]:
         with _running(run) as (database, services, drained):
             drains.append(drained)
             if number == rounds and "publish_to_readable" in wanted:
-                others += publish_to_readable(run, services, run.top_rate or drained.events_per_second)
+                others += publish_to_readable(run, services, drained.events_per_second)
             if number == rounds and "balance_reads" in wanted:
                 others += balance_reads(run, database, services[0])
         if "whole_chain" in wanted:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
-
 from tests.bench.drain import Drain, drained
 from tests.bench.report import Figure
 from tests.bench.run import Run
@@ -26,7 +24,6 @@ def order_events(run: Run) -> list[Figure]:
         raw.append(run.raw_sql())
         without.append(one(run, relay=False))
         raw.append(run.raw_sql())
-    run.top_rate = statistics.median(drain.events_per_second for drain in with_relay)
     figures = [
         Figure.beside(
             name,

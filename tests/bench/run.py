@@ -34,8 +34,6 @@ class Run:
     rounds: int
     console: Console
     began: float = field(default_factory=time.monotonic)
-    top_rate: float = 0.0
-    """Order events a second that the ledger was measured to book; 0 until then."""
 
     @property
     def events(self) -> int:

@@ -1,6 +1,6 @@
 """Servers and services of a benchmark: on directories and ports of their own, ended with it in any case.
 
-PostgreSQL and Kafka run as `make run` runs them (durable, the default JVM). Each measurement gets a fresh database,
+PostgreSQL and Kafka run as `make run` runs them (durable, the same JVM). Each measurement gets a fresh database,
 cloned from one that is migrated and has the default program and its months.
 """
 

@@ -18,6 +18,7 @@ from schemas.events import Refused, parse_event
 from services.kit import problem
 from services.kit.auth import Guard
 from services.kit.calendar import Micros, parse_rfc3339
+from services.kit.executor import Executor
 from services.kit.kafka import shard_of
 from services.kit.migrate import ensure_months, migrate
 from services.kit.postgres import Pool, session_settings
@@ -114,7 +115,9 @@ class LedgerUnderTest:
         app = FastAPI()
         problem.install(app)
         guard = Guard(self.settings)
-        for router in routers(self.pool, publisher or Publisher(self.settings), guard, self.settings, clock=self.clock):
+        executor = Executor(self.pool, self.ledger.book)
+        brokers = publisher or Publisher(self.settings)
+        for router in routers(self.pool, executor, brokers, guard, self.settings, clock=self.clock):
             app.include_router(router)
         return app
 

@@ -85,6 +85,16 @@ def part(line_id: str, amount: str | None = None, *, quantity: int | str | None 
     return named
 
 
+def hold_id(member: str, reference: str) -> str:
+    """The id of the hold that a member made under this reference."""
+    return f"hold:{reference}"
+
+
+def redemption_id(member: str, reference: str) -> str:
+    """The id of the redemption that a member made under this reference."""
+    return f"redemption:{reference}"
+
+
 def paid(
     order: str = "o1",
     at: str = "2026-03-01T10:00:00+08:00",
@@ -94,7 +104,8 @@ def paid(
     tax: str | None = None,
     points_used: int = 0,
     points_value: str | None = None,
-    hold_id: str | None = None,
+    hold: str | None = None,
+    redemption: str | None = None,
     revision: int = 0,
     shop: str | None = None,
     channel: str | None = None,
@@ -102,7 +113,10 @@ def paid(
     member: str = MEMBER,
     source: str = ORDERS,
 ) -> Event:
-    """`commerce.order.paid.v1`; `lines` may be an amount, for an order of the one line l1."""
+    """`commerce.order.paid.v1`; `lines` may be an amount, for an order of the one line l1.
+
+    `hold` and `redemption` are references; the event has the ids that follow from them.
+    """
     data = {
         "order_id": order,
         "shop": shop,
@@ -113,7 +127,8 @@ def paid(
         "tax": tax,
         "points_used": points_used or None,
         "points_value": points_value,
-        "hold_id": hold_id,
+        "hold_id": None if hold is None else hold_id(member, hold),
+        "redemption_id": None if redemption is None else redemption_id(member, redemption),
         "channel": channel,
     }
     made = id or f"{order}:paid:{revision}"

@@ -1,6 +1,7 @@
 """Hypothesis strategies of one member's histories, shared by every test that plays one.
 
-`facts` draws what happened, `arrivals` the order and the times in which it came in. The corners are drawn
+`facts` draws what happened, `arrivals` the order and the times in which it came in, `checkouts` puts holds and
+redemptions in between. The corners are drawn
 often: equal instants, the last microsecond of a day and midnight, refunds before `paid`, of unknown lines
 or beyond a line, cancellations at the instant of a completion, revisions after refunds, points used that
 are not there, lines that earn nothing or that points cannot pay, parts of a quantity, second tellings.
@@ -13,8 +14,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from tests.model.commands import Capture, Command, GiveBack, Hold, Redeem, Release
 from tests.model.days import DAY, MINUTE, Micros, instant
 from tests.model.events import (
+    MEMBER,
     Arrival,
     Event,
     Line,
@@ -23,10 +26,12 @@ from tests.model.events import (
     cancelled,
     completed,
     d,
+    hold_id,
     line,
     paid,
     part,
     profile,
+    redemption_id,
     refunded,
     registered,
     review,
@@ -35,6 +40,7 @@ from tests.model.events import (
     signed_in,
     tier,
 )
+from tests.model.model import Step
 from tests.model.program import ALL_RULES, Program, program
 
 SETTLED = 60 * DAY
@@ -89,14 +95,19 @@ def programs(
 
 
 @st.composite
-def facts(draw: st.DrawFn, *, orders: int = 3, tiers: bool = False, others: bool = True) -> list[Event]:
+def facts(
+    draw: st.DrawFn, *, orders: int = 3, tiers: bool = False, others: bool = True, spending: bool = False
+) -> list[Event]:
     """What happened to one member, by business time: up to `orders` orders, and the rest of a shop's life.
 
-    With `tiers`, the histories that tiering might have told in the meantime are among it.
+    With `tiers`, the histories that tiering might have told in the meantime are among it; with `spending`, orders
+    before, whose points the others may have held or redeemed.
     """
     told: list[Event] = []
     for number in range(1, draw(st.sampled_from([orders, orders, 1])) + 1):
-        told += draw(an_order(f"o{number}"))
+        told += draw(an_order(f"o{number}", spending=spending))
+    for number, day in enumerate(draw(st.sampled_from([[-3], [-3, -2], [-20, -3], []])) if spending else []):
+        told += [paid(f"w{number}", d(day), "250"), completed(f"w{number}", d(day, "11:00"))]
     if others:
         told += draw(a_life())
         told += draw(st.just([]) | late_returns())
@@ -140,11 +151,63 @@ def arrivals(
     return [*history, Timer(max(now, instant(d(1))) + SETTLED)]
 
 
+@st.composite
+def checkouts(draw: st.DrawFn, events: Sequence[Event], *, duplicates: bool = True) -> list[Step]:
+    """These events as they come in, and commands among them.
+
+    Mostly an order's points are held or redeemed shortly before it is paid. A hold may be captured or released
+    meanwhile, be over when the order comes, or end on its own; other commands come at any time.
+    """
+    history: list[Step] = []
+    before: Micros = 0
+    for step in draw(arrivals(events, duplicates=duplicates)):
+        data = step.event["data"] if isinstance(step, Arrival) else {}
+        if isinstance(step, Arrival) and ("hold_id" in data or "redemption_id" in data):
+            now = min(max(before, instant(step.event["time"]) - 5 * MINUTE), step.now)
+            history += draw(preparations(data, now, step.now))
+        elif draw(st.integers(0, 9)) == 0:
+            history.append(draw(commands(draw(st.sampled_from([before, step.now])) or step.now)))
+        history.append(step)
+        before = step.now
+    return history
+
+
+@st.composite
+def preparations(draw: st.DrawFn, data: dict[str, Any], now: Micros, until: Micros) -> list[Command]:
+    """What a checkout does before the order is paid: mostly it holds or redeems what the order will use."""
+    made: list[Command] = []
+    points = max(1, data.get("points_used", 20) + draw(st.sampled_from([0, 0, -20, 30])))
+    for reference in ("h1", "h2"):
+        if data.get("hold_id") == hold_id(MEMBER, reference) and draw(st.integers(0, 5)):
+            made.append(Hold(now, reference, points, draw(TTLS)))
+    for reference in ("r1", "r2"):
+        if data.get("redemption_id") == redemption_id(MEMBER, reference) and draw(st.integers(0, 5)):
+            made.append(Redeem(now, reference, points))
+    if draw(st.integers(0, 3)) == 0:
+        made.append(draw(commands(draw(st.sampled_from([now, until])))))
+    return made
+
+
+def commands(now: Micros) -> st.SearchStrategy[Command]:
+    """Any command, of a reference in use or not."""
+    holds, redemptions = st.sampled_from(["h1", "h2", "h3"]), st.sampled_from(["r1", "r2", "r3"])
+    points = st.sampled_from([1, 20, 50, 101, 0])
+    part = st.none() | points
+    return st.one_of(
+        st.builds(Hold, st.just(now), holds, points, TTLS),
+        st.builds(Capture, st.just(now), holds, part),
+        st.builds(Release, st.just(now), holds),
+        st.builds(Redeem, st.just(now), redemptions, points),
+        st.builds(GiveBack, st.just(now), redemptions, part),
+    )
+
+
+TTLS = st.sampled_from([15 * MINUTE, 5 * MINUTE, MINUTE, DAY, 20 * DAY, 60 * DAY])
 JUMPS = (MINUTE, DAY, 16 * DAY, 40 * DAY)
 POSITIONS = st.integers(0, 60)
 
 
-def settled(history: Sequence[Arrival | Timer]) -> Micros:
+def settled(history: Sequence[Step]) -> Micros:
     """When a history ends."""
     return history[-1].now
 
@@ -176,8 +239,10 @@ LINE_IDS = st.sampled_from([*["l1"] * 4, "l2", "l2", "l3", "l9"])
 
 
 @st.composite
-def an_order(draw: st.DrawFn, order: str) -> list[Event]:
+def an_order(draw: st.DrawFn, order: str, *, spending: bool = False) -> list[Event]:
     """Everything told of one order; `paid` may be missing, told twice, or revised."""
+    hold = st.sampled_from([None, "h1", "h1", "h2"] if spending else [None, None, "h0"])
+    redemption = st.sampled_from([None, None, "r1", "r2"] if spending else [None])
     day = draw(st.integers(1, 20))
     told: list[Event] = []
     for revision in draw(REVISIONS):
@@ -191,7 +256,8 @@ def an_order(draw: st.DrawFn, order: str) -> list[Event]:
                 tax=draw(st.sampled_from([None, None, "3.33"])),
                 points_used=used,
                 points_value=draw(st.sampled_from([*[f"{used // 100}.{used % 100:02}"] * 5, "999"])) if used else None,
-                hold_id=draw(st.sampled_from([None, None, "0a1b2c3d-1"])),
+                hold=draw(hold),
+                redemption=draw(redemption),
                 revision=revision,
             )
         )

@@ -13,16 +13,19 @@ from datetime import date
 from typing import Literal
 
 from tests.model import earning, tiers
+from tests.model.commands import Command
 from tests.model.days import DAY, NEVER, Micros, midnight_after
 from tests.model.earning import Award
 from tests.model.events import Arrival, Event, Timer
 from tests.model.known import Known
-from tests.model.orders import Order
+from tests.model.orders import Order, order_key
 from tests.model.program import Program
-from tests.model.result import OrderResult, Result
-from tests.model.wallet import Wallet
+from tests.model.result import HoldResult, OrderResult, RedemptionResult, Result
+from tests.model.spending import Spending
+from tests.model.wallet import Lot, Wallet
 
 Tiers = Literal["closed", "given"]
+Step = Arrival | Timer | Command
 Bucket = tuple[str, str, date]
 """(owner, rule, lot day): what is booked is booked for one of these."""
 
@@ -39,13 +42,15 @@ class Model:
     def __init__(self, program: Program | Sequence[Program], *, tiers: Tiers = "closed") -> None:
         self.known = Known(program)
         self.wallet = Wallet(self.known.zone)
+        self.spending = Spending(self.wallet)
         self.closed = tiers == "closed"
         self.outcomes: list[tuple[str, str]] = []
         self._by_version = {version["version"]: version for version in self.known.versions}
-        # What is booked: by bucket, by order before caps and after, of points used, by rule.
+        # What is booked: by bucket, by order before caps and after, of points used (as told, and net), by rule.
         self._booked: dict[Bucket, tuple[int, int]] = {}
         self._earned: dict[tuple[str, str], Award] = {}
         self._order_points: dict[str, tuple[int, int]] = {}
+        self._used: dict[str, int] = {}
         self._spent: dict[str, int] = {}
         self._rules: dict[str, int] = {}
         # What an order keeps of its past: lines once confirmed (O8), a shortfall once met (P7).
@@ -60,10 +65,21 @@ class Model:
         if outcome is None:
             self._pass_time(now)
             outcome = self.known.learn(event, self.wallet.now)
+            if event["type"] == "commerce.order.paid.v1":
+                self._take_over(event)
             from_tiering = event["type"].startswith("loyalty.tier.")
             self._settle(TRUE_UP if from_tiering else None)
             self._follow_tiers()
         self.outcomes.append((event["id"], outcome))
+        return outcome
+
+    def command(self, command: Command) -> str:
+        """Do what is asked at its `now`: `booked`, or the name of the refusal."""
+        self._pass_time(command.now)
+        program = self.known.program_at(self.wallet.now)
+        outcome = self.spending.do(command, _grace_days(program))
+        self._follow_tiers()
+        self.outcomes.append((f"{type(command).__name__} {command.reference}", outcome))
         return outcome
 
     def tick(self, now: Micros) -> None:
@@ -71,19 +87,26 @@ class Model:
         self._pass_time(now)
         self._follow_tiers()
 
-    def play(self, history: Iterable[Arrival | Timer]) -> Result:
+    def take(self, step: Step) -> None:
+        """One step of a history, whichever it is."""
+        match step:
+            case Timer():
+                self.tick(step.now)
+            case Arrival():
+                self.arrive(step.event, step.now)
+            case _:
+                self.command(step)
+
+    def play(self, history: Iterable[Step]) -> Result:
         """Take a whole history, and say where it leads."""
         for step in history:
-            if isinstance(step, Timer):
-                self.tick(step.now)
-            else:
-                self.arrive(step.event, step.now)
+            self.take(step)
         return self.result()
 
     # Booking
 
     def _pass_time(self, now: Micros) -> None:
-        """Do what is due by `now`, each at its own due time: confirm, then expire (E1, O8, T8).
+        """Do what is due by `now`, each at its own due time: confirm, expire, time holds out (E1, O8, T8).
 
         What is due is booked as of when it was due, so it makes no difference when somebody looks.
         """
@@ -91,19 +114,29 @@ class Model:
             self.wallet.now = max(self.wallet.now, due)
             self._settle()
             self.wallet.expire()
+            self.spending.time_out()
         self.wallet.now = max(self.wallet.now, now)
 
     def _next_due(self) -> Micros | None:
-        """When the next line falls due or the next lot expires."""
+        """When the next line falls due, the next lot expires or the next hold is over."""
         dues = [
             midnight_after(last_day, self.wallet.zone)
             for (last_day, _), lot in self.wallet.lots.items()
             if lot.available and last_day != NEVER
         ]
+        if (timeout := self.spending.next_timeout()) is not None:
+            dues.append(timeout)
         for order in self.known.orders().values():
             # Also of lines confirmed already: a late `shipped` moves the timeline, and the bonus with it (O8).
             dues += [due for line in order.goods() if (due := order.due_at(line) or 0) > self.wallet.now]
         return min(dues, default=None)
+
+    def _take_over(self, event: Event) -> None:
+        """P5, P7: what the order of a `paid` names it takes over before all else, also if it is cancelled already."""
+        order = self.known.orders()[order_key(event["data"].get("shop") or "", event["data"]["order_id"])]
+        room = max(0, order.points_used - self._used.get(order.key, 0))
+        taken = self.spending.take_over(order.key, order.holding, room)
+        self._spent[order.key] = self._spent.get(order.key, 0) + taken
 
     def _settle(self, label: str | None = None) -> None:
         """Book the difference between what the facts say and what is booked.
@@ -139,6 +172,7 @@ class Model:
                 if self.wallet.spend(key, used - before):
                     self._short.add(key)
                 self._spent[key] = used
+            self._used[key] = order.points_used
         for (_, _, day), pending, confirmed in changes:
             if pending > 0:
                 self.wallet.lot((day, None)).pending += pending
@@ -244,18 +278,26 @@ class Model:
         park_days = self.known.versions[-1]["points"]["refund"]["park_days"]
         overdue = self.wallet.now - park_days * DAY
         result = Result(
-            available=sum(lot.available for lot in lots.values()),
+            available=self.wallet.available(),
             pending=sum(lot.pending for lot in lots.values()),
             debt=sum(debt.points for debt in self.wallet.debts),
             earned=sum(confirmed for _, confirmed in self._booked.values()),
-            redeemed=sum(order.points_used for order in orders.values()),
-            returned=sum(order.points_back() for order in orders.values()),
+            held=sum(lot.held for lot in lots.values()),
+            redeemed=sum(order.points_used for order in orders.values()) + self.spending.redeemed(),
+            returned=sum(order.points_back() for order in orders.values()) + self.spending.returned(),
             expired=sum(lot.expired for lot in lots.values()),
             forgiven=sum(lot.forgiven for lot in lots.values()),
             lots={
-                (_iso(day), None if parent is None else _iso(parent)): asdict(lot)
+                (_iso(day), None if parent is None else _iso(parent)): _figures(lot)
                 for (day, parent), lot in lots.items()
                 if any(asdict(lot).values())
+            },
+            holds={
+                name: HoldResult(hold.state, hold.points, hold.captured) for name, hold in self.spending.holds.items()
+            },
+            redemptions={
+                name: RedemptionResult(spent.points, spent.returned)
+                for name, spent in self.spending.redemptions.items()
             },
             orders=shown,
             tiers=list(self.known.tier_history),
@@ -266,6 +308,11 @@ class Model:
         )
         result.check_books()
         return result
+
+
+def _figures(lot: Lot) -> dict[str, int]:
+    """A lot's figures; `held` is said where there is any."""
+    return {side: points for side, points in asdict(lot).items() if points or side != "held"}
 
 
 def _grace_days(program: Program) -> int | None:

@@ -73,6 +73,8 @@ class Order:
     refunds: list[tuple[Micros, str, int]]
     """(when it counts from, line id, minor units taken of the line), as far as the line goes (R11)."""
     alarms: set[str]
+    holding: Telling
+    """The `paid` that holds: of the highest revision the least (O2)."""
 
     @property
     def key(self) -> str:
@@ -215,14 +217,14 @@ def read(facts: Facts, program_at: Callable[[Micros], Program]) -> Order | None:
     paid_at = min(telling.at for telling in facts.paid)
     program = program_at(paid_at)
     newest = max(revision(telling) for telling in facts.paid)
-    held = min((t for t in facts.paid if revision(t) == newest), key=lambda t: t.rank()).data
+    holding = min((t for t in facts.paid if revision(t) == newest), key=lambda t: t.rank())
     alarms: set[str] = set()
 
-    used = int(held.get("points_used") or 0)
-    lines = _lines(held, used, program, alarms)
+    used = int(holding.data.get("points_used") or 0)
+    lines = _lines(holding.data, used, program, alarms)
     cancelled_at = min((max(t.at, paid_at) for t in facts.cancelled), default=None)
     refunds = _refunds(facts, lines, paid_at, cancelled_at, program["currency"], alarms)
-    return Order(facts, program, paid_at, lines, used, cancelled_at, refunds, alarms)
+    return Order(facts, program, paid_at, lines, used, cancelled_at, refunds, alarms, holding)
 
 
 def revision(paid: Telling) -> int:

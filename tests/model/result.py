@@ -30,6 +30,23 @@ class OrderResult:
 
 
 @dataclass(frozen=True)
+class HoldResult:
+    """One hold: open, captured, released or timed_out; `captured` by command or by an order."""
+
+    state: str
+    points: int
+    captured: int
+
+
+@dataclass(frozen=True)
+class RedemptionResult:
+    """One redemption by command; `returned` by command, not what an order that has it returned."""
+
+    points: int
+    returned: int
+
+
+@dataclass(frozen=True)
 class Result:
     """One member, as of the account's `now`."""
 
@@ -39,13 +56,13 @@ class Result:
     earned: int
     """Confirmed awards net of clawbacks."""
     redeemed: int
-    """Points used by orders, before what came back."""
+    """Points used by orders, and by commands what no order has, before what came back."""
     returned: int
     expired: int
     """Before what was forgiven."""
     forgiven: int
     lots: dict[LotName, dict[str, int]]
-    """{pending, available, expired, forgiven} of each lot that ever held something."""
+    """{pending, available, expired, forgiven} of each lot that ever had something, and what is held of it."""
     orders: dict[str, OrderResult]
     tiers: list[tuple[Micros, str]]
     rules: dict[str, int]
@@ -57,6 +74,10 @@ class Result:
     outcomes: list[tuple[str, str]]
     """(event id, outcome) in order of arrival."""
     held: int = 0
+    holds: dict[str, HoldResult] = field(default_factory=dict)
+    """By reference."""
+    redemptions: dict[str, RedemptionResult] = field(default_factory=dict)
+    """By reference."""
     net: int = field(init=False)
     """available + pending + held - debt (O6)."""
 
@@ -67,15 +88,16 @@ class Result:
         """Books balance: every total is what its parts say, and nothing is below 0."""
         spent = self.redeemed - self.returned
         assert self.earned == self.available + self.held - self.debt + spent + self.expired - self.forgiven
-        for side in ("pending", "available", "expired", "forgiven"):
-            total = sum(lot[side] for lot in self.lots.values())
+        for side in ("pending", "available", "held", "expired", "forgiven"):
+            total = sum(lot.get(side, 0) for lot in self.lots.values())
             assert total == getattr(self, side), side
-            assert all(lot[side] >= 0 for lot in self.lots.values()), side
+            assert all(lot.get(side, 0) >= 0 for lot in self.lots.values()), side
         assert all(lot["forgiven"] <= lot["expired"] for lot in self.lots.values())
         assert self.debt >= 0
         assert sum(self.rules.values()) == self.earned + self.pending
-        assert self.redeemed == sum(order.points_used for order in self.orders.values())
-        assert self.returned == sum(order.points_returned for order in self.orders.values())
+        assert self.held == sum(hold.points for hold in self.holds.values() if hold.state == "open")
+        by_command = sum(spent.returned for spent in self.redemptions.values())
+        assert self.returned == by_command + sum(order.points_returned for order in self.orders.values())
 
 
 def mismatches(actual: Any, expected: Any, path: str = "") -> list[str]:
@@ -89,8 +111,8 @@ def mismatches(actual: Any, expected: Any, path: str = "") -> list[str]:
         for name, value in expected.items():
             where = f"{path}.{name}" if path else str(name)
             if isinstance(actual, Mapping):
-                if name not in actual and value == 0:
-                    continue  # nothing was ever booked for it
+                if name not in actual and (value == 0 or (isinstance(value, Mapping) and not any(value.values()))):
+                    continue  # nothing was ever booked for it, or nothing is left
                 if name not in actual:
                     found.append(f"{where}: missing, expected {value!r}")
                     continue

@@ -1,4 +1,4 @@
-"""The member's points: lots and debts, and the four ways points move (R6, R7, P3, P4, P6, P7, E1, E6).
+"""The member's points: lots and debts, and the ways points move (R6, R7, P3, P4, P5, P6, P7, E1, E2, E6).
 
 Everything here goes by arrival: `now` is the account's, and never goes back.
 """
@@ -14,6 +14,9 @@ from tests.model.days import NEVER, Micros, is_over, local_day
 LotKey = tuple[date, date | None]
 """(last day, the parent lot's last day if this is a grace lot)."""
 
+Taken = list[tuple[LotKey, int]]
+"""Points taken from lots, in order of consumption (P3)."""
+
 
 @dataclass
 class Lot:
@@ -21,6 +24,7 @@ class Lot:
 
     pending: int = 0
     available: int = 0
+    held: int = 0
     expired: int = 0
     forgiven: int = 0
 
@@ -41,7 +45,7 @@ class Wallet:
     now: Micros = 0
     lots: dict[LotKey, Lot] = field(default_factory=dict)
     debts: list[Debt] = field(default_factory=list)
-    uses: dict[str, list[tuple[LotKey, int]]] = field(default_factory=dict)
+    uses: dict[str, Taken] = field(default_factory=dict)
 
     def lot(self, key: LotKey) -> Lot:
         """The lot of a key, made where there is none."""
@@ -78,13 +82,57 @@ class Wallet:
             forgiven = min(points, lot.expired - lot.forgiven)
             lot.forgiven += forgiven
             points -= forgiven
-        points = self._take([*family, *self.spending_order()], points, order=None)
+        points -= total(self._take([*family, *self.spending_order()], points))
         if points:
             self.debts.append(Debt(None, points))
 
+    def available(self) -> int:
+        """What can be spent."""
+        return sum(lot.available for lot in self.lots.values())
+
+    def redeem(self, points: int) -> Taken:
+        """Spend available points in spending order (E6)."""
+        assert points <= self.available()
+        return self._take(self.spending_order(), points)
+
+    def hold(self, points: int) -> Taken:
+        """P5: set available points aside, in spending order."""
+        taken = self.redeem(points)
+        for key, held in taken:
+            self.lots[key].held += held
+        return taken
+
+    def capture(self, taken: Taken) -> None:
+        """What a hold took is redeemed, also from a lot whose day is over (E2)."""
+        for key, points in taken:
+            self.lots[key].held -= points
+
+    def release(self, taken: Taken) -> None:
+        """What a hold took comes in again, last taken first (P6); without grace where the day is over (E2)."""
+        for key, points in reversed(taken):
+            self.lots[key].held -= points
+            self.come_in(key, points)
+
+    def honour(self, released: Taken, points: int) -> Taken:
+        """P7: take again what a hold let go: from each of its lots what is available, then what expired, undone."""
+        taken: Taken = []
+        for key, most in released:
+            lot = self.lots[key]
+            wanted = min(most, points)
+            available = min(wanted, lot.available)
+            undone = min(wanted - available, lot.expired - lot.forgiven)
+            lot.available -= available
+            lot.expired -= undone
+            points -= available + undone
+            if available + undone:
+                taken.append((key, available + undone))
+        return taken
+
     def spend(self, order: str, points: int) -> int:
         """P7: debit an order's points in spending order; the shortfall is debt, and is returned."""
-        shortfall = self._take(self.spending_order(), points, order)
+        taken = self._take(self.spending_order(), points)
+        self.uses.setdefault(order, []).extend(taken)
+        shortfall = points - total(taken)
         if shortfall:
             self.debts.append(Debt(order, shortfall))
         return shortfall
@@ -100,7 +148,10 @@ class Wallet:
                 debt.points -= cancelled
                 points -= cancelled
         self.debts = [debt for debt in self.debts if debt.points]
-        used = self.uses.get(order, [])
+        self.put_back(self.uses.get(order, []), points, grace_days)
+
+    def put_back(self, used: Taken, points: int, grace_days: int | None) -> None:
+        """P3, P4: return the last points of what was used to their lots; `used` keeps the rest."""
         while points:
             key, most = used.pop()
             back = min(points, most)
@@ -123,13 +174,31 @@ class Wallet:
         """What an order's points used still fall short of (P3)."""
         return sum(debt.points for debt in self.debts if debt.order == order)
 
-    def _take(self, keys: Iterable[LotKey], points: int, order: str | None) -> int:
-        """Take available points from these lots in turn; what could not be taken is returned."""
+    def _take(self, keys: Iterable[LotKey], points: int) -> Taken:
+        """Take available points from these lots in turn, as far as they go."""
+        taken: Taken = []
         for key in keys:
             lot = self.lots[key]
-            taken = min(points, lot.available)
-            lot.available -= taken
-            points -= taken
-            if order is not None and taken:
-                self.uses.setdefault(order, []).append((key, taken))
-        return points
+            part = min(points, lot.available)
+            lot.available -= part
+            points -= part
+            if part:
+                taken.append((key, part))
+        return taken
+
+
+def total(taken: Taken) -> int:
+    """How many points these are."""
+    return sum(points for _, points in taken)
+
+
+def split(taken: Taken, points: int) -> tuple[Taken, Taken]:
+    """The first of these points in the order taken, and the rest."""
+    first: Taken = []
+    rest: Taken = []
+    for key, most in taken:
+        part = min(points, most)
+        points -= part
+        first += [(key, part)] if part else []
+        rest += [(key, most - part)] if most > part else []
+    return first, rest

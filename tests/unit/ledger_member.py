@@ -20,7 +20,7 @@ from services.ledger.domain.account import Account
 from services.ledger.domain.batch import Arrival, JournalRow, fold_member
 from services.ledger.domain.booking import book_orders
 from services.ledger.domain.chain import digest_of
-from services.ledger.domain.inputs import AnyInput, DueTimer, Enrolled, TierTold, encode_input
+from services.ledger.domain.inputs import AnyInput, Command, DueTimer, Enrolled, TierTold, encode_input
 from services.ledger.domain.member import Loaded, LotRow, Member, Missing, Needs, Success
 from services.ledger.domain.moves import Moves
 from services.ledger.domain.orders import decode_order, encode_lines, encode_order
@@ -96,6 +96,15 @@ class MemoryLedger:
         """Take events in one batch."""
         arrivals = [self._arrival(told.event, told.now) for told in batch]
         self._book([arrival for arrival in arrivals if not isinstance(arrival, str)])
+
+    def command(self, given: Command, now: Micros) -> str:
+        """Take a command; "booked", or why it was refused."""
+        self.clock = max(self.clock, now)
+        name = f"{given.source}:{given.id}:{len(self.journal)}"
+        self._book([Arrival(digest_of("m1", "/command", name), given, now)])
+        self._follow_tiers(now)
+        outcome = next(row.outcome for row in reversed(self.journal) if row.arrival.given is given)
+        return outcome.detail if outcome.kind == "refused" else outcome.kind
 
     def tick(self, now: Micros) -> None:
         """Move the clock to `now` and do everything that is due."""

@@ -7,9 +7,11 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.model.events import Event, Timer, d, line, paid, part, refunded
-from tests.model.histories import an_order, arrivals, facts, order_lines, programs
-from tests.model.model import Model
+from tests.model.commands import Hold
+from tests.model.days import DAY, MINUTE, instant
+from tests.model.events import Arrival, Event, Timer, completed, d, line, paid, part, refunded
+from tests.model.histories import an_order, arrivals, checkouts, facts, order_lines, programs
+from tests.model.model import Model, Step
 from tests.model.program import Program
 from tests.model.result import Result
 
@@ -149,3 +151,42 @@ def test_R2_the_end_does_not_depend_on_how_a_refund_is_split(data: st.DataObject
     assert {key: order.timeline for key, order in whole.orders.items()} == {
         key: order.timeline for key, order in split.orders.items()
     }
+
+
+@thorough
+@given(st.data())
+def test_P5_the_books_balance_with_holds_and_redemptions(data: st.DataObject) -> None:
+    model = Model(data.draw(programs(lateness=("none", 5))))
+    for step in data.draw(checkouts(data.draw(facts(spending=True)))):
+        model.take(step)
+        model.result()  # checks the books
+
+
+@thorough
+@given(st.data())
+def test_E1_it_makes_no_difference_when_somebody_looks_at_holds(data: st.DataObject) -> None:
+    given = data.draw(programs(lateness=("none", 5)))
+    history = data.draw(checkouts(data.draw(facts(spending=True, tiers=True))))
+    unlooked = [step for step in history[:-1] if not isinstance(step, Timer)]
+    looked = Model(given, tiers="given").play(history)
+    assert looked == Model(given, tiers="given").play([*unlooked, history[-1]])
+
+
+@thorough
+@given(st.data())
+def test_O6_any_arrival_ends_the_same_with_holds(data: st.DataObject) -> None:
+    given = data.draw(programs())
+    events = data.draw(facts(spending=True))
+    minutes = st.sampled_from([15 * MINUTE, 20 * DAY, 60 * DAY])
+    before: list[Step] = [
+        Arrival(paid("rich", d(-3), "250"), instant(d(-3))),
+        Arrival(completed("rich", d(-3, "11:00")), instant(d(-3, "11:00"))),
+        *(Hold(instant(d(-2)), name, points, data.draw(minutes)) for name, points in (("h1", 100), ("h2", 60))),
+    ]
+    results = [Model(given).play([*before, *data.draw(arrivals(events))]) for _ in range(2)]
+    assert all(hold.state != "open" for result in results for hold in result.holds.values())
+    one, other = (the_same_whatever_the_arrival(result, given) for result in results)
+    if "net" not in one or "net" not in other:
+        one.pop("net", None)
+        other.pop("net", None)
+    assert one == other

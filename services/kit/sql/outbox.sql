@@ -1,5 +1,12 @@
 -- The outbox. All by the primary key (shard, id).
 
+-- name: append
+INSERT INTO outbox (shard, topic, key, value, headers)
+SELECT shard, topic, key, value, headers
+FROM unnest($1::smallint[], $2::text[], $3::bytea[], $4::bytea[], $5::bytea[])
+     WITH ORDINALITY AS r (shard, topic, key, value, headers, place)
+ORDER BY place;
+
 -- name: waiting
 -- The next rows of several shards in one round trip, at most $2 a shard, in id order within each.
 SELECT o.shard, o.id, o.topic, o.key, o.value, o.headers

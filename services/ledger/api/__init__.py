@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from fastapi import APIRouter
 
 from services.kit.auth import Guard
 from services.kit.clock import Clock, now
+from services.kit.executor import Executor
 from services.kit.postgres import Pool
 from services.kit.settings import Settings
-from services.ledger.api import balance, entries, events, explanation, inputs, lots, orders
+from services.ledger.api import balance, entries, events, explanation, holds, inputs, lots, orders, redemptions
+from services.ledger.api.commands import Commands
 from services.ledger.api.context import Context
 from services.ledger.api.publisher import Publisher
 from services.ledger.reads import Reads
@@ -19,16 +22,25 @@ __all__ = ["Publisher", "routers"]
 
 
 def routers(
-    pool: Pool, publisher: Publisher, guard: Guard, settings: Settings, *, clock: Clock = now
+    pool: Pool,
+    executor: Executor[Any, Any],
+    publisher: Publisher,
+    guard: Guard,
+    settings: Settings,
+    *,
+    clock: Clock = now,
 ) -> Sequence[APIRouter]:
     """All paths of the ledger. `publisher` is a part of the worker too: it holds a connection to the brokers."""
     context = Context(Reads(pool), guard, settings.shards, clock)
+    commands = Commands(pool, executor, guard, settings.shards, clock)
     return [
         balance.routes(context),
         entries.routes(context),
         explanation.routes(context),
         lots.routes(context),
         orders.routes(context),
+        holds.routes(context, commands),
+        redemptions.routes(context, commands),
         inputs.routes(context),
         events.routes(context, publisher),
     ]

@@ -42,7 +42,10 @@ class Bonus(msgspec.Struct, array_like=True):
 
 
 class Details(msgspec.Struct, array_like=True):
-    """What the account remembers besides its totals; `birthdays` as in `multipliers`. Fields are only ever appended."""
+    """What the account remembers besides its totals.
+
+    `holds` are the open ones by when they are over, `birthdays` are as in `multipliers`. Fields are only ever appended.
+    """
 
     tiers: list[tuple[Micros, str]] = []
     tiers_seen: tuple[int, int] = (0, -1)
@@ -52,6 +55,7 @@ class Details(msgspec.Struct, array_like=True):
     debts: list[Debt] = []
     bonus: Bonus | None = None
     had_success: bool = False
+    holds: list[tuple[Micros, str]] = []
     birthdays: list[tuple[Micros, int]] = []
 
 

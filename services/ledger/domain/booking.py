@@ -148,7 +148,13 @@ def _leave(member: Member, programs: Programs, moves: Moves, order: Order, lot_d
 def _book_used(moves: Moves, ref: str, order: Order, judged: Judgement, cause: Cause) -> None:
     """Points used less what came back, as the facts now tell (P1, P2, P7, O4)."""
     change = judged.used - judged.returned - order.used
-    if change > 0:
+    if order.names != order.paid_by:
+        # The hold is captured first, whatever came back since: that follows in the same input (O5).
+        order.paid_by = order.names
+        back = judged.returned if change + judged.returned > 0 else 0
+        moves.spend(ref, order, max(change + back, 0), cause, back=back)
+        change = min(change, 0) if not back else 0
+    elif change > 0:
         moves.spend(ref, order, change, cause)
-    elif change < 0:
+    if change < 0:
         moves.give_back(ref, order, -change, cause)

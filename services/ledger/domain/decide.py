@@ -9,20 +9,25 @@ from itertools import zip_longest
 from typing import assert_never
 
 from services.kit.calendar import NEVER, Micros
-from services.ledger.domain import facts
+from services.ledger.domain import facts, spending
 from services.ledger.domain.account import ORDERS, tier_of
 from services.ledger.domain.booking import book_orders, true_up
 from services.ledger.domain.inputs import (
     ActivityRecorded,
     AnyInput,
     Cancelled,
+    CaptureHold,
     Completed,
     DueTimer,
     Enrolled,
+    HoldPoints,
     OrderInput,
     Paid,
     ProfileTold,
+    RedeemPoints,
     Refunded,
+    ReleaseHold,
+    ReturnRedemption,
     ReviewPublished,
     ReviewRemoved,
     Shipped,
@@ -66,7 +71,7 @@ def _is_due(member: Member, now: Micros) -> bool:
 
 
 def _settle_due(member: Member, programs: Programs, moves: Moves, now: Micros) -> list[OrderQualified]:
-    """Confirm lines and expire lots, each as of its own due time, confirmations first (T8).
+    """Confirm lines, expire lots and end holds, each as of its own due time, at one instant in this order (T8, R6).
 
     What is due is booked as it would have been had somebody looked at that very instant, so it makes no
     difference when somebody looks (E1).
@@ -76,7 +81,8 @@ def _settle_due(member: Member, programs: Programs, moves: Moves, now: Micros) -
     orders = member.orders_due(now)
     while True:
         over = [(calendar.end_of(lot[0]), lot, points) for lot, points in member.lots.spendable() if lot[0] != NEVER]
-        at = min([due for due, _ in orders] + [end for end, _, _ in over], default=None)
+        holds = [expires_at for expires_at, _ in member.account.details.holds[:1]]
+        at = min([due for due, _ in orders] + [end for end, _, _ in over] + holds, default=None)
         if at is None or at > now:
             break
         moves.now = at
@@ -87,6 +93,7 @@ def _settle_due(member: Member, programs: Programs, moves: Moves, now: Micros) -
         for lot, points in member.lots.spendable():
             if lot[0] != NEVER and calendar.end_of(lot[0]) <= at:
                 moves.expire(lot, points, Cause(EXPIRY, "", lot[0], programs.at(at)))
+        spending.time_out_holds(member, programs, moves, at)
         orders = member.orders_due(now)
     moves.now = now
     member.account.next_due = member.next_due(now, calendar)
@@ -111,6 +118,16 @@ def _decide(programs: Programs, member: Member, moves: Moves, given: AnyInput, n
             return _tell_tiers(programs, member, moves, given, now)
         case Enrolled():
             return facts.enrol(member, programs, moves, given)
+        case HoldPoints():
+            return spending.hold_points(member, programs, moves, given)
+        case CaptureHold():
+            return spending.capture_hold(member, programs, moves, given)
+        case ReleaseHold():
+            return spending.release_hold(member, programs, moves, given)
+        case RedeemPoints():
+            return spending.redeem_points(member, programs, moves, given)
+        case ReturnRedemption():
+            return spending.return_redemption(member, programs, moves, given)
         case DueTimer():
             return Outcome("booked")
         case _:

@@ -32,6 +32,8 @@ EntryKind = Literal[
     "returned",
     "debt_paid",
     "expired",
+    "held",
+    "released",
 ]
 
 KINDS: dict[tuple[str, str], EntryKind] = {
@@ -48,6 +50,10 @@ KINDS: dict[tuple[str, str], EntryKind] = {
     ("redeemed", "debt"): "returned",
     ("available", "debt"): "debt_paid",
     ("available", "expired"): "expired",
+    ("available", "held"): "held",
+    ("held", "available"): "released",
+    ("held", "redeemed"): "redeemed",
+    ("expired", "redeemed"): "redeemed",
 }
 """What a move from one account to another is called."""
 

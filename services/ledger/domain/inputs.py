@@ -142,6 +142,46 @@ class Enrolled(Input, frozen=True, array_like=True, tag="enrolled"):
     """Tiering enrolled the member (T10)."""
 
 
+class HoldPoints(Input, frozen=True, array_like=True, tag="hold"):
+    """A command: set points aside for a checkout, for so many seconds (P5). `hold` is the id it is to have."""
+
+    hold: str
+    reference: str
+    points: int
+    ttl_seconds: int
+
+
+class CaptureHold(Input, frozen=True, array_like=True, tag="capture"):
+    """A command: redeem a hold's points, or so many of them; the rest is released."""
+
+    hold: str
+    points: int | None = None
+
+
+class ReleaseHold(Input, frozen=True, array_like=True, tag="release"):
+    """A command: a hold's points are free again."""
+
+    hold: str
+
+
+class RedeemPoints(Input, frozen=True, array_like=True, tag="redeem"):
+    """A command: spend points. `redemption` is the id it is to have."""
+
+    redemption: str
+    reference: str
+    points: int
+
+
+class ReturnRedemption(Input, frozen=True, array_like=True, tag="return"):
+    """A command: give a redemption's points back, or so many of them (P3, P4)."""
+
+    redemption: str
+    points: int | None = None
+
+
+Command = HoldPoints | CaptureHold | ReleaseHold | RedeemPoints | ReturnRedemption
+
+
 class DueTimer(Input, frozen=True, array_like=True, tag="timer"):
     """Nobody touched the account, but something on it is due."""
 
@@ -159,6 +199,11 @@ AnyInput = (
     | ActivityRecorded
     | TierTold
     | Enrolled
+    | HoldPoints
+    | CaptureHold
+    | ReleaseHold
+    | RedeemPoints
+    | ReturnRedemption
     | DueTimer
 )
 

@@ -207,6 +207,7 @@ class Member:
         instants = [at for ref, at in loaded.due if at > now and ref not in self.orders]
         instants += [order.due for order in self.orders.values() if order.due > now]
         instants += [calendar.end_of(lot[0]) for lot, _ in self.lots.spendable()[:1] if lot[0] != NEVER]
+        instants += [expires_at for expires_at, _ in self.account.details.holds]
         if loaded.due_later is not None:
             instants.append(loaded.due_later)
         return min(instants, default=None)

@@ -12,7 +12,8 @@ from typing import Final
 from services.kit.calendar import NEVER, Day, Micros
 from services.ledger.domain.account import Debt
 from services.ledger.domain.entries import NO_LOT, AccountName, Entry, LotKey
-from services.ledger.domain.member import AVAILABLE, EXPIRED, FORGIVEN, PENDING, Member
+from services.ledger.domain.holds import HOLD, Hold, HoldState, decode_hold, decode_redemption, encode, split
+from services.ledger.domain.member import AVAILABLE, EXPIRED, FORGIVEN, HELD, PENDING, Member
 from services.ledger.domain.orders import Order, Taken
 from services.ledger.domain.program import Program
 
@@ -52,6 +53,7 @@ class _Order:
     order: Order
     points: int
     cause: Cause
+    back: int = 0
 
 
 def _lot_day(move: _Award | _Claim) -> Day:
@@ -96,9 +98,10 @@ class Moves:
         """Claw back points that went to a lot (R6, R7); what is not there becomes debt for `order`."""
         self._claims.append(_Claim(lot_day, points, order, cause))
 
-    def spend(self, ref: str, order: Order, points: int, cause: Cause) -> None:
-        """Debit points that an order used, without a hold (P7)."""
-        self._spends.append(_Order(ref, order, points, cause))
+    def spend(self, ref: str, order: Order, points: int, cause: Cause, *, back: int = 0) -> None:
+        """Debit points that an order used (P7): from `order.paid_by` if it names a hold or redemption, then from the
+        others. Of them `back` return at once (O5)."""
+        self._spends.append(_Order(ref, order, points, cause, back))
 
     def give_back(self, ref: str, order: Order, points: int, cause: Cause) -> None:
         """Return points that an order used to the lots they came from (P3)."""
@@ -112,6 +115,8 @@ class Moves:
             self._claim(claim)
         for spend in self._spends:
             self._spend(spend)
+            if spend.back:
+                self._return(_Order(spend.ref, spend.order, spend.back, spend.cause))
         # What expires first pays debt first.
         for award in sorted(self._awards, key=_lot_day):
             self._arrive((award.lot_day, 0), award.points, award.out_of, award.cause)
@@ -125,6 +130,45 @@ class Moves:
         account.expired += points
         self.member.lots.change(lot, AVAILABLE, -points)
         self.member.lots.change(lot, EXPIRED, points)
+
+    # What a command asks for, done at once
+
+    def set_aside(self, points: int, cause: Cause) -> list[Taken]:
+        """Hold available points, in spending order; which lots they were in. There must be so many."""
+        return self._draw(points, "held", cause)
+
+    def redeem(self, points: int, cause: Cause) -> list[Taken]:
+        """Redeem available points, in spending order; which lots they were in. There must be so many."""
+        return self._draw(points, "redeemed", cause)
+
+    def end_hold(self, hold_id: str, hold: Hold, state: HoldState, captured: int, cause: Cause) -> None:
+        """Redeem the first `captured` points of an open hold and release the rest, the last taken first (P5, P6)."""
+        account, lots = self.member.account, self.member.lots
+        used, rest = split(hold.taken, captured)
+        for part in used:
+            lot = (part.lot_day, part.parent)
+            self._entry("held", "redeemed", part.points, lot, cause)
+            lots.change(lot, HELD, -part.points)
+        account.held -= captured
+        account.redeemed += captured
+        hold.state, hold.captured, hold.ended_at = state, captured, self.now
+        account.details.holds.remove((hold.expires_at, hold_id))
+        self.member.facts[HOLD + hold_id] = encode(hold)
+        released = cause if not captured else Cause("hold", HOLD + hold_id, cause.day, cause.program)
+        for part in reversed(rest):
+            self._arrive((part.lot_day, part.parent), part.points, "held", released)
+
+    def restore(self, taken: list[Taken], points: int, cause: Cause) -> None:
+        """Return redeemed points to their lots, the last consumed first, and take them off `taken` (P3, P4)."""
+        left = points
+        while left:
+            last = taken[-1]
+            part = min(left, last.points)
+            last.points -= part
+            if not last.points:
+                taken.pop()
+            self._arrive(self._lot_of_return((last.lot_day, last.parent), cause), part, "redeemed", cause)
+            left -= part
 
     # How it is done
 
@@ -145,6 +189,9 @@ class Moves:
             lots.change(lot, PENDING, -points)
         elif out_of == "redeemed":
             account.redeemed -= points
+        elif out_of == "held":
+            account.held -= points
+            lots.change(lot, HELD, -points)
         if self._is_over(lot, cause):
             self.expire(lot, points, cause)
             return
@@ -210,26 +257,93 @@ class Moves:
             self._entry("debt", "issued", left, NO_LOT, cause)
             self._owe(claim.order, left, spend=False)
 
-    def _spend(self, spend: _Order) -> None:
-        """P7 without a hold: spending order, and the shortfall is debt and an alarm."""
+    def _draw(self, points: int, to: AccountName, cause: Cause) -> list[Taken]:
+        """Move available points in spending order, as far as there are any; which lots they were in (E6)."""
         account, lots = self.member.account, self.member.lots
-        left, order = spend.points, spend.order
-        for lot, available in lots.spendable():
-            part = min(left, available)
+        taken: list[Taken] = []
+        for lot, available in lots.spendable() if points else ():
+            part = min(points, available)
             if not part:
                 break
-            self._entry("available", "redeemed", part, lot, spend.cause)
+            self._entry("available", to, part, lot, cause)
             account.available -= part
             lots.change(lot, AVAILABLE, -part)
-            _take(order, lot, part)
-            left -= part
-        if left:
-            self._entry("debt", "redeemed", left, NO_LOT, spend.cause)
-            self._owe(spend.ref, left, spend=True)
+            if to == "held":
+                account.held += part
+                lots.change(lot, HELD, part)
+            else:
+                account.redeemed += part
+            taken.append(Taken(lot[0], lot[1], part))
+            points -= part
+        return taken
+
+    def _spend(self, spend: _Order) -> None:
+        """P7: what the order names pays first, then spending order, and the shortfall is debt and an alarm."""
+        order = spend.order
+        taken = self._pay(spend) if order.paid_by else []
+        taken += self._draw(spend.points - _sum(taken), "redeemed", spend.cause)
+        for part in taken:
+            _take(order, (part.lot_day, part.parent), part.points)
+        if short := spend.points - _sum(taken):
+            self._entry("debt", "redeemed", short, NO_LOT, spend.cause)
+            self._owe(spend.ref, short, spend=True)
+            self.member.account.redeemed += short
             if POINTS_SHORT not in order.alarms:
                 order.alarms.append(POINTS_SHORT)
-        account.redeemed += spend.points
         order.used += spend.points
+
+    def _pay(self, spend: _Order) -> list[Taken]:
+        """What the hold or redemption that an order names gives for it; nothing if another order has it (P5, P7)."""
+        key, member = spend.order.paid_by, self.member
+        raw = member.fact(key)
+        if raw is None:
+            return []
+        if not key.startswith(HOLD):
+            redemption = decode_redemption(raw)
+            if redemption.order:
+                return []
+            redemption.order = spend.ref
+            taken, redemption.taken = split(redemption.taken, spend.points)
+            member.facts[key] = encode(redemption)
+            return taken
+        hold = decode_hold(raw)
+        if hold.order or hold.state == "released" or (hold.state == "timed_out" and self._is_late(spend, hold)):
+            return []
+        hold.order = spend.ref
+        points = min(spend.points, hold.points)
+        if hold.state == "open":
+            self.end_hold(key.removeprefix(HOLD), hold, "captured", points, spend.cause)
+            return split(hold.taken, points)[0]
+        member.facts[key] = encode(hold)
+        if hold.state == "captured":
+            return split(hold.taken, min(points, hold.captured))[0]
+        return self._honour(split(hold.taken, points)[0], spend.cause)
+
+    def _is_late(self, spend: _Order, hold: Hold) -> bool:
+        return spend.order.paid_at > hold.expires_at
+
+    def _honour(self, released: list[Taken], cause: Cause) -> list[Taken]:
+        """Take points that a timeout had released out of their lots, also those that expired there since (P7)."""
+        account, lots = self.member.account, self.member.lots
+        taken: list[Taken] = []
+        for part in released:
+            lot = (part.lot_day, part.parent)
+            here = min(part.points, dict(lots.spendable()).get(lot, 0))
+            if here:
+                self._entry("available", "redeemed", here, lot, cause)
+                account.available -= here
+                lots.change(lot, AVAILABLE, -here)
+            undone = 0
+            if here < part.points and self._is_over(lot, cause):
+                undone = min(part.points - here, dict(lots.unforgiven(lot[1] or lot[0])).get(lot, 0))
+            if undone:
+                self._entry("expired", "redeemed", undone, lot, cause)
+                account.expired -= undone
+                lots.change(lot, EXPIRED, -undone)
+            account.redeemed += here + undone
+            if here + undone:
+                taken.append(Taken(lot[0], lot[1], here + undone))
+        return taken
 
     def _return(self, back: _Order) -> None:
         """P3, P4: cancel what the order still owes, then back to its lots, the last consumed first."""
@@ -246,14 +360,7 @@ class Moves:
                 account.debt -= part
                 account.redeemed -= part
                 left -= part
-        while left:
-            taken = order.taken[-1]
-            part = min(left, taken.points)
-            taken.points -= part
-            if not taken.points:
-                order.taken.pop()
-            self._arrive(self._lot_of_return((taken.lot_day, taken.parent), cause), part, "redeemed", cause)
-            left -= part
+        self.restore(order.taken, left, cause)
 
     def _lot_of_return(self, lot: LotKey, cause: Cause) -> LotKey:
         """The lot a return goes to: its own, or a grace lot once its day is over, but only once (P4)."""
@@ -268,6 +375,10 @@ def _distance(lot: LotKey, day: Day) -> int:
     if lot == (day, 0):
         return 0
     return 1 if lot[1] == day else 2
+
+
+def _sum(taken: list[Taken]) -> int:
+    return sum(part.points for part in taken)
 
 
 def _take(order: Order, lot: LotKey, points: int) -> None:

@@ -76,6 +76,9 @@ class Order(msgspec.Struct, array_like=True):
     success_until: Micros = 0
     due: Micros = 0
     alarms: list[str] = []
+    # `names` is a fact: the key of the hold or redemption that is to pay `points_used`, if any. `paid_by`: booked.
+    names: str = ""
+    paid_by: str = ""
 
     @property
     def is_simple(self) -> bool:
@@ -155,7 +158,15 @@ def _tell_paid(order: Order, given: Paid, counted_at: Micros) -> bool:
     order.eligible_under = 0
     order.shipping, order.tax = given.shipping, given.tax
     order.points_used, order.points_value = given.points_used, given.points_value
+    order.names = named_by(given)
     return True
+
+
+def named_by(given: Paid) -> str:
+    """The key of the hold or redemption that an order names for its points; empty if none."""
+    if given.hold_id:
+        return f"hold:{given.hold_id}"
+    return f"redemption:{given.redemption_id}" if given.redemption_id else ""
 
 
 def _tell_shipped(order: Order, given: Shipped) -> bool:

@@ -9,6 +9,7 @@ import msgspec
 
 from services.kit.calendar import Micros
 from services.ledger.domain.entries import Entry
+from services.ledger.domain.holds import Hold, Redemption
 from services.ledger.domain.judgement import Turn
 
 OutcomeKind = Literal["booked", "known", "parked", "refused", "forwarded", "failed"]
@@ -55,3 +56,5 @@ class Outcome:
     reasons: list[Reason] = field(default_factory=list)
     qualified: list[OrderQualified] = field(default_factory=list)
     alarms: list[str] = field(default_factory=list)
+    reply: Hold | Redemption | None = None
+    """What a command made or changed, as it is then."""

@@ -18,9 +18,11 @@ WITH added AS (
 INSERT INTO account (shard, account) SELECT $1, account FROM added ORDER BY account;
 
 -- name: lock_accounts
--- identity_pkey, account_pkey. Locks in account order, before anything that the lock protects is read.
+-- identity_pkey, account_pkey; program_pkey, backwards. Locks in account order, before anything that the lock protects
+-- is read.
 SELECT i.member_id, a.account, a.version, a.head, a.now, a.next_due,
-       a.pending, a.available, a.held, a.debt, a.redeemed, a.expired, a.details
+       a.pending, a.available, a.held, a.debt, a.redeemed, a.expired, a.details,
+       (SELECT max(number) FROM program) AS newest_program
 FROM identity i
 JOIN account a ON a.shard = i.shard AND a.account = i.account
 WHERE i.shard = $1 AND i.member_id = ANY ($2::text[])
@@ -91,6 +93,27 @@ WHERE o.success_from IS NOT NULL;
 SELECT o.account, o.ref, o.paid_at
 FROM unnest($2::bigint[], $3::timestamptz[]) AS asked (account, paid_after)
 JOIN orders o ON o.shard = $1 AND o.account = asked.account AND o.paid_at > asked.paid_after;
+
+-- name: write_journal
+INSERT INTO journal SELECT * FROM unnest($2::journal[]);
+
+-- name: write_entries
+INSERT INTO entry SELECT * FROM unnest($2::entry[]);
+
+-- name: write_lines
+INSERT INTO order_lines SELECT * FROM unnest($2::order_lines[]);
+
+-- name: answers
+-- answer_pkey.
+SELECT digest, request, status, body
+FROM answer
+WHERE shard = $1 AND digest = ANY ($2::bytea[]) AND at > $3;
+
+-- name: write_answers
+-- answer_pkey. What stands there is older than answers are kept.
+INSERT INTO answer SELECT * FROM unnest($2::answer[])
+ON CONFLICT (shard, digest) DO UPDATE
+SET at = excluded.at, request = excluded.request, status = excluded.status, body = excluded.body;
 
 -- name: write_accounts
 -- account_pkey.

@@ -86,6 +86,14 @@ WHERE shard = $1 AND account = $2 AND (version, line) > ($3::bigint, $4::smallin
 ORDER BY version, line
 LIMIT $7;
 
+-- name: given_by_id
+-- fact_given, identity_account. The condition on the key is the index's own.
+SELECT i.member_id, f.value
+FROM fact f
+JOIN identity i ON i.shard = f.shard AND i.account = f.account
+WHERE f.shard = $1 AND f.key = $2 AND (f.key LIKE 'hold:%' OR f.key LIKE 'redemption:%')
+LIMIT 1;
+
 -- name: tellings
 -- journal_pkey, its (shard, digest) prefix: the same event id told with another time is another telling.
 SELECT account, digest, at, version, now, type, outcome, input, record

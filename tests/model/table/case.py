@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.model.days import Micros, instant, minor
-from tests.model.events import Arrival, Event, Line, Timer, line, paid
+from tests.model.commands import Capture, Command, GiveBack, Hold, Redeem, Release
+from tests.model.days import MINUTE, Micros, instant, minor
+from tests.model.events import Arrival, Event, Line, Timer, completed, line, paid
 from tests.model.model import Tiers
 from tests.model.program import DEFAULT, Program, program
 
@@ -19,7 +20,7 @@ class Then:
         self.expected = expected
 
 
-Step = Event | Arrival | Timer | Then
+Step = Event | Arrival | Timer | Command | Then
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Case:
         """The name of its test."""
         return f"{self.code}_{self.name}"
 
-    def history(self) -> Iterator[Arrival | Timer | Then]:
+    def history(self) -> Iterator[Arrival | Timer | Command | Then]:
         """The steps, each event with its arrival."""
         for step in self.steps:
             if isinstance(step, dict):
@@ -60,10 +61,54 @@ SPENDING_MONTH = program(["purchase"], rule=NO_SERVICE, points={"expiry": MONTH}
 """The same, and points last one month: those of day 1 (1 March) until day 32 (1 April)."""
 
 
-def spender(order: str, at: str, points: int, *, lines: Sequence[Line] | None = None) -> Event:
+def spender(
+    order: str,
+    at: str,
+    points: int,
+    *,
+    lines: Sequence[Line] | None = None,
+    hold: str | None = None,
+    redemption: str | None = None,
+    revision: int = 0,
+) -> Event:
     """An order of ¥200 of services that uses points and earns none (under `SPENDING`)."""
     bought = lines or [line("l1", "200", category="service")]
-    return paid(order, at, bought, points_used=points, points_value=f"{points // 100}.{points % 100:02}")
+    value = f"{points // 100}.{points % 100:02}"
+    return paid(
+        order,
+        at,
+        bought,
+        points_used=points,
+        points_value=value,
+        hold=hold,
+        redemption=redemption,
+        revision=revision,
+    )
+
+
+def hold(at: str, points: int, *, minutes: int = 15, reference: str = "h1") -> Hold:
+    """Points are set aside for some minutes."""
+    return Hold(instant(at), reference, points, minutes * MINUTE)
+
+
+def capture(at: str, points: int | None = None, *, reference: str = "h1") -> Capture:
+    """A hold is captured."""
+    return Capture(instant(at), reference, points)
+
+
+def release(at: str, *, reference: str = "h1") -> Release:
+    """A hold is released."""
+    return Release(instant(at), reference)
+
+
+def redeem(at: str, points: int, *, reference: str = "r1") -> Redeem:
+    """Points are spent by command."""
+    return Redeem(instant(at), reference, points)
+
+
+def give_back(at: str, points: int | None = None, *, reference: str = "r1") -> GiveBack:
+    """Points of a redemption are returned."""
+    return GiveBack(instant(at), reference, points)
 
 
 def late(event: Event, at: str) -> Arrival:
@@ -84,6 +129,20 @@ def entry(at: str, amount: str, orders: int = 0) -> tuple[Micros, int, int]:
 def reached(at: str, tier: str) -> tuple[Micros, str]:
     """A step of the tier history."""
     return instant(at), tier
+
+
+TWO_LOTS: list[Step] = [
+    paid("o1", "2026-03-01T10:00:00+08:00", "100"),
+    completed("o1", "2026-03-01T11:00:00+08:00"),
+    paid("o2", "2026-03-02T10:00:00+08:00", "100"),
+    completed("o2", "2026-03-02T11:00:00+08:00"),
+]
+LOT1, LOT2 = ("2027-03-01", None), ("2027-03-02", None)
+"""100 points each, under `SPENDING`."""
+
+HUNDRED: list[Step] = [paid("o1", "2026-03-01T10:00:00+08:00", "100"), completed("o1", "2026-03-05T10:00:00+08:00")]
+MARCH_LOT = ("2026-04-01", None)
+"""100 points, under `SPENDING_MONTH` until day 32."""
 
 
 def order(**expected: Any) -> dict[str, Mapping[str, Any]]:

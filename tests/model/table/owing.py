@@ -139,7 +139,7 @@ P7 = [
         "a_hold_nobody_knows_is_none",
         [
             *TWO_LOTS,
-            paid("o3", d(3), "50", points_used=150, points_value="1.50", hold_id="0a1b2c3d-unknown"),
+            paid("o3", d(3), "50", points_used=150, points_value="1.50", hold="h0"),
             Then(available=50, debt=0, lots={LOT2: {"available": 50}}),  # in spending order
         ],
         PURCHASE,

@@ -1,0 +1,140 @@
+"""What a command is answered over HTTP: rendered once, in the transaction of its effect, and kept beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+import orjson
+
+from services.kit.calendar import Micros, rfc3339
+from services.kit.problem import Kind, Problem, kind
+from services.ledger.domain.batch import JournalRow
+from services.ledger.domain.holds import HOLD, REDEMPTION, Hold, Redemption
+from services.ledger.domain.inputs import CaptureHold, HoldPoints, RedeemPoints, ReleaseHold, ReturnRedemption
+from services.ledger.domain.refs import order_of
+from services.ledger.domain.spending import Refusal
+
+KEY_REUSED: Final = kind("idempotency-key-reused", "The key was used with another request", 422)
+
+REFUSALS: Final[Mapping[Refusal, tuple[Kind, str]]] = {
+    "points_not_positive": (
+        kind("points-not-positive", "Points must be positive", 422),
+        "Send a whole number of points above 0.",
+    ),
+    "insufficient_points": (
+        kind("insufficient-points", "Not enough points", 409),
+        "The member has {available} points available; ask for at most so many.",
+    ),
+    "reference_used": (
+        kind("reference-used", "The reference was used", 409),
+        "The member has one under this reference already: look at it, or use another reference.",
+    ),
+    "too_many_holds": (
+        kind("too-many-holds", "Too many open holds", 409),
+        "Capture or release some of the member's open holds first.",
+    ),
+    "hold_unknown": (kind("hold-unknown", "No such hold", 404), "Nothing is held under this id."),
+    "hold_over": (
+        kind("hold-over", "The hold has ended", 409),
+        "It was captured, released, or its time was over: a hold ends once. Make a new one.",
+    ),
+    "more_than_held": (
+        kind("more-than-held", "More than is held", 409),
+        "Capture at most what is held.",
+    ),
+    "redemption_unknown": (
+        kind("redemption-unknown", "No such redemption", 404),
+        "Nothing was redeemed under this id.",
+    ),
+    "redemption_in_order": (
+        kind("redemption-in-order", "An order has the redemption", 409),
+        "Its points return with the order's refund or cancellation.",
+    ),
+    "more_than_left": (
+        kind("more-than-left", "More than is left to return", 409),
+        "Return at most what was not given back yet.",
+    ),
+}
+"""Each refusal as a problem: its kind, and the way out."""
+
+_STATUS: Final[Mapping[type, int]] = {HoldPoints: 201, RedeemPoints: 201}
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """An HTTP status and a JSON body: a problem document from 400 on."""
+
+    status: int
+    body: bytes
+
+
+def answer_of(member_id: str, row: JournalRow) -> Answer:
+    """The answer to a journalled command."""
+    outcome, given = row.outcome, row.arrival.given
+    available, pending, held, debt = row.balance
+    balance = {"available": available, "pending": pending, "held": held, "debt": debt}
+    if outcome.kind == "refused":
+        of, detail = REFUSALS[outcome.detail]  # type: ignore[index]
+        problem = Problem(of, detail.format(**balance), balance=balance)
+        return Answer(of.status, orjson.dumps(problem.document()))
+    match given:
+        case HoldPoints() | CaptureHold() | ReleaseHold():
+            assert isinstance(outcome.reply, Hold)
+            body = hold_shown(member_id, given.hold, outcome.reply, row.now)
+        case RedeemPoints() | ReturnRedemption():
+            assert isinstance(outcome.reply, Redemption)
+            body = redemption_shown(member_id, given.redemption, outcome.reply)
+        case _:
+            raise AssertionError(f"{row.type} is no command")
+    body |= {"balance": balance, "version": row.version}
+    return Answer(_STATUS.get(type(given), 200), orjson.dumps(body))
+
+
+def key_reused() -> Answer:
+    """The answer to another request under a key that has an answer already."""
+    problem = Problem(KEY_REUSED, "An Idempotency-Key names one request on one path: send a new key.")
+    return Answer(KEY_REUSED.status, orjson.dumps(problem.document()))
+
+
+def hold_shown(member_id: str, hold_id: str, hold: Hold, now: Micros) -> dict[str, Any]:
+    """A hold as the outside sees it at an instant, timed out or not yet booked so."""
+    over = hold.state == "open" and hold.expires_at <= now
+    ended_at = hold.expires_at if over else hold.ended_at
+    return {
+        "hold_id": hold_id,
+        "member_id": member_id,
+        "reference": hold.reference,
+        "points": hold.points,
+        "state": "timed_out" if over else hold.state,
+        "captured": hold.captured,
+        "made_at": rfc3339(hold.made_at),
+        "expires_at": rfc3339(hold.expires_at),
+        **({"ended_at": rfc3339(ended_at)} if ended_at else {}),
+        **_order(hold.order),
+    }
+
+
+def redemption_shown(member_id: str, redemption_id: str, redemption: Redemption) -> dict[str, Any]:
+    """A redemption as the outside sees it."""
+    return {
+        "redemption_id": redemption_id,
+        "member_id": member_id,
+        "reference": redemption.reference,
+        "points": redemption.points,
+        "returned": redemption.returned,
+        "made_at": rfc3339(redemption.made_at),
+        **_order(redemption.order),
+    }
+
+
+def _order(ref: str) -> dict[str, str]:
+    order = order_of(ref) if ref else None
+    return {"shop": order[0], "order_id": order[1]} if order else {}
+
+
+def given_of(ref: str) -> dict[str, str]:
+    """What an entry's ref says of a hold or a redemption: its id, by name."""
+    if ref.startswith(HOLD):
+        return {"hold_id": ref.removeprefix(HOLD)}
+    return {"redemption_id": ref.removeprefix(REDEMPTION)} if ref.startswith(REDEMPTION) else {}

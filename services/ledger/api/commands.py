@@ -1,0 +1,133 @@
+"""What all commands share: the key that makes them safe to repeat, the way to the write path, and their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Annotated, Any, Final
+
+import orjson
+from fastapi import Header, Response, Security
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.kit.auth import Caller, Guard
+from services.kit.calendar import Micros
+from services.kit.clock import Clock
+from services.kit.dead_letter import Refused
+from services.kit.executor import Executor
+from services.kit.kafka import murmur2, shard_of
+from services.kit.postgres import Pool
+from services.kit.problem import MEDIA_TYPE, UNAVAILABLE, Kind, Problem, kind, responses
+from services.ledger.answers import KEY_REUSED, REFUSALS, Answer
+from services.ledger.api.context import PRIVATE
+from services.ledger.domain.batch import Arrival
+from services.ledger.domain.chain import digest_of
+from services.ledger.domain.inputs import Command
+from services.ledger.domain.spending import MOST_POINTS, Refusal
+from services.ledger.executor import Commanded
+from services.ledger.reads import given_by_id
+
+KEY_MISSING: Final = kind("idempotency-key-missing", "An Idempotency-Key is needed", 400)
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        max_length=128,
+        pattern=r"^[\x20-\x7e]+$",
+        description="Names this request of this client on this path for 30 days: the same again gets the same answer.",
+    ),
+]
+Points = Annotated[int, Field(gt=0, lt=MOST_POINTS, strict=True, description="A whole number of points.")]
+Reference = Annotated[
+    str,
+    Field(min_length=1, max_length=100, description="Your own name for it: a cart, a checkout. Unique for the member."),
+]
+
+_Make = Callable[[str, str, Micros], Command]
+"""(source, id, at) and what the request says, as a command."""
+
+
+class PointsOut(BaseModel):
+    """The member's points after the command."""
+
+    available: int
+    pending: int
+    held: int
+    debt: int
+
+
+class Body(BaseModel):
+    """A command's body: a field that is not known is a mistake, and not ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Commands:
+    """The way of commands into the write path."""
+
+    def __init__(self, pool: Pool, executor: Executor[Any, Any], guard: Guard, shards: int, clock: Clock) -> None:
+        self._pool = pool
+        self._executor = executor
+        self._guard = guard
+        self._shards = shards
+        self._clock = clock
+
+    def spender(self) -> Any:
+        """The dependency of paths that spend: a token with `ledger:spend`, a member's for that member alone."""
+        return Security(self._guard, scopes=["ledger:spend"])
+
+    async def do(
+        self, caller: Caller, path: str, key: str | None, member_id: str, body: Body | None, make: _Make
+    ) -> Response:
+        """Book a command and answer as it was answered first. Raises Problem 400 without a key, DatabaseAway."""
+        if not key:
+            raise Problem(
+                KEY_MISSING,
+                "Send an Idempotency-Key header, new for each thing you want done.",
+                field="Idempotency-Key",
+            )
+        now = self._clock()
+        said = orjson.dumps(body.model_dump() if body is not None else None, option=orjson.OPT_SORT_KEYS)
+        command = Commanded(
+            member_id=member_id,
+            arrival=Arrival(digest_of(member_id, f"{caller.subject} {path}", key), make(caller.subject, key, now), now),
+            request=blake2b(said, digest_size=16).digest(),
+        )
+        outcome = await self._executor.submit(shard_of(member_id, self._shards), command)
+        if isinstance(outcome, Refused):
+            raise RuntimeError(f"a command failed: {outcome.detail}")
+        assert isinstance(outcome, Answer)
+        media_type = MEDIA_TYPE if outcome.status >= 400 else "application/json"
+        return Response(outcome.body, outcome.status, media_type=media_type, headers=PRIVATE)
+
+    async def find(self, caller: Caller, key: str, given_id: str, unknown: Refusal) -> tuple[str, bytes]:
+        """(member, state) of a hold or redemption by its id alone. Raises Problem 404, also for another's token."""
+        found = None
+        try:
+            shard = (int(given_id[:8], 16) & 0x7FFFFFFF) % self._shards
+        except ValueError:
+            pass
+        else:
+            found = await given_by_id(self._pool, shard, key)
+        if found is None or (caller.member is not None and caller.member != found[0]):
+            of, detail = REFUSALS[unknown]
+            raise Problem(of, detail)
+        return found
+
+    def now(self) -> Micros:
+        """The executor's clock."""
+        return self._clock()
+
+
+def given_id(what: str, member_id: str, reference: str) -> str:
+    """The id of a member's hold or redemption of a reference: it begins with the member's hash, so a path that has it
+    needs no member, and it follows from what it names, so a reference has one."""
+    name = orjson.dumps([what, member_id, reference])
+    return f"{murmur2(member_id.encode()):08x}{blake2b(name, digest_size=8).hexdigest()}"
+
+
+def refusals(*whys: Refusal) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI responses of a command that may be refused so."""
+    kinds: list[Kind] = [KEY_MISSING, KEY_REUSED, UNAVAILABLE, *(REFUSALS[why][0] for why in whys)]
+    return responses(*kinds)

@@ -1,0 +1,142 @@
+"""Holds: points set aside for a checkout, then captured or released."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path, Request, Response
+from pydantic import BaseModel, Field
+
+from services.kit.auth import Caller
+from services.ledger.answers import hold_shown
+from services.ledger.api.commands import (
+    PointsOut,
+    Body,
+    Commands,
+    IdempotencyKey,
+    Points,
+    Reference,
+    given_id,
+    refusals,
+)
+from services.ledger.api.context import Context, MemberPath, answer
+from services.ledger.domain.holds import decode_hold, hold_key
+from services.ledger.domain.inputs import CaptureHold, HoldPoints, ReleaseHold
+
+DEFAULT_TTL_SECONDS = 900
+MOST_TTL_SECONDS = 30 * 86_400
+
+HoldPath = Annotated[str, Path(pattern="^[0-9a-f]{24}$", description="The hold's id.")]
+
+
+class HoldIn(Body):
+    """Points to set aside."""
+
+    points: Points
+    reference: Reference
+    ttl_seconds: int = Field(
+        default=DEFAULT_TTL_SECONDS, ge=1, le=MOST_TTL_SECONDS, description="After so long it is released by itself."
+    )
+
+
+class CaptureIn(Body):
+    """How much of a hold to redeem; all of it if nothing is said."""
+
+    points: Points | None = None
+
+
+class HoldOut(BaseModel):
+    """A hold. It ends once; `captured` points were redeemed, the others are the member's again."""
+
+    hold_id: str
+    member_id: str
+    reference: str
+    points: int
+    state: Literal["open", "captured", "released", "timed_out"]
+    captured: int
+    made_at: str
+    expires_at: str
+    ended_at: str | None = None
+    shop: str | None = Field(default=None, description="With `order_id`: the order that has its points.")
+    order_id: str | None = None
+
+
+class HoldDone(HoldOut):
+    """A hold after a command, with the member's points then."""
+
+    balance: PointsOut
+    version: int
+
+
+def routes(context: Context, commands: Commands) -> APIRouter:
+    """The hold's paths."""
+    router = APIRouter(tags=["holds"])
+    reader, spender = context.reader(), commands.spender()
+
+    @router.post(
+        "/v1/members/{member_id}/holds",
+        status_code=201,
+        response_model=HoldDone,
+        responses=refusals("insufficient_points", "reference_used", "too_many_holds"),
+        summary="Set points aside",
+    )
+    async def hold(
+        member_id: MemberPath, body: HoldIn, request: Request, key: IdempotencyKey = None, caller: Caller = spender
+    ) -> Response:
+        """Points that are held can be neither spent elsewhere nor clawed back; an order that names the hold has them."""
+        hold_id = given_id("hold", member_id, body.reference)
+
+        def make(source: str, name: str, at: int) -> HoldPoints:
+            return HoldPoints(source, name, at, hold_id, body.reference, body.points, body.ttl_seconds)
+
+        return await commands.do(caller, request.url.path, key, member_id, body, make)
+
+    @router.get(
+        "/v1/holds/{hold_id}",
+        response_model=HoldOut,
+        responses=refusals("hold_unknown"),
+        summary="One hold",
+    )
+    async def look(hold_id: HoldPath, caller: Caller = reader) -> Response:
+        """A hold as it is now: one whose time is over is timed out, whether or not that is booked."""
+        member_id, raw = await commands.find(caller, hold_key(hold_id), hold_id, "hold_unknown")
+        return answer(hold_shown(member_id, hold_id, decode_hold(raw), commands.now()))
+
+    @router.post(
+        "/v1/holds/{hold_id}/capture",
+        response_model=HoldDone,
+        responses=refusals("hold_unknown", "hold_over", "more_than_held"),
+        summary="Redeem what is held",
+    )
+    async def capture(
+        hold_id: HoldPath,
+        request: Request,
+        body: CaptureIn | None = None,
+        key: IdempotencyKey = None,
+        caller: Caller = spender,
+    ) -> Response:
+        """All of it, or `points` of it; the rest is released."""
+        member_id, _ = await commands.find(caller, hold_key(hold_id), hold_id, "hold_unknown")
+        points = body.points if body is not None else None
+
+        def make(source: str, name: str, at: int) -> CaptureHold:
+            return CaptureHold(source, name, at, hold_id, points)
+
+        return await commands.do(caller, request.url.path, key, member_id, body, make)
+
+    @router.post(
+        "/v1/holds/{hold_id}/release",
+        response_model=HoldDone,
+        responses=refusals("hold_unknown", "hold_over"),
+        summary="Free what is held",
+    )
+    async def release(
+        hold_id: HoldPath, request: Request, key: IdempotencyKey = None, caller: Caller = spender
+    ) -> Response:
+        """The points are the member's again, in the lots they came from."""
+        member_id, _ = await commands.find(caller, hold_key(hold_id), hold_id, "hold_unknown")
+
+        def make(source: str, name: str, at: int) -> ReleaseHold:
+            return ReleaseHold(source, name, at, hold_id)
+
+        return await commands.do(caller, request.url.path, key, member_id, None, make)
+
+    return router

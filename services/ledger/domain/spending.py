@@ -1,0 +1,153 @@
+"""Points spent by command: holds and redemptions. A command that cannot be done is refused and moves nothing."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from services.kit.calendar import MICROS_PER_SECOND, Micros
+from services.ledger.domain.holds import (
+    HOLD,
+    MOST_OPEN,
+    REDEMPTION,
+    Hold,
+    Redemption,
+    decode_hold,
+    decode_redemption,
+    encode,
+)
+from services.ledger.domain.inputs import (
+    CaptureHold,
+    HoldPoints,
+    RedeemPoints,
+    ReleaseHold,
+    ReturnRedemption,
+)
+from services.ledger.domain.member import Member
+from services.ledger.domain.moves import Cause, Moves
+from services.ledger.domain.outcome import Outcome
+from services.ledger.domain.program import Programs
+
+Refusal = Literal[
+    "points_not_positive",
+    "insufficient_points",
+    "reference_used",
+    "too_many_holds",
+    "hold_unknown",
+    "hold_over",
+    "more_than_held",
+    "redemption_unknown",
+    "redemption_in_order",
+    "more_than_left",
+]
+"""Why a command was refused."""
+
+MOST_POINTS: Final = 2**53
+"""What a number of JSON can say exactly."""
+
+
+def refused(why: Refusal) -> Outcome:
+    """The outcome of a command that moves nothing."""
+    return Outcome("refused", why)
+
+
+def hold_points(member: Member, programs: Programs, moves: Moves, given: HoldPoints) -> Outcome:
+    """Set points aside until they are captured, released, or the time is over (P5)."""
+    account, key = member.account, HOLD + given.hold
+    if given.points <= 0:
+        return refused("points_not_positive")
+    if member.fact(key) is not None:
+        return refused("reference_used")
+    if given.points > account.available:
+        return refused("insufficient_points")
+    if len(account.details.holds) >= MOST_OPEN:
+        return refused("too_many_holds")
+    expires_at = moves.now + given.ttl_seconds * MICROS_PER_SECOND
+    taken = moves.set_aside(given.points, _cause(programs, "hold", key, moves.now))
+    hold = Hold(given.reference, given.points, moves.now, expires_at, taken)
+    member.facts[key] = encode(hold)
+    account.details.holds = sorted([*account.details.holds, (expires_at, given.hold)])
+    account.due_by(expires_at)
+    return Outcome("booked", reply=hold)
+
+
+def capture_hold(member: Member, programs: Programs, moves: Moves, given: CaptureHold) -> Outcome:
+    """Redeem what is held, or a part of it; the rest is released."""
+    key = HOLD + given.hold
+    raw = member.fact(key)
+    if raw is None:
+        return refused("hold_unknown")
+    hold = decode_hold(raw)
+    points = hold.points if given.points is None else given.points
+    if points <= 0:
+        return refused("points_not_positive")
+    if hold.state != "open":
+        return refused("hold_over")
+    if points > hold.points:
+        return refused("more_than_held")
+    moves.end_hold(given.hold, hold, "captured", points, _cause(programs, "hold", key, moves.now))
+    return Outcome("booked", reply=hold)
+
+
+def release_hold(member: Member, programs: Programs, moves: Moves, given: ReleaseHold) -> Outcome:
+    """Free what is held (P5, P6)."""
+    key = HOLD + given.hold
+    raw = member.fact(key)
+    if raw is None:
+        return refused("hold_unknown")
+    hold = decode_hold(raw)
+    if hold.state != "open":
+        return refused("hold_over")
+    moves.end_hold(given.hold, hold, "released", 0, _cause(programs, "hold", key, moves.now))
+    return Outcome("booked", reply=hold)
+
+
+def time_out_holds(member: Member, programs: Programs, moves: Moves, at: Micros) -> None:
+    """Free the points of holds that are over at an instant (P5, E2)."""
+    for expires_at, hold_id in list(member.account.details.holds):
+        if expires_at > at:
+            break
+        key = HOLD + hold_id
+        raw = member.fact(key)
+        assert raw is not None
+        moves.end_hold(hold_id, decode_hold(raw), "timed_out", 0, _cause(programs, "hold-timeout", key, at))
+
+
+def redeem_points(member: Member, programs: Programs, moves: Moves, given: RedeemPoints) -> Outcome:
+    """Spend points in spending order (E6)."""
+    key = REDEMPTION + given.redemption
+    if given.points <= 0:
+        return refused("points_not_positive")
+    if member.fact(key) is not None:
+        return refused("reference_used")
+    if given.points > member.account.available:
+        return refused("insufficient_points")
+    taken = moves.redeem(given.points, _cause(programs, "redemption", key, moves.now))
+    redemption = Redemption(given.reference, given.points, moves.now, taken)
+    member.facts[key] = encode(redemption)
+    return Outcome("booked", reply=redemption)
+
+
+def return_redemption(member: Member, programs: Programs, moves: Moves, given: ReturnRedemption) -> Outcome:
+    """Give back what is left of a redemption, or a part of it, to the lots it came from (P3, P4)."""
+    key = REDEMPTION + given.redemption
+    raw = member.fact(key)
+    if raw is None:
+        return refused("redemption_unknown")
+    redemption = decode_redemption(raw)
+    if redemption.order:
+        return refused("redemption_in_order")
+    left = redemption.points - redemption.returned
+    points = left if given.points is None else given.points
+    if points <= 0:
+        return refused("more_than_left" if given.points is None else "points_not_positive")
+    if points > left:
+        return refused("more_than_left")
+    moves.restore(redemption.taken, points, _cause(programs, "redemption", key, moves.now))
+    redemption.returned += points
+    member.facts[key] = encode(redemption)
+    return Outcome("booked", reply=redemption)
+
+
+def _cause(programs: Programs, rule: str, key: str, now: Micros) -> Cause:
+    program = programs.at(now)
+    return Cause(rule, key, program.calendar.day_of(now), program)

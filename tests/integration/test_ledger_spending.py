@@ -1,0 +1,334 @@
+"""Holds and redemptions over HTTP, on a real PostgreSQL: what they move, what they refuse, and what a repeat gets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from deploy.local.tokens import Signer
+from schemas.events import parse_event
+from services.kit.calendar import parse_rfc3339, rfc3339, to_micros
+from services.ledger.api.commands import given_id
+from services.ledger.verify import examine, summarise
+from tests.conftest import MakeDatabase
+from tests.integration.ledger_support import LedgerUnderTest, client_of, ledger_on
+from tests.model import events as shop
+
+_keys = count(1)
+
+
+@pytest.fixture(scope="module")
+async def ledger(make_database: MakeDatabase, jwks_file: Path) -> AsyncIterator[LedgerUnderTest]:
+    async with ledger_on(make_database(), jwks_file=jwks_file) as under_test:
+        yield under_test
+
+
+@pytest.fixture(scope="module")
+async def client(ledger: LedgerUnderTest, signer: Signer) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(ledger.app(), signer.token(scopes=["ledger:read", "ledger:spend"])) as made:
+        yield made
+
+
+async def member_with_points(ledger: LedgerUnderTest, member: str) -> None:
+    """¥900 completed on 5 March: 1,800 points and 100 for the first purchase, until 1 March 2027. It is 5 March."""
+    await ledger.tell(
+        shop.paid("o1", shop.d(1), "900", member=member, id=f"{member}:paid"), at="2026-03-01T10:00:01+08:00"
+    )
+    await ledger.tell(
+        shop.completed("o1", shop.d(5), member=member, id=f"{member}:completed"), at="2026-03-05T10:00:01+08:00"
+    )
+
+
+async def post(client: httpx.AsyncClient, path: str, body: Any = None, *, key: str = "") -> httpx.Response:
+    headers = {"Idempotency-Key": key or f"key-{next(_keys)}"}
+    return await client.post(path, json=body, headers=headers)
+
+
+async def held(client: httpx.AsyncClient, member: str, points: int, **fields: Any) -> dict[str, Any]:
+    answer = await post(client, f"/v1/members/{member}/holds", {"points": points, "reference": "cart", **fields})
+    assert answer.status_code == 201, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def refusal(answer: httpx.Response) -> tuple[int, str]:
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    return answer.status_code, answer.json()["type"].removeprefix("urn:loyalty:problem:")
+
+
+async def points_of(client: httpx.AsyncClient, member: str) -> tuple[int, int, int, int]:
+    """(available, held, debt, redeemed)."""
+    body = (await client.get(f"/v1/members/{member}/balance")).json()
+    return body["available"], body["held"], body["debt"], body["lifetime"]["redeemed"]
+
+
+# ── holds ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_P5_a_hold_is_captured_in_part_and_the_rest_released(
+    ledger: LedgerUnderTest, client: httpx.AsyncClient
+) -> None:
+    await member_with_points(ledger, "h1")
+    hold = await held(client, "h1", 500)
+    assert (hold["state"], hold["points"], hold["balance"]["available"], hold["balance"]["held"]) == (
+        "open", 500, 1400, 500,
+    )  # fmt: skip
+    assert hold["expires_at"] == "2026-03-05T02:15:01Z", "900 seconds if nothing is said"
+    captured = await post(client, f"/v1/holds/{hold['hold_id']}/capture", {"points": 300})
+    assert (captured.status_code, captured.json()["captured"]) == (200, 300)
+    assert await points_of(client, "h1") == (1600, 0, 0, 300)
+    seen = (await client.get(f"/v1/holds/{hold['hold_id']}")).json()
+    assert (seen["state"], seen["captured"], seen["member_id"]) == ("captured", 300, "h1")
+
+
+async def test_P5_a_hold_ends_once(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
+    await member_with_points(ledger, "h2")
+    hold = await held(client, "h2", 500)
+    released = await post(client, f"/v1/holds/{hold['hold_id']}/release")
+    assert (released.status_code, released.json()["state"]) == (200, "released")
+    for path in ("capture", "release"):
+        again = await post(client, f"/v1/holds/{hold['hold_id']}/{path}")
+        assert refusal(again) == (409, "hold-over")
+    assert await points_of(client, "h2") == (1900, 0, 0, 0)
+
+
+async def test_P5_a_hold_whose_time_is_over_is_free_again_before_anything_is_booked(
+    ledger: LedgerUnderTest, client: httpx.AsyncClient
+) -> None:
+    await member_with_points(ledger, "h3")
+    hold = await held(client, "h3", 500, ttl_seconds=60)
+    ledger.now += 60_000_000 - 1
+    assert await points_of(client, "h3") == (1400, 500, 0, 0)
+    ledger.now += 1
+    assert await points_of(client, "h3") == (1900, 0, 0, 0)
+    seen = (await client.get(f"/v1/holds/{hold['hold_id']}")).json()
+    assert (seen["state"], seen["ended_at"]) == ("timed_out", seen["expires_at"])
+    assert refusal(await post(client, f"/v1/holds/{hold['hold_id']}/capture")) == (409, "hold-over")
+    await ledger.sweep("h3")
+    assert await points_of(client, "h3") == (1900, 0, 0, 0)
+
+
+async def test_P7_an_order_that_names_a_hold_captures_it_and_a_cancellation_gives_it_back(
+    ledger: LedgerUnderTest, client: httpx.AsyncClient
+) -> None:
+    await member_with_points(ledger, "h4")
+    hold = await held(client, "h4", 1000)
+    order = shop.paid(
+        "o2", shop.d(6), "200", member="h4", id="h4:o2", points_used=800, points_value="8", hold_id=hold["hold_id"]
+    )
+    await ledger.tell(order, at=shop.d(5, "10:10:00"))
+    assert await points_of(client, "h4") == (1100, 0, 0, 800)
+    seen = (await client.get(f"/v1/holds/{hold['hold_id']}")).json()
+    assert (seen["state"], seen["captured"], seen["order_id"]) == ("captured", 800, "o2")
+    await ledger.tell(shop.cancelled("o2", shop.d(7), member="h4", id="h4:o2:no"), at=shop.d(7, "10:00:01"))
+    assert await points_of(client, "h4") == (1900, 0, 0, 0)
+
+
+async def test_O5_an_order_cancelled_before_it_is_paid_captures_its_hold_and_returns_it(
+    ledger: LedgerUnderTest, client: httpx.AsyncClient
+) -> None:
+    await member_with_points(ledger, "h5")
+    hold = await held(client, "h5", 500)
+    await ledger.tell(shop.cancelled("o2", shop.d(7), member="h5", id="h5:no"), at=shop.d(5, "10:01:00"))
+    order = shop.paid(
+        "o2", shop.d(6), "200", member="h5", id="h5:o2", points_used=500, points_value="5", hold_id=hold["hold_id"]
+    )
+    await ledger.tell(order, at=shop.d(5, "10:02:00"))
+    assert await points_of(client, "h5") == (1900, 0, 0, 0)
+    kinds = [entry["kind"] for entry in (await client.get("/v1/members/h5/entries")).json()["entries"]]
+    assert kinds[:3] == ["pending", "returned", "redeemed"] or kinds[:2] == ["returned", "redeemed"]
+    assert (await client.get(f"/v1/holds/{hold['hold_id']}")).json()["state"] == "captured"
+
+
+# ── redemptions ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_P3_a_redemption_is_given_back_in_parts(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
+    await member_with_points(ledger, "r1")
+    made = await post(client, "/v1/members/r1/redemptions", {"points": 700, "reference": "mug"})
+    assert (made.status_code, made.json()["balance"]["available"]) == (201, 1200)
+    path = f"/v1/redemptions/{made.json()['redemption_id']}"
+    part = await post(client, f"{path}/return", {"points": 200})
+    assert (part.status_code, part.json()["returned"]) == (200, 200)
+    assert refusal(await post(client, f"{path}/return", {"points": 501})) == (409, "more-than-left")
+    assert (await post(client, f"{path}/return")).json()["returned"] == 700
+    assert refusal(await post(client, f"{path}/return")) == (409, "more-than-left")
+    assert await points_of(client, "r1") == (1900, 0, 0, 0)
+    assert (await client.get(path)).json()["returned"] == 700
+
+
+async def test_P7_an_order_has_the_points_of_the_redemption_it_names(
+    ledger: LedgerUnderTest, client: httpx.AsyncClient
+) -> None:
+    await member_with_points(ledger, "r2")
+    made = (await post(client, "/v1/members/r2/redemptions", {"points": 600, "reference": "cart"})).json()
+    order = shop.paid("o2", shop.d(6), "200", member="r2", id="r2:o2", points_used=600, points_value="6")
+    order["data"]["redemption_id"] = made["redemption_id"]
+    await ledger.tell(order, at=shop.d(6, "10:00:01"))
+    assert await points_of(client, "r2") == (1300, 0, 0, 600), "debited already"
+    again = await post(client, f"/v1/redemptions/{made['redemption_id']}/return")
+    assert refusal(again) == (409, "redemption-in-order")
+    await ledger.tell(shop.cancelled("o2", shop.d(7), member="r2", id="r2:no"), at=shop.d(7, "10:00:01"))
+    assert await points_of(client, "r2") == (1900, 0, 0, 0)
+
+
+# ── what is refused ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_more_than_there_is_is_refused_with_the_balance_that_is(
+    ledger: LedgerUnderTest, client: httpx.AsyncClient
+) -> None:
+    await member_with_points(ledger, "n1")
+    for path in ("holds", "redemptions"):
+        answer = await post(client, f"/v1/members/n1/{path}", {"points": 1901, "reference": path})
+        assert refusal(answer) == (409, "insufficient-points")
+        assert answer.json()["balance"] == {"available": 1900, "pending": 0, "held": 0, "debt": 0}
+    assert await points_of(client, "n1") == (1900, 0, 0, 0)
+
+
+async def test_a_reference_is_unique_for_the_member_and_kind(
+    ledger: LedgerUnderTest, client: httpx.AsyncClient
+) -> None:
+    await member_with_points(ledger, "n2")
+    body = {"points": 100, "reference": "same"}
+    for path in ("holds", "redemptions"):
+        assert (await post(client, f"/v1/members/n2/{path}", body)).status_code == 201
+        assert refusal(await post(client, f"/v1/members/n2/{path}", body)) == (409, "reference-used")
+    await member_with_points(ledger, "n3")
+    assert (await post(client, "/v1/members/n3/holds", body)).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"points": 0, "reference": "r"}, "points"),
+        ({"points": -5, "reference": "r"}, "points"),
+        ({"points": 2**53, "reference": "r"}, "points"),
+        ({"points": 1.5, "reference": "r"}, "points"),
+        ({"points": "5", "reference": "r"}, "points"),
+        ({"points": 5}, "reference"),
+        ({"points": 5, "reference": ""}, "reference"),
+        ({"points": 5, "reference": "r", "ttl_seconds": 0}, "ttl_seconds"),
+        ({"points": 5, "reference": "r", "pionts": 1}, "pionts"),
+    ],
+)
+async def test_a_body_that_is_not_valid_names_the_field(
+    client: httpx.AsyncClient, body: dict[str, Any], field: str
+) -> None:
+    answer = await post(client, "/v1/members/x1/holds", body)
+    assert refusal(answer) == (422, "invalid-request")
+    assert answer.json()["field"] == field
+
+
+async def test_what_nobody_holds_is_unknown(ledger: LedgerUnderTest, client: httpx.AsyncClient, signer: Signer) -> None:
+    await member_with_points(ledger, "u1")
+    hold = await held(client, "u1", 100)
+    nowhere = given_id("hold", "u1", "nothing")
+    assert refusal(await client.get(f"/v1/holds/{nowhere}")) == (404, "hold-unknown")
+    assert refusal(await post(client, f"/v1/holds/{nowhere}/capture")) == (404, "hold-unknown")
+    assert refusal(await client.get(f"/v1/redemptions/{nowhere}")) == (404, "redemption-unknown")
+    async with client_of(ledger.app(), signer.member_token("u2")) as other:
+        assert refusal(await other.get(f"/v1/holds/{hold['hold_id']}")) == (404, "hold-unknown")
+        assert refusal(await post(other, f"/v1/holds/{hold['hold_id']}/release")) == (404, "hold-unknown")
+        assert refusal(await post(other, "/v1/members/u1/holds", {"points": 1, "reference": "r"})) == (404, "not-found")
+    async with client_of(ledger.app(), signer.member_token("u1")) as own:
+        assert (await post(own, f"/v1/holds/{hold['hold_id']}/release")).status_code == 200
+    async with client_of(ledger.app(), signer.token(scopes=["ledger:read"])) as reader:
+        assert refusal(await post(reader, "/v1/members/u1/holds", {"points": 1, "reference": "r"})) == (
+            403,
+            "forbidden",
+        )
+
+
+# ── the same request again ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_the_same_request_gets_the_first_answer_also_a_refusal(
+    ledger: LedgerUnderTest, client: httpx.AsyncClient
+) -> None:
+    await member_with_points(ledger, "i1")
+    path = "/v1/members/i1/redemptions"
+    first = await post(client, path, {"points": 1000, "reference": "a"}, key="one")
+    refused = await post(client, path, {"points": 1000, "reference": "b"}, key="two")
+    assert (first.status_code, refusal(refused)) == (201, (409, "insufficient-points"))
+    ledger.now += 60_000_000
+    await post(client, f"/v1/redemptions/{first.json()['redemption_id']}/return")
+    for answer, key, reference in ((first, "one", "a"), (refused, "two", "b")):
+        again = await post(client, path, {"reference": reference, "points": 1000}, key=key)
+        assert (again.status_code, again.content) == (answer.status_code, answer.content)
+    other = await post(client, path, {"points": 999, "reference": "a"}, key="one")
+    assert refusal(other) == (422, "idempotency-key-reused")
+    missing = await client.post(path, json={"points": 1, "reference": "c"})
+    assert refusal(missing) == (400, "idempotency-key-missing")
+    assert await points_of(client, "i1") == (1900, 0, 0, 0)
+
+
+async def test_an_answer_is_kept_for_thirty_days(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
+    await member_with_points(ledger, "i2")
+    path, body = "/v1/members/i2/redemptions", {"points": 100, "reference": "a"}
+    first = await post(client, path, body, key="old")
+    ledger.now += 30 * 86_400_000_000 - 1
+    assert (await post(client, path, body, key="old")).content == first.content
+    ledger.now += 2
+    assert refusal(await post(client, path, body, key="old")) == (409, "reference-used")
+
+
+async def test_two_clients_that_spend_the_same_points_one_wins(
+    ledger: LedgerUnderTest, client: httpx.AsyncClient
+) -> None:
+    await member_with_points(ledger, "c1")
+    answers = await asyncio.gather(
+        *(post(client, "/v1/members/c1/redemptions", {"points": 1000, "reference": f"r{n}"}) for n in range(8))
+    )
+    assert Counter(answer.status_code for answer in answers) == {201: 1, 409: 7}
+    assert {answer.json()["balance"]["available"] for answer in answers} == {900}
+    assert await points_of(client, "c1") == (900, 0, 0, 1000)
+
+
+async def test_one_key_sent_many_times_at_once_is_done_once(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
+    await member_with_points(ledger, "c2")
+    body = {"points": 10, "reference": "r"}
+    answers = await asyncio.gather(*(post(client, "/v1/members/c2/holds", body, key="once") for _ in range(30)))
+    assert {(answer.status_code, answer.content) for answer in answers} == {(201, answers[0].content)}
+    assert await points_of(client, "c2") == (1890, 10, 0, 0)
+
+
+async def test_every_movement_is_told_by_the_contract(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
+    await member_with_points(ledger, "f1")
+    hold = await held(client, "f1", 500)
+    await post(client, f"/v1/holds/{hold['hold_id']}/capture", {"points": 300})
+    made = (await post(client, "/v1/members/f1/redemptions", {"points": 50, "reference": "mug"})).json()
+    await post(client, f"/v1/redemptions/{made['redemption_id']}/return")
+    async with ledger.pool.acquire() as connection:
+        rows = await connection.fetch("SELECT value FROM outbox WHERE key = 'f1' ORDER BY id")
+    told = [parse_event(row["value"]) for row in rows]
+    moved = [
+        (event["type"].split(".")[2], event["data"]["points"], event["data"].get("from"))
+        for event in told
+        if event["type"].startswith("loyalty.points.") and event["data"]["member_version"] > 2
+    ]
+    assert moved == [
+        ("held", 500, None),
+        ("redeemed", 300, {"held": 300}),
+        ("released", 200, None),
+        ("redeemed", 50, {"available": 50}),
+        ("returned", 50, None),
+    ]
+    data = [event["data"] for event in told if event["type"] == "loyalty.points.held.v1"][0]
+    assert (data["hold_id"], rfc3339(to_micros(data["hold_expires_at"]))) == (hold["hold_id"], hold["expires_at"])
+    assert data["cause"]["type"] == "loyalty.command.hold.v1"
+
+
+async def test_what_was_spent_holds(ledger: LedgerUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.kit.clock.now", lambda: parse_rfc3339(shop.d(45)))
+    summary = summarise(*await examine(ledger.settings))
+    assert summary["examples"] == []
+    assert summary["ok"]
+    assert summary["outcomes"]["refused"] > 10

@@ -1,0 +1,54 @@
+"""What is asked of the ledger rather than told to it: commands, which count when they come in.
+
+`now` and `ttl` are microseconds. A `reference` is the caller's own name for what it asks, unique a kind; the
+ids that orders name follow from it (`hold_id`, `redemption_id` of `events`).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tests.model.days import Micros
+
+
+class Hold(NamedTuple):
+    """Set points aside for a checkout: they are held until captured, released, or `ttl` is over (P5)."""
+
+    now: Micros
+    reference: str
+    points: int
+    ttl: Micros
+
+
+class Capture(NamedTuple):
+    """Redeem the first `points` of a hold, by default all of it; the rest is released."""
+
+    now: Micros
+    reference: str
+    points: int | None = None
+
+
+class Release(NamedTuple):
+    """Give up a hold."""
+
+    now: Micros
+    reference: str
+
+
+class Redeem(NamedTuple):
+    """Spend points at once."""
+
+    now: Micros
+    reference: str
+    points: int
+
+
+class GiveBack(NamedTuple):
+    """Return points of a redemption, by default all that is left of it (P3, P4)."""
+
+    now: Micros
+    reference: str
+    points: int | None = None
+
+
+Command = Hold | Capture | Release | Redeem | GiveBack

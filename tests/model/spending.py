@@ -1,0 +1,201 @@
+"""Points spent by command: holds and redemptions, and what of them an order makes its own (P5, P7, E2).
+
+A command is refused or booked as a whole. What an order takes over from a hold or a redemption is the order's
+from then on: its revisions, refunds and cancellation say what becomes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar
+
+from tests.model.commands import Capture, Command, GiveBack, Hold, Redeem, Release
+from tests.model.days import Micros
+from tests.model.events import MEMBER, hold_id, redemption_id
+from tests.model.orders import Telling
+from tests.model.wallet import Taken, Wallet, split, total
+
+T = TypeVar("T")
+
+HoldState = Literal["open", "captured", "released", "timed_out"]
+
+
+@dataclass
+class HeldPoints:
+    """A hold: what it took, in the order taken, and how it ended."""
+
+    points: int
+    expires_at: Micros
+    taken: Taken
+    state: HoldState = "open"
+    captured: int = 0
+    own: Taken = field(default_factory=list)
+    """What was captured by command and no order has."""
+    order: str | None = None
+    """The first order that named it (P5)."""
+
+
+@dataclass
+class SpentPoints:
+    """A redemption: what is left of it and no order has, in the order taken."""
+
+    points: int
+    own: Taken
+    returned: int = 0
+    handed_over: int = 0
+    """Points that an order has."""
+    order: str | None = None
+
+
+class Spending:
+    """The holds and redemptions of one member, by reference."""
+
+    def __init__(self, wallet: Wallet) -> None:
+        self.wallet = wallet
+        self.holds: dict[str, HeldPoints] = {}
+        self.redemptions: dict[str, SpentPoints] = {}
+
+    # By command
+
+    def do(self, command: Command, grace_days: int | None) -> str:
+        """Book a command, or say why not: then nothing has changed."""
+        match command:
+            case Hold():
+                return self._hold(command)
+            case Capture():
+                return self._capture(command)
+            case Release():
+                return self._release(command)
+            case Redeem():
+                return self._redeem(command)
+            case GiveBack():
+                return self._give_back(command, grace_days)
+
+    def _hold(self, command: Hold) -> str:
+        if (refused := self._refused(command.points, command.reference in self.holds)) is not None:
+            return refused
+        taken = self.wallet.hold(command.points)
+        self.holds[command.reference] = HeldPoints(command.points, self.wallet.now + command.ttl, taken)
+        return "booked"
+
+    def _redeem(self, command: Redeem) -> str:
+        if (refused := self._refused(command.points, command.reference in self.redemptions)) is not None:
+            return refused
+        self.redemptions[command.reference] = SpentPoints(command.points, self.wallet.redeem(command.points))
+        return "booked"
+
+    def _refused(self, points: int, known: bool) -> str | None:
+        if points <= 0:
+            return "points_not_positive"
+        if known:
+            return "reference_used"
+        return "insufficient_points" if points > self.wallet.available() else None
+
+    def _capture(self, command: Capture) -> str:
+        if command.points is not None and command.points <= 0:
+            return "points_not_positive"
+        hold = self.holds.get(command.reference)
+        if hold is None:
+            return "hold_unknown"
+        if hold.state != "open":
+            return "hold_over"
+        points = hold.points if command.points is None else command.points
+        if points > hold.points:
+            return "more_than_held"
+        hold.own = self._end_by_capture(hold, points)
+        return "booked"
+
+    def _release(self, command: Release) -> str:
+        hold = self.holds.get(command.reference)
+        if hold is None:
+            return "hold_unknown"
+        if hold.state != "open":
+            return "hold_over"
+        hold.state = "released"
+        self.wallet.release(hold.taken)
+        return "booked"
+
+    def _give_back(self, command: GiveBack, grace_days: int | None) -> str:
+        if command.points is not None and command.points <= 0:
+            return "points_not_positive"
+        redemption = self.redemptions.get(command.reference)
+        if redemption is None:
+            return "redemption_unknown"
+        if redemption.order is not None:
+            return "redemption_in_order"
+        left = total(redemption.own)
+        points = left if command.points is None else command.points
+        if points > left or left == 0:
+            return "more_than_left"
+        self.wallet.put_back(redemption.own, points, grace_days)
+        redemption.returned += points
+        return "booked"
+
+    # By the clock
+
+    def next_timeout(self) -> Micros | None:
+        """When the next open hold is over."""
+        return min((hold.expires_at for hold in self.holds.values() if hold.state == "open"), default=None)
+
+    def time_out(self) -> None:
+        """Release the holds that are over, the one made first first; what belongs to a lot that is over expires."""
+        over = [hold for hold in self.holds.values() if hold.state == "open" and hold.expires_at <= self.wallet.now]
+        for hold in sorted(over, key=lambda hold: hold.expires_at):
+            hold.state = "timed_out"
+            self.wallet.release(hold.taken)
+
+    # By an order
+
+    def take_over(self, order: str, paid: Telling, room: int) -> int:
+        """P7: give an order what it may have of the hold and the redemption its `paid` names, at most `room` points.
+
+        The first order to name one has it, and a hold that is open ends (P5).
+        """
+        taken: Taken = []
+        hold = _named(self.holds, hold_id, paid.data.get("hold_id"))
+        if hold is not None and hold.order is None:
+            hold.order = order
+            taken += self._of_hold(hold, paid.at, room)
+        redemption = _named(self.redemptions, redemption_id, paid.data.get("redemption_id"))
+        if redemption is not None and redemption.order is None:
+            redemption.order = order
+            handed, redemption.own = split(redemption.own, room - total(taken))
+            redemption.handed_over = total(handed)
+            taken += handed
+        self.wallet.uses.setdefault(order, []).extend(taken)
+        return total(taken)
+
+    def _of_hold(self, hold: HeldPoints, paid_at: Micros, room: int) -> Taken:
+        match hold.state:
+            case "open":
+                return self._end_by_capture(hold, min(room, hold.points))
+            case "captured":
+                taken, hold.own = split(hold.own, room)
+                return taken
+            case "timed_out" if paid_at <= hold.expires_at:
+                return self.wallet.honour(hold.taken, room)
+            case _:
+                return []
+
+    def _end_by_capture(self, hold: HeldPoints, points: int) -> Taken:
+        first, rest = split(hold.taken, points)
+        self.wallet.capture(first)
+        self.wallet.release(rest)
+        hold.state, hold.captured = "captured", points
+        return first
+
+    # What no order has
+
+    def redeemed(self) -> int:
+        """Points redeemed by command and not by an order, before what came back."""
+        captured = sum(total(hold.own) for hold in self.holds.values())
+        return captured + sum(spent.points - spent.handed_over for spent in self.redemptions.values())
+
+    def returned(self) -> int:
+        """What came back of them."""
+        return sum(spent.returned for spent in self.redemptions.values())
+
+
+def _named(by_reference: Mapping[str, T], id_of: Callable[[str, str], str], id_: str | None) -> T | None:
+    return next((one for reference, one in by_reference.items() if id_of(MEMBER, reference) == id_), None)
