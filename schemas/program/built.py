@@ -43,7 +43,6 @@ NOT_BUILT: Final = (
         ("order", "first_order", "signed_in", "review", "profile_completed", "enrolled"),
         "leave the rule out",
     ),
-    NotBuilt("earn[].make_up"),
     NotBuilt("redeem.rewards"),
     NotBuilt("adjustments"),
     NotBuilt("tiers.mode", ("upgrade_only",), "use `upgrade_only`"),

@@ -97,7 +97,10 @@ class FirstOrderRule(Rule):
 
 
 class MakeUp(Part):
-    """A missed day may be bought once (D4)."""
+    """A missed day of the streak may be bought once, for so many points, until so many days after it (D4).
+
+    It has no daily reward.
+    """
 
     cost: PositivePoints
     within_days: Days

@@ -54,6 +54,9 @@ def errors(program: Program) -> Iterator[Finding]:
             yield from _order_rule(rule, path, program)
         elif isinstance(rule, SignInRule):
             yield from _streak(rule.streak, (*path, "streak"))
+            if rule.make_up is not None and not rule.make_up.within_days:
+                path = (*path, "make_up", "within_days")
+                yield Finding(path, "a missed day is at least a day ago, so none could be bought", "use 1 or more")
         elif isinstance(rule, CampaignRule) and rule.campaign.ends <= rule.campaign.starts:
             yield Finding((*path, "campaign", "to"), "the campaign ends before it begins", "give a later time")
         elif isinstance(rule, ActivityRule) and (rule.points is None) == (rule.points_per_unit is None):
@@ -81,6 +84,10 @@ def warnings(program: Program) -> Iterator[Finding]:
                 if more < less:
                     path = ("earn", index, "tier_multiplier")
                     yield Finding(path, f"{higher} earns less than {lower}", "check the multipliers")
+    for index, rule in enumerate(program.earn):
+        if isinstance(rule, SignInRule) and rule.make_up is not None and not rule.streak:
+            path = ("earn", index, "make_up")
+            yield Finding(path, "without a streak a missed day is worth nothing", "add `streak`, or leave it out")
     yield from _idle_multipliers(program)
     yield from _cash_offset(program)
 

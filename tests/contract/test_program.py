@@ -107,6 +107,15 @@ def test_N2_a_multiplier_that_is_never_the_largest_is_warned_about() -> None:
     assert [each.path for each in check(changed(to_campaign)).warnings] == ["tiers.ladder"]
 
 
+def test_D4_days_for_sale_without_a_streak_are_warned_about() -> None:
+    text = changed(("streak: {7: 30}", "make_up: {cost: 10, within_days: 3}"))
+    (warning,) = [each for each in check(text).warnings if each.path == "earn[2].make_up"]
+    assert (warning.line, warning.message) == (
+        line_of(text, "make_up"),
+        "without a streak a missed day is worth nothing",
+    )
+
+
 def test_a_published_document_that_spells_out_its_defaults_is_taken_again() -> None:
     text = changed(("on: first_order\n    points: 100", f"on: order\n    campaign: {CAMPAIGN}"))
     document = json.dumps(load(text).document())
@@ -214,6 +223,12 @@ def test_what_is_not_built_is_refused_with_its_line_and_the_way_out(
         ('vip: "1.2"', 'vp: "1.2"', "earn[0].tier_multiplier.vp", "the tier `vp` is not defined"),
         ('vip: "1.2"', 'vip: "-0.1"', "earn[0].tier_multiplier.vip", "is not written as expected"),
         ("streak: {7: 30}", "streak: {2: 10, 7: 30}", "earn[2].streak", "would take points: 10 + 10"),
+        (
+            "streak: {7: 30}",
+            "streak: {7: 30}\n    make_up: {cost: 10, within_days: 0}",
+            "earn[2].make_up.within_days",
+            "none could",
+        ),
         ("rule: review", "rule: purchase", "earn[3].rule", "the rule `purchase` is defined twice"),
         (
             "on: first_order\n    points: 100",
@@ -272,17 +287,18 @@ def test_a_program_without_a_rule_for_orders_is_refused() -> None:
 
 def test_all_problems_come_at_once_in_the_order_of_their_lines() -> None:
     text = changed(
-        ("negative: debt", "negative: clamp"),
+        ("kind: open", "kind: restricted"),
         ('vip: "1.2"', 'vp: "1.2"'),
-        ("once_per: day\n", "once_per: day\n    make_up: {cost: 10, within_days: 3}\n"),
+        ("mode: upgrade_only", "mode: upgrade_downgrade"),
     )
     found = problems(text)
     assert [problem.path for problem in found] == [
-        "points.negative", "earn[0].tier_multiplier.vp", "earn[2].make_up",
+        "membership.kind", "earn[0].tier_multiplier.vp", "tiers.mode",
     ]  # fmt: skip
     assert [problem.line for problem in found] == sorted(problem.line for problem in found)
     assert str(found[0]) == (
-        f"line {found[0].line}: points.negative: `points.negative: clamp` is not built yet in this release; use `debt`"
+        f"line {found[0].line}: membership.kind: `membership.kind: restricted` is not built yet in this release; "
+        "use `open`"
     )
 
 
@@ -317,9 +333,9 @@ def test_the_command_prints_problems_and_warnings(tmp_path: Path, capsys: pytest
     assert main(["lint", str(DEFAULT)]) == 0
     assert f"{DEFAULT}: warning: line " in capsys.readouterr().err
     bad = tmp_path / "bad.yaml"
-    bad.write_text(changed(("negative: debt", "negative: clamp")), encoding="utf-8")
+    bad.write_text(changed(("kind: open", "kind: restricted")), encoding="utf-8")
     assert main(["lint", str(DEFAULT), str(bad)]) == 1
-    assert "points.negative: clamp" in capsys.readouterr().err
+    assert "membership.kind: restricted" in capsys.readouterr().err
 
 
 SMALL = load(program_examples()["fixed-rate.yaml"]).document()

@@ -292,7 +292,9 @@ async def test_two_clients_that_spend_the_same_points_one_wins(
     assert await points_of(client, "c1") == (900, 0, 0, 1000)
 
 
-async def test_one_key_sent_many_times_at_once_is_done_once(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
+async def test_one_key_sent_many_times_at_once_is_done_once(
+    ledger: LedgerUnderTest, client: httpx.AsyncClient
+) -> None:
     await member_with_points(ledger, "c2")
     body = {"points": 10, "reference": "r"}
     answers = await asyncio.gather(*(post(client, "/v1/members/c2/holds", body, key="once") for _ in range(30)))

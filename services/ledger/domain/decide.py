@@ -9,7 +9,7 @@ from itertools import zip_longest
 from typing import assert_never
 
 from services.kit.calendar import NEVER, Micros
-from services.ledger.domain import facts, spending
+from services.ledger.domain import facts, signins, spending
 from services.ledger.domain.account import ORDERS, tier_of
 from services.ledger.domain.booking import book_orders, true_up
 from services.ledger.domain.inputs import (
@@ -21,6 +21,7 @@ from services.ledger.domain.inputs import (
     DueTimer,
     Enrolled,
     HoldPoints,
+    MakeUpDay,
     OrderInput,
     Paid,
     ProfileTold,
@@ -105,7 +106,7 @@ def _decide(programs: Programs, member: Member, moves: Moves, given: AnyInput, n
         case Paid() | Shipped() | Completed() | Refunded() | Cancelled():
             return _order_fact(programs, member, moves, given, now)
         case SignedIn():
-            return facts.sign_in(member, programs, moves, given)
+            return signins.sign_in(member, programs, moves, given)
         case ReviewPublished():
             return facts.publish_review(member, programs, moves, given)
         case ReviewRemoved():
@@ -128,6 +129,8 @@ def _decide(programs: Programs, member: Member, moves: Moves, given: AnyInput, n
             return spending.redeem_points(member, programs, moves, given)
         case ReturnRedemption():
             return spending.return_redemption(member, programs, moves, given)
+        case MakeUpDay():
+            return signins.make_up(member, programs, moves, given)
         case DueTimer():
             return Outcome("booked")
         case _:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from services.kit.calendar import Micros
+from services.kit.calendar import Day, Micros
 
 
 class Input(msgspec.Struct, frozen=True, array_like=True, tag_field="type"):
@@ -179,7 +179,13 @@ class ReturnRedemption(Input, frozen=True, array_like=True, tag="return"):
     points: int | None = None
 
 
-Command = HoldPoints | CaptureHold | ReleaseHold | RedeemPoints | ReturnRedemption
+class MakeUpDay(Input, frozen=True, array_like=True, tag="make_up"):
+    """A command: buy a missed day of the streak, the ordinal of a local date (D4)."""
+
+    day: Day
+
+
+Command = HoldPoints | CaptureHold | ReleaseHold | RedeemPoints | ReturnRedemption | MakeUpDay
 
 
 class DueTimer(Input, frozen=True, array_like=True, tag="timer"):
@@ -204,6 +210,7 @@ AnyInput = (
     | ReleaseHold
     | RedeemPoints
     | ReturnRedemption
+    | MakeUpDay
     | DueTimer
 )
 

@@ -42,11 +42,20 @@ class FactRule:
 
 
 @dataclass(frozen=True, slots=True)
+class MakeUp:
+    """A missed day can be bought for so many points until so many days after it (D4)."""
+
+    cost: int
+    within_days: int
+
+
+@dataclass(frozen=True, slots=True)
 class SignInRule:
     """Points for a day's sign-in and for the steps of a streak, which repeat each cycle (D2, D5)."""
 
     daily: FactRule
     steps: Mapping[int, int]
+    make_up: MakeUp | None = None
 
     @property
     def cycle(self) -> int:
@@ -121,6 +130,8 @@ class Programs:
             raise ValueError("a ledger needs a program")
         self._starts = [program.effective_from for program in self.versions]
         self.by_number = {program.number: program for program in self.versions}
+        self.offer_make_up = any(program.sign_in and program.sign_in.make_up for program in self.versions)
+        """Whether a version lets missed days be bought."""
 
     def at(self, instant: Micros) -> Program:
         """The version in force at a business time."""
@@ -185,16 +196,18 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
         points_per_unit=cash_offset.get("points_per_unit"),
         order=compile_order_rule(order, multipliers, points.get("rounding") or "floor", decimals, calendar),
         first_order=_optional_fact_rule(facts.get("first_order")),
-        sign_in=None
-        if sign_in is None
-        else SignInRule(
-            _fact_rule(sign_in), {int(day): int(step) for day, step in (sign_in.get("streak") or {}).items()}
-        ),
+        sign_in=None if sign_in is None else _sign_in_rule(sign_in),
         review=_optional_fact_rule(facts.get("review")),
         profile=None if profile is None else ProfileRule(_fact_rule(profile), frozenset(profile["fields"])),
         joining=_optional_fact_rule(facts.get("enrolled")),
         activities=activities,
     )
+
+
+def _sign_in_rule(rule: Mapping[str, Any]) -> SignInRule:
+    steps = {int(day): int(step) for day, step in (rule.get("streak") or {}).items()}
+    made = rule.get("make_up")
+    return SignInRule(_fact_rule(rule), steps, MakeUp(made["cost"], made["within_days"]) if made else None)
 
 
 def _year_days(dates: Iterable[str]) -> tuple[YearDay, ...]:
