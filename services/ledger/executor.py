@@ -256,8 +256,8 @@ class _Work:
             given = told.arrival.given
             if isinstance(given, Paid | Shipped | Completed | Refunded | Cancelled):
                 needs.orders.add(given.order)
-                if isinstance(given, Paid) and (named := named_by(given)):
-                    needs.facts.add(named)
+                if isinstance(given, Paid):
+                    needs.facts.update(named_by(given))
             elif isinstance(given, TierTold):
                 if given.history:
                     # Histories begin with the first tier: what was paid after it is what they can change.

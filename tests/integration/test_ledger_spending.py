@@ -58,6 +58,11 @@ async def held(client: httpx.AsyncClient, member: str, points: int, **fields: An
     return body
 
 
+def naming(hold: dict[str, Any], order: dict[str, Any]) -> dict[str, Any]:
+    order["data"]["hold_id"] = hold["hold_id"]
+    return order
+
+
 def refusal(answer: httpx.Response) -> tuple[int, str]:
     assert answer.headers["content-type"] == "application/problem+json", answer.text
     return answer.status_code, answer.json()["type"].removeprefix("urn:loyalty:problem:")
@@ -120,9 +125,7 @@ async def test_P7_an_order_that_names_a_hold_captures_it_and_a_cancellation_give
 ) -> None:
     await member_with_points(ledger, "h4")
     hold = await held(client, "h4", 1000)
-    order = shop.paid(
-        "o2", shop.d(6), "200", member="h4", id="h4:o2", points_used=800, points_value="8", hold_id=hold["hold_id"]
-    )
+    order = naming(hold, shop.paid("o2", shop.d(6), "200", member="h4", id="h4:o2", points_used=800, points_value="8"))
     await ledger.tell(order, at=shop.d(5, "10:10:00"))
     assert await points_of(client, "h4") == (1100, 0, 0, 800)
     seen = (await client.get(f"/v1/holds/{hold['hold_id']}")).json()
@@ -137,9 +140,7 @@ async def test_O5_an_order_cancelled_before_it_is_paid_captures_its_hold_and_ret
     await member_with_points(ledger, "h5")
     hold = await held(client, "h5", 500)
     await ledger.tell(shop.cancelled("o2", shop.d(7), member="h5", id="h5:no"), at=shop.d(5, "10:01:00"))
-    order = shop.paid(
-        "o2", shop.d(6), "200", member="h5", id="h5:o2", points_used=500, points_value="5", hold_id=hold["hold_id"]
-    )
+    order = naming(hold, shop.paid("o2", shop.d(6), "200", member="h5", id="h5:o2", points_used=500, points_value="5"))
     await ledger.tell(order, at=shop.d(5, "10:02:00"))
     assert await points_of(client, "h5") == (1900, 0, 0, 0)
     kinds = [entry["kind"] for entry in (await client.get("/v1/members/h5/entries")).json()["entries"]]
@@ -292,9 +293,7 @@ async def test_two_clients_that_spend_the_same_points_one_wins(
     assert await points_of(client, "c1") == (900, 0, 0, 1000)
 
 
-async def test_one_key_sent_many_times_at_once_is_done_once(
-    ledger: LedgerUnderTest, client: httpx.AsyncClient
-) -> None:
+async def test_one_key_sent_many_times_at_once_is_done_once(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
     await member_with_points(ledger, "c2")
     body = {"points": 10, "reference": "r"}
     answers = await asyncio.gather(*(post(client, "/v1/members/c2/holds", body, key="once") for _ in range(30)))
@@ -310,7 +309,7 @@ async def test_every_movement_is_told_by_the_contract(ledger: LedgerUnderTest, c
     await post(client, f"/v1/redemptions/{made['redemption_id']}/return")
     async with ledger.pool.acquire() as connection:
         rows = await connection.fetch("SELECT value FROM outbox WHERE key = 'f1' ORDER BY id")
-    told = [parse_event(row["value"]) for row in rows]
+    told: list[Any] = [parse_event(row["value"]) for row in rows]
     moved = [
         (event["type"].split(".")[2], event["data"]["points"], event["data"].get("from"))
         for event in told
@@ -323,7 +322,7 @@ async def test_every_movement_is_told_by_the_contract(ledger: LedgerUnderTest, c
         ("redeemed", 50, {"available": 50}),
         ("returned", 50, None),
     ]
-    data = [event["data"] for event in told if event["type"] == "loyalty.points.held.v1"][0]
+    data = next(event["data"] for event in told if event["type"] == "loyalty.points.held.v1")
     assert (data["hold_id"], rfc3339(to_micros(data["hold_expires_at"]))) == (hold["hold_id"], hold["expires_at"])
     assert data["cause"]["type"] == "loyalty.command.hold.v1"
 

@@ -14,13 +14,26 @@ import msgspec
 import orjson
 
 from schemas.events import Refused, parse_event
-from services.kit.calendar import NEVER, Micros, parse_rfc3339
+from services.kit.calendar import MICROS_PER_SECOND, NEVER, Micros, parse_rfc3339
 from services.kit.money import exponent
 from services.ledger.domain.account import Account
 from services.ledger.domain.batch import Arrival, JournalRow, fold_member
 from services.ledger.domain.booking import book_orders
 from services.ledger.domain.chain import digest_of
-from services.ledger.domain.inputs import AnyInput, Command, DueTimer, Enrolled, TierTold, encode_input
+from services.ledger.domain.holds import HOLD, REDEMPTION, decode_hold, decode_redemption
+from services.ledger.domain.inputs import (
+    AnyInput,
+    CaptureHold,
+    Command,
+    DueTimer,
+    Enrolled,
+    HoldPoints,
+    RedeemPoints,
+    ReleaseHold,
+    ReturnRedemption,
+    TierTold,
+    encode_input,
+)
 from services.ledger.domain.member import Loaded, LotRow, Member, Missing, Needs, Success
 from services.ledger.domain.moves import Moves
 from services.ledger.domain.orders import decode_order, encode_lines, encode_order
@@ -33,9 +46,11 @@ from services.tiering.domain.history import Entry as TierEntry
 from services.tiering.domain.history import timeline
 from services.tiering.domain.program import Versions
 from services.tiering.domain.program import compile_program as compile_tiers
+from tests.model import commands
 from tests.model.events import Arrival as Told
-from tests.model.events import Timer
-from tests.model.result import OrderResult, Result
+from tests.model.events import Timer, hold_id, redemption_id
+from tests.model.model import Step
+from tests.model.result import HoldResult, OrderResult, RedemptionResult, Result
 
 _copy = msgspec.msgpack
 
@@ -61,6 +76,7 @@ class MemoryLedger:
         self._tiering = tier_member.Member()
         self._tier_no = 0
         self._told: dict[tuple[bytes, Micros], bytes] = {}
+        self._asked_for = 0
         self.clock: Micros = 0
         self.account = Account(1, "m1")
         self.orders: dict[str, bytes] = {}
@@ -72,13 +88,10 @@ class MemoryLedger:
 
     # What goes in
 
-    def play(self, history: Iterable[Told | Timer]) -> Result:
+    def play(self, history: Iterable[Step]) -> Result:
         """Take a whole history, one input at a time, and say where it leads."""
         for step in history:
-            if isinstance(step, Timer):
-                self.tick(step.now)
-            else:
-                self.arrive(step.event, step.now)
+            self.take(step)
         return self.result()
 
     def arrive(self, event: Mapping[str, Any], now: Micros) -> str:
@@ -92,19 +105,45 @@ class MemoryLedger:
         self.outcomes.append((event["id"], outcome))
         return outcome
 
-    def arrive_together(self, batch: Sequence[Told]) -> None:
-        """Take events in one batch."""
-        arrivals = [self._arrival(told.event, told.now) for told in batch]
-        self._book([arrival for arrival in arrivals if not isinstance(arrival, str)])
+    def take_together(self, batch: Sequence[Told | commands.Command]) -> None:
+        """Take events and commands in one batch."""
+        arrivals: list[Arrival] = []
+        for step in batch:
+            if isinstance(step, Told):
+                arrival = self._arrival(step.event, step.now)
+                if isinstance(arrival, str):
+                    continue
+            else:
+                arrival = self._asked(step)
+            arrivals.append(arrival)
+        self._book(arrivals)
 
-    def command(self, given: Command, now: Micros) -> str:
+    def take(self, step: Step) -> None:
+        """Take a step of a history."""
+        match step:
+            case Timer():
+                self.tick(step.now)
+            case Told():
+                self.arrive(step.event, step.now)
+            case _:
+                self.command(step)
+
+    def command(self, asked: commands.Command) -> str:
         """Take a command; "booked", or why it was refused."""
-        self.clock = max(self.clock, now)
-        name = f"{given.source}:{given.id}:{len(self.journal)}"
-        self._book([Arrival(digest_of("m1", "/command", name), given, now)])
-        self._follow_tiers(now)
-        outcome = next(row.outcome for row in reversed(self.journal) if row.arrival.given is given)
-        return outcome.detail if outcome.kind == "refused" else outcome.kind
+        arrival = self._asked(asked)
+        self._book([arrival])
+        self._follow_tiers(asked.now)
+        outcome = next(row.outcome for row in reversed(self.journal) if row.arrival is arrival)
+        answer = outcome.detail if outcome.kind == "refused" else outcome.kind
+        self.outcomes.append((f"{type(asked).__name__} {asked.reference}", answer))
+        return answer
+
+    def _asked(self, asked: commands.Command) -> Arrival:
+        """A command as an input; each has a name of its own."""
+        self.clock = max(self.clock, asked.now)
+        self._asked_for += 1
+        given = _input_of(asked, str(self._asked_for))
+        return Arrival(digest_of("m1", given.source, given.id), given, asked.now)
 
     def tick(self, now: Micros) -> None:
         """Move the clock to `now` and do everything that is due."""
@@ -254,6 +293,8 @@ class MemoryLedger:
                     own[1] -= entry.points
             if entry.kind in ("redeemed", "returned", "expired", "forgiven"):
                 sums[entry.kind] += entry.points
+            if (entry.debit, entry.credit) == ("expired", "redeemed"):
+                sums["expired"] -= entry.points
         shown: dict[str, OrderResult] = {}
         unpaid: set[tuple[str, str]] = set()
         reported: set[tuple[str, str]] = set()
@@ -281,14 +322,17 @@ class MemoryLedger:
                 working=tuple(self._working(reason) for reason in self._reasons(ref)),
             )
         account = self.account
+        holds = {key: decode_hold(raw) for key, raw in self.facts.items() if key.startswith(HOLD)}
+        redemptions = {key: decode_redemption(raw) for key, raw in self.facts.items() if key.startswith(REDEMPTION)}
+        returned = sum(redemption.returned for redemption in redemptions.values())
         result = Result(
             available=account.available,
             pending=account.pending,
             held=account.held,
             debt=account.debt,
             earned=account.earned,
-            redeemed=sum(order.points_used for order in shown.values()),
-            returned=sum(order.points_returned for order in shown.values()),
+            redeemed=sum(order.points_used for order in shown.values()) + self._by_command() + returned,
+            returned=sum(order.points_returned for order in shown.values()) + returned,
             expired=sums["expired"],
             forgiven=sums["forgiven"],
             lots={
@@ -297,6 +341,7 @@ class MemoryLedger:
                     "available": columns[1],
                     "expired": columns[3],
                     "forgiven": columns[4],
+                    **({"held": columns[2]} if columns[2] else {}),
                 }
                 for (day, parent), columns in self.lots.items()
                 if any(columns)
@@ -307,11 +352,21 @@ class MemoryLedger:
             parked=frozenset(unpaid),
             reported=frozenset(reported),
             outcomes=list(self.outcomes),
+            holds={hold.reference: HoldResult(hold.state, hold.points, hold.captured) for hold in holds.values()},
+            redemptions={
+                redemption.reference: RedemptionResult(redemption.points, redemption.returned)
+                for redemption in redemptions.values()
+            },
         )
         result.check_books()
         assert account.redeemed == result.redeemed - result.returned
         assert account.expired == result.expired - result.forgiven
         return result
+
+    def _by_command(self) -> int:
+        """Points redeemed that no order has and that did not come back: what the entries say beyond the orders' own."""
+        used = sum(decode_order(raw).used for raw in self.orders.values())
+        return self.account.redeemed - used
 
     def _reasons(self, ref: str) -> list[Reason]:
         """The newest reasons that the journal gives for an order's points."""
@@ -355,6 +410,23 @@ class MemoryLedger:
                 at[0] += turn.amount
                 at[1] += turn.orders
             return [(at, amount, orders) for at, (amount, orders) in sorted(sums.items()) if amount or orders]
+
+
+def _input_of(asked: commands.Command, name: str) -> Command:
+    """A command of a history as an input; its ids are those that the history's orders name."""
+    told = ("/command", name, asked.now)
+    hold, redemption = hold_id("m1", asked.reference), redemption_id("m1", asked.reference)
+    match asked:
+        case commands.Hold():
+            return HoldPoints(*told, hold, asked.reference, asked.points, asked.ttl // MICROS_PER_SECOND)
+        case commands.Capture():
+            return CaptureHold(*told, hold, asked.points)
+        case commands.Release():
+            return ReleaseHold(*told, hold)
+        case commands.Redeem():
+            return RedeemPoints(*told, redemption, asked.reference, asked.points)
+        case commands.GiveBack():
+            return ReturnRedemption(*told, redemption, asked.points)
 
 
 def _day(day: int) -> str:

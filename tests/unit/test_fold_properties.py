@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,8 +13,8 @@ from hypothesis import strategies as st
 
 from schemas.events import Refused, parse_event
 from tests.model.events import Arrival, Event, Timer
-from tests.model.histories import arrivals, facts, programs
-from tests.model.model import Model
+from tests.model.histories import arrivals, checkouts, facts, programs
+from tests.model.model import Model, Step
 from tests.model.program import Program
 from tests.model.result import Result
 from tests.unit.ledger_member import MemoryLedger
@@ -38,9 +39,9 @@ def figures(result: Result, program: Program) -> dict[str, Any]:
     return told
 
 
-def accepted(history: list[Arrival | Timer]) -> list[Arrival | Timer]:
+def accepted(history: Sequence[Step]) -> list[Step]:
     """Without what the contracts refuse before it becomes an input (a line named twice)."""
-    return [step for step in history if isinstance(step, Timer) or _is_read(step.event)]
+    return [step for step in history if not isinstance(step, Arrival) or _is_read(step.event)]
 
 
 def _is_read(event: Event) -> bool:
@@ -65,14 +66,22 @@ def differences(fold: Any, model: Any, path: str = "") -> list[str]:
 def test_O6_the_fold_is_the_model_at_every_step(data: st.DataObject) -> None:
     program = data.draw(programs(lateness=("none", 30)))
     history = accepted(data.draw(facts().flatmap(arrivals)))
+    compare(program, history)
+
+
+@SETTINGS
+@given(st.data())
+def test_P5_P7_the_fold_spends_as_the_model_does_at_every_step(data: st.DataObject) -> None:
+    program = data.draw(programs(lateness=("none", 30)))
+    compare(program, accepted(data.draw(checkouts(data.draw(facts(spending=True))))))
+
+
+def compare(program: Program, history: Sequence[Step]) -> None:
+    """Play a history on both, and look at all figures after each step."""
     model, ledger = Model(program), MemoryLedger(program)
     for step in history:
-        if isinstance(step, Timer):
-            model.tick(step.now)
-            ledger.tick(step.now)
-        else:
-            model.arrive(step.event, step.now)
-            ledger.arrive(step.event, step.now)
+        model.take(step)
+        ledger.take(step)
         # The model looks at the clock at each arrival; so must the fold be looked at.
         ledger.tick(ledger.clock)
         assert not differences(figures(ledger.result(), program), figures(model.result(), program))
@@ -82,14 +91,15 @@ def test_O6_the_fold_is_the_model_at_every_step(data: st.DataObject) -> None:
 @given(st.data())
 def test_O7_any_cut_into_batches_writes_the_same_rows_and_chain_heads(data: st.DataObject) -> None:
     program = data.draw(programs(lateness=("none", 30)))
-    history = [step for step in accepted(data.draw(facts(tiers=True).flatmap(arrivals))) if isinstance(step, Arrival)]
+    drawn = data.draw(checkouts(data.draw(facts(tiers=True, spending=True))))
+    history = [step for step in accepted(drawn) if not isinstance(step, Timer)]
     single, batched = MemoryLedger(program, tiers="given"), MemoryLedger(program, tiers="given")
     for step in history:
-        single.arrive_together([step])
+        single.take_together([step])
     rest = history
     while rest:
         size = data.draw(st.integers(1, len(rest)))
-        batched.arrive_together(rest[:size])
+        batched.take_together(rest[:size])
         rest = rest[size:]
     for rows in ("account", "orders", "lines", "facts", "lots"):
         assert getattr(batched, rows) == getattr(single, rows), rows

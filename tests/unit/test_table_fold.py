@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.model.events import Timer
 from tests.model.result import mismatches
-from tests.model.table import CASES, Case, Then
+from tests.model.table import AHEAD, CASES, Case, Then
 from tests.unit.ledger_member import MemoryLedger
 
 
-@pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in CASES])
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in [*CASES, *AHEAD]])
 def test_the_fold_gives_the_figures_of(case: Case) -> None:
     ledger = MemoryLedger(case.given, tiers=case.tiers)
     expected = 0
@@ -18,8 +17,6 @@ def test_the_fold_gives_the_figures_of(case: Case) -> None:
         if isinstance(step, Then):
             assert not mismatches(ledger.result(), step.expected), f"at the {expected + 1}. expectation"
             expected += 1
-        elif isinstance(step, Timer):
-            ledger.tick(step.now)
         else:
-            ledger.arrive(step.event, step.now)
+            ledger.take(step)
     assert expected, "a case says what it expects"

@@ -8,11 +8,11 @@ from pydantic import BaseModel, Field
 from services.kit.auth import Caller
 from services.ledger.answers import hold_shown
 from services.ledger.api.commands import (
-    PointsOut,
     Body,
     Commands,
     IdempotencyKey,
     Points,
+    PointsOut,
     Reference,
     given_id,
     refusals,
@@ -81,7 +81,7 @@ def routes(context: Context, commands: Commands) -> APIRouter:
     async def hold(
         member_id: MemberPath, body: HoldIn, request: Request, key: IdempotencyKey = None, caller: Caller = spender
     ) -> Response:
-        """Points that are held can be neither spent elsewhere nor clawed back; an order that names the hold has them."""
+        """What is held can be neither spent elsewhere nor clawed back; an order that names the hold has it."""
         hold_id = given_id("hold", member_id, body.reference)
 
         def make(source: str, name: str, at: int) -> HoldPoints:

@@ -8,11 +8,11 @@ from pydantic import BaseModel, Field
 from services.kit.auth import Caller
 from services.ledger.answers import redemption_shown
 from services.ledger.api.commands import (
-    PointsOut,
     Body,
     Commands,
     IdempotencyKey,
     Points,
+    PointsOut,
     Reference,
     given_id,
     refusals,

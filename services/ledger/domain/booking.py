@@ -147,14 +147,11 @@ def _leave(member: Member, programs: Programs, moves: Moves, order: Order, lot_d
 
 def _book_used(moves: Moves, ref: str, order: Order, judged: Judgement, cause: Cause) -> None:
     """Points used less what came back, as the facts now tell (P1, P2, P7, O4)."""
-    change = judged.used - judged.returned - order.used
-    if order.names != order.paid_by:
+    net = judged.used - judged.returned
+    if order.names and moves.paying == ref:
         # The hold is captured first, whatever came back since: that follows in the same input (O5).
-        order.paid_by = order.names
-        back = judged.returned if change + judged.returned > 0 else 0
-        moves.spend(ref, order, max(change + back, 0), cause, back=back)
-        change = min(change, 0) if not back else 0
-    elif change > 0:
-        moves.spend(ref, order, change, cause)
-    if change < 0:
-        moves.give_back(ref, order, -change, cause)
+        moves.spend(ref, order, net, cause, takes_over=True)
+    elif net > order.used:
+        moves.spend(ref, order, net, cause)
+    elif net < order.used:
+        moves.give_back(ref, order, order.used - net, cause)

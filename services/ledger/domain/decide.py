@@ -36,7 +36,7 @@ from services.ledger.domain.inputs import (
     TierTold,
 )
 from services.ledger.domain.member import Member
-from services.ledger.domain.moves import Cause, Moves
+from services.ledger.domain.moves import Cause, Moves, is_unclaimed
 from services.ledger.domain.orders import tell
 from services.ledger.domain.outcome import OrderQualified, Outcome
 from services.ledger.domain.program import Programs
@@ -144,7 +144,9 @@ def _order_fact(programs: Programs, member: Member, moves: Moves, given: OrderIn
     if isinstance(given, Paid):
         at = member.account.count_from(ORDERS, given.at, programs.at(given.at).max_lateness)
     member.touched.add(ref)
-    if not tell(order, given, at, now):
+    is_new = tell(order, given, at, now)
+    moves.paying = ref if isinstance(given, Paid) else ""
+    if not is_new and not (moves.paying and is_unclaimed(member, order.names)):
         return Outcome("known", "this fact is told already")
     if isinstance(given, Paid) and order.telling > telling:
         member.tell_lines(ref, order.telling, given.lines)

@@ -48,12 +48,21 @@ class _Claim:
 
 
 @dataclass(slots=True)
+class _Spend:
+    ref: str
+    order: Order
+    net: int
+    cause: Cause
+    room: int
+    takes_over: bool
+
+
+@dataclass(slots=True)
 class _Order:
     ref: str
     order: Order
     points: int
     cause: Cause
-    back: int = 0
 
 
 def _lot_day(move: _Award | _Claim) -> Day:
@@ -63,15 +72,17 @@ def _lot_day(move: _Award | _Claim) -> Day:
 class Moves:
     """The moves of one input on one member."""
 
-    __slots__ = ("_awards", "_claims", "_returns", "_spends", "entries", "member", "now")
+    __slots__ = ("_awards", "_claims", "_returns", "_spends", "entries", "member", "now", "paying")
 
     def __init__(self, member: Member, now: Micros) -> None:
         self.member = member
         self.entries: list[Entry] = []
         self.now = now
+        self.paying = ""
+        """The order of which `paid` comes in: then it takes over the hold or redemption that it names (P5, P7)."""
         self._returns: list[_Order] = []
         self._claims: list[_Claim] = []
-        self._spends: list[_Order] = []
+        self._spends: list[_Spend] = []
         self._awards: list[_Award] = []
 
     # What a handler asks for
@@ -98,10 +109,10 @@ class Moves:
         """Claw back points that went to a lot (R6, R7); what is not there becomes debt for `order`."""
         self._claims.append(_Claim(lot_day, points, order, cause))
 
-    def spend(self, ref: str, order: Order, points: int, cause: Cause, *, back: int = 0) -> None:
-        """Debit points that an order used (P7): from `order.paid_by` if it names a hold or redemption, then from the
-        others. Of them `back` return at once (O5)."""
-        self._spends.append(_Order(ref, order, points, cause, back))
+    def spend(self, ref: str, order: Order, net: int, cause: Cause, *, takes_over: bool = False) -> None:
+        """Debit points so that an order has used `net` (P7). If it takes over what it names, that comes first, and what
+        is then too much returns at once (O5)."""
+        self._spends.append(_Spend(ref, order, net, cause, order.room, takes_over))
 
     def give_back(self, ref: str, order: Order, points: int, cause: Cause) -> None:
         """Return points that an order used to the lots they came from (P3)."""
@@ -115,8 +126,6 @@ class Moves:
             self._claim(claim)
         for spend in self._spends:
             self._spend(spend)
-            if spend.back:
-                self._return(_Order(spend.ref, spend.order, spend.back, spend.cause))
         # What expires first pays debt first.
         for award in sorted(self._awards, key=_lot_day):
             self._arrive((award.lot_day, 0), award.points, award.out_of, award.cause)
@@ -277,24 +286,32 @@ class Moves:
             points -= part
         return taken
 
-    def _spend(self, spend: _Order) -> None:
+    def _spend(self, spend: _Spend) -> None:
         """P7: what the order names pays first, then spending order, and the shortfall is debt and an alarm."""
         order = spend.order
-        taken = self._pay(spend) if order.paid_by else []
-        taken += self._draw(spend.points - _sum(taken), "redeemed", spend.cause)
-        for part in taken:
+        for key in order.names if spend.takes_over else ():
+            for part in self._pay(spend, key):
+                _take(order, (part.lot_day, part.parent), part.points)
+                order.used += part.points
+                spend.room -= part.points
+        left = spend.net - order.used
+        if left < 0:
+            self._return(_Order(spend.ref, order, -left, spend.cause))
+            return
+        order.used += left
+        for part in self._draw(left, "redeemed", spend.cause):
             _take(order, (part.lot_day, part.parent), part.points)
-        if short := spend.points - _sum(taken):
-            self._entry("debt", "redeemed", short, NO_LOT, spend.cause)
-            self._owe(spend.ref, short, spend=True)
-            self.member.account.redeemed += short
+            left -= part.points
+        if left:
+            self._entry("debt", "redeemed", left, NO_LOT, spend.cause)
+            self._owe(spend.ref, left, spend=True)
+            self.member.account.redeemed += left
             if POINTS_SHORT not in order.alarms:
                 order.alarms.append(POINTS_SHORT)
-        order.used += spend.points
 
-    def _pay(self, spend: _Order) -> list[Taken]:
-        """What the hold or redemption that an order names gives for it; nothing if another order has it (P5, P7)."""
-        key, member = spend.order.paid_by, self.member
+    def _pay(self, spend: _Spend, key: str) -> list[Taken]:
+        """What a hold or redemption that an order names gives for it: the first order to name it has it (P5, P7)."""
+        member, room = self.member, spend.room
         raw = member.fact(key)
         if raw is None:
             return []
@@ -303,24 +320,23 @@ class Moves:
             if redemption.order:
                 return []
             redemption.order = spend.ref
-            taken, redemption.taken = split(redemption.taken, spend.points)
+            taken, redemption.taken = split(redemption.taken, room)
             member.facts[key] = encode(redemption)
             return taken
         hold = decode_hold(raw)
-        if hold.order or hold.state == "released" or (hold.state == "timed_out" and self._is_late(spend, hold)):
+        if hold.order:
             return []
         hold.order = spend.ref
-        points = min(spend.points, hold.points)
+        points = min(room, hold.points)
         if hold.state == "open":
             self.end_hold(key.removeprefix(HOLD), hold, "captured", points, spend.cause)
             return split(hold.taken, points)[0]
         member.facts[key] = encode(hold)
         if hold.state == "captured":
             return split(hold.taken, min(points, hold.captured))[0]
-        return self._honour(split(hold.taken, points)[0], spend.cause)
-
-    def _is_late(self, spend: _Order, hold: Hold) -> bool:
-        return spend.order.paid_at > hold.expires_at
+        if hold.state == "timed_out" and spend.order.told_at <= hold.expires_at:
+            return self._honour(split(hold.taken, points)[0], spend.cause)
+        return []
 
     def _honour(self, released: list[Taken], cause: Cause) -> list[Taken]:
         """Take points that a timeout had released out of their lots, also those that expired there since (P7)."""
@@ -370,15 +386,17 @@ class Moves:
         return program.calendar.day_of(self.now) + program.grace_days, lot[0]
 
 
+def is_unclaimed(member: Member, names: tuple[str, ...]) -> bool:
+    """Whether one of the holds and redemptions that an order names is there and no order's yet (P5)."""
+    known = ((key, raw) for key in names if (raw := member.fact(key)) is not None)
+    return any(not (decode_hold(raw) if key.startswith(HOLD) else decode_redemption(raw)).order for key, raw in known)
+
+
 def _distance(lot: LotKey, day: Day) -> int:
     """How near a lot is to the plain lot of a day: that lot, a grace lot of it, another."""
     if lot == (day, 0):
         return 0
     return 1 if lot[1] == day else 2
-
-
-def _sum(taken: list[Taken]) -> int:
-    return sum(part.points for part in taken)
 
 
 def _take(order: Order, lot: LotKey, points: int) -> None:

@@ -76,9 +76,10 @@ class Order(msgspec.Struct, array_like=True):
     success_until: Micros = 0
     due: Micros = 0
     alarms: list[str] = []
-    # `names` is a fact: the key of the hold or redemption that is to pay `points_used`, if any. `paid_by`: booked.
-    names: str = ""
-    paid_by: str = ""
+    # `names` is a fact: the keys of the hold and the redemption that are to pay `points_used`, and `room` how many of
+    # them: those that no telling before used.
+    names: tuple[str, ...] = ()
+    room: int = 0
 
     @property
     def is_simple(self) -> bool:
@@ -157,16 +158,18 @@ def _tell_paid(order: Order, given: Paid, counted_at: Micros) -> bool:
     order.telling += 1
     order.eligible_under = 0
     order.shipping, order.tax = given.shipping, given.tax
+    order.room = max(given.points_used - order.points_used, 0)
     order.points_used, order.points_value = given.points_used, given.points_value
     order.names = named_by(given)
     return True
 
 
-def named_by(given: Paid) -> str:
-    """The key of the hold or redemption that an order names for its points; empty if none."""
-    if given.hold_id:
-        return f"hold:{given.hold_id}"
-    return f"redemption:{given.redemption_id}" if given.redemption_id else ""
+def named_by(given: Paid) -> tuple[str, ...]:
+    """The keys of the hold and the redemption that an order names for its points."""
+    if not (given.hold_id or given.redemption_id):
+        return ()
+    hold = (f"hold:{given.hold_id}",) if given.hold_id else ()
+    return (*hold, f"redemption:{given.redemption_id}") if given.redemption_id else hold
 
 
 def _tell_shipped(order: Order, given: Shipped) -> bool:

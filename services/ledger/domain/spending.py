@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Final, Literal
 
 from services.kit.calendar import MICROS_PER_SECOND, Micros
@@ -68,7 +69,7 @@ def hold_points(member: Member, programs: Programs, moves: Moves, given: HoldPoi
     taken = moves.set_aside(given.points, _cause(programs, "hold", key, moves.now))
     hold = Hold(given.reference, given.points, moves.now, expires_at, taken)
     member.facts[key] = encode(hold)
-    account.details.holds = sorted([*account.details.holds, (expires_at, given.hold)])
+    account.details.holds = sorted([*account.details.holds, (expires_at, given.hold)], key=itemgetter(0))
     account.due_by(expires_at)
     return Outcome("booked", reply=hold)
 
@@ -76,13 +77,13 @@ def hold_points(member: Member, programs: Programs, moves: Moves, given: HoldPoi
 def capture_hold(member: Member, programs: Programs, moves: Moves, given: CaptureHold) -> Outcome:
     """Redeem what is held, or a part of it; the rest is released."""
     key = HOLD + given.hold
+    if given.points is not None and given.points <= 0:
+        return refused("points_not_positive")
     raw = member.fact(key)
     if raw is None:
         return refused("hold_unknown")
     hold = decode_hold(raw)
     points = hold.points if given.points is None else given.points
-    if points <= 0:
-        return refused("points_not_positive")
     if hold.state != "open":
         return refused("hold_over")
     if points > hold.points:
@@ -133,6 +134,8 @@ def redeem_points(member: Member, programs: Programs, moves: Moves, given: Redee
 def return_redemption(member: Member, programs: Programs, moves: Moves, given: ReturnRedemption) -> Outcome:
     """Give back what is left of a redemption, or a part of it, to the lots it came from (P3, P4)."""
     key = REDEMPTION + given.redemption
+    if given.points is not None and given.points <= 0:
+        return refused("points_not_positive")
     raw = member.fact(key)
     if raw is None:
         return refused("redemption_unknown")
@@ -141,9 +144,7 @@ def return_redemption(member: Member, programs: Programs, moves: Moves, given: R
         return refused("redemption_in_order")
     left = redemption.points - redemption.returned
     points = left if given.points is None else given.points
-    if points <= 0:
-        return refused("more_than_left" if given.points is None else "points_not_positive")
-    if points > left:
+    if not 0 < points <= left:
         return refused("more_than_left")
     moves.restore(redemption.taken, points, _cause(programs, "redemption", key, moves.now))
     redemption.returned += points
