@@ -32,7 +32,6 @@ NOT_BUILT: Final = (
     NotBuilt("membership.condition"),
     NotBuilt("membership.earn_from", ("first_event",), "use `first_event`"),
     NotBuilt("points.expiry.kind", ("none", "rolling", "fixed_dates"), "use `rolling`, `fixed_dates` or `none`"),
-    NotBuilt("points.negative", ("debt",), "use `debt`"),
     NotBuilt("earn[].segment"),
     NotBuilt("earn[].campaign.segment"),
     NotBuilt("earn[].campaign.channels"),

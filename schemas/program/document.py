@@ -101,7 +101,8 @@ class PointsRules(Part):
     expiry: Expiry
     pending: Pending
     negative: Literal["debt", "clamp", "review"] = "debt"
-    """What becomes of a clawback beyond what the member has (R6)."""
+    """What becomes of a clawback beyond what the member has: it is owed and the next points pay it, `debt`; it is
+    written off, `clamp`; or it waits for somebody to decide, `review` (R6)."""
     refund: Refund = Refund()
     max_lateness_days: Days | Literal["none"] = 30
     """How late a fact may come and still count from its own time (O9); `none` without limit."""

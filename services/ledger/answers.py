@@ -15,6 +15,7 @@ from services.ledger.domain.batch import JournalRow
 from services.ledger.domain.holds import HOLD, REDEMPTION, Hold, Redemption
 from services.ledger.domain.inputs import (
     CaptureHold,
+    DecideShortfall,
     HoldPoints,
     MakeUpDay,
     RedeemPoints,
@@ -76,6 +77,10 @@ REFUSALS: Final[Mapping[Refusal, tuple[Kind, str]]] = {
         kind("day-not-missed", "The day was not missed", 409),
         "The member signed in that day, or bought it already.",
     ),
+    "shortfall_unknown": (
+        kind("shortfall-unknown", "No such shortfall", 404),
+        "Nothing waits for a decision under this ref: it was decided, or never was.",
+    ),
 }
 """Each refusal as a problem: its kind, and the way out."""
 
@@ -107,6 +112,8 @@ def answer_of(member_id: str, row: JournalRow) -> Answer:
             body = redemption_shown(member_id, given.redemption, outcome.reply)
         case MakeUpDay():
             body = {"member_id": member_id, "day": date.fromordinal(given.day).isoformat()}
+        case DecideShortfall():
+            body = {"member_id": member_id, "ref": given.ref}
         case _:
             raise AssertionError(f"{row.type} is no command")
     body |= {"balance": balance, "version": row.version}

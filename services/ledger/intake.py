@@ -58,6 +58,7 @@ TYPES: Final[Mapping[str, str]] = {
     "redeem": "loyalty.command.redeem.v1",
     "return": "loyalty.command.return.v1",
     "make_up": "loyalty.command.make_up.v1",
+    "decide_shortfall": "loyalty.command.decide_shortfall.v1",
     "timer": "loyalty.timer.due.v1",
 }
 """The event type that an input's tag stands for, to the outside."""

@@ -149,6 +149,7 @@ def account_of(row: asyncpg.Record) -> Account:
         debt=row["debt"],
         redeemed=row["redeemed"],
         expired=row["expired"],
+        written_off=row["written_off"],
         details=_decode_details(row["details"]) if row["details"] else Details(),
     )
 
@@ -384,5 +385,6 @@ def _account_row(account: Account) -> tuple[Any, ...]:
         account.debt,
         account.redeemed,
         account.expired,
+        account.written_off,
         _encode_details(account.details),
     )

@@ -184,7 +184,6 @@ def test_everything_the_contract_names_can_be_said_and_what_is_not_built_is_refu
 @pytest.mark.parametrize(
     ("old", "new", "path", "message", "fix"),
     [
-        ("negative: debt", "negative: clamp", "points.negative", "`points.negative: clamp` is not built", "debt"),
         ("kind: open", "kind: restricted", "membership.kind", "`membership.kind: restricted`", "use `open`"),
         ("kind: rolling", "kind: sliding", "points.expiry.kind", "`points.expiry.kind: sliding`", "`rolling`"),
         (

@@ -33,8 +33,8 @@ async def test_D4_a_missed_day_is_bought_once_over_http(
             assert bought.json()["balance"]["available"] == 17  # 15 - 8 + 10
             again = await client.post(path, json={"day": "2026-03-03"}, headers={"Idempotency-Key": "a"})
             assert (again.status_code, again.content) == (201, bought.content)
-            for day, refusal in (("2026-03-03", "day-not-missed"), ("2026-03-04", "day-out-of-reach")):
-                refused = await client.post(path, json={"day": day}, headers={"Idempotency-Key": day})
+            for named, refusal in (("2026-03-03", "day-not-missed"), ("2026-03-04", "day-out-of-reach")):
+                refused = await client.post(path, json={"day": named}, headers={"Idempotency-Key": named})
                 assert (refused.status_code, refused.json()["type"]) == (409, f"urn:loyalty:problem:{refusal}")
             broken = await client.post(path, json={"day": "yesterday"}, headers={"Idempotency-Key": "b"})
             assert broken.status_code == 422

@@ -138,6 +138,14 @@ class MemoryLedger:
         self.outcomes.append((f"{type(asked).__name__} {asked.reference}", answer))
         return answer
 
+    def do(self, given: AnyInput, now: Micros) -> str:
+        """Take an input as it is, at `now`; "booked", or why it was refused."""
+        self.clock = max(self.clock, now)
+        arrival = Arrival(digest_of("m1", given.source, given.id), given, now)
+        self._book([arrival])
+        outcome = next(row.outcome for row in reversed(self.journal) if row.arrival is arrival)
+        return outcome.detail if outcome.kind == "refused" else outcome.kind
+
     def _asked(self, asked: commands.Command) -> Arrival:
         """A command as an input; each has a name of its own."""
         self.clock = max(self.clock, asked.now)

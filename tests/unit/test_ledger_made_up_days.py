@@ -35,7 +35,7 @@ def buy(ledger: MemoryLedger, day: int, at: str) -> str:
     """Buy a day of March; what became of it."""
     now = instant(at)
     ledger.tick(now)
-    return ledger.command(MakeUpDay("shop", f"{day}:{at}", now, MARCH_1 + day - 1), now)
+    return ledger.do(MakeUpDay("shop", f"{day}:{at}", now, MARCH_1 + day - 1), now)
 
 
 def test_D4_a_bought_day_mends_the_streak_and_costs_its_price() -> None:

@@ -23,6 +23,7 @@ from services.ledger.api import (
     made_up_days,
     orders,
     redemptions,
+    shortfalls,
 )
 from services.ledger.api.commands import Commands
 from services.ledger.api.context import Context
@@ -53,6 +54,7 @@ def routers(
         holds.routes(context, commands),
         redemptions.routes(context, commands),
         made_up_days.routes(commands),
+        shortfalls.routes(context, commands),
         inputs.routes(context),
         events.routes(context, publisher),
     ]

@@ -215,6 +215,8 @@ def says(row: EntryRow, program: Program, reason: Reason | None) -> str:
 
 
 def _verb(row: EntryRow) -> str:
+    if row.debit == "written_off":
+        return "were to be taken back, but were not there, and are written off"
     if row.debit == "debt":
         return f"were not there to be {'spent' if row.kind == 'redeemed' else 'taken back'}, and are owed"
     if row.credit == "debt" and row.kind == "returned":

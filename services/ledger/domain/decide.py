@@ -9,7 +9,7 @@ from itertools import zip_longest
 from typing import assert_never
 
 from services.kit.calendar import NEVER, Micros
-from services.ledger.domain import facts, signins, spending
+from services.ledger.domain import facts, shortfalls, signins, spending
 from services.ledger.domain.account import ORDERS, tier_of
 from services.ledger.domain.booking import book_orders, true_up
 from services.ledger.domain.inputs import (
@@ -18,6 +18,7 @@ from services.ledger.domain.inputs import (
     Cancelled,
     CaptureHold,
     Completed,
+    DecideShortfall,
     DueTimer,
     Enrolled,
     HoldPoints,
@@ -59,6 +60,8 @@ def decide(programs: Programs, member: Member, given: AnyInput, now: Micros) -> 
     outcome = _decide(programs, member, moves, given, now)
     moves.carry_out()
     outcome.entries = moves.entries
+    if moves.alarms:
+        outcome.alarms = [*outcome.alarms, *moves.alarms]
     if qualified:
         told = {each.order for each in outcome.qualified}
         outcome.qualified = [each for each in qualified if each.order not in told] + outcome.qualified
@@ -131,6 +134,8 @@ def _decide(programs: Programs, member: Member, moves: Moves, given: AnyInput, n
             return spending.return_redemption(member, programs, moves, given)
         case MakeUpDay():
             return signins.make_up(member, programs, moves, given)
+        case DecideShortfall():
+            return shortfalls.decide_shortfall(member, programs, moves, given)
         case DueTimer():
             return Outcome("booked")
         case _:

@@ -185,7 +185,14 @@ class MakeUpDay(Input, frozen=True, array_like=True, tag="make_up"):
     day: Day
 
 
-Command = HoldPoints | CaptureHold | ReleaseHold | RedeemPoints | ReturnRedemption | MakeUpDay
+class DecideShortfall(Input, frozen=True, array_like=True, tag="decide_shortfall"):
+    """A command: what becomes of points that clawbacks about one order or fact did not find (R6)."""
+
+    ref: str
+    write_off: bool
+
+
+Command = HoldPoints | CaptureHold | ReleaseHold | RedeemPoints | ReturnRedemption | MakeUpDay | DecideShortfall
 
 
 class DueTimer(Input, frozen=True, array_like=True, tag="timer"):
@@ -211,6 +218,7 @@ AnyInput = (
     | RedeemPoints
     | ReturnRedemption
     | MakeUpDay
+    | DecideShortfall
     | DueTimer
 )
 

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 from services.kit.calendar import (
     NEVER,
@@ -25,6 +25,9 @@ from services.ledger.domain.multipliers import is_multiplier
 
 _MICROS_PER_DAY = 86_400_000_000
 DEFAULT_PARK_DAYS = 30
+
+Negative = Literal["debt", "clamp", "review"]
+"""What becomes of a clawback beyond what the member has: it is owed, written off, or waits for a decision (R6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ class Program:
     grace_days: int | None
     park_days: int
     proportional: bool
+    negative: Negative
     max_lateness: Micros | None
     open_membership: bool
     points_cannot_pay: Exclusion
@@ -189,6 +193,7 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
         auto_after_days=points["pending"]["auto_after_days"],
         grace_days=returned["grace_days"] if isinstance(returned, Mapping) else None,
         park_days=refund.get("park_days", DEFAULT_PARK_DAYS),
+        negative=points.get("negative") or "debt",
         proportional=refund.get("mode") == "proportional",
         max_lateness=None if lateness in (None, "none") else int(lateness) * _MICROS_PER_DAY,
         open_membership=document["membership"]["kind"] == "open",

@@ -42,6 +42,7 @@ Refusal = Literal[
     "make_up_not_offered",
     "day_out_of_reach",
     "day_not_missed",
+    "shortfall_unknown",
 ]
 """Why a command was refused."""
 
