@@ -48,12 +48,17 @@ class PointsOutcome(Numbered):
     """Something a person should look at, by its code."""
 
 
-class PointsMoved(PointsOutcome):
+class PointsOfRule(PointsOutcome):
     """Points of one kind of movement and one rule."""
 
     points: Positive
     expires_on: NotRequired[IsoDate]
     """The last local day on which these points can be spent; absent if they never expire."""
+
+
+class PointsMoved(PointsOfRule):
+    """Points that moved for an order, another fact, or a command."""
+
     hold_id: NotRequired[Id]
     """The hold that this is about."""
     redemption_id: NotRequired[Id]
@@ -148,7 +153,7 @@ class PointsExpiring(Envelope):
     data: PointsExpiringData
 
 
-class PointsOfHold(PointsMoved):
+class PointsOfHold(PointsOfRule):
     """Points that a hold reserved or gave back."""
 
     hold_id: Id

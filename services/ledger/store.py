@@ -242,11 +242,11 @@ async def _load_due(tx: Connection, shard: int, needs: _Needs, by_account: _ByAc
     accounts, untils = [account for account, _ in due], [until for _, until in due]
     for account, until in due:
         loaded = by_account[account]
-        loaded.due_until, loaded.due = until, []
+        loaded.due_until, loaded.due, loaded.due_later = until, [], None
     for row in await tx.fetch(SQL["orders_due"], shard, accounts, untils):
         by_account[row["account"]].due.append((row["ref"], row["due"]))
     for row in await tx.fetch(SQL["next_orders_due"], shard, accounts, untils):
-        by_account[row["account"]].due_later = row["due"]
+        by_account[row["account"]].due_later = row["due"], row["ref"]
 
 
 async def _load_histories(tx: Connection, shard: int, needs: _Needs, by_account: _ByAccount) -> None:

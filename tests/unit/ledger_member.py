@@ -268,7 +268,9 @@ class MemoryLedger:
         if (until := needs.due_until) is not None:
             loaded.due_until = until
             loaded.due = [(ref, order.due) for ref, order in orders.items() if 0 < order.due <= until]
-            loaded.due_later = min((order.due for order in orders.values() if order.due > until), default=None)
+            loaded.due_later = min(
+                ((order.due, ref) for ref, order in orders.items() if order.due > until), default=None
+            )
         if needs.successes:
             loaded.successes = [
                 Success(ref, order.paid_at, order.success_from, order.success_until)

@@ -155,3 +155,4 @@ def _book_used(moves: Moves, ref: str, order: Order, judged: Judgement, cause: C
         moves.spend(ref, order, net, cause)
     elif net < order.used:
         moves.give_back(ref, order, order.used - net, cause)
+    order.room = 0

@@ -74,7 +74,7 @@ class Loaded:
     families: dict[Day, list[LotRow]] = field(default_factory=dict)
     due_until: Micros | None = None
     due: list[tuple[str, Micros]] = field(default_factory=list)
-    due_later: Micros | None = None
+    due_later: tuple[Micros, str] | None = None
     successes: list[Success] | None = None
     paid_after: Micros | None = None
     paid_later: list[tuple[str, Micros]] = field(default_factory=list)
@@ -209,7 +209,11 @@ class Member:
         instants += [calendar.end_of(lot[0]) for lot, _ in self.lots.spendable()[:1] if lot[0] != NEVER]
         instants += [expires_at for expires_at, _ in self.account.details.holds]
         if loaded.due_later is not None:
-            instants.append(loaded.due_later)
+            at, ref = loaded.due_later
+            if ref in self.orders:
+                # It may fall due at another time by now, and what comes after it was not read (O7).
+                raise Missing(Needs(due_until=at, spendable=loaded.spendable is None))
+            instants.append(at)
         return min(instants, default=None)
 
     def successes(self) -> list[Success]:

@@ -124,7 +124,10 @@ class Moves:
         self._returns.append(_Order(ref, order, points, cause))
 
     def carry_out(self) -> None:
-        """Book what was asked for, in the order of R6."""
+        """Book what was asked for, in the order of R6; before all else orders take over what they name (O5, P7)."""
+        for spend in self._spends:
+            if spend.takes_over:
+                self._take_over(spend)
         for back in self._returns:
             self._return(back)
         for claim in sorted(self._claims, key=_lot_day):
@@ -330,17 +333,9 @@ class Moves:
         return taken
 
     def _spend(self, spend: _Spend) -> None:
-        """P7: what the order names pays first, then spending order, and the shortfall is debt and an alarm."""
+        """P7: what the order did not take over comes in spending order, and the shortfall is debt and an alarm."""
         order = spend.order
-        for key in order.names if spend.takes_over else ():
-            for part in self._pay(spend, key):
-                _take(order, (part.lot_day, part.parent), part.points)
-                order.used += part.points
-                spend.room -= part.points
-        left = spend.net - order.used
-        if left < 0:
-            self._return(_Order(spend.ref, order, -left, spend.cause))
-            return
+        left = max(spend.net - order.used, 0)
         order.used += left
         for part in self._draw(left, "redeemed", spend.cause):
             _take(order, (part.lot_day, part.parent), part.points)
@@ -351,6 +346,16 @@ class Moves:
             self.member.account.redeemed += left
             if POINTS_SHORT not in order.alarms:
                 order.alarms.append(POINTS_SHORT)
+
+    def _take_over(self, spend: _Spend) -> None:
+        order = spend.order
+        for key in order.names:
+            for part in self._pay(spend, key):
+                _take(order, (part.lot_day, part.parent), part.points)
+                order.used += part.points
+                spend.room -= part.points
+        if order.used > spend.net:
+            self._returns.append(_Order(spend.ref, order, order.used - spend.net, spend.cause))
 
     def _pay(self, spend: _Spend, key: str) -> list[Taken]:
         """What a hold or redemption that an order names gives for it: the first order to name it has it (P5, P7)."""

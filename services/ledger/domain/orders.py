@@ -77,7 +77,7 @@ class Order(msgspec.Struct, array_like=True):
     due: Micros = 0
     alarms: list[str] = []
     # `names` is a fact: the keys of the hold and the redemption that are to pay `points_used`, and `room` how many of
-    # them: those that no telling before used.
+    # them: those that are not booked yet.
     names: tuple[str, ...] = ()
     room: int = 0
 

@@ -76,10 +76,13 @@ JOIN orders o ON o.shard = $1 AND o.account = asked.account AND o.due <= asked.u
 
 -- name: next_orders_due
 -- orders_due.
-SELECT asked.account, (
-    SELECT min(o.due) FROM orders o WHERE o.shard = $1 AND o.account = asked.account AND o.due > asked.until
-) AS due
-FROM unnest($2::bigint[], $3::timestamptz[]) AS asked (account, until);
+SELECT asked.account, later.due, later.ref
+FROM unnest($2::bigint[], $3::timestamptz[]) AS asked (account, until)
+CROSS JOIN LATERAL (
+    SELECT o.due, o.ref FROM orders o
+    WHERE o.shard = $1 AND o.account = asked.account AND o.due > asked.until
+    ORDER BY o.due LIMIT 1
+) AS later;
 
 -- name: successes
 -- orders_pkey, its (shard, account) prefix.
