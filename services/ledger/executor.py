@@ -33,6 +33,7 @@ from services.ledger.domain.inputs import (
     CaptureHold,
     Completed,
     HoldPoints,
+    MakeUpDay,
     Paid,
     ProfileTold,
     RedeemPoints,
@@ -264,7 +265,7 @@ class _Work:
                     needs.paid_after = first if needs.paid_after is None else min(first, needs.paid_after)
             elif (key := _fact_key(given)) is not None:
                 needs.facts.add(key)
-                needs.spendable = needs.spendable or isinstance(given, HoldPoints | RedeemPoints)
+                needs.spendable = needs.spendable or isinstance(given, HoldPoints | RedeemPoints | MakeUpDay)
         now = max(told.arrival.now for _, told in self.arrivals)
         if (due := self._row["next_due"]) is not None and due <= now:
             needs.due_until, needs.spendable = now, True
@@ -334,7 +335,7 @@ def _fact_key(given: AnyInput) -> str | None:
             return f"review:{review}"
         case ActivityRecorded():
             return f"{given.activity}:{given.activity_id}"
-        case SignedIn():
+        case SignedIn() | MakeUpDay():
             return "sign-ins"
         case ProfileTold():
             return "profile"

@@ -61,6 +61,10 @@ class KnownPrograms:
             raise NoProgram
         return self._programs.versions[-1]
 
+    def keep_birthday(self, instant: Micros) -> bool:
+        """Whether the version in force at a business time has a rule that needs birthdays, as far as is known."""
+        return self._programs is not None and self._programs.at(instant).order.keeps_birthday
+
     def current(self, newest: int | None) -> Programs | None:
         """What is known, if it goes as far as version number `newest`."""
         known = self._programs
@@ -145,6 +149,7 @@ def account_of(row: asyncpg.Record) -> Account:
         debt=row["debt"],
         redeemed=row["redeemed"],
         expired=row["expired"],
+        written_off=row["written_off"],
         details=_decode_details(row["details"]) if row["details"] else Details(),
     )
 
@@ -380,5 +385,6 @@ def _account_row(account: Account) -> tuple[Any, ...]:
         account.debt,
         account.redeemed,
         account.expired,
+        account.written_off,
         _encode_details(account.details),
     )

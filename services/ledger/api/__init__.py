@@ -12,7 +12,19 @@ from services.kit.clock import Clock, now
 from services.kit.executor import Executor
 from services.kit.postgres import Pool
 from services.kit.settings import Settings
-from services.ledger.api import balance, entries, events, explanation, holds, inputs, lots, orders, redemptions
+from services.ledger.api import (
+    balance,
+    entries,
+    events,
+    explanation,
+    holds,
+    inputs,
+    lots,
+    made_up_days,
+    orders,
+    redemptions,
+    shortfalls,
+)
 from services.ledger.api.commands import Commands
 from services.ledger.api.context import Context
 from services.ledger.api.publisher import Publisher
@@ -41,6 +53,8 @@ def routers(
         orders.routes(context),
         holds.routes(context, commands),
         redemptions.routes(context, commands),
+        made_up_days.routes(commands),
+        shortfalls.routes(context, commands),
         inputs.routes(context),
         events.routes(context, publisher),
     ]
