@@ -6,7 +6,7 @@ ids that orders name follow from it (`hold_id`, `redemption_id` of `events`).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from tests.model.days import Micros
 
@@ -51,4 +51,12 @@ class GiveBack(NamedTuple):
     points: int | None = None
 
 
-Command = Hold | Capture | Release | Redeem | GiveBack
+class Decide(NamedTuple):
+    """Say what becomes of the shortfall of a clawback under review, by the review's number (R6)."""
+
+    now: Micros
+    reference: str
+    decision: Literal["take", "forgive"]
+
+
+Command = Decide | Hold | Capture | Release | Redeem | GiveBack

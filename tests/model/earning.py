@@ -112,14 +112,23 @@ def banded(bands: Mapping[str, Any], amount: Fraction) -> Fraction:
 
 
 def work_out(order: Order, rule: Rule, tier: str) -> Working:
-    """f(x): what an order earns on what is left of its eligible lines, at this tier (N1, N5, P1, R1)."""
+    """f(x): what an order earns on what is left of its eligible lines, at this tier (N1, N5, P1, R1).
+
+    In `proportional` mode (R3) it is what it earned before any refund, less the part that all refunds together are
+    of it, rounded down once.
+    """
     program = order.program
-    amount = Fraction(major(sum(_left(order, rule).values()), program["currency"]))
+    left = sum(_left(order, rule).values())
+    whole = sum(_whole(order, rule).values())
+    proportional = program["points"]["refund"]["mode"] == "proportional"
+    amount = Fraction(major(whole if proportional else left, program["currency"]))
     worth = banded(rule["bands"], amount) if amount >= Fraction(rule.get("min_spend", "0")) else Fraction(0)
     multiplier = Fraction(rule.get("tier_multiplier", {}).get(tier, "1"))
     exact = worth * multiplier
     rate = worth / amount if amount else Fraction(0)
     points = rounded(exact, program["points"]["rounding"])
+    if proportional and whole:
+        points -= floor(Fraction(points * (whole - left), whole))
     return Working(rule["rule"], program["version"], tier, amount, rate, multiplier, exact, points)
 
 
@@ -127,11 +136,17 @@ def _left(order: Order, rule: Rule) -> dict[str, int]:
     """What each eligible line still counts for; a cancelled order counts for nothing (O4, O5)."""
     if order.cancelled_at is not None:
         return {}
-    end = max((at for at, _, _ in order.refunds), default=0)
+    return _counting(order, rule, max((at for at, _, _ in order.refunds), default=0))
+
+
+def _whole(order: Order, rule: Rule) -> dict[str, int]:
+    """What each eligible line counted for when it was paid."""
+    return _counting(order, rule, order.paid_at - 1)
+
+
+def _counting(order: Order, rule: Rule, at: Micros) -> dict[str, int]:
     gross = rule.get("base", "net_of_points") == "gross"
-    return {
-        line.line_id: order.left(line, end) if gross else order.net_left(line, end) for line in order.eligible(rule)
-    }
+    return {line.line_id: order.left(line, at) if gross else order.net_left(line, at) for line in order.eligible(rule)}
 
 
 def order_lot(program: Program, paid_on: date) -> date:

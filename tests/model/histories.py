@@ -14,7 +14,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.model.commands import Capture, Command, GiveBack, Hold, Redeem, Release
+from tests.model.commands import Capture, Command, Decide, GiveBack, Hold, Redeem, Release
 from tests.model.days import DAY, MINUTE, Micros, instant
 from tests.model.events import (
     MEMBER,
@@ -58,6 +58,8 @@ def programs(
     *,
     lateness: Sequence[Any] = ("none",),
     expiry: Sequence[str] = ("month", "none", "year", "month", "short"),
+    negative: Sequence[str] = ("debt",),
+    refund: Sequence[str] = ("recompute",),
 ) -> Program:
     """The default program with its options drawn, and with figures small enough to be reached."""
     kinds: dict[str, dict[str, Any]] = {
@@ -79,8 +81,9 @@ def programs(
             "rounding": draw(st.sampled_from(["floor", "half_up", "ceil"])),
             "expiry": kinds[draw(st.sampled_from(expiry))],
             "pending": {"until": "order_completed", "auto_after_days": draw(st.sampled_from([15, 3]))},
+            "negative": draw(st.sampled_from(negative)),
             "refund": {
-                "mode": "recompute",
+                "mode": draw(st.sampled_from(refund)),
                 "returned_expired": draw(st.sampled_from([{"grace_days": 30}, "expire_at_once"])),
                 "park_days": 30,
             },
@@ -152,11 +155,14 @@ def arrivals(
 
 
 @st.composite
-def checkouts(draw: st.DrawFn, events: Sequence[Event], *, duplicates: bool = True) -> list[Step]:
+def checkouts(
+    draw: st.DrawFn, events: Sequence[Event], *, duplicates: bool = True, reviews: bool = False
+) -> list[Step]:
     """These events as they come in, and commands among them.
 
     Mostly an order's points are held or redeemed shortly before it is paid. A hold may be captured or released
-    meanwhile, be over when the order comes, or end on its own; other commands come at any time.
+    meanwhile, be over when the order comes, or end on its own; other commands come at any time. With `reviews`,
+    shortfalls are decided.
     """
     history: list[Step] = []
     before: Micros = 0
@@ -167,6 +173,9 @@ def checkouts(draw: st.DrawFn, events: Sequence[Event], *, duplicates: bool = Tr
             history += draw(preparations(data, now, step.now))
         elif draw(st.integers(0, 9)) == 0:
             history.append(draw(commands(draw(st.sampled_from([before, step.now])) or step.now)))
+        if reviews and draw(st.integers(0, 7)) == 0:
+            decisions = st.sampled_from(["take", "forgive"])
+            history.append(draw(st.builds(Decide, st.just(before or step.now), st.sampled_from("12"), decisions)))
         history.append(step)
         before = step.now
     return history

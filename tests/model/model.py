@@ -13,14 +13,15 @@ from datetime import date
 from typing import Literal
 
 from tests.model import earning, tiers
-from tests.model.commands import Command
+from tests.model.commands import Command, Decide
 from tests.model.days import DAY, NEVER, Micros, midnight_after
 from tests.model.earning import Award
 from tests.model.events import Arrival, Event, Timer
 from tests.model.known import Known
 from tests.model.orders import Order, order_key
 from tests.model.program import Program
-from tests.model.result import HoldResult, OrderResult, RedemptionResult, Result
+from tests.model.result import HoldResult, OrderResult, RedemptionResult, Result, ReviewResult
+from tests.model.shortfalls import Shortfalls
 from tests.model.spending import Spending
 from tests.model.wallet import Lot, Wallet
 
@@ -43,6 +44,7 @@ class Model:
         self.known = Known(program)
         self.wallet = Wallet(self.known.zone)
         self.spending = Spending(self.wallet)
+        self.shortfalls = Shortfalls(self.wallet)
         self.closed = tiers == "closed"
         self.outcomes: list[tuple[str, str]] = []
         self._by_version = {version["version"]: version for version in self.known.versions}
@@ -76,8 +78,10 @@ class Model:
     def command(self, command: Command) -> str:
         """Do what is asked at its `now`: `booked`, or the name of the refusal."""
         self._pass_time(command.now)
-        program = self.known.program_at(self.wallet.now)
-        outcome = self.spending.do(command, _grace_days(program))
+        if isinstance(command, Decide):
+            outcome = self.shortfalls.decide(command)
+        else:
+            outcome = self.spending.do(command, _grace_days(self.known.program_at(self.wallet.now)))
         self._follow_tiers()
         self.outcomes.append((f"{type(command).__name__} {command.reference}", outcome))
         return outcome
@@ -161,11 +165,11 @@ class Model:
             was_pending, was_confirmed = self._booked.get(bucket, (0, 0))
             changes.append((bucket, pending - was_pending, confirmed - was_confirmed))
 
-        for (_, _, day), pending, confirmed in changes:
+        for (_, _, day), pending, _ in changes:
             if pending < 0:
                 self.wallet.lot((day, None)).pending += pending  # R5
-            if confirmed < 0:
-                self.wallet.claim(day, -confirmed)
+        negative = self.known.program_at(self.wallet.now)["points"]["negative"]
+        self.shortfalls.claim([(day, -change) for (_, _, day), _, change in changes if change < 0], negative)
         for key, order in orders.items():
             used = order.points_used - order.points_back()
             if used > (before := self._spent.get(key, 0)):
@@ -300,6 +304,11 @@ class Model:
                 for name, spent in self.spending.redemptions.items()
             },
             orders=shown,
+            written_off=self.shortfalls.written_off,
+            under_review=self.shortfalls.under_review(),
+            reviews={
+                number: ReviewResult(review.state, review.points) for number, review in self.shortfalls.reviews.items()
+            },
             tiers=list(self.known.tier_history),
             rules={rule: points for rule, points in self._rules.items() if points},
             parked=frozenset(self.known.parked_since),

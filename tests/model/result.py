@@ -47,6 +47,14 @@ class RedemptionResult:
 
 
 @dataclass(frozen=True)
+class ReviewResult:
+    """A shortfall under review: open, taken or forgiven."""
+
+    state: str
+    points: int
+
+
+@dataclass(frozen=True)
 class Result:
     """One member, as of the account's `now`."""
 
@@ -78,6 +86,12 @@ class Result:
     """By reference."""
     redemptions: dict[str, RedemptionResult] = field(default_factory=dict)
     """By reference."""
+    written_off: int = 0
+    """What clawbacks did not find, under `negative: clamp`, or as decided."""
+    under_review: int = 0
+    """What waits for a decision, under `negative: review`."""
+    reviews: dict[str, ReviewResult] = field(default_factory=dict)
+    """By number, from 1."""
     net: int = field(init=False)
     """available + pending + held - debt (O6)."""
 
@@ -87,7 +101,8 @@ class Result:
     def check_books(self) -> None:
         """Books balance: every total is what its parts say, and nothing is below 0."""
         spent = self.redeemed - self.returned
-        assert self.earned == self.available + self.held - self.debt + spent + self.expired - self.forgiven
+        not_taken = self.forgiven + self.written_off + self.under_review
+        assert self.earned == self.available + self.held - self.debt + spent + self.expired - not_taken
         for side in ("pending", "available", "held", "expired", "forgiven"):
             total = sum(lot.get(side, 0) for lot in self.lots.values())
             assert total == getattr(self, side), side

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
-from tests.model.commands import Capture, Command, GiveBack, Hold, Redeem, Release
+from tests.model.commands import Capture, GiveBack, Hold, Redeem, Release
 from tests.model.days import Micros
 from tests.model.events import MEMBER, hold_id, redemption_id
 from tests.model.orders import Telling
@@ -18,6 +18,7 @@ from tests.model.wallet import Taken, Wallet, split, total
 
 T = TypeVar("T")
 
+SpendingCommand = Hold | Capture | Release | Redeem | GiveBack
 HoldState = Literal["open", "captured", "released", "timed_out"]
 
 
@@ -58,7 +59,7 @@ class Spending:
 
     # By command
 
-    def do(self, command: Command, grace_days: int | None) -> str:
+    def do(self, command: SpendingCommand, grace_days: int | None) -> str:
         """Book a command, or say why not: then nothing has changed."""
         match command:
             case Hold():

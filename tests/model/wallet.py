@@ -73,8 +73,11 @@ class Wallet:
         self.debts = [debt for debt in self.debts if debt.points]
         self.lot(key).available += points
 
-    def claim(self, day: date, points: int) -> None:
-        """R6, R7: take back what went to the lot of `day`: forgive, take there, take elsewhere, owe."""
+    def claim(self, day: date, points: int) -> int:
+        """R6, R7: take back what went to the lot of `day`: forgive, take there, take elsewhere.
+
+        What is nowhere to be found is returned.
+        """
         family = [key for key in self.spending_order() if key == (day, None) or key[1] == day]
         family.sort(key=lambda key: key[1] is not None)  # the lot, then its grace lots
         for key in family:
@@ -82,9 +85,11 @@ class Wallet:
             forgiven = min(points, lot.expired - lot.forgiven)
             lot.forgiven += forgiven
             points -= forgiven
-        points -= total(self._take([*family, *self.spending_order()], points))
-        if points:
-            self.debts.append(Debt(None, points))
+        return points - total(self._take([*family, *self.spending_order()], points))
+
+    def owe(self, points: int) -> None:
+        """R6: a debt of nobody in particular."""
+        self.debts.append(Debt(None, points))
 
     def available(self) -> int:
         """What can be spent."""

@@ -13,6 +13,7 @@ from tests.model.table import (
     earning,
     expiry,
     holds,
+    negative,
     owing,
     points_used,
     redemptions,
@@ -38,6 +39,7 @@ AHEAD: list[Case] = [
     *holds.CASES,
     *checkouts.CASES,
     *redemptions.CASES,
+    *negative.CASES,
 ]
 
 __all__ = ["AHEAD", "CASES", "Case", "Then"]
