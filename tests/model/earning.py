@@ -16,8 +16,11 @@ from typing import Any
 from tests.model.days import NEVER, Micros, is_over, local_day, major, months_later
 from tests.model.orders import Order, Telling
 from tests.model.program import Program
+from tests.model.sliding import FIRST
 
 Rule = dict[str, Any]
+SLIDING = FIRST
+"""The lot of whatever is granted under `sliding`: which one it is, the wallet knows (E3)."""
 ProgramAt = Callable[[Micros], Program]
 TierHistory = Sequence[tuple[Micros, str]]
 
@@ -150,19 +153,43 @@ def _counting(order: Order, rule: Rule, at: Micros) -> dict[str, int]:
 
 
 def order_lot(program: Program, paid_on: date) -> date:
+    """E7: the lot of an order's points; under `sliding` the one there is, whichever its day (E3)."""
+    return SLIDING if program["points"]["expiry"]["kind"] == "sliding" else order_day(program, paid_on)
+
+
+def other_lot(program: Program, day: date) -> date:
+    """E7: the lot of another award's points."""
+    return SLIDING if program["points"]["expiry"]["kind"] == "sliding" else expiry_day(program, day)
+
+
+def order_day(program: Program, paid_on: date) -> date:
     """E7: the later of the rule applied to the paid date, and that date + auto_after + min_life."""
     expiry = program["points"]["expiry"]
     if expiry["kind"] == "none":
         return NEVER
     waiting = program["points"]["pending"].get("auto_after_days") or 0
     least = paid_on + timedelta(days=waiting + expiry.get("min_life_days", 0))
-    return max(months_later(paid_on, expiry["months"]), least)
+    return max(expiry_day(program, paid_on), least)
 
 
-def other_lot(program: Program, day: date) -> date:
-    """E7: the expiry rule applied to an award's local date."""
+def expiry_day(program: Program, day: date) -> date:
+    """The expiry rule applied to a local date: the last day of what is granted on it."""
     expiry = program["points"]["expiry"]
-    return NEVER if expiry["kind"] == "none" else months_later(day, expiry["months"])
+    match expiry["kind"]:
+        case "none":
+            return NEVER
+        case "fixed_dates":
+            least = day + timedelta(days=expiry.get("min_life_days", 0))
+            ends = [_day_of_year(year, date) for year in (least.year, least.year + 1) for date in expiry["dates"]]
+            return min(end for end in ends if end >= least)
+        case _:
+            return months_later(day, expiry["months"])
+
+
+def _day_of_year(year: int, month_day: str) -> date:
+    """`02-29` is the end of February in every year (E4)."""
+    month, day = map(int, month_day.split("-"))
+    return months_later(date(year, 1, day), month - 1)
 
 
 def order_award(order: Order, rule: Rule, tier: str, confirmed: Iterable[str]) -> Award:
@@ -201,7 +228,7 @@ def first_purchase(orders: Mapping[str, Order], now: Micros) -> list[Award]:
         elif before > 0 and successful == 0:
             assert rising is not None
             assert lot is not None
-            if not is_over(lot, at, rising.program["timezone"]):
+            if lot == SLIDING or not is_over(lot, at, rising.program["timezone"]):
                 lot = None  # it was still good: the next first order brings its own
     if successful == 0 or rising is None or lot is None:
         return []

@@ -67,6 +67,8 @@ def programs(
         "year": {"kind": "rolling", "months": 12, "min_life_days": 30},
         "month": {"kind": "rolling", "months": 1, "min_life_days": 0},
         "short": {"kind": "rolling", "months": 1, "min_life_days": 20},
+        "fixed": {"kind": "fixed_dates", "dates": ["03-10", "04-05", "12-31"], "min_life_days": 5},
+        "sliding": {"kind": "sliding", "months": 1, "min_life_days": 0},
     }
     purchase: dict[str, Any] = {
         "base": draw(st.sampled_from(["net_of_points", "gross"])),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import date
 from typing import Any
 
-from tests.model.days import DAY, MINUTE, Micros, instant
-from tests.model.earning import MemberFacts, TierHistory
+from tests.model.days import DAY, MINUTE, Micros, instant, local_day
+from tests.model.earning import MemberFacts, TierHistory, expiry_day, order_day
 from tests.model.events import Event
 from tests.model.orders import Facts, Order, Telling, order_key, read
 from tests.model.program import Program
@@ -120,6 +121,21 @@ class Known:
             at = newest
         self._newest[kind] = max(newest, at)
         return at
+
+    def active_until(self, *commands: Micros) -> list[date]:
+        """E3: until when each thing the member did keeps points alive, under `sliding`; a refund is no activity."""
+        member = self.member
+        others = [*member.signed_in, *member.published, *member.activities, *member.profile, *member.enrolled]
+        orders = [telling for facts in self._orders.values() for telling in facts.paid]
+        deeds: list[tuple[Callable[[Program, date], date], Micros]]
+        deeds = [(order_day, telling.at) for telling in orders]
+        deeds += [(expiry_day, at) for at in (*(telling.at for telling in others), *commands)]
+        return [
+            rule(program, local_day(at, self.zone))
+            for rule, at in deeds
+            for program in [self.program_at(at)]
+            if program["points"]["expiry"]["kind"] == "sliding"
+        ]
 
     def _read(self, key: str) -> Order | None:
         return read(self._orders[key], self.program_at)

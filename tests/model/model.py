@@ -13,7 +13,7 @@ from datetime import date
 from typing import Literal
 
 from tests.model import earning, tiers
-from tests.model.commands import Command, Decide
+from tests.model.commands import Command, Decide, Hold, Redeem
 from tests.model.days import DAY, NEVER, Micros, midnight_after
 from tests.model.earning import Award
 from tests.model.events import Arrival, Event, Timer
@@ -22,8 +22,9 @@ from tests.model.orders import Order, order_key
 from tests.model.program import Program
 from tests.model.result import HoldResult, OrderResult, RedemptionResult, Result, ReviewResult
 from tests.model.shortfalls import Shortfalls
+from tests.model.sliding import Sliding
 from tests.model.spending import Spending
-from tests.model.wallet import Lot, Wallet
+from tests.model.wallet import Lot, LotKey, Taken, Wallet, unwind
 
 Tiers = Literal["closed", "given"]
 Step = Arrival | Timer | Command
@@ -43,13 +44,16 @@ class Model:
     def __init__(self, program: Program | Sequence[Program], *, tiers: Tiers = "closed") -> None:
         self.known = Known(program)
         self.wallet = Wallet(self.known.zone)
+        self.sliding = Sliding(self.wallet)
         self.spending = Spending(self.wallet)
         self.shortfalls = Shortfalls(self.wallet)
         self.closed = tiers == "closed"
         self.outcomes: list[tuple[str, str]] = []
         self._by_version = {version["version"]: version for version in self.known.versions}
-        # What is booked: by bucket, by order before caps and after, of points used (as told, and net), by rule.
+        # What is booked: by bucket, with the lots it went to; by order before caps and after; of points used, as told
+        # and net; by rule.
         self._booked: dict[Bucket, tuple[int, int]] = {}
+        self._granted: dict[Bucket, Taken] = {}
         self._earned: dict[tuple[str, str], Award] = {}
         self._order_points: dict[str, tuple[int, int]] = {}
         self._used: dict[str, int] = {}
@@ -67,6 +71,7 @@ class Model:
         if outcome is None:
             self._pass_time(now)
             outcome = self.known.learn(event, self.wallet.now)
+            self.sliding.reach(self.known.active_until())
             if event["type"] == "commerce.order.paid.v1":
                 self._take_over(event)
             from_tiering = event["type"].startswith("loyalty.tier.")
@@ -82,6 +87,8 @@ class Model:
             outcome = self.shortfalls.decide(command)
         else:
             outcome = self.spending.do(command, _grace_days(self.known.program_at(self.wallet.now)))
+        if isinstance(command, Hold | Redeem) and outcome == "booked":
+            self.sliding.reach(self.known.active_until(self.wallet.now))
         self._follow_tiers()
         self.outcomes.append((f"{type(command).__name__} {command.reference}", outcome))
         return outcome
@@ -125,8 +132,8 @@ class Model:
         """When the next line falls due, the next lot expires or the next hold is over."""
         dues = [
             midnight_after(last_day, self.wallet.zone)
-            for (last_day, _), lot in self.wallet.lots.items()
-            if lot.available and last_day != NEVER
+            for (day, _), lot in self.wallet.lots.items()
+            if lot.available and (last_day := self.wallet.last_day(day)) != NEVER
         ]
         if (timeout := self.spending.next_timeout()) is not None:
             dues.append(timeout)
@@ -165,11 +172,15 @@ class Model:
             was_pending, was_confirmed = self._booked.get(bucket, (0, 0))
             changes.append((bucket, pending - was_pending, confirmed - was_confirmed))
 
-        for (_, _, day), pending, _ in changes:
+        for bucket, pending, _ in changes:
             if pending < 0:
-                self.wallet.lot((day, None)).pending += pending  # R5
+                self.wallet.lot(self._lot_of(bucket)).pending += pending  # R5
         negative = self.known.program_at(self.wallet.now)["points"]["negative"]
-        self.shortfalls.claim([(day, -change) for (_, _, day), _, change in changes if change < 0], negative)
+        claims = []
+        for bucket, _, confirmed in changes:
+            if confirmed < 0:
+                claims += [(day, points) for (day, _), points in unwind(self._granted[bucket], -confirmed)]
+        self.shortfalls.claim(claims, negative)
         for key, order in orders.items():
             used = order.points_used - order.points_back()
             if used > (before := self._spent.get(key, 0)):
@@ -177,17 +188,24 @@ class Model:
                     self._short.add(key)
                 self._spent[key] = used
             self._used[key] = order.points_used
-        for (_, _, day), pending, confirmed in changes:
+        for bucket, pending, confirmed in changes:
+            lot = self._lot_of(bucket)
             if pending > 0:
-                self.wallet.lot((day, None)).pending += pending
+                self.wallet.lot(lot).pending += pending
             if confirmed > 0:
-                self.wallet.come_in((day, None), confirmed)
+                self.wallet.come_in(lot, confirmed)
+                self._granted.setdefault(bucket, []).append((lot, confirmed))
 
         self._booked = target
         for (_, name, _), pending, confirmed in changes:
             shown = label if label and self._is_on_orders(name) else name
             self._rules[shown] = self._rules.get(shown, 0) + pending + confirmed
         self._share_out(earned)
+
+    def _lot_of(self, bucket: Bucket) -> LotKey:
+        """The lot that a bucket's points are in or go to; under `sliding` the one there is (E3)."""
+        day = bucket[2]
+        return (self.sliding.lot if day == earning.SLIDING else day), None
 
     def _share_out(self, earned: dict[tuple[str, str], Award]) -> None:
         """Say which order has which points: of a pool, each books the change that it makes (N3).
@@ -292,7 +310,7 @@ class Model:
             expired=sum(lot.expired for lot in lots.values()),
             forgiven=sum(lot.forgiven for lot in lots.values()),
             lots={
-                (_iso(day), None if parent is None else _iso(parent)): _figures(lot)
+                (self._named(day), None if parent is None else self._named(parent)): _figures(lot)
                 for (day, parent), lot in lots.items()
                 if any(asdict(lot).values())
             },
@@ -318,6 +336,10 @@ class Model:
         result.check_books()
         return result
 
+    def _named(self, lot: date) -> str:
+        last_day = self.wallet.last_day(lot)
+        return "never" if last_day == NEVER else last_day.isoformat()
+
 
 def _figures(lot: Lot) -> dict[str, int]:
     """A lot's figures; `held` is said where there is any."""
@@ -328,7 +350,3 @@ def _grace_days(program: Program) -> int | None:
     """P4: days of grace for what returns to an expired lot; None where it expires at once."""
     returned = program["points"]["refund"]["returned_expired"]
     return returned["grace_days"] if isinstance(returned, dict) else None
-
-
-def _iso(day: date) -> str:
-    return "never" if day == NEVER else day.isoformat()

@@ -16,6 +16,7 @@ from tests.model.program import Program
 from tests.model.result import Result
 
 NEGATIVE, REFUND = ("debt", "clamp", "review"), ("recompute", "proportional")
+EXPIRY = ("month", "none", "year", "short", "fixed", "sliding")
 
 thorough = settings(
     max_examples=50,
@@ -59,7 +60,7 @@ def the_same_whatever_the_arrival(result: Result, given: Program) -> dict[str, A
 @thorough
 @given(st.data())
 def test_O6_any_permutation_with_duplicates_at_any_times_ends_the_same(data: st.DataObject) -> None:
-    given = data.draw(programs(negative=NEGATIVE, refund=REFUND))
+    given = data.draw(programs(expiry=EXPIRY, negative=NEGATIVE, refund=REFUND))
     events = data.draw(facts())
     results = [Model(given).play(data.draw(arrivals(events))) for _ in range(2)]
     one, other = (the_same_whatever_the_arrival(result, given) for result in results)
@@ -108,7 +109,7 @@ def test_E1_it_makes_no_difference_when_somebody_looks(data: st.DataObject) -> N
 @thorough
 @given(st.data())
 def test_R2_another_refund_gains_nothing(data: st.DataObject) -> None:
-    given = data.draw(programs(negative=NEGATIVE, refund=REFUND))
+    given = data.draw(programs(expiry=EXPIRY, negative=NEGATIVE, refund=REFUND))
     events = data.draw(facts())
     line_id = data.draw(st.sampled_from(["l1", "l2", "l3"]))
     amount = data.draw(st.sampled_from(["0.01", "50", "100", "900"]))
@@ -123,7 +124,7 @@ def test_R2_another_refund_gains_nothing(data: st.DataObject) -> None:
 @thorough
 @given(st.data())
 def test_R2_the_end_does_not_depend_on_how_a_refund_is_split(data: st.DataObject) -> None:
-    given = data.draw(programs(negative=NEGATIVE, refund=REFUND))
+    given = data.draw(programs(expiry=EXPIRY, negative=NEGATIVE, refund=REFUND))
     amount = data.draw(st.integers(2, 90_000))
     used = data.draw(st.integers(0, 300))
     value = f"{used // 100}.{used % 100:02}"
@@ -159,7 +160,7 @@ def test_R2_the_end_does_not_depend_on_how_a_refund_is_split(data: st.DataObject
 @thorough
 @given(st.data())
 def test_P5_the_books_balance_with_holds_and_redemptions(data: st.DataObject) -> None:
-    model = Model(data.draw(programs(lateness=("none", 5), negative=NEGATIVE, refund=REFUND)))
+    model = Model(data.draw(programs(lateness=("none", 5), expiry=EXPIRY, negative=NEGATIVE, refund=REFUND)))
     for step in data.draw(checkouts(data.draw(facts(spending=True)), reviews=True)):
         model.take(step)
         model.result()  # checks the books
@@ -168,7 +169,7 @@ def test_P5_the_books_balance_with_holds_and_redemptions(data: st.DataObject) ->
 @thorough
 @given(st.data())
 def test_E1_it_makes_no_difference_when_somebody_looks_at_holds(data: st.DataObject) -> None:
-    given = data.draw(programs(lateness=("none", 5), negative=NEGATIVE))
+    given = data.draw(programs(lateness=("none", 5), expiry=EXPIRY, negative=NEGATIVE))
     history = data.draw(checkouts(data.draw(facts(spending=True, tiers=True)), reviews=True))
     unlooked = [step for step in history[:-1] if not isinstance(step, Timer)]
     looked = Model(given, tiers="given").play(history)

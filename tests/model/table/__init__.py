@@ -13,6 +13,7 @@ from tests.model.table import (
     earning,
     expiry,
     holds,
+    lot_days,
     negative,
     owing,
     points_used,
@@ -40,6 +41,7 @@ AHEAD: list[Case] = [
     *checkouts.CASES,
     *redemptions.CASES,
     *negative.CASES,
+    *lot_days.CASES,
 ]
 
 __all__ = ["AHEAD", "CASES", "Case", "Then"]
