@@ -59,4 +59,19 @@ class Decide(NamedTuple):
     decision: Literal["take", "forgive"]
 
 
-Command = Decide | Hold | Capture | Release | Redeem | GiveBack
+class MakeUp(NamedTuple):
+    """Buy a missed day, so that the streak goes on (D4); `reference` is the day, an ISO date."""
+
+    now: Micros
+    reference: str
+
+
+class Referred(NamedTuple):
+    """Another account tells of a member that this one referred: the first order stands since `at`, or no longer."""
+
+    now: Micros
+    reference: str
+    at: Micros | None
+
+
+Command = Decide | MakeUp | Referred | Hold | Capture | Release | Redeem | GiveBack

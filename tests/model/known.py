@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
-from tests.model.days import DAY, MINUTE, Micros, instant, local_day
-from tests.model.earning import MemberFacts, TierHistory, expiry_day, order_day
+from tests.model.commands import Referred
+from tests.model.days import DAY, MINUTE, Micros, instant, local_day, midnight_after
+from tests.model.earning import MemberFacts, TierHistory
 from tests.model.events import Event
+from tests.model.lot_days import expiry_day, order_day
 from tests.model.orders import Facts, Order, Telling, order_key, read
 from tests.model.program import Program
 
@@ -80,6 +82,30 @@ class Known:
             if word == "registered":
                 self.member.enrolled.append(telling)
         return "booked" if self.member.holding(self.zone) != before else "known"
+
+    def hear_of(self, referred: Referred) -> str:
+        """Another account tells of a member that this one referred."""
+        if referred.at is None:
+            return "known" if self.member.referred.pop(referred.reference, None) is None else "booked"
+        telling = Telling(referred.at, "", referred.reference, {})
+        if self.member.referred.get(referred.reference) == telling:
+            return "known"
+        self.member.referred[referred.reference] = telling
+        return "booked"
+
+    def why_not_made_up(self, day: str, now: Micros, offer: dict[str, Any]) -> str | None:
+        """D4: whether a day was missed, not bought yet, and lies within the days of the offer."""
+        missed, today = date.fromisoformat(day), local_day(now, self.zone)
+        signed_in = {local_day(telling.at, self.zone) for telling in self.member.signed_in}
+        if missed >= today or missed in signed_in or missed in self.member.made_up:
+            return "day_not_missed"
+        return "day_too_old" if today - missed > timedelta(days=offer["within_days"]) else None
+
+    def make_up(self, day: str) -> None:
+        """D4: a missed day counts for the streak."""
+        bought = date.fromisoformat(day)
+        start = midnight_after(bought - timedelta(days=1), self.zone)
+        self.member.made_up[bought] = Telling(start, "", f"made-up:{day}", {})
 
     def _learn_order(self, event: Event, word: str, now: Micros) -> str:
         data = event["data"]

@@ -13,11 +13,12 @@ from datetime import date
 from typing import Literal
 
 from tests.model import earning, tiers
-from tests.model.commands import Command, Decide, Hold, Redeem
+from tests.model.commands import Command, Decide, Hold, MakeUp, Redeem, Referred
 from tests.model.days import DAY, NEVER, Micros, midnight_after
 from tests.model.earning import Award
 from tests.model.events import Arrival, Event, Timer
 from tests.model.known import Known
+from tests.model.lot_days import SLIDING
 from tests.model.orders import Order, order_key
 from tests.model.program import Program
 from tests.model.result import HoldResult, OrderResult, RedemptionResult, Result, ReviewResult
@@ -83,15 +84,35 @@ class Model:
     def command(self, command: Command) -> str:
         """Do what is asked at its `now`: `booked`, or the name of the refusal."""
         self._pass_time(command.now)
-        if isinstance(command, Decide):
-            outcome = self.shortfalls.decide(command)
-        else:
-            outcome = self.spending.do(command, _grace_days(self.known.program_at(self.wallet.now)))
-        if isinstance(command, Hold | Redeem) and outcome == "booked":
+        program = self.known.program_at(self.wallet.now)
+        match command:
+            case Decide():
+                outcome = self.shortfalls.decide(command)
+            case MakeUp():
+                outcome = self._make_up(command, program)
+            case Referred():
+                outcome = self.known.hear_of(command)
+            case _:
+                outcome = self.spending.do(command, _grace_days(program))
+        if isinstance(command, Hold | Redeem | MakeUp) and outcome == "booked":
             self.sliding.reach(self.known.active_until(self.wallet.now))
+        self._settle()
         self._follow_tiers()
         self.outcomes.append((f"{type(command).__name__} {command.reference}", outcome))
         return outcome
+
+    def _make_up(self, command: MakeUp, program: Program) -> str:
+        """D4: pay for a missed day, if it may be bought."""
+        offered = [rule["make_up"] for rule in earning.rules_on(program, "signed_in") if "make_up" in rule]
+        if not offered:
+            return "make_up_not_offered"
+        if (refused := self.known.why_not_made_up(command.reference, self.wallet.now, offered[0])) is not None:
+            return refused
+        if offered[0]["cost"] > self.wallet.available():
+            return "insufficient_points"
+        self.spending.pay(offered[0]["cost"])
+        self.known.make_up(command.reference)
+        return "booked"
 
     def tick(self, now: Micros) -> None:
         """Move the clock to `now` and do everything that is due."""
@@ -205,7 +226,7 @@ class Model:
     def _lot_of(self, bucket: Bucket) -> LotKey:
         """The lot that a bucket's points are in or go to; under `sliding` the one there is (E3)."""
         day = bucket[2]
-        return (self.sliding.lot if day == earning.SLIDING else day), None
+        return (self.sliding.lot if day == SLIDING else day), None
 
     def _share_out(self, earned: dict[tuple[str, str], Award]) -> None:
         """Say which order has which points: of a pool, each books the change that it makes (N3).
@@ -243,17 +264,18 @@ class Model:
                 line.line_id for line in order.goods() if order.completed_at(line, self.wallet.now) is not None
             }
             tier = earning.tier_at(self.known.tier_history, order.paid_at)
-            for rule in earning.rules_on(order.program, "order"):
-                earned[key, rule["rule"]] = earning.order_award(order, rule, tier, confirmed)
+            for rule in earning.order_rules(order.program):
+                for award in earning.order_awards(order, rule, tier, confirmed, self.known.member.profile):
+                    earned[key, award.rule] = award
         return earned
 
     def _target(self, orders: dict[str, Order], earned: dict[tuple[str, str], Award]) -> dict[Bucket, tuple[int, int]]:
         """Everything the facts earn by now, in buckets: {(owner, rule, lot): (pending, confirmed)}."""
         now, facts, at = self.wallet.now, self.known.member, self.known.program_at
         awards = list(earned.values())
-        awards += earning.first_purchase(orders, now)
+        awards += earning.first_purchase(orders, facts, now)
         awards += [*earning.sign_ins(facts, at), *earning.reviews(facts, at), *earning.activities(facts, at)]
-        awards += [*earning.profile(facts, at), *earning.joining_gift(facts, at)]
+        awards += [*earning.profile(facts, at), *earning.joining_gift(facts, at), *earning.referrals(facts, at)]
         target: dict[Bucket, tuple[int, int]] = {}
         for award in earning.pooled(awards, self._by_version):
             bucket = (award.owner, award.rule, award.lot)
@@ -286,7 +308,7 @@ class Model:
         for key, order in orders.items():
             pending, confirmed = self._order_points.get(key, (0, 0))
             tier = earning.tier_at(self.known.tier_history, order.paid_at)
-            rules = earning.rules_on(order.program, "order")
+            profile = self.known.member.profile
             shown[key] = OrderResult(
                 earned_pending=pending,
                 earned_confirmed=confirmed,
@@ -295,7 +317,9 @@ class Model:
                 owed=self.wallet.owed(key),
                 timeline=timelines[key],
                 alarms=frozenset(order.alarms | ({"points_short"} if key in self._short else set())),
-                working=tuple(asdict(earning.work_out(order, rule, tier)) for rule in rules),
+                working=tuple(
+                    earning.work_out(order, rule, tier, profile).shown() for rule in earning.order_rules(order.program)
+                ),
             )
         park_days = self.known.versions[-1]["points"]["refund"]["park_days"]
         overdue = self.wallet.now - park_days * DAY

@@ -56,6 +56,7 @@ class Spending:
         self.wallet = wallet
         self.holds: dict[str, HeldPoints] = {}
         self.redemptions: dict[str, SpentPoints] = {}
+        self.paid = 0
 
     # By command
 
@@ -85,6 +86,11 @@ class Spending:
             return refused
         self.redemptions[command.reference] = SpentPoints(command.points, self.wallet.redeem(command.points))
         return "booked"
+
+    def pay(self, cost: int) -> None:
+        """Spend points for good."""
+        self.wallet.redeem(cost)
+        self.paid += cost
 
     def _refused(self, points: int, known: bool) -> str | None:
         if points <= 0:
@@ -191,7 +197,8 @@ class Spending:
     def redeemed(self) -> int:
         """Points redeemed by command and not by an order, before what came back."""
         captured = sum(total(hold.own) for hold in self.holds.values())
-        return captured + sum(spent.points - spent.handed_over for spent in self.redemptions.values())
+        redeemed = sum(spent.points - spent.handed_over for spent in self.redemptions.values())
+        return captured + redeemed + self.paid
 
     def returned(self) -> int:
         """What came back of them."""

@@ -60,8 +60,8 @@ def the_same_whatever_the_arrival(result: Result, given: Program) -> dict[str, A
 @thorough
 @given(st.data())
 def test_O6_any_permutation_with_duplicates_at_any_times_ends_the_same(data: st.DataObject) -> None:
-    given = data.draw(programs(expiry=EXPIRY, negative=NEGATIVE, refund=REFUND))
-    events = data.draw(facts())
+    given = data.draw(programs(expiry=EXPIRY, negative=NEGATIVE, refund=REFUND, more=True))
+    events = data.draw(facts(more=True))
     results = [Model(given).play(data.draw(arrivals(events))) for _ in range(2)]
     one, other = (the_same_whatever_the_arrival(result, given) for result in results)
     if "net" not in one or "net" not in other:
@@ -109,8 +109,8 @@ def test_E1_it_makes_no_difference_when_somebody_looks(data: st.DataObject) -> N
 @thorough
 @given(st.data())
 def test_R2_another_refund_gains_nothing(data: st.DataObject) -> None:
-    given = data.draw(programs(expiry=EXPIRY, negative=NEGATIVE, refund=REFUND))
-    events = data.draw(facts())
+    given = data.draw(programs(expiry=EXPIRY, negative=NEGATIVE, refund=REFUND, more=True))
+    events = data.draw(facts(more=True))
     line_id = data.draw(st.sampled_from(["l1", "l2", "l3"]))
     amount = data.draw(st.sampled_from(["0.01", "50", "100", "900"]))
     time = d(data.draw(st.integers(1, 50)))
@@ -160,8 +160,8 @@ def test_R2_the_end_does_not_depend_on_how_a_refund_is_split(data: st.DataObject
 @thorough
 @given(st.data())
 def test_P5_the_books_balance_with_holds_and_redemptions(data: st.DataObject) -> None:
-    model = Model(data.draw(programs(lateness=("none", 5), expiry=EXPIRY, negative=NEGATIVE, refund=REFUND)))
-    for step in data.draw(checkouts(data.draw(facts(spending=True)), reviews=True)):
+    model = Model(data.draw(programs(lateness=("none", 5), expiry=EXPIRY, negative=NEGATIVE, refund=REFUND, more=True)))
+    for step in data.draw(checkouts(data.draw(facts(spending=True, more=True)), reviews=True, more=True)):
         model.take(step)
         model.result()  # checks the books
 
@@ -169,8 +169,8 @@ def test_P5_the_books_balance_with_holds_and_redemptions(data: st.DataObject) ->
 @thorough
 @given(st.data())
 def test_E1_it_makes_no_difference_when_somebody_looks_at_holds(data: st.DataObject) -> None:
-    given = data.draw(programs(lateness=("none", 5), expiry=EXPIRY, negative=NEGATIVE))
-    history = data.draw(checkouts(data.draw(facts(spending=True, tiers=True)), reviews=True))
+    given = data.draw(programs(lateness=("none", 5), expiry=EXPIRY, negative=NEGATIVE, more=True))
+    history = data.draw(checkouts(data.draw(facts(spending=True, tiers=True, more=True)), reviews=True, more=True))
     unlooked = [step for step in history[:-1] if not isinstance(step, Timer)]
     looked = Model(given, tiers="given").play(history)
     assert looked == Model(given, tiers="given").play([*unlooked, history[-1]])

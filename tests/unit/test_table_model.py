@@ -11,12 +11,13 @@ from tests.model.result import mismatches
 from tests.model.table import AHEAD, CASES, Case, Then
 
 COVERED = (
-    *("N1", "N3", "N4", "N5"),
+    *("N1", "N2", "N3", "N4", "N5", "N6"),
     *("R1", "R2", "R3", "R4", "R5", "R6", "R7", "R8", "R9", "R10", "R11"),
     *("P1", "P2", "P3", "P4", "P5", "P6", "P7"),
     *("E1", "E2", "E3", "E4", "E5", "E6", "E7"),
-    *("D1", "D2", "D3", "D5", "D6"),
+    *("D1", "D2", "D3", "D4", "D5", "D6"),
     *("O1", "O2", "O3", "O4", "O5", "O6", "O7", "O8", "O9"),
+    *("B1", "B2"),
     *("T1", "T2", "T3", "T8", "T9", "T10"),
 )
 

@@ -14,6 +14,7 @@ from tests.model.table import (
     expiry,
     holds,
     lot_days,
+    multipliers,
     negative,
     owing,
     points_used,
@@ -42,6 +43,7 @@ AHEAD: list[Case] = [
     *redemptions.CASES,
     *negative.CASES,
     *lot_days.CASES,
+    *multipliers.CASES,
 ]
 
 __all__ = ["AHEAD", "CASES", "Case", "Then"]
