@@ -74,4 +74,20 @@ class Referred(NamedTuple):
     at: Micros | None
 
 
-Command = Decide | MakeUp | Referred | Hold | Capture | Release | Redeem | GiveBack
+class Send(NamedTuple):
+    """Give points to another member: this member's half of a transfer."""
+
+    now: Micros
+    reference: str
+    points: int
+
+
+class Receive(NamedTuple):
+    """Get points of another member: lots as (last day, the parent's last day for a grace lot, points), ISO dates."""
+
+    now: Micros
+    reference: str
+    lots: tuple[tuple[str, str | None, int], ...]
+
+
+Command = Decide | MakeUp | Referred | Send | Receive | Hold | Capture | Release | Redeem | GiveBack

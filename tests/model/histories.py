@@ -14,7 +14,19 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.model.commands import Capture, Command, Decide, GiveBack, Hold, MakeUp, Redeem, Referred, Release
+from tests.model.commands import (
+    Capture,
+    Command,
+    Decide,
+    GiveBack,
+    Hold,
+    MakeUp,
+    Receive,
+    Redeem,
+    Referred,
+    Release,
+    Send,
+)
 from tests.model.days import DAY, MINUTE, Micros, instant, text_of
 from tests.model.events import (
     MEMBER,
@@ -193,7 +205,7 @@ def checkouts(
 
     Mostly an order's points are held or redeemed shortly before it is paid. A hold may be captured or released
     meanwhile, be over when the order comes, or end on its own; other commands come at any time. With `reviews`,
-    shortfalls are decided; with `more`, missed days are bought and members that this one referred are heard of.
+    shortfalls are decided; with `more`, there are dealings as well.
     """
     history: list[Step] = []
     before: Micros = 0
@@ -208,11 +220,7 @@ def checkouts(
             decisions = st.sampled_from(["take", "forgive"])
             history.append(draw(st.builds(Decide, st.just(before or step.now), st.sampled_from("12"), decisions)))
         if more and draw(st.integers(0, 5)) == 0:
-            now = before or step.now
-            day = draw(st.integers(1, 4))
-            made_up = MakeUp(now, text_of(now - day * DAY)[:10])
-            referred = st.builds(Referred, st.just(now), st.sampled_from(["m3", "m4"]), st.just(now) | st.none())
-            history.append(draw(st.just(made_up) | referred))
+            history.append(draw(dealings(before or step.now)))
         history.append(step)
         before = step.now
     return history
@@ -245,6 +253,17 @@ def commands(now: Micros) -> st.SearchStrategy[Command]:
         st.builds(Release, st.just(now), holds),
         st.builds(Redeem, st.just(now), redemptions, points),
         st.builds(GiveBack, st.just(now), redemptions, part),
+    )
+
+
+def dealings(now: Micros) -> st.SearchStrategy[Command]:
+    """Missed days bought, points sent and received, news of members that this one referred."""
+    lots = st.tuples(st.sampled_from(["2026-03-10", "2026-04-01", "never"]), st.none(), st.sampled_from([5, 40]))
+    return st.one_of(
+        st.builds(MakeUp, st.just(now), st.sampled_from([text_of(now - day * DAY)[:10] for day in range(1, 5)])),
+        st.builds(Referred, st.just(now), st.sampled_from(["m3", "m4"]), st.just(now) | st.none()),
+        st.builds(Send, st.just(now), st.sampled_from(["t1", "t2", "t3"]), st.sampled_from([1, 20, 101])),
+        st.builds(Receive, st.just(now), st.sampled_from(["t8", "t9"]), st.tuples(lots) | st.tuples(lots, lots)),
     )
 
 

@@ -13,7 +13,7 @@ from datetime import date
 from typing import Literal
 
 from tests.model import earning, tiers
-from tests.model.commands import Command, Decide, Hold, MakeUp, Redeem, Referred
+from tests.model.commands import Command, Decide, Hold, MakeUp, Receive, Redeem, Referred, Send
 from tests.model.days import DAY, NEVER, Micros, midnight_after
 from tests.model.earning import Award
 from tests.model.events import Arrival, Event, Timer
@@ -25,6 +25,7 @@ from tests.model.result import HoldResult, OrderResult, RedemptionResult, Result
 from tests.model.shortfalls import Shortfalls
 from tests.model.sliding import Sliding
 from tests.model.spending import Spending
+from tests.model.transfers import Transfers
 from tests.model.wallet import Lot, LotKey, Taken, Wallet, unwind
 
 Tiers = Literal["closed", "given"]
@@ -48,6 +49,7 @@ class Model:
         self.sliding = Sliding(self.wallet)
         self.spending = Spending(self.wallet)
         self.shortfalls = Shortfalls(self.wallet)
+        self.transfers = Transfers(self.wallet)
         self.closed = tiers == "closed"
         self.outcomes: list[tuple[str, str]] = []
         self._by_version = {version["version"]: version for version in self.known.versions}
@@ -92,9 +94,11 @@ class Model:
                 outcome = self._make_up(command, program)
             case Referred():
                 outcome = self.known.hear_of(command)
+            case Send() | Receive():
+                outcome = self.transfers.do(command)
             case _:
                 outcome = self.spending.do(command, _grace_days(program))
-        if isinstance(command, Hold | Redeem | MakeUp) and outcome == "booked":
+        if isinstance(command, Hold | Redeem | MakeUp | Send) and outcome == "booked":
             self.sliding.reach(self.known.active_until(self.wallet.now))
         self._settle()
         self._follow_tiers()
@@ -351,6 +355,11 @@ class Model:
             reviews={
                 number: ReviewResult(review.state, review.points) for number, review in self.shortfalls.reviews.items()
             },
+            in_transit=self.transfers.in_transit(),
+            sent={
+                name: [(_iso(day), None if parent is None else _iso(parent), points) for (day, parent), points in taken]
+                for name, taken in self.transfers.sent.items()
+            },
             tiers=list(self.known.tier_history),
             rules={rule: points for rule, points in self._rules.items() if points},
             parked=frozenset(self.known.parked_since),
@@ -361,8 +370,11 @@ class Model:
         return result
 
     def _named(self, lot: date) -> str:
-        last_day = self.wallet.last_day(lot)
-        return "never" if last_day == NEVER else last_day.isoformat()
+        return _iso(self.wallet.last_day(lot))
+
+
+def _iso(day: date) -> str:
+    return "never" if day == NEVER else day.isoformat()
 
 
 def _figures(lot: Lot) -> dict[str, int]:

@@ -92,6 +92,10 @@ class Result:
     """What waits for a decision, under `negative: review`."""
     reviews: dict[str, ReviewResult] = field(default_factory=dict)
     """By number, from 1."""
+    in_transit: int = 0
+    """Points sent to other members less points received."""
+    sent: dict[str, list[tuple[str, str | None, int]]] = field(default_factory=dict)
+    """By reference, the lots: (last day, the parent's last day, points)."""
     net: int = field(init=False)
     """available + pending + held - debt (O6)."""
 
@@ -102,7 +106,8 @@ class Result:
         """Books balance: every total is what its parts say, and nothing is below 0."""
         spent = self.redeemed - self.returned
         not_taken = self.forgiven + self.written_off + self.under_review
-        assert self.earned == self.available + self.held - self.debt + spent + self.expired - not_taken
+        gone = spent + self.expired + self.in_transit
+        assert self.earned == self.available + self.held - self.debt + gone - not_taken
         for side in ("pending", "available", "held", "expired", "forgiven"):
             total = sum(lot.get(side, 0) for lot in self.lots.values())
             assert total == getattr(self, side), side

@@ -21,6 +21,7 @@ from tests.model.table import (
     redemptions,
     refunds,
     tiers,
+    transfers,
 )
 from tests.model.table.case import Case, Then
 
@@ -44,6 +45,7 @@ AHEAD: list[Case] = [
     *negative.CASES,
     *lot_days.CASES,
     *multipliers.CASES,
+    *transfers.CASES,
 ]
 
 __all__ = ["AHEAD", "CASES", "Case", "Then"]
