@@ -48,6 +48,7 @@ from tests.model.events import (
 from tests.model.lives import a_life, a_person, late_returns, tier_histories, times
 from tests.model.model import Step
 from tests.model.program import ALL_RULES, DEFAULT, Program, program
+from tests.model.stories import a_checkout
 
 SETTLED = 60 * DAY
 """How long after the last arrival every due time is past: shipped + 15 days is well within."""
@@ -204,7 +205,8 @@ def checkouts(
     """These events as they come in, and commands among them.
 
     Mostly an order's points are held or redeemed shortly before it is paid. A hold may be captured or released
-    meanwhile, be over when the order comes, or end on its own; other commands come at any time. With `reviews`,
+    meanwhile, be over when the order comes, or end on its own; other commands come at any time, and so do whole
+    checkouts where it is close. With `reviews`,
     shortfalls are decided; with `more`, there are dealings as well.
     """
     history: list[Step] = []
@@ -223,7 +225,9 @@ def checkouts(
             history.append(draw(dealings(before or step.now)))
         history.append(step)
         before = step.now
-    return history
+    for number in range(draw(st.sampled_from([0, 1, 1, 2]))):
+        history += draw(a_checkout(f"c{number}"))
+    return sorted(history, key=lambda step: step.now)
 
 
 @st.composite
