@@ -13,11 +13,15 @@ from tests.model.table import (
     earning,
     expiry,
     holds,
+    lot_days,
+    multipliers,
+    negative,
     owing,
     points_used,
     redemptions,
     refunds,
     tiers,
+    transfers,
 )
 from tests.model.table.case import Case, Then
 
@@ -38,6 +42,10 @@ AHEAD: list[Case] = [
     *holds.CASES,
     *checkouts.CASES,
     *redemptions.CASES,
+    *negative.CASES,
+    *lot_days.CASES,
+    *multipliers.CASES,
+    *transfers.CASES,
 ]
 
 __all__ = ["AHEAD", "CASES", "Case", "Then"]
