@@ -293,9 +293,7 @@ async def test_two_clients_that_spend_the_same_points_one_wins(
     assert await points_of(client, "c1") == (900, 0, 0, 1000)
 
 
-async def test_as_many_commands_as_come_share_a_transaction(
-    ledger: LedgerUnderTest, client: httpx.AsyncClient
-) -> None:
+async def test_as_many_commands_as_come_share_a_transaction(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
     await member_with_points(ledger, "c3")
     before = await transactions(ledger)
     answers = await asyncio.gather(

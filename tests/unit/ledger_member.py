@@ -28,6 +28,7 @@ from services.ledger.domain.inputs import (
     DueTimer,
     Enrolled,
     HoldPoints,
+    MakeUpDay,
     RedeemPoints,
     ReleaseHold,
     ReturnRedemption,
@@ -437,6 +438,10 @@ def _input_of(asked: commands.Command, name: str) -> Command:
             return RedeemPoints(*told, redemption, asked.reference, asked.points)
         case commands.GiveBack():
             return ReturnRedemption(*told, redemption, asked.points)
+        case commands.MakeUp():
+            return MakeUpDay(*told, date.fromisoformat(asked.reference).toordinal())
+        case _:
+            raise NotImplementedError(f"the fold takes no {type(asked).__name__} yet")
 
 
 def _day(day: int) -> str:

@@ -36,12 +36,12 @@ CASES: list[Case] = [
     *disorder.CASES,
     *completion.CASES,
     *tiers.CASES,
-]
-
-AHEAD: list[Case] = [
     *holds.CASES,
     *checkouts.CASES,
     *redemptions.CASES,
+]
+
+AHEAD: list[Case] = [
     *negative.CASES,
     *lot_days.CASES,
     *multipliers.CASES,
