@@ -61,9 +61,9 @@ class KnownPrograms:
             raise NoProgram
         return self._programs.versions[-1]
 
-    def keep_birthday(self, instant: Micros) -> bool:
-        """Whether the version in force at a business time has a rule that needs birthdays, as far as is known."""
-        return self._programs is not None and self._programs.at(instant).order.keeps_birthday
+    def need(self, instant: Micros) -> frozenset[str]:
+        """The profile fields into which the version in force at a business time looks, as far as is known."""
+        return self._programs.at(instant).needs if self._programs is not None else frozenset()
 
     def current(self, newest: int | None) -> Programs | None:
         """What is known, if it goes as far as version number `newest`."""

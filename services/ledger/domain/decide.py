@@ -9,7 +9,7 @@ from itertools import zip_longest
 from typing import assert_never
 
 from services.kit.calendar import NEVER, Micros
-from services.ledger.domain import facts, shortfalls, signins, spending
+from services.ledger.domain import facts, referrals, shortfalls, signins, spending
 from services.ledger.domain.account import ORDERS, tier_of
 from services.ledger.domain.booking import book_orders, true_up
 from services.ledger.domain.inputs import (
@@ -27,6 +27,7 @@ from services.ledger.domain.inputs import (
     Paid,
     ProfileTold,
     RedeemPoints,
+    ReferralTold,
     Refunded,
     ReleaseHold,
     ReturnRedemption,
@@ -60,6 +61,9 @@ def decide(programs: Programs, member: Member, given: AnyInput, now: Micros) -> 
     outcome = _decide(programs, member, moves, given, now)
     moves.carry_out()
     outcome.entries = moves.entries
+    if moves.referrals:
+        # What fell due may have been undone by the input itself: the last word for each referrer goes out.
+        outcome.referrals = list({told.referrer: told for told in moves.referrals}.values())
     if moves.alarms:
         outcome.alarms = [*outcome.alarms, *moves.alarms]
     if qualified:
@@ -136,6 +140,8 @@ def _decide(programs: Programs, member: Member, moves: Moves, given: AnyInput, n
             return signins.make_up(member, programs, moves, given)
         case DecideShortfall():
             return shortfalls.decide_shortfall(member, programs, moves, given)
+        case ReferralTold():
+            return referrals.tell_referral(member, programs, moves, given)
         case DueTimer():
             return Outcome("booked")
         case _:

@@ -16,6 +16,7 @@ from services.ledger.domain.entries import NO_LOT, AccountName, Entry, LotKey
 from services.ledger.domain.holds import HOLD, Hold, HoldState, decode_hold, decode_redemption, encode, split
 from services.ledger.domain.member import AVAILABLE, EXPIRED, FORGIVEN, HELD, PENDING, Member
 from services.ledger.domain.orders import Order, Taken
+from services.ledger.domain.outcome import Referral
 from services.ledger.domain.program import Program
 
 POINTS_SHORT: Final = "points_short"
@@ -76,12 +77,24 @@ def _lot_day(move: _Award | _Claim) -> Day:
 class Moves:
     """The moves of one input on one member."""
 
-    __slots__ = ("_awards", "_claims", "_returns", "_spends", "alarms", "entries", "member", "now", "paying")
+    __slots__ = (
+        "_awards",
+        "_claims",
+        "_returns",
+        "_spends",
+        "alarms",
+        "entries",
+        "member",
+        "now",
+        "paying",
+        "referrals",
+    )
 
     def __init__(self, member: Member, now: Micros) -> None:
         self.member = member
         self.entries: list[Entry] = []
         self.alarms: list[str] = []
+        self.referrals: list[Referral] = []
         self.now = now
         self.paying = ""
         """The order of which `paid` comes in: then it takes over the hold or redemption that it names (P5, P7)."""

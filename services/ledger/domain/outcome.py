@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -46,6 +46,15 @@ class OrderQualified:
     decimals: int
 
 
+class Referral(NamedTuple):
+    """What the referrer of a member is to be told: since when, and under which program version, the member has a
+    successful order; 0, 0 when it has none any more."""
+
+    referrer: str
+    at: Micros
+    program: int
+
+
 @dataclass(slots=True)
 class Outcome:
     """One journal row to be: what kind, why, the entries booked, the orders whose timeline is told anew."""
@@ -56,5 +65,7 @@ class Outcome:
     reasons: list[Reason] = field(default_factory=list)
     qualified: list[OrderQualified] = field(default_factory=list)
     alarms: list[str] = field(default_factory=list)
+    referrals: list[Referral] = field(default_factory=list)
+    """For other accounts, at most one each."""
     reply: Hold | Redemption | None = None
     """What a command made or changed, as it is then."""
