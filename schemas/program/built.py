@@ -46,7 +46,7 @@ NOT_BUILT: Final = (
     NotBuilt("earn[].bands.mode", ("whole",), "use `whole`"),
     NotBuilt("earn[].stacking", ("multiply",), "use `multiply`"),
     NotBuilt("earn[].make_up"),
-    NotBuilt("redeem"),
+    NotBuilt("redeem.rewards"),
     NotBuilt("adjustments"),
     NotBuilt("tiers.mode", ("upgrade_only",), "use `upgrade_only`"),
     NotBuilt("tiers.growth.counts", ("qualifying_amount",), "use `qualifying_amount`"),
@@ -70,11 +70,18 @@ def not_built(data: Any) -> Iterator[Finding]:
     for row in NOT_BUILT:
         for path, value in _places(data, (), row.path.replace("[]", ".[]").split(".")):
             # `on: {activity: …}` is built; its name is a mapping, not a value of the table.
-            if value is None or (isinstance(value, dict) and row.built) or value in row.built:
+            if _is_empty(value) or (isinstance(value, dict) and row.built) or value in row.built:
                 continue
             said = f": {value}" if isinstance(value, str | int) and not isinstance(value, bool) else ""
             name = row.path.replace("[]", "").replace(".**", "")
             yield Finding(path, f"`{name}{said}` is not built yet in this release", row.use)
+
+
+def _is_empty(value: Any) -> bool:
+    """Whether nothing is said, as where a published document spells out its defaults."""
+    if isinstance(value, dict):
+        return all(map(_is_empty, value.values()))
+    return value is None or value == []
 
 
 def _places(value: Any, path: Path, steps: list[str]) -> Iterator[tuple[Path, Any]]:

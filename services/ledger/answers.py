@@ -27,6 +27,14 @@ REFUSALS: Final[Mapping[Refusal, tuple[Kind, str]]] = {
         kind("insufficient-points", "Not enough points", 409),
         "The member has {available} points available; ask for at most so many.",
     ),
+    "below_minimum": (
+        kind("below-minimum", "Fewer points than the program lets be spent", 409),
+        "Ask for at least {minimum} points.",
+    ),
+    "off_step": (
+        kind("off-step", "Not a number of points that the program lets be spent", 409),
+        "Ask for a multiple of {step} points.",
+    ),
     "reference_used": (
         kind("reference-used", "The reference was used", 409),
         "The member has one under this reference already: look at it, or use another reference.",
@@ -76,8 +84,8 @@ def answer_of(member_id: str, row: JournalRow) -> Answer:
     balance = {"available": available, "pending": pending, "held": held, "debt": debt}
     if outcome.kind == "refused":
         of, detail = REFUSALS[outcome.detail]  # type: ignore[index]
-        problem = Problem(of, detail.format(**balance), balance=balance)
-        return Answer(of.status, orjson.dumps(problem.document()))
+        problem = Problem(of, detail.format(**balance, **outcome.figures), balance=balance)
+        return Answer(of.status, orjson.dumps(problem.document() | outcome.figures))
     match given:
         case HoldPoints() | CaptureHold() | ReleaseHold():
             assert isinstance(outcome.reply, Hold)

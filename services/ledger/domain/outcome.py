@@ -54,3 +54,5 @@ class Outcome:
     alarms: list[str] = field(default_factory=list)
     reply: Hold | Redemption | None = None
     """What a command made or changed, as it is then."""
+    figures: dict[str, int] = field(default_factory=dict)
+    """What a refusal names, for its words alone."""

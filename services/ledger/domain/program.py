@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from services.kit.calendar import NEVER, Calendar, Day, Micros, add_months, calendar_of, parse_rfc3339
 from services.kit.money import exponent, minor_units
+from services.ledger.domain.cash_offset import CashOffset, compile_cash_offset
 from services.ledger.domain.inputs import Line
 
 Rounding = Literal["floor", "half_up", "ceil"]
@@ -167,6 +168,7 @@ class Program:
     max_lateness: Micros | None
     open_membership: bool
     points_cannot_pay: Exclusion
+    cash_offset: CashOffset | None
     order: OrderRule
     first_order: FactRule | None
     sign_in: SignInRule | None
@@ -252,6 +254,7 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
         max_lateness=None if lateness in (None, "none") else int(lateness) * _MICROS_PER_DAY,
         open_membership=document["membership"]["kind"] == "open",
         points_cannot_pay=_exclusion((document.get("redeem") or {}).get("cash_offset") or {}),
+        cash_offset=compile_cash_offset(document),
         order=_order_rule(order, points.get("rounding") or "floor", decimals, _tier_names(document)),
         first_order=_optional_fact_rule(facts.get("first_order")),
         sign_in=None
