@@ -12,9 +12,17 @@ from services.kit.calendar import Micros, rfc3339
 from services.kit.problem import Kind, Problem, kind
 from services.ledger.domain.batch import JournalRow
 from services.ledger.domain.holds import HOLD, REDEMPTION, Hold, Redemption
-from services.ledger.domain.inputs import CaptureHold, HoldPoints, RedeemPoints, ReleaseHold, ReturnRedemption
+from services.ledger.domain.inputs import (
+    CaptureHold,
+    HoldPoints,
+    RedeemPoints,
+    ReleaseHold,
+    ReturnRedemption,
+    SendPoints,
+)
 from services.ledger.domain.refs import order_of
 from services.ledger.domain.spending import Refusal
+from services.ledger.domain.transfers import Transfer
 
 KEY_REUSED: Final = kind("idempotency-key-reused", "The key was used with another request", 422)
 
@@ -64,10 +72,19 @@ REFUSALS: Final[Mapping[Refusal, tuple[Kind, str]]] = {
         kind("more-than-left", "More than is left to return", 409),
         "Return at most what was not given back yet.",
     ),
+    "same_member": (
+        kind("same-member", "The points are there already", 422),
+        "Name another member to give the points to.",
+    ),
+    "receiver_unknown": (
+        kind("receiver-unknown", "No such receiver", 404),
+        "Nothing is known of the member that is to get the points: check the id.",
+    ),
+    "transfer_unknown": (kind("transfer-unknown", "No such transfer", 404), "Nothing was sent under this id."),
 }
 """Each refusal as a problem: its kind, and the way out."""
 
-_STATUS: Final[Mapping[type, int]] = {HoldPoints: 201, RedeemPoints: 201}
+_STATUS: Final[Mapping[type, int]] = {HoldPoints: 201, RedeemPoints: 201, SendPoints: 201}
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -93,6 +110,9 @@ def answer_of(member_id: str, row: JournalRow) -> Answer:
         case RedeemPoints() | ReturnRedemption():
             assert isinstance(outcome.reply, Redemption)
             body = redemption_shown(member_id, given.redemption, outcome.reply)
+        case SendPoints():
+            assert isinstance(outcome.reply, Transfer)
+            body = transfer_shown(member_id, given.transfer, outcome.reply)
         case _:
             raise AssertionError(f"{row.type} is no command")
     body |= {"balance": balance, "version": row.version}
@@ -133,6 +153,20 @@ def redemption_shown(member_id: str, redemption_id: str, redemption: Redemption)
         "returned": redemption.returned,
         "made_at": rfc3339(redemption.made_at),
         **_order(redemption.order),
+    }
+
+
+def transfer_shown(member_id: str, transfer_id: str, transfer: Transfer) -> dict[str, Any]:
+    """A transfer as the outside sees it; `member_id` is the sender's."""
+    return {
+        "transfer_id": transfer_id,
+        "from": member_id,
+        "to": transfer.to,
+        "reference": transfer.reference,
+        "points": transfer.points,
+        "state": transfer.state,
+        "made_at": rfc3339(transfer.made_at),
+        **({"arrived_at": rfc3339(transfer.arrived_at)} if transfer.arrived_at else {}),
     }
 
 

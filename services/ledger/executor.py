@@ -35,23 +35,27 @@ from services.ledger.domain.inputs import (
     HoldPoints,
     Paid,
     ProfileTold,
+    ReceivePoints,
     RedeemPoints,
     Refunded,
     ReleaseHold,
     ReturnRedemption,
     ReviewPublished,
     ReviewRemoved,
+    SendPoints,
     Shipped,
     SignedIn,
     TierTold,
+    TransferArrived,
     encode_input,
 )
 from services.ledger.domain.member import Loaded, Missing, Needs
 from services.ledger.domain.orders import named_by
 from services.ledger.domain.outcome import Outcome
 from services.ledger.domain.program import Programs
+from services.ledger.domain.transfers import arrival_key, transfer_key
+from services.ledger.internal import INTERNAL, letters
 
-INTERNAL: Final = "loyalty.internal.v1"
 FOLD_SLICE: Final = 200
 """Inputs folded between two yields to the event loop: some 10 ms, so that reads and heartbeats go on."""
 _log = structlog.get_logger("ledger")
@@ -111,6 +115,7 @@ class Ledger:
                 member_id = fold.member.account.member_id
                 for row in fold.rows:
                     outbox += announce(shard, member_id, row, programs)
+                    outbox += letters(shard, row)
             fault("ledger.folded")
             await store.write(tx, shard, folds, answers)
             fault("ledger.written")
@@ -264,7 +269,7 @@ class _Work:
                     needs.paid_after = first if needs.paid_after is None else min(first, needs.paid_after)
             elif (key := _fact_key(given)) is not None:
                 needs.facts.add(key)
-                needs.spendable = needs.spendable or isinstance(given, HoldPoints | RedeemPoints)
+                needs.spendable = needs.spendable or isinstance(given, HoldPoints | RedeemPoints | SendPoints)
         now = max(told.arrival.now for _, told in self.arrivals)
         if (due := self._row["next_due"]) is not None and due <= now:
             needs.due_until, needs.spendable = now, True
@@ -342,5 +347,9 @@ def _fact_key(given: AnyInput) -> str | None:
             return hold_key(given.hold)
         case RedeemPoints() | ReturnRedemption():
             return redemption_key(given.redemption)
+        case SendPoints() | TransferArrived():
+            return transfer_key(given.transfer)
+        case ReceivePoints():
+            return arrival_key(given.transfer)
         case _:
             return None

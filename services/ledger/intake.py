@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import date
 from typing import Any, Final
 
 from schemas.events import Reason, Refused
-from services.kit.calendar import MICROS_PER_SECOND, Micros, parse_rfc3339, to_micros
+from services.kit.calendar import MICROS_PER_SECOND, NEVER, Day, Micros, parse_rfc3339, to_micros
 from services.kit.money import minor_units
 from services.ledger.domain.inputs import (
     ActivityRecorded,
@@ -16,8 +17,10 @@ from services.ledger.domain.inputs import (
     Enrolled,
     Line,
     LinePart,
+    LotPart,
     Paid,
     ProfileTold,
+    ReceivePoints,
     Refunded,
     RefundedLine,
     ReviewPublished,
@@ -25,6 +28,7 @@ from services.ledger.domain.inputs import (
     Shipped,
     SignedIn,
     TierTold,
+    TransferArrived,
 )
 from services.ledger.domain.refs import order_ref
 
@@ -54,6 +58,9 @@ TYPES: Final[Mapping[str, str]] = {
     "release": "loyalty.command.release.v1",
     "redeem": "loyalty.command.redeem.v1",
     "return": "loyalty.command.return.v1",
+    "send": "loyalty.command.transfer.v1",
+    "receive": "loyalty.transfer.sent.v1",
+    "arrived": "loyalty.transfer.arrived.v1",
     "timer": "loyalty.timer.due.v1",
 }
 """The event type that an input's tag stands for, to the outside."""
@@ -209,6 +216,21 @@ def _enrolled(event: Mapping[str, Any], _data: Mapping[str, Any], at: Micros, _c
     return Enrolled(event["source"], event["id"], at)
 
 
+def _transfer_sent(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    lots = tuple(
+        LotPart(_day(lot.get("last_day")) or NEVER, _day(lot.get("parent")), lot["points"]) for lot in data["lots"]
+    )
+    return ReceivePoints(event["source"], event["id"], at, data["transfer_id"], data["sender"], lots)
+
+
+def _transfer_arrived(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    return TransferArrived(event["source"], event["id"], at, data["transfer_id"])
+
+
+def _day(told: date | None) -> Day:
+    return 0 if told is None else told.toordinal()
+
+
 def _instant(value: Any) -> Micros:
     return parse_rfc3339(value) if isinstance(value, str) else to_micros(value)
 
@@ -227,5 +249,7 @@ _READERS: Final[Mapping[str, _Reader]] = {
     "commerce.profile.updated.v1": _profile,
     "commerce.activity.recorded.v1": _activity,
     "loyalty.tier.enrolled.v1": _enrolled,
+    "loyalty.transfer.sent.v1": _transfer_sent,
+    "loyalty.transfer.arrived.v1": _transfer_arrived,
     **dict.fromkeys(TIER_HISTORY_TYPES, _tier),
 }

@@ -57,11 +57,13 @@ class Balance(msgspec.Struct, frozen=True):
     redeemed: int
     expired: int
     expiring: Sequence[tuple[Day, int]]
+    in_transit: int = 0
+    """Sent to other members less received from them."""
 
     @property
     def earned(self) -> int:
         """Lifetime points earned, net of clawbacks, without pending ones."""
-        return self.available + self.held - self.debt + self.redeemed + self.expired
+        return self.available + self.held - self.debt + self.redeemed + self.expired + self.in_transit
 
 
 class EntryRow(NamedTuple):
@@ -154,7 +156,7 @@ class Reads:
         return (
             Balance(
                 row["version"], row["head"], row["pending"], row["available"], row["held"], row["debt"],
-                row["redeemed"], row["expired"], _by_day(row["days"], row["points"]),
+                row["redeemed"], row["expired"], _by_day(row["days"], row["points"]), row["in_transit"],
             ),
             programs,
         )  # fmt: skip
@@ -181,7 +183,7 @@ class Reads:
         open_lots = [(lot.day, lot.available) for lot in view.lots if lot.available > 0 and lot.day != NEVER]
         balance = Balance(
             account.version, account.head, account.pending, account.available, account.held, account.debt,
-            account.redeemed, account.expired, _sums(open_lots),
+            account.redeemed, account.expired, _sums(open_lots), account.in_transit,
         )  # fmt: skip
         return balance, programs
 
@@ -279,6 +281,7 @@ async def balance_booked_until(tx: Connection, shard: int, account: int, instant
         redeemed=at.get("redeemed", 0),
         expired=at.get("expired", 0),
         expiring=sorted((day, points) for day, points in lots.items() if points > 0),
+        in_transit=at.get("in_transit", 0),
     )
 
 
@@ -335,7 +338,7 @@ async def taken_later(tx: Connection, shard: int, account: int, entry: EntryRow)
 
 
 async def given_by_id(pool: Pool, shard: int, key: str) -> tuple[str, bytes] | None:
-    """(member, state) of a hold or redemption by its key; None if there is none. Raises DatabaseAway."""
+    """(member, state) of a hold, redemption or transfer by its key; None if there is none. Raises DatabaseAway."""
     try:
         row = await pool.fetchrow(SQL.given_by_id, shard, key)
     except Exception as error:

@@ -145,6 +145,7 @@ def account_of(row: asyncpg.Record) -> Account:
         debt=row["debt"],
         redeemed=row["redeemed"],
         expired=row["expired"],
+        in_transit=row["in_transit"],
         details=_decode_details(row["details"]) if row["details"] else Details(),
     )
 
@@ -380,5 +381,6 @@ def _account_row(account: Account) -> tuple[Any, ...]:
         account.debt,
         account.redeemed,
         account.expired,
+        account.in_transit,
         _encode_details(account.details),
     )

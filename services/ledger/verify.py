@@ -43,6 +43,7 @@ WHOLE_CHECKS: Final = {
     "shards": "no row is on a shard that nobody reads",
     "months": "every month's partition belongs to its table",
     "grants": "the runtime role cannot change journal and entries",
+    "transit": "what is in transit was sent and has not arrived; each arrival was sent",
     "books": "what all accounts have together is what all entries add up to",
 }
 
@@ -114,6 +115,8 @@ async def survey(
         report.add(part)
     if members is None and (wrong := await _books(tx, report)):
         faults["books"] = wrong
+    if members is None and (wrong := report.transit.faults(report.points["in_transit"])):
+        faults["transit"] = wrong
     if report.accounts and not figures["programs"]:
         faults["programs"] = ["accounts were booked, and no program is there"]
     return report, faults, figures
@@ -229,6 +232,7 @@ def summarise(report: Report, faults: dict[str, list[str]], figures: dict[str, A
             "debt": -sums["debt"],
             "redeemed": sums["redeemed"],
             "expired": sums["expired"],
+            "in_transit": sums["in_transit"],
         },
         **figures,
         "checks": by_check,
@@ -251,7 +255,8 @@ def table(summary: dict[str, Any]) -> str:
         f"  parked: {summary['parked_orders']:,} orders that were never paid, {summary['parked_too_long']:,} of them "
         "for longer than the program waits",
         f"  issued {points['issued']} = available {points['available']} + pending {points['pending']} + "
-        f"held {points['held']} - debt {points['debt']} + redeemed {points['redeemed']} + expired {points['expired']}",
+        f"held {points['held']} - debt {points['debt']} + redeemed {points['redeemed']} + "
+        f"expired {points['expired']} + in transit {points['in_transit']}",
         f"  outbox {summary['outbox']:,} waiting · programs {summary['programs']} · monthly partitions: {months}",
         "",
     ]

@@ -12,7 +12,18 @@ from services.kit.clock import Clock, now
 from services.kit.executor import Executor
 from services.kit.postgres import Pool
 from services.kit.settings import Settings
-from services.ledger.api import balance, entries, events, explanation, holds, inputs, lots, orders, redemptions
+from services.ledger.api import (
+    balance,
+    entries,
+    events,
+    explanation,
+    holds,
+    inputs,
+    lots,
+    orders,
+    redemptions,
+    transfers,
+)
 from services.ledger.api.commands import Commands
 from services.ledger.api.context import Context
 from services.ledger.api.publisher import Publisher
@@ -41,6 +52,7 @@ def routers(
         orders.routes(context),
         holds.routes(context, commands),
         redemptions.routes(context, commands),
+        transfers.routes(context, commands),
         inputs.routes(context),
         events.routes(context, publisher),
     ]

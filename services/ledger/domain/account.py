@@ -69,7 +69,8 @@ def tier_of(history: Sequence[tuple[Micros, str]], instant: Micros) -> str:
 class Account(msgspec.Struct):
     """One row of `ledger.account`, as the fold works on it. Points; `debt` is what is owed, >= 0.
 
-    `redeemed` is net of returns and `expired` of what was forgiven. `next_due` is a lower bound: nothing of
+    `redeemed` is net of returns and `expired` of what was forgiven; `in_transit` is what was sent to other members less
+    what came from them. `next_due` is a lower bound: nothing of
     this account falls due before it.
     """
 
@@ -85,12 +86,13 @@ class Account(msgspec.Struct):
     debt: int = 0
     redeemed: int = 0
     expired: int = 0
+    in_transit: int = 0
     details: Details = msgspec.field(default_factory=Details)
 
     @property
     def earned(self) -> int:
         """Lifetime points earned, net of clawbacks; pending ones are not counted."""
-        return self.available + self.held - self.debt + self.redeemed + self.expired
+        return self.available + self.held - self.debt + self.redeemed + self.expired + self.in_transit
 
     def tier_at(self, instant: Micros) -> str:
         """The tier whose `effective_at` is the last strictly before an instant (T1); `none` before the first."""

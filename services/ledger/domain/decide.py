@@ -9,7 +9,7 @@ from itertools import zip_longest
 from typing import assert_never
 
 from services.kit.calendar import NEVER, Micros
-from services.ledger.domain import facts, spending
+from services.ledger.domain import facts, sending, spending
 from services.ledger.domain.account import ORDERS, tier_of
 from services.ledger.domain.booking import book_orders
 from services.ledger.domain.inputs import (
@@ -24,15 +24,18 @@ from services.ledger.domain.inputs import (
     OrderInput,
     Paid,
     ProfileTold,
+    ReceivePoints,
     RedeemPoints,
     Refunded,
     ReleaseHold,
     ReturnRedemption,
     ReviewPublished,
     ReviewRemoved,
+    SendPoints,
     Shipped,
     SignedIn,
     TierTold,
+    TransferArrived,
 )
 from services.ledger.domain.member import Member
 from services.ledger.domain.moves import Cause, Moves, is_unclaimed
@@ -128,6 +131,12 @@ def _decide(programs: Programs, member: Member, moves: Moves, given: AnyInput, n
             return spending.redeem_points(member, programs, moves, given)
         case ReturnRedemption():
             return spending.return_redemption(member, programs, moves, given)
+        case SendPoints():
+            return sending.send_points(member, programs, moves, given)
+        case ReceivePoints():
+            return sending.receive_points(member, programs, moves, given)
+        case TransferArrived():
+            return sending.finish_transfer(member, given)
         case DueTimer():
             return Outcome("booked")
         case _:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from services.kit.calendar import Micros
+from services.kit.calendar import Day, Micros
 
 
 class Input(msgspec.Struct, frozen=True, array_like=True, tag_field="type"):
@@ -174,7 +174,38 @@ class ReturnRedemption(Input, frozen=True, array_like=True, tag="return"):
     points: int | None = None
 
 
-Command = HoldPoints | CaptureHold | ReleaseHold | RedeemPoints | ReturnRedemption
+class SendPoints(Input, frozen=True, array_like=True, tag="send"):
+    """A command: give points to another member. `transfer` is the id it is to have."""
+
+    transfer: str
+    reference: str
+    to: str
+    points: int
+
+
+Command = HoldPoints | CaptureHold | ReleaseHold | RedeemPoints | ReturnRedemption | SendPoints
+
+
+class LotPart(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Points of a lot on their way to another account."""
+
+    lot_day: Day
+    parent: Day
+    points: int
+
+
+class ReceivePoints(Input, frozen=True, array_like=True, tag="receive"):
+    """Another account sent points: these, in the order they were taken."""
+
+    transfer: str
+    sender: str
+    lots: tuple[LotPart, ...]
+
+
+class TransferArrived(Input, frozen=True, array_like=True, tag="arrived"):
+    """The receiver's half of a transfer of this account is booked."""
+
+    transfer: str
 
 
 class DueTimer(Input, frozen=True, array_like=True, tag="timer"):
@@ -199,6 +230,9 @@ AnyInput = (
     | ReleaseHold
     | RedeemPoints
     | ReturnRedemption
+    | SendPoints
+    | ReceivePoints
+    | TransferArrived
     | DueTimer
 )
 

@@ -41,6 +41,9 @@ Refusal = Literal[
     "redemption_unknown",
     "redemption_in_order",
     "more_than_left",
+    "same_member",
+    "receiver_unknown",
+    "transfer_unknown",
 ]
 """Why a command was refused."""
 

@@ -21,7 +21,7 @@ INSERT INTO account (shard, account) SELECT $1, account FROM added ORDER BY acco
 -- identity_pkey, account_pkey; program_pkey, backwards. Locks in account order, before anything that the lock protects
 -- is read.
 SELECT i.member_id, a.account, a.version, a.head, a.now, a.next_due,
-       a.pending, a.available, a.held, a.debt, a.redeemed, a.expired, a.details,
+       a.pending, a.available, a.held, a.debt, a.redeemed, a.expired, a.in_transit, a.details,
        (SELECT max(number) FROM program) AS newest_program
 FROM identity i
 JOIN account a ON a.shard = i.shard AND a.account = i.account
@@ -123,8 +123,8 @@ SET at = excluded.at, request = excluded.request, status = excluded.status, body
 UPDATE account a
 SET version = c.version, head = c.head, now = c.now, next_due = c.next_due,
     pending = c.pending, available = c.available, held = c.held, debt = c.debt,
-    redeemed = c.redeemed, expired = c.expired, details = c.details
-FROM unnest($2::account_change[]) AS c
+    redeemed = c.redeemed, expired = c.expired, in_transit = c.in_transit, details = c.details
+FROM unnest($2::account_state[]) AS c
 WHERE a.shard = $1 AND a.account = c.account;
 
 -- name: write_lots

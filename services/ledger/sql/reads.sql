@@ -2,7 +2,7 @@
 
 -- name: balances
 -- identity_pkey, account_pkey, lot_pkey: reads that arrive together are one statement. `n` is the place of the key.
-SELECT k.n, a.version, a.head, a.next_due, a.pending, a.available, a.held, a.debt, a.redeemed, a.expired,
+SELECT k.n, a.version, a.head, a.next_due, a.pending, a.available, a.held, a.debt, a.redeemed, a.expired, a.in_transit,
        e.days, e.points, (SELECT max(number) FROM program) AS program
 FROM unnest($1::smallint[], $2::text[]) WITH ORDINALITY AS k (shard, member_id, n)
 JOIN identity i ON i.shard = k.shard AND i.member_id = k.member_id
@@ -16,7 +16,7 @@ LEFT JOIN LATERAL (
 -- name: account
 -- identity_pkey, account_pkey.
 SELECT i.member_id, a.account, a.version, a.head, a.now, a.next_due,
-       a.pending, a.available, a.held, a.debt, a.redeemed, a.expired, a.details
+       a.pending, a.available, a.held, a.debt, a.redeemed, a.expired, a.in_transit, a.details
 FROM identity i
 JOIN account a ON a.shard = i.shard AND a.account = i.account
 WHERE i.shard = $1 AND i.member_id = $2;
@@ -91,7 +91,7 @@ LIMIT $7;
 SELECT i.member_id, f.value
 FROM fact f
 JOIN identity i ON i.shard = f.shard AND i.account = f.account
-WHERE f.shard = $1 AND f.key = $2 AND (f.key LIKE 'hold:%' OR f.key LIKE 'redemption:%')
+WHERE f.shard = $1 AND f.key = $2 AND (f.key LIKE 'hold:%' OR f.key LIKE 'redemption:%' OR f.key LIKE 'transfer:%')
 LIMIT 1;
 
 -- name: tellings
