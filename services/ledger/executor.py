@@ -33,6 +33,7 @@ from services.ledger.domain.inputs import (
     CaptureHold,
     Completed,
     HoldPoints,
+    MakeUpDay,
     Paid,
     ProfileTold,
     ReceivePoints,
@@ -269,7 +270,9 @@ class _Work:
                     needs.paid_after = first if needs.paid_after is None else min(first, needs.paid_after)
             elif (key := _fact_key(given)) is not None:
                 needs.facts.add(key)
-                needs.spendable = needs.spendable or isinstance(given, HoldPoints | RedeemPoints | SendPoints)
+                needs.spendable = needs.spendable or isinstance(
+                    given, HoldPoints | RedeemPoints | MakeUpDay | SendPoints
+                )
         now = max(told.arrival.now for _, told in self.arrivals)
         if (due := self._row["next_due"]) is not None and due <= now:
             needs.due_until, needs.spendable = now, True
@@ -339,7 +342,7 @@ def _fact_key(given: AnyInput) -> str | None:
             return f"review:{review}"
         case ActivityRecorded():
             return f"{given.activity}:{given.activity_id}"
-        case SignedIn():
+        case SignedIn() | MakeUpDay():
             return "sign-ins"
         case ProfileTold():
             return "profile"

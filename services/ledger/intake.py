@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any, Final
 
+from msgspec import structs
+
 from schemas.events import Reason, Refused
 from services.kit.calendar import MICROS_PER_SECOND, NEVER, Day, Micros, parse_rfc3339, to_micros
 from services.kit.money import minor_units
@@ -58,6 +60,8 @@ TYPES: Final[Mapping[str, str]] = {
     "release": "loyalty.command.release.v1",
     "redeem": "loyalty.command.redeem.v1",
     "return": "loyalty.command.return.v1",
+    "make_up": "loyalty.command.make_up.v1",
+    "decide_shortfall": "loyalty.command.decide_shortfall.v1",
     "send": "loyalty.command.transfer.v1",
     "receive": "loyalty.transfer.sent.v1",
     "arrived": "loyalty.transfer.arrived.v1",
@@ -76,15 +80,21 @@ def check_time(at: Micros, arrived: Micros) -> None:
         raise Refused(Reason.IN_FUTURE, "time", "more than 5 minutes after its arrival; check the publisher's clock")
 
 
-def input_of(event: Mapping[str, Any], currency: str, decimals: int) -> AnyInput | None:
+def input_of(
+    event: Mapping[str, Any], currency: str, decimals: int, keeps_birthday: Callable[[Micros], bool] | None = None
+) -> AnyInput | None:
     """The input of an event that `schemas.events` has read; None if the ledger has no use for it.
 
+    `keeps_birthday` says of a business time whether the program then in force has a rule that needs birthdays.
     Raises Refused for what only the program can judge: the currency, and how many decimals it has.
     """
     reader = _READERS.get(event["type"])
     if reader is None:
         return None
-    return reader(event, event["data"], to_micros(event["time"]), currency, decimals)
+    given = reader(event, event["data"], to_micros(event["time"]), currency, decimals)
+    if isinstance(given, ProfileTold) and keeps_birthday and keeps_birthday(given.at):
+        return _with_birthday(given, event["data"].get("birthday"))
+    return given
 
 
 def _paid(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, currency: str, decimals: int) -> AnyInput:
@@ -100,10 +110,17 @@ def _paid(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, currenc
         _minor(data.get("shipping", "0"), decimals, "data.shipping"),
         _minor(data.get("tax", "0"), decimals, "data.tax"),
         data.get("points_used", 0),
-        _minor(data.get("points_value", "0"), decimals, "data.points_value"),
+        _points_value(data, decimals),
         data.get("hold_id"),
         data.get("redemption_id"),
     )
+
+
+def _points_value(data: Mapping[str, Any], decimals: int) -> int | None:
+    value = data.get("points_value")
+    if value is None:
+        return None if data.get("points_used") else 0
+    return _minor(value, decimals, "data.points_value")
 
 
 def _lines(told: list[Mapping[str, Any]], decimals: int) -> tuple[Line, ...]:
@@ -194,6 +211,14 @@ def _profile(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: 
         tuple(sorted(name for name, value in data.items() if value in (None, ""))),
         event["type"] == "commerce.member.registered.v1",
     )
+
+
+def _with_birthday(told: ProfileTold, birthday: date | str | None) -> ProfileTold:
+    """The day of the year alone, never the year."""
+    if not birthday:
+        return told
+    day = date.fromisoformat(birthday) if isinstance(birthday, str) else birthday
+    return structs.replace(told, birthday=day.month * 100 + day.day)
 
 
 def _activity(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:

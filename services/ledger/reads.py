@@ -57,13 +57,15 @@ class Balance(msgspec.Struct, frozen=True):
     redeemed: int
     expired: int
     expiring: Sequence[tuple[Day, int]]
+    written_off: int = 0
     in_transit: int = 0
     """Sent to other members less received from them."""
 
     @property
     def earned(self) -> int:
         """Lifetime points earned, net of clawbacks, without pending ones."""
-        return self.available + self.held - self.debt + self.redeemed + self.expired + self.in_transit
+        kept = self.available + self.held - self.debt
+        return kept + self.redeemed + self.expired + self.written_off + self.in_transit
 
 
 class EntryRow(NamedTuple):
@@ -156,7 +158,8 @@ class Reads:
         return (
             Balance(
                 row["version"], row["head"], row["pending"], row["available"], row["held"], row["debt"],
-                row["redeemed"], row["expired"], _by_day(row["days"], row["points"]), row["in_transit"],
+                row["redeemed"], row["expired"], _by_day(row["days"], row["points"]), row["written_off"],
+                row["in_transit"],
             ),
             programs,
         )  # fmt: skip
@@ -183,7 +186,7 @@ class Reads:
         open_lots = [(lot.day, lot.available) for lot in view.lots if lot.available > 0 and lot.day != NEVER]
         balance = Balance(
             account.version, account.head, account.pending, account.available, account.held, account.debt,
-            account.redeemed, account.expired, _sums(open_lots), account.in_transit,
+            account.redeemed, account.expired, _sums(open_lots), account.written_off, account.in_transit,
         )  # fmt: skip
         return balance, programs
 
@@ -281,6 +284,7 @@ async def balance_booked_until(tx: Connection, shard: int, account: int, instant
         redeemed=at.get("redeemed", 0),
         expired=at.get("expired", 0),
         expiring=sorted((day, points) for day, points in lots.items() if points > 0),
+        written_off=at.get("written_off", 0),
         in_transit=at.get("in_transit", 0),
     )
 

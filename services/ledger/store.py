@@ -61,6 +61,10 @@ class KnownPrograms:
             raise NoProgram
         return self._programs.versions[-1]
 
+    def keep_birthday(self, instant: Micros) -> bool:
+        """Whether the version in force at a business time has a rule that needs birthdays, as far as is known."""
+        return self._programs is not None and self._programs.at(instant).order.keeps_birthday
+
     def current(self, newest: int | None) -> Programs | None:
         """What is known, if it goes as far as version number `newest`."""
         known = self._programs
@@ -104,7 +108,7 @@ async def prepare(connection: asyncpg.Connection[Any]) -> None:
     """
     await register_codecs(connection)
     await connection.execute(
-        "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; "
+        "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_bitmapscan = off; "
         "SET plan_cache_mode = force_generic_plan"
     )
 
@@ -145,6 +149,7 @@ def account_of(row: asyncpg.Record) -> Account:
         debt=row["debt"],
         redeemed=row["redeemed"],
         expired=row["expired"],
+        written_off=row["written_off"],
         in_transit=row["in_transit"],
         details=_decode_details(row["details"]) if row["details"] else Details(),
     )
@@ -171,8 +176,8 @@ async def journalled(tx: Connection, shard: int, arrivals: Iterable[Arrival]) ->
 
 async def answers(tx: Connection, shard: int, digests: Sequence[bytes], now: Micros) -> dict[bytes, asyncpg.Record]:
     """What these commands were answered before, by digest; an answer is kept for `ANSWERS_KEPT`."""
-    rows = await tx.fetch(SQL["answers"], shard, digests, now - ANSWERS_KEPT)
-    return {row["digest"]: row for row in rows}
+    rows = await tx.fetch(SQL["answers"], shard, digests)
+    return {row["digest"]: row for row in rows if row["at"] > now - ANSWERS_KEPT}
 
 
 async def load(tx: Connection, shard: int, needs: Sequence[tuple[int, Loaded, Needs]]) -> None:
@@ -381,6 +386,7 @@ def _account_row(account: Account) -> tuple[Any, ...]:
         account.debt,
         account.redeemed,
         account.expired,
+        account.written_off,
         account.in_transit,
         _encode_details(account.details),
     )

@@ -232,6 +232,7 @@ def summarise(report: Report, faults: dict[str, list[str]], figures: dict[str, A
             "debt": -sums["debt"],
             "redeemed": sums["redeemed"],
             "expired": sums["expired"],
+            "written_off": sums["written_off"],
             "in_transit": sums["in_transit"],
         },
         **figures,
@@ -256,7 +257,7 @@ def table(summary: dict[str, Any]) -> str:
         "for longer than the program waits",
         f"  issued {points['issued']} = available {points['available']} + pending {points['pending']} + "
         f"held {points['held']} - debt {points['debt']} + redeemed {points['redeemed']} + "
-        f"expired {points['expired']} + in transit {points['in_transit']}",
+        f"expired {points['expired']} + written off {points['written_off']} + in transit {points['in_transit']}",
         f"  outbox {summary['outbox']:,} waiting · programs {summary['programs']} · monthly partitions: {months}",
         "",
     ]

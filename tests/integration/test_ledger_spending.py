@@ -293,6 +293,24 @@ async def test_two_clients_that_spend_the_same_points_one_wins(
     assert await points_of(client, "c1") == (900, 0, 0, 1000)
 
 
+async def test_as_many_commands_as_come_share_a_transaction(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
+    await member_with_points(ledger, "c3")
+    before = await transactions(ledger)
+    answers = await asyncio.gather(
+        *(post(client, "/v1/members/c3/redemptions", {"points": 10, "reference": f"r{n}"}) for n in range(200))
+    )
+    assert Counter(answer.status_code for answer in answers) == {201: 190, 409: 10}
+    assert await points_of(client, "c3") == (0, 0, 0, 1900)
+    # The first goes alone, the others meet while it is in flight; reads are a few more.
+    assert await transactions(ledger) - before < 10
+
+
+async def transactions(ledger: LedgerUnderTest) -> int:
+    """Transactions that wrote, by their ids."""
+    async with ledger.pool.acquire() as connection:
+        return int(await connection.fetchval("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"))
+
+
 async def test_one_key_sent_many_times_at_once_is_done_once(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
     await member_with_points(ledger, "c2")
     body = {"points": 10, "reference": "r"}

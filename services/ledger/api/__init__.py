@@ -20,8 +20,10 @@ from services.ledger.api import (
     holds,
     inputs,
     lots,
+    made_up_days,
     orders,
     redemptions,
+    shortfalls,
     transfers,
 )
 from services.ledger.api.commands import Commands
@@ -52,6 +54,8 @@ def routers(
         orders.routes(context),
         holds.routes(context, commands),
         redemptions.routes(context, commands),
+        made_up_days.routes(commands),
+        shortfalls.routes(context, commands),
         transfers.routes(context, commands),
         inputs.routes(context),
         events.routes(context, publisher),

@@ -29,11 +29,17 @@ from services.ledger.api.context import (
 
 
 class Lifetime(BaseModel):
-    """What became of all points so far: earned = available + held - debt + redeemed + expired + transferred."""
+    """What became of all points so far.
+
+    earned = available + held - debt + redeemed + expired + written_off + transferred.
+    """
 
     earned: int = Field(description="Net of clawbacks; pending points are not in it.")
     redeemed: int = Field(description="Net of what was returned.")
     expired: int = Field(description="Net of what a clawback forgave.")
+    written_off: int | None = Field(
+        default=None, description="Below 0: clawed back, not there any more, and let go. Left out where it is 0."
+    )
     transferred: int | None = Field(
         default=None, description="Sent to other members less received from them. Left out where it is 0."
     )
@@ -139,6 +145,8 @@ async def _balance_at(context: Context, member_id: str, at: str, if_none_match: 
 def shown(member_id: str, points: reads.Balance, as_of: str) -> dict[str, Any]:
     """A balance as the contract has it."""
     lifetime = {"earned": points.earned, "redeemed": points.redeemed, "expired": points.expired}
+    if points.written_off:
+        lifetime["written_off"] = points.written_off
     if points.in_transit:
         lifetime["transferred"] = points.in_transit
     return {

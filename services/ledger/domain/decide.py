@@ -9,18 +9,20 @@ from itertools import zip_longest
 from typing import assert_never
 
 from services.kit.calendar import NEVER, Micros
-from services.ledger.domain import facts, sending, spending
+from services.ledger.domain import facts, sending, shortfalls, signins, spending
 from services.ledger.domain.account import ORDERS, tier_of
-from services.ledger.domain.booking import book_orders
+from services.ledger.domain.booking import book_orders, true_up
 from services.ledger.domain.inputs import (
     ActivityRecorded,
     AnyInput,
     Cancelled,
     CaptureHold,
     Completed,
+    DecideShortfall,
     DueTimer,
     Enrolled,
     HoldPoints,
+    MakeUpDay,
     OrderInput,
     Paid,
     ProfileTold,
@@ -61,6 +63,8 @@ def decide(programs: Programs, member: Member, given: AnyInput, now: Micros) -> 
     outcome = _decide(programs, member, moves, given, now)
     moves.carry_out()
     outcome.entries = moves.entries
+    if moves.alarms:
+        outcome.alarms = [*outcome.alarms, *moves.alarms]
     if qualified:
         told = {each.order for each in outcome.qualified}
         outcome.qualified = [each for each in qualified if each.order not in told] + outcome.qualified
@@ -108,7 +112,7 @@ def _decide(programs: Programs, member: Member, moves: Moves, given: AnyInput, n
         case Paid() | Shipped() | Completed() | Refunded() | Cancelled():
             return _order_fact(programs, member, moves, given, now)
         case SignedIn():
-            return facts.sign_in(member, programs, moves, given)
+            return signins.sign_in(member, programs, moves, given)
         case ReviewPublished():
             return facts.publish_review(member, programs, moves, given)
         case ReviewRemoved():
@@ -137,6 +141,10 @@ def _decide(programs: Programs, member: Member, moves: Moves, given: AnyInput, n
             return sending.receive_points(member, programs, moves, given)
         case TransferArrived():
             return sending.finish_transfer(member, given)
+        case MakeUpDay():
+            return signins.make_up(member, programs, moves, given)
+        case DecideShortfall():
+            return shortfalls.decide_shortfall(member, programs, moves, given)
         case DueTimer():
             return Outcome("booked")
         case _:
@@ -182,10 +190,5 @@ def _tell_tiers(programs: Programs, member: Member, moves: Moves, given: TierTol
         for paid_at, ref in member.paid_after(differs_from)
         if not programs.at(paid_at).order.earns_alike(tier_of(before, paid_at), tier_of(after, paid_at))
     ]
-    member.want(refs)
-    before_each = {ref: (order.pending, order.confirmed) for ref in refs for order in (member.order(ref),)}
-    for ref, (_, reason) in zip(refs, book_orders(member, programs, moves, refs, now, TRUE_UP), strict=True):
-        order = member.order(ref)
-        if before_each[ref] != (order.pending, order.confirmed):
-            outcome.reasons.append(reason)
+    outcome.reasons = true_up(member, programs, moves, refs, now, TRUE_UP)
     return outcome

@@ -31,7 +31,10 @@ class Line(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Paid(Input, frozen=True, array_like=True, tag="paid"):
-    """An order was paid, or a revision of it was. The highest `revision` is what counts."""
+    """An order was paid, or a revision of it was. The highest `revision` is what counts.
+
+    `points_value` None: the shop does not say what the points used are worth, so the program does.
+    """
 
     order: str
     revision: int
@@ -39,7 +42,7 @@ class Paid(Input, frozen=True, array_like=True, tag="paid"):
     shipping: int = 0
     tax: int = 0
     points_used: int = 0
-    points_value: int = 0
+    points_value: int | None = 0
     hold_id: str | None = None
     redemption_id: str | None = None
 
@@ -110,12 +113,14 @@ class ReviewRemoved(Input, frozen=True, array_like=True, tag="review_removed"):
 class ProfileTold(Input, frozen=True, array_like=True, tag="profile"):
     """Which profile fields an event filled and which it emptied; never their contents.
 
-    `registers` marks the enrolment of open membership (T10).
+    `registers` marks the enrolment of open membership (T10). `birthday` is month x 100 + day, only where a rule needs
+    it; 0 = not told.
     """
 
     filled: tuple[str, ...]
     emptied: tuple[str, ...]
     registers: bool = False
+    birthday: int = 0
 
 
 class ActivityRecorded(Input, frozen=True, array_like=True, tag="activity"):
@@ -174,6 +179,19 @@ class ReturnRedemption(Input, frozen=True, array_like=True, tag="return"):
     points: int | None = None
 
 
+class MakeUpDay(Input, frozen=True, array_like=True, tag="make_up"):
+    """A command: buy a missed day of the streak, the ordinal of a local date (D4)."""
+
+    day: Day
+
+
+class DecideShortfall(Input, frozen=True, array_like=True, tag="decide_shortfall"):
+    """A command: what becomes of points that clawbacks about one order or fact did not find (R6)."""
+
+    ref: str
+    write_off: bool
+
+
 class SendPoints(Input, frozen=True, array_like=True, tag="send"):
     """A command: give points to another member. `transfer` is the id it is to have."""
 
@@ -183,7 +201,9 @@ class SendPoints(Input, frozen=True, array_like=True, tag="send"):
     points: int
 
 
-Command = HoldPoints | CaptureHold | ReleaseHold | RedeemPoints | ReturnRedemption | SendPoints
+Command = (
+    HoldPoints | CaptureHold | ReleaseHold | RedeemPoints | ReturnRedemption | MakeUpDay | DecideShortfall | SendPoints
+)
 
 
 class LotPart(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -230,6 +250,8 @@ AnyInput = (
     | ReleaseHold
     | RedeemPoints
     | ReturnRedemption
+    | MakeUpDay
+    | DecideShortfall
     | SendPoints
     | ReceivePoints
     | TransferArrived

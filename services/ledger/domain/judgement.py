@@ -35,12 +35,14 @@ class Turn:
 class Judgement:
     """An order judged. Amounts in minor units, points as integers, times in µs (0 = never).
 
-    `earning` is the amount that f is applied to, `confirmed` the part of it that is completed;
+    `earning` is the amount that earns, at the rate of `basis`: itself, or under proportional refunds what it was
+    before any (R3). `confirmed` is the part of it that is completed;
     `all_confirmed` says that nothing that earns is left to confirm; `confirmed_lines` are the
     lines that stay confirmed, None where all share one fate. `used` and `returned` are points.
     """
 
     earning: int
+    basis: int
     confirmed: int
     all_confirmed: bool
     confirmed_lines: list[str] | None
@@ -76,6 +78,7 @@ def judge_simple(order: Order, program: Program, now: Micros) -> Judgement:
     earning = 0 if cancelled_at else order.eligible
     return Judgement(
         earning=earning,
+        basis=earning,
         confirmed=earning if done else 0,
         all_confirmed=done,
         confirmed_lines=None,
@@ -114,6 +117,12 @@ class _Part:
             return 0
         return self.net_after(self.refunded) if net else self.amount - self.refunded
 
+    def bought(self, net: bool) -> int:
+        """The amount that would earn had nothing been refunded."""
+        if not self.eligible:
+            return 0
+        return self.amount - self.value if net else self.amount
+
     def share(self, whole: int, refunded: int) -> int:
         """The part of points or value that goes with a cumulative refund; the last part takes the rest (P2)."""
         if refunded >= self.amount:
@@ -140,7 +149,7 @@ def judge(order: Order, lines: tuple[Line, ...], program: Program, now: Micros) 
     if order.points_used:
         excludes = program.points_cannot_pay
         payable = [part for part, line in zip(goods, lines, strict=True) if not excludes.has(line)]
-        _apportion_points(order, [*payable, shipping, tax], alarms)
+        _apportion_points(order.points_used, points_value(order, program), [*payable, shipping, tax], alarms)
     _refund(order, goods, shipping, tax, cancelled_at, alarms)
     _complete(order, lines, goods, program, cancelled_at, now)
     confirmed, confirmed_lines, done = _confirmed(order, goods, rule.net_of_points)
@@ -153,6 +162,7 @@ def judge(order: Order, lines: tuple[Line, ...], program: Program, now: Micros) 
     open_dues = [part.due for part in goods if part.due > now and not part.completed_at]
     return Judgement(
         earning=earning,
+        basis=sum(part.bought(rule.net_of_points) for part in goods) if program.proportional else earning,
         confirmed=earning if done and not cancelled_at else confirmed,
         all_confirmed=done,
         confirmed_lines=confirmed_lines,
@@ -166,6 +176,11 @@ def judge(order: Order, lines: tuple[Line, ...], program: Program, now: Micros) 
     )
 
 
+def points_value(order: Order, program: Program) -> int:
+    """What the points an order used are worth in minor units: as its shop told, else as the program has it (P1)."""
+    return program.worth(order.points_used) if order.points_value is None else order.points_value
+
+
 def _completion(told_at: Micros, due: Micros, now: Micros) -> tuple[Micros, TimelineCause]:
     """The earlier of being told and falling due; what is due later than `now` has not happened (O8)."""
     if due <= now and (not told_at or due < told_at):
@@ -173,16 +188,15 @@ def _completion(told_at: Micros, due: Micros, now: Micros) -> tuple[Micros, Time
     return told_at, "completed"
 
 
-def _apportion_points(order: Order, parts: list[_Part], alarms: list[str]) -> None:
+def _apportion_points(used: int, value: int, parts: list[_Part], alarms: list[str]) -> None:
     """P2: points and their value over the parts they can pay for, by largest remainder, ties to the earlier."""
     whole = sum(part.amount for part in parts)
-    value = order.points_value
     if value > whole:
         value = whole
         alarms.append("value_beyond_order")
     weights = [part.amount for part in parts]
     for part, points, worth in zip(
-        parts, _largest_remainder(order.points_used, weights), _largest_remainder(value, weights), strict=True
+        parts, _largest_remainder(used, weights), _largest_remainder(value, weights), strict=True
     ):
         part.points, part.value = points, worth
 

@@ -23,6 +23,8 @@ class Reason(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """How a rule came to its points: version, tier then, the amount (minor units) or units it looked at (N4).
 
     `ref` says what it is about where the input does not: an order that was trued up, a step of a streak.
+    `basis` is the amount whose rate held, where it is another than `amount` (R3); `multipliers` are the rules that
+    multiplied it beside the tier (N2).
     """
 
     rule: str
@@ -32,6 +34,8 @@ class Reason(msgspec.Struct, frozen=True, array_like=True, gc=False):
     points: int
     cap: int | None = None
     ref: str = ""
+    basis: int = 0
+    multipliers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ ALTER TABLE account ADD COLUMN in_transit bigint NOT NULL DEFAULT 0;
 
 CREATE TYPE account_state AS (
     account bigint, version bigint, head bytea, now timestamptz, next_due timestamptz,
-    pending bigint, available bigint, held bigint, debt bigint, redeemed bigint, expired bigint, in_transit bigint,
-    details bytea
+    pending bigint, available bigint, held bigint, debt bigint, redeemed bigint, expired bigint, written_off bigint,
+    in_transit bigint, details bytea
 );
 
 -- Transfers, too, are looked up by their id alone.
