@@ -79,8 +79,8 @@ class Account(msgspec.Struct):
     """One row of `ledger.account`, as the fold works on it. Points; `debt` is what is owed, >= 0.
 
     `redeemed` is net of returns and `expired` of what was forgiven; `written_off`, at most 0, is what clawbacks let go
-    (R6); `in_transit` is what was sent to other members less what came from them. `next_due` is a lower bound: nothing of
-    this account falls due before it.
+    (R6); `in_transit` is what was sent to other members less what came from them. `next_due` is a lower bound: nothing
+    of this account falls due before it.
     """
 
     number: int
