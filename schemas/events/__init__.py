@@ -5,6 +5,7 @@ Events are TypedDicts, so that reading one costs no object but a plain dict, and
 """
 
 from schemas.events.commerce import CommerceEvent
+from schemas.events.internal import InternalEvent
 from schemas.events.notify import NotifyEvent
 from schemas.events.operations import OperationsEvent
 from schemas.events.points import PointsEvent
@@ -26,6 +27,7 @@ __all__ = [
     "MAX_EVENT_BYTES",
     "CommerceEvent",
     "Event",
+    "InternalEvent",
     "NotifyEvent",
     "OperationsEvent",
     "PointsEvent",

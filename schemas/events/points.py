@@ -197,6 +197,8 @@ class PointsTransferredData(PointsOutcome):
     """Negative for who gave."""
     transfer_id: Id
     counterpart: MemberId
+    expires_on: NotRequired[IsoDate]
+    """The last local day of the first of these points to expire; absent if none does."""
 
 
 class PointsTransferred(Envelope):

@@ -14,13 +14,14 @@ import orjson
 from pydantic import ConfigDict, Discriminator, TypeAdapter, ValidationError
 
 from schemas.events.commerce import CommerceEvent
+from schemas.events.internal import InternalEvent
 from schemas.events.notify import NotifyEvent
 from schemas.events.operations import OperationsEvent
 from schemas.events.points import PointsEvent
 from schemas.events.reasons import Reason, Refused
 from schemas.events.tiers import TierEvent
 
-Event = CommerceEvent | PointsEvent | TierEvent | OperationsEvent | NotifyEvent
+Event = CommerceEvent | InternalEvent | PointsEvent | TierEvent | OperationsEvent | NotifyEvent
 """Any event of the contracts, a plain dict discriminated by `type`."""
 
 MAX_EVENT_BYTES: Final = 256 * 1024

@@ -19,6 +19,7 @@ from services.ledger.answers import given_of
 from services.ledger.domain.batch import JournalRow
 from services.ledger.domain.entries import Entry, EntryKind
 from services.ledger.domain.holds import Hold
+from services.ledger.domain.inputs import ReceivePoints, SendPoints
 from services.ledger.domain.outcome import OrderQualified
 from services.ledger.domain.program import Programs
 from services.ledger.domain.refs import order_of
@@ -54,6 +55,9 @@ def announce(shard: int, member_id: str, row: JournalRow, programs: Programs) ->
         for kind, data in told:
             if kind == "loyalty.points.held.v1" and isinstance(outcome.reply, Hold):
                 data["hold_expires_at"] = rfc3339(outcome.reply.expires_at)
+            elif isinstance(given, SendPoints | ReceivePoints) and kind == "loyalty.points.transferred.v1":
+                data["transfer_id"] = given.transfer
+                data["counterpart"] = given.to if isinstance(given, SendPoints) else given.sender
             data["balance"] = balance
             data["cause"] = cause | data["cause"]
     told += [("loyalty.order.qualified.v1", _timeline(order)) for order in outcome.qualified]
@@ -94,7 +98,7 @@ def _movements(entries: list[Entry], programs: Programs) -> list[tuple[str, dict
                 "cause": _cause(entry, programs.by_number[entry.program].version),
                 **given_of(entry.ref),
             }
-        data["points"] += entry.points
+        data["points"] += -entry.points if entry.credit == "in_transit" else entry.points
         if entry.lot[0] not in (0, NEVER):
             day = date.fromordinal(entry.lot[0]).isoformat()
             # Of several lots, the first to expire is what a member should know.
@@ -108,7 +112,7 @@ def _movements(entries: list[Entry], programs: Programs) -> list[tuple[str, dict
         if kind == "returned" and entry.credit == "debt":
             data["debt_paid"] = data.get("debt_paid", 0) + entry.points
     for (kind, rule, ref), data in sums.items():
-        if kind in ("earned", "confirmed", "returned", "released") and (rule, ref) in paid:
+        if kind in ("earned", "confirmed", "returned", "released", "transferred") and (rule, ref) in paid:
             data["debt_paid"] = data.get("debt_paid", 0) + paid.pop((rule, ref))
     return [(kind, data) for (kind, _, _), data in sums.items()]
 

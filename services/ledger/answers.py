@@ -21,9 +21,11 @@ from services.ledger.domain.inputs import (
     RedeemPoints,
     ReleaseHold,
     ReturnRedemption,
+    SendPoints,
 )
 from services.ledger.domain.refs import order_of
 from services.ledger.domain.spending import Refusal
+from services.ledger.domain.transfers import Transfer
 
 KEY_REUSED: Final = kind("idempotency-key-reused", "The key was used with another request", 422)
 
@@ -35,6 +37,14 @@ REFUSALS: Final[Mapping[Refusal, tuple[Kind, str]]] = {
     "insufficient_points": (
         kind("insufficient-points", "Not enough points", 409),
         "The member has {available} points available; ask for at most so many.",
+    ),
+    "below_minimum": (
+        kind("below-minimum", "Fewer points than the program lets be spent", 409),
+        "Ask for at least {minimum} points.",
+    ),
+    "off_step": (
+        kind("off-step", "Not a number of points that the program lets be spent", 409),
+        "Ask for a multiple of {step} points.",
     ),
     "reference_used": (
         kind("reference-used", "The reference was used", 409),
@@ -81,10 +91,19 @@ REFUSALS: Final[Mapping[Refusal, tuple[Kind, str]]] = {
         kind("shortfall-unknown", "No such shortfall", 404),
         "Nothing waits for a decision under this ref: it was decided, or never was.",
     ),
+    "same_member": (
+        kind("same-member", "The points are there already", 422),
+        "Name another member to give the points to.",
+    ),
+    "receiver_unknown": (
+        kind("receiver-unknown", "No such receiver", 404),
+        "Nothing is known of the member that is to get the points: check the id.",
+    ),
+    "transfer_unknown": (kind("transfer-unknown", "No such transfer", 404), "Nothing was sent under this id."),
 }
 """Each refusal as a problem: its kind, and the way out."""
 
-_STATUS: Final[Mapping[type, int]] = {HoldPoints: 201, RedeemPoints: 201, MakeUpDay: 201}
+_STATUS: Final[Mapping[type, int]] = {HoldPoints: 201, RedeemPoints: 201, MakeUpDay: 201, SendPoints: 201}
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -101,8 +120,8 @@ def answer_of(member_id: str, row: JournalRow) -> Answer:
     balance = {"available": available, "pending": pending, "held": held, "debt": debt}
     if outcome.kind == "refused":
         of, detail = REFUSALS[outcome.detail]  # type: ignore[index]
-        problem = Problem(of, detail.format(**balance), balance=balance)
-        return Answer(of.status, orjson.dumps(problem.document()))
+        problem = Problem(of, detail.format(**balance, **outcome.figures), balance=balance)
+        return Answer(of.status, orjson.dumps(problem.document() | outcome.figures))
     match given:
         case HoldPoints() | CaptureHold() | ReleaseHold():
             assert isinstance(outcome.reply, Hold)
@@ -110,6 +129,9 @@ def answer_of(member_id: str, row: JournalRow) -> Answer:
         case RedeemPoints() | ReturnRedemption():
             assert isinstance(outcome.reply, Redemption)
             body = redemption_shown(member_id, given.redemption, outcome.reply)
+        case SendPoints():
+            assert isinstance(outcome.reply, Transfer)
+            body = transfer_shown(member_id, given.transfer, outcome.reply)
         case MakeUpDay():
             body = {"member_id": member_id, "day": date.fromordinal(given.day).isoformat()}
         case DecideShortfall():
@@ -154,6 +176,20 @@ def redemption_shown(member_id: str, redemption_id: str, redemption: Redemption)
         "returned": redemption.returned,
         "made_at": rfc3339(redemption.made_at),
         **_order(redemption.order),
+    }
+
+
+def transfer_shown(member_id: str, transfer_id: str, transfer: Transfer) -> dict[str, Any]:
+    """A transfer as the outside sees it; `member_id` is the sender's."""
+    return {
+        "transfer_id": transfer_id,
+        "from": member_id,
+        "to": transfer.to,
+        "reference": transfer.reference,
+        "points": transfer.points,
+        "state": transfer.state,
+        "made_at": rfc3339(transfer.made_at),
+        **({"arrived_at": rfc3339(transfer.arrived_at)} if transfer.arrived_at else {}),
     }
 
 

@@ -29,7 +29,7 @@ CHECKS: Final[dict[Check, str]] = {
     "chain": "each journal row's hash covers the one before it, without gaps, up to the account's head",
     "entries": "each entry belongs to a journal row and is a move that exists",
     "totals": "account totals are the sums of the entries; earned = available + held - debt + redeemed + expired + "
-    "written off",
+    "written off + in transit",
     "lots": "each lot's columns are the sums of its entries, none below 0",
     "replay": "the inputs, folded again, make the same entries, totals, tiers and debts",
     "orders": "the inputs, folded again, make the same orders and lines, byte for byte",
@@ -237,11 +237,12 @@ class Audit:
             "redeemed": (account.redeemed, sums["redeemed"]),
             "expired": (account.expired, sums["expired"]),
             "written_off": (account.written_off, sums["written_off"]),
+            "in_transit": (account.in_transit, sums["in_transit"]),
         }
         for name, (stored, summed) in named.items():
             if stored != summed:
                 self._fault("totals", f"{name} is {stored}, the entries say {summed}")
-            if summed < 0 and name not in ("redeemed", "written_off"):
+            if summed < 0 and name not in ("redeemed", "written_off", "in_transit"):
                 self._fault("totals", f"the entries make {name} {summed}")
         owed = sum(debt.points for debt in account.details.debts)
         if owed != account.debt:
@@ -275,7 +276,7 @@ class Audit:
 
     def _replayed(self, account: Account, details: bytes, replica: Replica) -> None:
         again = replica.account
-        totals = ("version", "pending", "available", "held", "debt", "redeemed", "expired", "written_off")
+        totals = ("version", "pending", "available", "held", "debt", "redeemed", "expired", "written_off", "in_transit")
         for name in totals:
             stored, folded = getattr(account, name), getattr(again, name)
             if stored != folded:

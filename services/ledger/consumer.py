@@ -10,8 +10,9 @@ from services.kit import metrics
 from services.kit.kafka import Record, partition_of
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
-from services.ledger.executor import INTERNAL, Ledger, Misplaced, Told
+from services.ledger.executor import Ledger, Misplaced, Told
 from services.ledger.intake import check_time, input_of
+from services.ledger.internal import INTERNAL
 
 COMMERCE: Final = (
     "commerce.orders.v1",
@@ -22,12 +23,7 @@ COMMERCE: Final = (
 )
 TIERS: Final = "loyalty.tiers.v1"
 TOPICS: Final = (*COMMERCE, TIERS, INTERNAL)
-_COMMERCE_TYPES: Final = frozenset(kind for topic in ALL if topic.name in COMMERCE for kind in topic.types)
-_TYPES: Final = {
-    **{topic.name: frozenset(topic.types) for topic in ALL if topic.name in (*COMMERCE, TIERS)},
-    # What was sent on came from one of the shop's topics.
-    INTERNAL: _COMMERCE_TYPES,
-}
+_TYPES: Final = {topic.name: topic.accepted for topic in ALL if topic.name in TOPICS}
 
 
 class Decoder:
@@ -49,7 +45,7 @@ class Decoder:
             given = input_of(event, program.currency, program.decimals, self._ledger.programs.need)
             if given is None:
                 return None
-            if record.topic != TIERS:
+            if event["type"].startswith("commerce."):
                 check_time(given.at, record.appended_at)
         except Refused as refused:
             return refused

@@ -36,23 +36,27 @@ from services.ledger.domain.inputs import (
     MakeUpDay,
     Paid,
     ProfileTold,
+    ReceivePoints,
     RedeemPoints,
     Refunded,
     ReleaseHold,
     ReturnRedemption,
     ReviewPublished,
     ReviewRemoved,
+    SendPoints,
     Shipped,
     SignedIn,
     TierTold,
+    TransferArrived,
     encode_input,
 )
 from services.ledger.domain.member import Loaded, Missing, Needs
 from services.ledger.domain.orders import named_by
 from services.ledger.domain.outcome import Outcome
 from services.ledger.domain.program import Programs
+from services.ledger.domain.transfers import arrival_key, transfer_key
+from services.ledger.internal import INTERNAL, letters
 
-INTERNAL: Final = "loyalty.internal.v1"
 FOLD_SLICE: Final = 200
 """Inputs folded between two yields to the event loop: some 10 ms, so that reads and heartbeats go on."""
 _log = structlog.get_logger("ledger")
@@ -112,6 +116,7 @@ class Ledger:
                 member_id = fold.member.account.member_id
                 for row in fold.rows:
                     outbox += announce(shard, member_id, row, programs)
+                    outbox += letters(shard, row)
             fault("ledger.folded")
             await store.write(tx, shard, folds, answers)
             fault("ledger.written")
@@ -265,7 +270,9 @@ class _Work:
                     needs.paid_after = first if needs.paid_after is None else min(first, needs.paid_after)
             elif (key := _fact_key(given)) is not None:
                 needs.facts.add(key)
-                needs.spendable = needs.spendable or isinstance(given, HoldPoints | RedeemPoints | MakeUpDay)
+                needs.spendable = needs.spendable or isinstance(
+                    given, HoldPoints | RedeemPoints | MakeUpDay | SendPoints
+                )
         now = max(told.arrival.now for _, told in self.arrivals)
         if (due := self._row["next_due"]) is not None and due <= now:
             needs.due_until, needs.spendable = now, True
@@ -343,5 +350,9 @@ def _fact_key(given: AnyInput) -> str | None:
             return hold_key(given.hold)
         case RedeemPoints() | ReturnRedemption():
             return redemption_key(given.redemption)
+        case SendPoints() | TransferArrived():
+            return transfer_key(given.transfer)
+        case ReceivePoints():
+            return arrival_key(given.transfer)
         case _:
             return None

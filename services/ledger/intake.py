@@ -9,7 +9,7 @@ from typing import Any, Final
 from msgspec import structs
 
 from schemas.events import Reason, Refused
-from services.kit.calendar import MICROS_PER_SECOND, Micros, parse_rfc3339, to_micros
+from services.kit.calendar import MICROS_PER_SECOND, NEVER, Day, Micros, parse_rfc3339, to_micros
 from services.kit.money import minor_units
 from services.ledger.domain.inputs import (
     ActivityRecorded,
@@ -19,8 +19,10 @@ from services.ledger.domain.inputs import (
     Enrolled,
     Line,
     LinePart,
+    LotPart,
     Paid,
     ProfileTold,
+    ReceivePoints,
     Refunded,
     RefundedLine,
     ReviewPublished,
@@ -28,6 +30,7 @@ from services.ledger.domain.inputs import (
     Shipped,
     SignedIn,
     TierTold,
+    TransferArrived,
 )
 from services.ledger.domain.refs import order_ref
 
@@ -60,6 +63,9 @@ TYPES: Final[Mapping[str, str]] = {
     "make_up": "loyalty.command.make_up.v1",
     "decide_shortfall": "loyalty.command.decide_shortfall.v1",
     "referral": "loyalty.internal.referral.v1",
+    "send": "loyalty.command.transfer.v1",
+    "receive": "loyalty.transfer.sent.v1",
+    "arrived": "loyalty.transfer.arrived.v1",
     "timer": "loyalty.timer.due.v1",
 }
 """The event type that an input's tag stands for, to the outside."""
@@ -237,6 +243,21 @@ def _enrolled(event: Mapping[str, Any], _data: Mapping[str, Any], at: Micros, _c
     return Enrolled(event["source"], event["id"], at)
 
 
+def _transfer_sent(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    lots = tuple(
+        LotPart(_day(lot.get("last_day")) or NEVER, _day(lot.get("parent")), lot["points"]) for lot in data["lots"]
+    )
+    return ReceivePoints(event["source"], event["id"], at, data["transfer_id"], data["sender"], lots)
+
+
+def _transfer_arrived(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    return TransferArrived(event["source"], event["id"], at, data["transfer_id"])
+
+
+def _day(told: date | None) -> Day:
+    return 0 if told is None else told.toordinal()
+
+
 def _instant(value: Any) -> Micros:
     return parse_rfc3339(value) if isinstance(value, str) else to_micros(value)
 
@@ -255,5 +276,7 @@ _READERS: Final[Mapping[str, _Reader]] = {
     "commerce.profile.updated.v1": _profile,
     "commerce.activity.recorded.v1": _activity,
     "loyalty.tier.enrolled.v1": _enrolled,
+    "loyalty.transfer.sent.v1": _transfer_sent,
+    "loyalty.transfer.arrived.v1": _transfer_arrived,
     **dict.fromkeys(TIER_HISTORY_TYPES, _tier),
 }

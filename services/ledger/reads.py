@@ -58,11 +58,14 @@ class Balance(msgspec.Struct, frozen=True):
     expired: int
     expiring: Sequence[tuple[Day, int]]
     written_off: int = 0
+    in_transit: int = 0
+    """Sent to other members less received from them."""
 
     @property
     def earned(self) -> int:
         """Lifetime points earned, net of clawbacks, without pending ones."""
-        return self.available + self.held - self.debt + self.redeemed + self.expired + self.written_off
+        kept = self.available + self.held - self.debt
+        return kept + self.redeemed + self.expired + self.written_off + self.in_transit
 
 
 class EntryRow(NamedTuple):
@@ -156,6 +159,7 @@ class Reads:
             Balance(
                 row["version"], row["head"], row["pending"], row["available"], row["held"], row["debt"],
                 row["redeemed"], row["expired"], _by_day(row["days"], row["points"]), row["written_off"],
+                row["in_transit"],
             ),
             programs,
         )  # fmt: skip
@@ -182,7 +186,7 @@ class Reads:
         open_lots = [(lot.day, lot.available) for lot in view.lots if lot.available > 0 and lot.day != NEVER]
         balance = Balance(
             account.version, account.head, account.pending, account.available, account.held, account.debt,
-            account.redeemed, account.expired, _sums(open_lots), account.written_off,
+            account.redeemed, account.expired, _sums(open_lots), account.written_off, account.in_transit,
         )  # fmt: skip
         return balance, programs
 
@@ -281,6 +285,7 @@ async def balance_booked_until(tx: Connection, shard: int, account: int, instant
         expired=at.get("expired", 0),
         expiring=sorted((day, points) for day, points in lots.items() if points > 0),
         written_off=at.get("written_off", 0),
+        in_transit=at.get("in_transit", 0),
     )
 
 
@@ -337,7 +342,7 @@ async def taken_later(tx: Connection, shard: int, account: int, entry: EntryRow)
 
 
 async def given_by_id(pool: Pool, shard: int, key: str) -> tuple[str, bytes] | None:
-    """(member, state) of a hold or redemption by its key; None if there is none. Raises DatabaseAway."""
+    """(member, state) of a hold, redemption or transfer by its key; None if there is none. Raises DatabaseAway."""
     try:
         row = await pool.fetchrow(SQL.given_by_id, shard, key)
     except Exception as error:

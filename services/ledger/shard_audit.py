@@ -20,6 +20,7 @@ from services.ledger.domain.account import Account
 from services.ledger.domain.member import LotRow
 from services.ledger.domain.orders import decode_order
 from services.ledger.domain.program import Programs
+from services.ledger.transit import Transit
 
 SQL: Final = Queries.load(
     "services.ledger",
@@ -53,6 +54,7 @@ class Report(msgspec.Struct):
     """Of the parked orders, those whose facts wait for longer than `park_days` (O3)."""
     broken: int = 0
     checks: Counter[str] = msgspec.field(default_factory=Counter)
+    transit: Transit = msgspec.field(default_factory=Transit)
     examples: list[Broken] = msgspec.field(default_factory=list)
 
     def add(self, other: Report) -> None:
@@ -65,6 +67,7 @@ class Report(msgspec.Struct):
         self.overdue += other.overdue
         self.broken += other.broken
         self.checks.update(other.checks)
+        self.transit.add(other.transit)
         self.examples = (self.examples + other.examples)[:MOST_EXAMPLES]
 
     def blame(self, shard: int, account: int, member: str, faults: Sequence[Fault]) -> None:
@@ -188,6 +191,7 @@ async def _audit_account(
             audit.faults.append(Fault("identity", f"{member} belongs on shard {shard_of(member, shards)}"))
     report.outcomes.update(audit.outcomes)
     report.points.update(audit.sums)
+    report.transit.read(stored.facts)
     for paid_at, *_, state in stored.orders.values():
         if not paid_at:
             report.parked += 1

@@ -151,6 +151,7 @@ def account_of(row: asyncpg.Record) -> Account:
         redeemed=row["redeemed"],
         expired=row["expired"],
         written_off=row["written_off"],
+        in_transit=row["in_transit"],
         details=_decode_details(row["details"]) if row["details"] else Details(),
     )
 
@@ -396,5 +397,6 @@ def _account_row(account: Account) -> tuple[Any, ...]:
         account.redeemed,
         account.expired,
         account.written_off,
+        account.in_transit,
         _encode_details(account.details),
     )

@@ -43,6 +43,7 @@ WHOLE_CHECKS: Final = {
     "shards": "no row is on a shard that nobody reads",
     "months": "every month's partition belongs to its table",
     "grants": "the runtime role cannot change journal and entries",
+    "transit": "what is in transit was sent and has not arrived; each arrival was sent",
     "books": "what all accounts have together is what all entries add up to",
 }
 
@@ -114,6 +115,8 @@ async def survey(
         report.add(part)
     if members is None and (wrong := await _books(tx, report)):
         faults["books"] = wrong
+    if members is None and (wrong := report.transit.faults(report.points["in_transit"])):
+        faults["transit"] = wrong
     if report.accounts and not figures["programs"]:
         faults["programs"] = ["accounts were booked, and no program is there"]
     return report, faults, figures
@@ -230,6 +233,7 @@ def summarise(report: Report, faults: dict[str, list[str]], figures: dict[str, A
             "redeemed": sums["redeemed"],
             "expired": sums["expired"],
             "written_off": sums["written_off"],
+            "in_transit": sums["in_transit"],
         },
         **figures,
         "checks": by_check,
@@ -253,7 +257,7 @@ def table(summary: dict[str, Any]) -> str:
         "for longer than the program waits",
         f"  issued {points['issued']} = available {points['available']} + pending {points['pending']} + "
         f"held {points['held']} - debt {points['debt']} + redeemed {points['redeemed']} + "
-        f"expired {points['expired']} + written off {points['written_off']}",
+        f"expired {points['expired']} + written off {points['written_off']} + in transit {points['in_transit']}",
         f"  outbox {summary['outbox']:,} waiting · programs {summary['programs']} · monthly partitions: {months}",
         "",
     ]

@@ -58,7 +58,7 @@ def test_each_type_is_on_exactly_one_topic() -> None:
 def test_what_is_sent_on_between_shards_has_a_topic_of_its_own() -> None:
     internal = BY_NAME["loyalty.internal.v1"]
     assert "commerce.order.paid.v1" in internal.accepted
-    assert {TOPIC_OF[kind].writer for kind in internal.accepted} == {"shop"}
+    assert {TOPIC_OF[kind].writer for kind in internal.accepted} == {"shop", "ledger"}
 
 
 def test_requests_to_gateways_are_kept_three_days() -> None:

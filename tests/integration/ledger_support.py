@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 import httpx
@@ -19,20 +20,24 @@ from services.kit import problem
 from services.kit.auth import Guard
 from services.kit.calendar import Micros, parse_rfc3339
 from services.kit.executor import Executor
-from services.kit.kafka import shard_of
+from services.kit.kafka import Record, partition_of, shard_of
 from services.kit.migrate import ensure_months, migrate
 from services.kit.postgres import Pool, session_settings
+from services.ledger.announcement import HEADERS
 from services.ledger.api import Publisher, routers
+from services.ledger.consumer import Decoder
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
 from services.ledger.domain.inputs import AnyInput, DueTimer, TierTold
 from services.ledger.executor import Booked, Ledger, Told
 from services.ledger.intake import input_of
+from services.ledger.internal import INTERNAL
 from services.ledger.publication import publish_document
 from services.ledger.settings import LedgerSettings
 from services.ledger.store import register_codecs
 from tests.conftest import as_role
 
+T = TypeVar("T")
 PROGRAM = Path(__file__).parents[2] / "deploy" / "program.yaml"
 DOCUMENT = program.load(PROGRAM.read_text("utf-8")).document()
 
@@ -100,6 +105,39 @@ class LedgerUnderTest:
                 for (index, _), outcome in zip(batch, booked, strict=True):
                     outcomes[index] = outcome
         return outcomes
+
+    async def letters(self) -> list[Record]:
+        """What waits to be told from shard to shard, as the records that the broker would make of it."""
+        async with self.pool.acquire() as connection:
+            rows = await connection.fetch("SELECT id, key, value FROM outbox WHERE topic = $1 ORDER BY id", INTERNAL)
+        return [
+            Record(INTERNAL, partition_of(row["key"], self.settings.shards), row["id"], self.now, row["key"],
+                   row["value"], HEADERS)
+            for row in rows
+        ]  # fmt: skip
+
+    async def deliver(self, *letters: Record) -> list[Booked | Refused]:
+        """Book what shards tell each other, as the consumer would: these, or all that wait, until none does."""
+        decode = Decoder(self.ledger, self.settings.shards)
+        booked: list[Booked | Refused] = []
+        while waiting := letters or await self.letters():
+            for record in waiting:
+                told = decode(record)
+                assert isinstance(told, Told), told
+                async with self.pool.acquire() as connection, connection.transaction():
+                    booked += await self.ledger.book(connection, record.partition, [told])
+                    await connection.execute("DELETE FROM outbox WHERE id = $1", record.offset)
+            if letters:
+                break
+        return booked
+
+    async def delivering(self, request: Coroutine[Any, Any, T]) -> T:
+        """The answer to a request, while shards tell each other what they have to."""
+        asked = asyncio.ensure_future(request)
+        while not asked.done():
+            await self.deliver()
+            await asyncio.sleep(0.01)
+        return await asked
 
     async def tamper(self, statement: str, *arguments: Any) -> None:
         """Change something behind the ledger's back, as a superuser; it must change something."""

@@ -79,8 +79,8 @@ DEFAULT: Program = {
     "redeem": {
         "cash_offset": {
             "points_per_unit": 100,
-            "minimum": 100,
-            "step": 100,
+            "minimum": 0,
+            "step": 1,
             "max_share": "0.5",
             "exclude": {"categories": ["gift-card"]},
         }

@@ -24,6 +24,7 @@ from services.ledger.api import (
     orders,
     redemptions,
     shortfalls,
+    transfers,
 )
 from services.ledger.api.commands import Commands
 from services.ledger.api.context import Context
@@ -55,6 +56,7 @@ def routers(
         redemptions.routes(context, commands),
         made_up_days.routes(commands),
         shortfalls.routes(context, commands),
+        transfers.routes(context, commands),
         inputs.routes(context),
         events.routes(context, publisher),
     ]

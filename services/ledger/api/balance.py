@@ -29,13 +29,19 @@ from services.ledger.api.context import (
 
 
 class Lifetime(BaseModel):
-    """What became of all points so far: earned = available + held - debt + redeemed + expired + written_off."""
+    """What became of all points so far.
+
+    earned = available + held - debt + redeemed + expired + written_off + transferred.
+    """
 
     earned: int = Field(description="Net of clawbacks; pending points are not in it.")
     redeemed: int = Field(description="Net of what was returned.")
     expired: int = Field(description="Net of what a clawback forgave.")
     written_off: int | None = Field(
         default=None, description="Below 0: clawed back, not there any more, and let go. Left out where it is 0."
+    )
+    transferred: int | None = Field(
+        default=None, description="Sent to other members less received from them. Left out where it is 0."
     )
 
 
@@ -141,6 +147,8 @@ def shown(member_id: str, points: reads.Balance, as_of: str) -> dict[str, Any]:
     lifetime = {"earned": points.earned, "redeemed": points.redeemed, "expired": points.expired}
     if points.written_off:
         lifetime["written_off"] = points.written_off
+    if points.in_transit:
+        lifetime["transferred"] = points.in_transit
     return {
         "member_id": member_id,
         "available": points.available,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable
 from hashlib import blake2b
 from typing import Annotated, Any, Final
@@ -26,6 +28,10 @@ from services.ledger.domain.inputs import Command
 from services.ledger.domain.spending import MOST_POINTS, Refusal
 from services.ledger.executor import Commanded
 from services.ledger.reads import given_by_id
+
+PATIENCE_SECONDS: Final = 2.0
+"""How long a request waits for another shard's half."""
+LOOK_SECONDS: Final = 0.05
 
 KEY_MISSING: Final = kind("idempotency-key-missing", "An Idempotency-Key is needed", 400)
 
@@ -81,6 +87,12 @@ class Commands:
         self, caller: Caller, path: str, key: str | None, member_id: str, body: Body | None, make: _Make
     ) -> Response:
         """Book a command and answer as it was answered first. Raises Problem 400 without a key, DatabaseAway."""
+        return response(await self.ask(caller, path, key, member_id, body, make))
+
+    async def ask(
+        self, caller: Caller, path: str, key: str | None, member_id: str, body: Body | None, make: _Make
+    ) -> Answer:
+        """`do`, for paths that have more to say. Raises as it does."""
         if not key:
             raise Problem(
                 KEY_MISSING,
@@ -98,14 +110,27 @@ class Commands:
         if isinstance(outcome, Refused):
             raise RuntimeError(f"a command failed: {outcome.detail}")
         assert isinstance(outcome, Answer)
-        media_type = MEDIA_TYPE if outcome.status >= 400 else "application/json"
-        return Response(outcome.body, outcome.status, media_type=media_type, headers=PRIVATE)
+        return outcome
+
+    async def settled(self, key: str, given_id: str, is_settled: Callable[[bytes], bool]) -> bytes | None:
+        """The state of what another shard has to answer, once it has; None if it takes too long.
+
+        Nothing is held while it waits: the answer is booked as any input is, whoever looks.
+        """
+        ends = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            found = await given_by_id(self._pool, self._shard_of(given_id), key)
+            if found is not None and is_settled(found[1]):
+                return found[1]
+            if time.monotonic() > ends:
+                return None
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def find(self, caller: Caller, key: str, given_id: str, unknown: Refusal) -> tuple[str, bytes]:
-        """(member, state) of a hold or redemption by its id alone. Raises Problem 404, also for another's token."""
+        """(member, state) of what has an id, by that alone. Raises Problem 404, also for another's token."""
         found = None
         try:
-            shard = (int(given_id[:8], 16) & 0x7FFFFFFF) % self._shards
+            shard = self._shard_of(given_id)
         except ValueError:
             pass
         else:
@@ -115,14 +140,23 @@ class Commands:
             raise Problem(of, detail)
         return found
 
+    def _shard_of(self, given_id: str) -> int:
+        return (int(given_id[:8], 16) & 0x7FFFFFFF) % self._shards
+
     def now(self) -> Micros:
         """The executor's clock."""
         return self._clock()
 
 
+def response(answer: Answer) -> Response:
+    """An answer as it goes out."""
+    media_type = MEDIA_TYPE if answer.status >= 400 else "application/json"
+    return Response(answer.body, answer.status, media_type=media_type, headers=PRIVATE)
+
+
 def given_id(what: str, member_id: str, reference: str) -> str:
-    """The id of a member's hold or redemption of a reference: it begins with the member's hash, so a path that has it
-    needs no member, and it follows from what it names, so a reference has one."""
+    """The id of a member's hold, redemption or transfer of a reference: it begins with the member's hash, so a path
+    that has it needs no member, and it follows from what it names, so a reference has one."""
     name = orjson.dumps([what, member_id, reference])
     return f"{murmur2(member_id.encode()):08x}{blake2b(name, digest_size=8).hexdigest()}"
 

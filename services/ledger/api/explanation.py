@@ -40,6 +40,9 @@ _VERBS: Final[dict[EntryKind, str]] = {
     "returned": "came back",
     "debt_paid": "paid what was owed",
     "expired": "expired",
+    "held": "were set aside",
+    "released": "were set aside no longer",
+    "transferred": "came from another account",
 }
 
 
@@ -221,6 +224,8 @@ def _verb(row: EntryRow) -> str:
         return f"were not there to be {'spent' if row.kind == 'redeemed' else 'taken back'}, and are owed"
     if row.credit == "debt" and row.kind == "returned":
         return "came back and cancelled what the order still owed"
+    if row.credit == "in_transit":
+        return "left for another account"
     return _VERBS[row.kind]
 
 

@@ -75,7 +75,7 @@ def routes(context: Context, commands: Commands) -> APIRouter:
         "/v1/members/{member_id}/holds",
         status_code=201,
         response_model=HoldDone,
-        responses=refusals("insufficient_points", "reference_used", "too_many_holds"),
+        responses=refusals("insufficient_points", "below_minimum", "off_step", "reference_used", "too_many_holds"),
         summary="Set points aside",
     )
     async def hold(

@@ -66,7 +66,7 @@ def routes(context: Context, commands: Commands) -> APIRouter:
         "/v1/members/{member_id}/redemptions",
         status_code=201,
         response_model=RedemptionDone,
-        responses=refusals("insufficient_points", "reference_used"),
+        responses=refusals("insufficient_points", "below_minimum", "off_step", "reference_used"),
         summary="Spend points",
     )
     async def redeem(

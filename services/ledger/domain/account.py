@@ -91,7 +91,8 @@ class Account(msgspec.Struct):
     """One row of `ledger.account`, as the fold works on it. Points; `debt` is what is owed, >= 0.
 
     `redeemed` is net of returns and `expired` of what was forgiven; `written_off`, at most 0, is what clawbacks let go
-    (R6). `next_due` is a lower bound: nothing of this account falls due before it.
+    (R6); `in_transit` is what was sent to other members less what came from them. `next_due` is a lower bound: nothing
+    of this account falls due before it.
     """
 
     number: int
@@ -107,12 +108,14 @@ class Account(msgspec.Struct):
     redeemed: int = 0
     expired: int = 0
     written_off: int = 0
+    in_transit: int = 0
     details: Details = msgspec.field(default_factory=Details)
 
     @property
     def earned(self) -> int:
         """Lifetime points earned, net of clawbacks; pending ones are not counted."""
-        return self.available + self.held - self.debt + self.redeemed + self.expired + self.written_off
+        kept = self.available + self.held - self.debt
+        return kept + self.redeemed + self.expired + self.written_off + self.in_transit
 
     def tier_at(self, instant: Micros) -> str:
         """The tier whose `effective_at` is the last strictly before an instant (T1); `none` before the first."""

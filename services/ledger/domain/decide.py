@@ -9,7 +9,7 @@ from itertools import zip_longest
 from typing import assert_never
 
 from services.kit.calendar import NEVER, Micros
-from services.ledger.domain import facts, referrals, shortfalls, signins, spending
+from services.ledger.domain import facts, referrals, sending, shortfalls, signins, spending
 from services.ledger.domain.account import ORDERS, tier_of
 from services.ledger.domain.booking import book_orders, true_up
 from services.ledger.domain.inputs import (
@@ -26,6 +26,7 @@ from services.ledger.domain.inputs import (
     OrderInput,
     Paid,
     ProfileTold,
+    ReceivePoints,
     RedeemPoints,
     ReferralTold,
     Refunded,
@@ -33,9 +34,11 @@ from services.ledger.domain.inputs import (
     ReturnRedemption,
     ReviewPublished,
     ReviewRemoved,
+    SendPoints,
     Shipped,
     SignedIn,
     TierTold,
+    TransferArrived,
 )
 from services.ledger.domain.member import Member
 from services.ledger.domain.moves import Cause, Moves, is_unclaimed
@@ -136,6 +139,12 @@ def _decide(programs: Programs, member: Member, moves: Moves, given: AnyInput, n
             return spending.redeem_points(member, programs, moves, given)
         case ReturnRedemption():
             return spending.return_redemption(member, programs, moves, given)
+        case SendPoints():
+            return sending.send_points(member, programs, moves, given)
+        case ReceivePoints():
+            return sending.receive_points(member, programs, moves, given)
+        case TransferArrived():
+            return sending.finish_transfer(member, given)
         case MakeUpDay():
             return signins.make_up(member, programs, moves, given)
         case DecideShortfall():

@@ -34,6 +34,7 @@ EntryKind = Literal[
     "expired",
     "held",
     "released",
+    "transferred",
 ]
 
 KINDS: dict[tuple[str, str], EntryKind] = {
@@ -55,6 +56,8 @@ KINDS: dict[tuple[str, str], EntryKind] = {
     ("held", "available"): "released",
     ("held", "redeemed"): "redeemed",
     ("expired", "redeemed"): "redeemed",
+    ("available", "in_transit"): "transferred",
+    ("in_transit", "available"): "transferred",
 }
 """What a move from one account to another is called."""
 

@@ -193,7 +193,40 @@ class DecideShortfall(Input, frozen=True, array_like=True, tag="decide_shortfall
     write_off: bool
 
 
-Command = HoldPoints | CaptureHold | ReleaseHold | RedeemPoints | ReturnRedemption | MakeUpDay | DecideShortfall
+class SendPoints(Input, frozen=True, array_like=True, tag="send"):
+    """A command: give points to another member. `transfer` is the id it is to have."""
+
+    transfer: str
+    reference: str
+    to: str
+    points: int
+
+
+Command = (
+    HoldPoints | CaptureHold | ReleaseHold | RedeemPoints | ReturnRedemption | MakeUpDay | DecideShortfall | SendPoints
+)
+
+
+class LotPart(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Points of a lot on their way to another account."""
+
+    lot_day: Day
+    parent: Day
+    points: int
+
+
+class ReceivePoints(Input, frozen=True, array_like=True, tag="receive"):
+    """Another account sent points: these, in the order they were taken."""
+
+    transfer: str
+    sender: str
+    lots: tuple[LotPart, ...]
+
+
+class TransferArrived(Input, frozen=True, array_like=True, tag="arrived"):
+    """The receiver's half of a transfer of this account is booked."""
+
+    transfer: str
 
 
 class ReferralTold(Input, frozen=True, array_like=True, tag="referral"):
@@ -232,6 +265,9 @@ AnyInput = (
     | MakeUpDay
     | DecideShortfall
     | ReferralTold
+    | SendPoints
+    | ReceivePoints
+    | TransferArrived
     | DueTimer
 )
 

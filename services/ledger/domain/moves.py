@@ -171,6 +171,14 @@ class Moves:
         """Redeem available points, in spending order; which lots they were in. There must be so many."""
         return self._draw(points, "redeemed", cause)
 
+    def send(self, points: int, cause: Cause) -> list[Taken]:
+        """Let available points leave for another account, in spending order; their lots. There must be so many."""
+        return self._draw(points, "in_transit", cause)
+
+    def receive(self, lot: LotKey, points: int, cause: Cause) -> None:
+        """Points of another account's lot come in (P6)."""
+        self._arrive(lot, points, "in_transit", cause)
+
     def end_hold(self, hold_id: str, hold: Hold, state: HoldState, captured: int, cause: Cause) -> None:
         """Redeem the first `captured` points of an open hold and release the rest, the last taken first (P5, P6)."""
         account, lots = self.member.account, self.member.lots
@@ -235,6 +243,8 @@ class Moves:
         elif out_of == "held":
             account.held -= points
             lots.change(lot, HELD, -points)
+        elif out_of == "in_transit":
+            account.in_transit -= points
         if self._is_over(lot, cause):
             self.expire(lot, points, cause)
             return
@@ -339,6 +349,8 @@ class Moves:
             if to == "held":
                 account.held += part
                 lots.change(lot, HELD, part)
+            elif to == "in_transit":
+                account.in_transit += part
             else:
                 account.redeemed += part
             taken.append(Taken(lot[0], lot[1], part))

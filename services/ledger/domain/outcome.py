@@ -10,7 +10,9 @@ import msgspec
 from services.kit.calendar import Micros
 from services.ledger.domain.entries import Entry
 from services.ledger.domain.holds import Hold, Redemption
+from services.ledger.domain.inputs import ReceivePoints, TransferArrived
 from services.ledger.domain.judgement import Turn
+from services.ledger.domain.transfers import Transfer
 
 OutcomeKind = Literal["booked", "known", "parked", "refused", "forwarded", "failed"]
 """booked · known (a fact told already) · parked (waits for another fact) · refused (a command, with its reason) ·
@@ -55,6 +57,14 @@ class Referral(NamedTuple):
     program: int
 
 
+class Message(NamedTuple):
+    """What another account has to be told: an input of its own."""
+
+    to: str
+    """The member id of that account."""
+    given: ReceivePoints | TransferArrived
+
+
 @dataclass(slots=True)
 class Outcome:
     """One journal row to be: what kind, why, the entries booked, the orders whose timeline is told anew."""
@@ -67,5 +77,8 @@ class Outcome:
     alarms: list[str] = field(default_factory=list)
     referrals: list[Referral] = field(default_factory=list)
     """For other accounts, at most one each."""
-    reply: Hold | Redemption | None = None
+    messages: list[Message] = field(default_factory=list)
+    reply: Hold | Redemption | Transfer | None = None
     """What a command made or changed, as it is then."""
+    figures: dict[str, int] = field(default_factory=dict)
+    """What a refusal names, for its words alone."""

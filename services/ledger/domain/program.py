@@ -20,6 +20,7 @@ from services.kit.calendar import (
     parse_rfc3339,
 )
 from services.kit.money import exponent
+from services.ledger.domain.cash_offset import CashOffset, compile_cash_offset
 from services.ledger.domain.earning import Exclusion, OrderRule, compile_order_rule, exclusion_of
 from services.ledger.domain.multipliers import is_multiplier
 
@@ -106,6 +107,7 @@ class Program:
     open_membership: bool
     points_cannot_pay: Exclusion
     points_per_unit: int | None
+    cash_offset: CashOffset | None
     order: OrderRule
     first_order: FactRule | None
     sign_in: SignInRule | None
@@ -218,6 +220,7 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
         open_membership=document["membership"]["kind"] == "open",
         points_cannot_pay=exclusion_of(cash_offset),
         points_per_unit=cash_offset.get("points_per_unit"),
+        cash_offset=compile_cash_offset(document),
         order=compile_order_rule(order, multipliers, points.get("rounding") or "floor", decimals, calendar),
         first_order=_optional_fact_rule(facts.get("first_order")),
         sign_in=None if sign_in is None else _sign_in_rule(sign_in),

@@ -31,6 +31,8 @@ from services.ledger.domain.program import Programs
 Refusal = Literal[
     "points_not_positive",
     "insufficient_points",
+    "below_minimum",
+    "off_step",
     "reference_used",
     "too_many_holds",
     "hold_unknown",
@@ -43,6 +45,9 @@ Refusal = Literal[
     "day_out_of_reach",
     "day_not_missed",
     "shortfall_unknown",
+    "same_member",
+    "receiver_unknown",
+    "transfer_unknown",
 ]
 """Why a command was refused."""
 
@@ -50,9 +55,19 @@ MOST_POINTS: Final = 2**53
 """What a number of JSON can say exactly."""
 
 
-def refused(why: Refusal) -> Outcome:
-    """The outcome of a command that moves nothing."""
-    return Outcome("refused", why)
+def refused(why: Refusal, **figures: int) -> Outcome:
+    """The outcome of a command that moves nothing; the figures are what its words name."""
+    return Outcome("refused", why, figures=figures)
+
+
+def _not_offered(programs: Programs, points: int, now: Micros) -> Outcome | None:
+    """The refusal of points that the program in force does not let be spent at once; None if it does."""
+    offset = programs.at(now).cash_offset
+    if offset is None:
+        return None
+    if points < offset.minimum:
+        return refused("below_minimum", minimum=offset.minimum)
+    return refused("off_step", step=offset.step) if points % offset.step else None
 
 
 def hold_points(member: Member, programs: Programs, moves: Moves, given: HoldPoints) -> Outcome:
@@ -62,6 +77,8 @@ def hold_points(member: Member, programs: Programs, moves: Moves, given: HoldPoi
         return refused("points_not_positive")
     if member.fact(key) is not None:
         return refused("reference_used")
+    if (refusal := _not_offered(programs, given.points, moves.now)) is not None:
+        return refusal
     if given.points > account.available:
         return refused("insufficient_points")
     if len(account.details.holds) >= MOST_OPEN:
@@ -124,6 +141,8 @@ def redeem_points(member: Member, programs: Programs, moves: Moves, given: Redee
         return refused("points_not_positive")
     if member.fact(key) is not None:
         return refused("reference_used")
+    if (refusal := _not_offered(programs, given.points, moves.now)) is not None:
+        return refusal
     if given.points > member.account.available:
         return refused("insufficient_points")
     taken = moves.redeem(given.points, _cause(programs, "redemption", key, moves.now))

@@ -25,7 +25,7 @@ INSERT INTO account (shard, account) SELECT $1, account FROM added ORDER BY acco
 -- identity_pkey, account_pkey; program_pkey, backwards. Locks in account order, before anything that the lock protects
 -- is read.
 SELECT known.member_id, a.account, a.version, a.head, a.now, a.next_due,
-       a.pending, a.available, a.held, a.debt, a.redeemed, a.expired, a.written_off, a.details,
+       a.pending, a.available, a.held, a.debt, a.redeemed, a.expired, a.written_off, a.in_transit, a.details,
        (SELECT max(number) FROM program) AS newest_program
 FROM (
     SELECT member_id, account FROM identity
@@ -151,16 +151,16 @@ SET at = excluded.at, request = excluded.request, status = excluded.status, body
 -- account_pkey. The rows are there and locked; as an upsert it needs no join.
 INSERT INTO account (
     shard, account, version, head, now, next_due, pending, available, held, debt, redeemed, expired,
-    written_off, details
+    written_off, in_transit, details
 )
 SELECT $1, c.account, c.version, c.head, c.now, c.next_due, c.pending, c.available, c.held, c.debt, c.redeemed,
-       c.expired, c.written_off, c.details
-FROM unnest($2::account_totals[]) AS c
+       c.expired, c.written_off, c.in_transit, c.details
+FROM unnest($2::account_state[]) AS c
 ON CONFLICT (shard, account) DO UPDATE
 SET version = excluded.version, head = excluded.head, now = excluded.now, next_due = excluded.next_due,
     pending = excluded.pending, available = excluded.available, held = excluded.held, debt = excluded.debt,
     redeemed = excluded.redeemed, expired = excluded.expired, written_off = excluded.written_off,
-    details = excluded.details;
+    in_transit = excluded.in_transit, details = excluded.details;
 
 -- name: write_lots
 -- lot_pkey. Differences, so that earning needs no reading.

@@ -3,7 +3,7 @@
 -- name: balances
 -- identity_pkey, account_pkey, lot_pkey: reads that arrive together are one statement. `n` is the place of the key.
 SELECT k.n, a.version, a.head, a.next_due, a.pending, a.available, a.held, a.debt, a.redeemed, a.expired,
-       a.written_off, e.days, e.points, (SELECT max(number) FROM program) AS program
+       a.written_off, a.in_transit, e.days, e.points, (SELECT max(number) FROM program) AS program
 FROM unnest($1::smallint[], $2::text[]) WITH ORDINALITY AS k (shard, member_id, n)
 CROSS JOIN LATERAL (
     SELECT account FROM identity WHERE shard = k.shard AND member_id = k.member_id OFFSET 0
@@ -20,7 +20,7 @@ LEFT JOIN LATERAL (
 -- name: account
 -- identity_pkey, account_pkey.
 SELECT i.member_id, a.account, a.version, a.head, a.now, a.next_due,
-       a.pending, a.available, a.held, a.debt, a.redeemed, a.expired, a.written_off, a.details
+       a.pending, a.available, a.held, a.debt, a.redeemed, a.expired, a.written_off, a.in_transit, a.details
 FROM (SELECT * FROM identity WHERE shard = $1 AND member_id = $2 OFFSET 0) AS i
 CROSS JOIN LATERAL (
     SELECT * FROM account WHERE shard = $1 AND account = i.account OFFSET 0
@@ -96,7 +96,7 @@ LIMIT $7;
 SELECT i.member_id, f.value
 FROM (
     SELECT account, value FROM fact
-    WHERE shard = $1 AND key = $2 AND (key LIKE 'hold:%' OR key LIKE 'redemption:%') OFFSET 0
+    WHERE shard = $1 AND key = $2 AND (key LIKE 'hold:%' OR key LIKE 'redemption:%' OR key LIKE 'transfer:%') OFFSET 0
 ) AS f
 CROSS JOIN LATERAL (
     SELECT member_id FROM identity WHERE shard = $1 AND account = f.account LIMIT 1

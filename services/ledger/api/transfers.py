@@ -1,0 +1,127 @@
+"""Transfers: points given by one member to another."""
+
+from typing import Annotated, Literal
+
+import orjson
+from fastapi import APIRouter, Path, Request, Response
+from pydantic import BaseModel, Field
+
+from services.kit.auth import Caller
+from services.kit.problem import Problem
+from services.ledger.answers import REFUSALS, Answer, transfer_shown
+from services.ledger.api.commands import (
+    Body,
+    Commands,
+    IdempotencyKey,
+    Points,
+    PointsOut,
+    Reference,
+    given_id,
+    refusals,
+    response,
+)
+from services.ledger.api.context import MEMBER_ID, Context, answer
+from services.ledger.domain.inputs import SendPoints
+from services.ledger.domain.transfers import decode_transfer, transfer_key
+from services.ledger.reads import account_number
+
+TransferPath = Annotated[str, Path(pattern="^[0-9a-f]{24}$", description="The transfer's id.")]
+_MemberId = Annotated[str, Field(pattern=f"^{MEMBER_ID.pattern}$")]
+
+
+class TransferIn(Body):
+    """Points to give to another member."""
+
+    sender: _MemberId = Field(alias="from", description="The member who gives.")
+    to: _MemberId = Field(description="The member who gets.")
+    points: Points
+    reference: Reference
+
+
+class TransferOut(BaseModel):
+    """A transfer. It is done once the receiver has the points; until then they are on their way."""
+
+    transfer_id: str
+    sender: str = Field(alias="from")
+    to: str
+    reference: str
+    points: int
+    state: Literal["in_transit", "done"]
+    made_at: str
+    arrived_at: str | None = None
+
+
+class TransferDone(TransferOut):
+    """A transfer after the command, with the sender's points then."""
+
+    balance: PointsOut
+    version: int
+
+
+def routes(context: Context, commands: Commands) -> APIRouter:
+    """The transfer's paths."""
+    router = APIRouter(tags=["transfers"])
+    reader, spender = context.reader(), commands.spender()
+
+    @router.post(
+        "/v1/transfers",
+        status_code=201,
+        response_model=TransferDone,
+        responses={
+            202: {"model": TransferDone, "description": "On its way: look at `Location`."},
+            **refusals("insufficient_points", "reference_used", "same_member", "receiver_unknown"),
+        },
+        summary="Give points to another member",
+    )
+    async def send(
+        body: TransferIn, request: Request, key: IdempotencyKey = None, caller: Caller = spender
+    ) -> Response:
+        """Each lot keeps its last day. 201 once the receiver has the points, or 202 if that takes over two seconds."""
+        caller.require_member(body.sender)
+        if body.sender == body.to:
+            raise _problem("same_member", "to")
+        await _require_known(context, body.to)
+        transfer_id = given_id("transfer", body.sender, body.reference)
+
+        def make(source: str, name: str, at: int) -> SendPoints:
+            return SendPoints(source, name, at, transfer_id, body.reference, body.to, body.points)
+
+        asked = await commands.ask(caller, request.url.path, key, body.sender, body, make)
+        if asked.status >= 400:
+            return response(asked)
+        done = await commands.settled(transfer_key(transfer_id), transfer_id, _is_done)
+        if done is None:
+            sent = response(Answer(202, asked.body))
+            sent.headers["Location"] = f"/v1/transfers/{transfer_id}"
+            return sent
+        shown = orjson.loads(asked.body) | transfer_shown(body.sender, transfer_id, decode_transfer(done))
+        return response(Answer(201, orjson.dumps(shown)))
+
+    @router.get(
+        "/v1/transfers/{transfer_id}",
+        response_model=TransferOut,
+        responses=refusals("transfer_unknown"),
+        summary="One transfer",
+    )
+    async def look(transfer_id: TransferPath, caller: Caller = reader) -> Response:
+        """A transfer as it is now. A member's token sees those that the member made."""
+        member_id, raw = await commands.find(caller, transfer_key(transfer_id), transfer_id, "transfer_unknown")
+        return answer(transfer_shown(member_id, transfer_id, decode_transfer(raw)))
+
+    return router
+
+
+def _is_done(raw: bytes) -> bool:
+    return decode_transfer(raw).state == "done"
+
+
+async def _require_known(context: Context, member_id: str) -> None:
+    """Points sent to nobody would be lost: the receiver must be a member of whom something is known."""
+    async with context.reads.snapshot() as tx:
+        if await account_number(tx, context.shard(member_id), member_id) is None:
+            raise _problem("receiver_unknown", "to")
+
+
+def _problem(why: Literal["same_member", "receiver_unknown"], field: str) -> Problem:
+    of, detail = REFUSALS[why]
+    return Problem(of, detail, field=field)

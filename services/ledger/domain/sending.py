@@ -1,0 +1,71 @@
+"""Transfers: each half is booked on its own account, against `in_transit`.
+
+The sender's half tells the receiver's account which lots it took (`Outcome.messages`); that account books them and
+tells the sender's in turn, which then knows that the transfer is done. A message that comes twice finds the fact that
+its first coming left, so each half is booked once, however often it is told.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from services.kit.calendar import Micros
+from services.ledger.domain.inputs import LotPart, ReceivePoints, SendPoints, TransferArrived
+from services.ledger.domain.member import Member
+from services.ledger.domain.moves import Cause, Moves
+from services.ledger.domain.outcome import Message, Outcome
+from services.ledger.domain.program import Programs
+from services.ledger.domain.spending import refused
+from services.ledger.domain.transfers import Arrived, Transfer, arrival_key, decode_transfer, encode, transfer_key
+
+SOURCE: Final = "/loyalty/ledger"
+"""Who tells one account of another's half."""
+
+
+def send_points(member: Member, programs: Programs, moves: Moves, given: SendPoints) -> Outcome:
+    """The sender's half: available points leave in spending order (E6), and their lots are told to the receiver's."""
+    key = transfer_key(given.transfer)
+    if given.points <= 0:
+        return refused("points_not_positive")
+    if member.fact(key) is not None:
+        return refused("reference_used")
+    if given.points > member.account.available:
+        return refused("insufficient_points")
+    taken = moves.send(given.points, _cause(programs, key, moves.now))
+    transfer = Transfer(given.reference, given.to, given.points, moves.now)
+    member.facts[key] = encode(transfer)
+    lots = tuple(LotPart(part.lot_day, part.parent, part.points) for part in taken)
+    told = ReceivePoints(SOURCE, f"{given.transfer}:sent", moves.now, given.transfer, member.account.member_id, lots)
+    return Outcome("booked", reply=transfer, messages=[Message(given.to, told)])
+
+
+def receive_points(member: Member, programs: Programs, moves: Moves, given: ReceivePoints) -> Outcome:
+    """The receiver's half: each lot keeps its last day; debt comes first, and what is over expires (P6)."""
+    key = arrival_key(given.transfer)
+    if member.fact(key) is not None:
+        return Outcome("known", "this transfer is booked already")
+    cause = _cause(programs, transfer_key(given.transfer), moves.now)
+    for part in given.lots:
+        moves.receive((part.lot_day, part.parent), part.points, cause)
+    member.facts[key] = encode(Arrived(given.sender, sum(part.points for part in given.lots), moves.now))
+    told = TransferArrived(SOURCE, f"{given.transfer}:arrived", moves.now, given.transfer)
+    return Outcome("booked", messages=[Message(given.sender, told)])
+
+
+def finish_transfer(member: Member, given: TransferArrived) -> Outcome:
+    """The sender's account hears that the receiver's half is booked. No point moves."""
+    key = transfer_key(given.transfer)
+    raw = member.fact(key)
+    if raw is None:
+        return Outcome("known", "this account sent no such transfer")
+    transfer = decode_transfer(raw)
+    if transfer.state == "done":
+        return Outcome("known", "this transfer is done already")
+    transfer.state, transfer.arrived_at = "done", given.at
+    member.facts[key] = encode(transfer)
+    return Outcome("booked")
+
+
+def _cause(programs: Programs, key: str, now: Micros) -> Cause:
+    program = programs.at(now)
+    return Cause("transfer", key, program.calendar.day_of(now), program)

@@ -1,0 +1,62 @@
+"""What one shard tells another, on a topic of the ledger's own: written with the half that is booked here, and an input
+like any other there (`intake` reads it back)."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any, Final, assert_never
+
+import orjson
+
+from services.kit.calendar import NEVER, rfc3339
+from services.kit.outbox import OutboxRow
+from services.ledger.announcement import HEADERS
+from services.ledger.domain.batch import JournalRow
+from services.ledger.domain.inputs import LotPart, ReceivePoints, TransferArrived
+from services.ledger.domain.outcome import Message
+from services.ledger.intake import TYPES
+
+INTERNAL: Final = "loyalty.internal.v1"
+
+
+def letters(shard: int, row: JournalRow) -> list[OutboxRow]:
+    """What the outcome of a journal row has to tell other accounts, each keyed by the account it is for."""
+    return [
+        OutboxRow(shard, INTERNAL, message.to.encode(), _rendered(message), HEADERS) for message in row.outcome.messages
+    ]
+
+
+def _rendered(message: Message) -> bytes:
+    given = message.given
+    return orjson.dumps(
+        {
+            "specversion": "1.0",
+            "id": given.id,
+            "source": given.source,
+            "type": TYPES[given.__struct_config__.tag],  # type: ignore[index]
+            "subject": message.to,
+            "time": rfc3339(given.at),
+            "datacontenttype": "application/json",
+            "data": _data(given),
+        }
+    )
+
+
+def _data(given: ReceivePoints | TransferArrived) -> dict[str, Any]:
+    match given:
+        case ReceivePoints():
+            lots = [_lot(part) for part in given.lots]
+            return {"transfer_id": given.transfer, "sender": given.sender, "lots": lots}
+        case TransferArrived():
+            return {"transfer_id": given.transfer}
+        case _:
+            assert_never(given)
+
+
+def _lot(part: LotPart) -> dict[str, Any]:
+    lot: dict[str, Any] = {"points": part.points}
+    if part.lot_day != NEVER:
+        lot["last_day"] = date.fromordinal(part.lot_day).isoformat()
+    if part.parent:
+        lot["parent"] = date.fromordinal(part.parent).isoformat()
+    return lot
