@@ -43,10 +43,9 @@ NOT_BUILT: Final = (
         ("order", "first_order", "signed_in", "review", "profile_completed", "enrolled"),
         "leave the rule out",
     ),
-    NotBuilt("earn[].bands.mode", ("whole",), "use `whole`"),
     NotBuilt("earn[].stacking", ("multiply",), "use `multiply`"),
     NotBuilt("earn[].make_up"),
-    NotBuilt("redeem"),
+    NotBuilt("redeem.rewards"),
     NotBuilt("adjustments"),
     NotBuilt("tiers.mode", ("upgrade_only",), "use `upgrade_only`"),
     NotBuilt("tiers.growth.counts", ("qualifying_amount",), "use `qualifying_amount`"),
@@ -70,7 +69,7 @@ def not_built(data: Any) -> Iterator[Finding]:
     for row in NOT_BUILT:
         for path, value in _places(data, (), row.path.replace("[]", ".[]").split(".")):
             # `on: {activity: …}` is built; its name is a mapping, not a value of the table.
-            if value is None or (isinstance(value, dict) and row.built) or value in row.built:
+            if value in (None, []) or (isinstance(value, dict) and row.built) or value in row.built:
                 continue
             said = f": {value}" if isinstance(value, str | int) and not isinstance(value, bool) else ""
             name = row.path.replace("[]", "").replace(".**", "")

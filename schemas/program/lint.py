@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from itertools import pairwise
+from math import gcd
 from typing import Final
 
 from schemas.currencies import decimals_of, has_more_decimals
@@ -77,6 +78,24 @@ def warnings(program: Program) -> Iterator[Finding]:
                 if more < less:
                     path = ("earn", index, "tier_multiplier")
                     yield Finding(path, f"{higher} earns less than {lower}", "check the multipliers")
+    yield from _cash_offset(program)
+
+
+def _cash_offset(program: Program) -> Iterator[Finding]:
+    """Steps that pay no whole number of minor units, and a minimum that no number of steps is."""
+    offset = program.redeem.cash_offset if program.redeem else None
+    if offset is None:
+        return
+    path: Path = ("redeem", "cash_offset")
+    unit = 10 ** decimals_of(program.currency)
+    if offset.step * unit % offset.points_per_unit:
+        least = offset.points_per_unit // gcd(offset.points_per_unit, unit)
+        message = f"{offset.step} points are worth no whole number of the smallest {program.currency} amount"
+        yield Finding((*path, "step"), message, f"use a multiple of {least}")
+    if offset.minimum % offset.step:
+        usable = -(-offset.minimum // offset.step) * offset.step
+        message = f"in steps of {offset.step} the least that can be used is {usable}"
+        yield Finding((*path, "minimum"), message, f"use {usable}")
 
 
 def _names(program: Program) -> Iterator[Finding]:

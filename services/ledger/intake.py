@@ -93,10 +93,17 @@ def _paid(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, currenc
         _minor(data.get("shipping", "0"), decimals, "data.shipping"),
         _minor(data.get("tax", "0"), decimals, "data.tax"),
         data.get("points_used", 0),
-        _minor(data.get("points_value", "0"), decimals, "data.points_value"),
+        _points_value(data, decimals),
         data.get("hold_id"),
         data.get("redemption_id"),
     )
+
+
+def _points_value(data: Mapping[str, Any], decimals: int) -> int | None:
+    value = data.get("points_value")
+    if value is None:
+        return None if data.get("points_used") else 0
+    return _minor(value, decimals, "data.points_value")
 
 
 def _lines(told: list[Mapping[str, Any]], decimals: int) -> tuple[Line, ...]:

@@ -95,6 +95,23 @@ def test_a_tier_that_earns_less_than_a_lower_one_is_warned_about() -> None:
     assert "vip earns less than senior" in [warning.message for warning in warnings]
 
 
+@pytest.mark.parametrize(
+    ("offset", "field", "message", "fix"),
+    [
+        ("points_per_unit: 1000, step: 1", "step", "no whole number of the smallest CNY amount", "a multiple of 10"),
+        ("points_per_unit: 100, step: 100, minimum: 150", "minimum", "the least that can be used is 200", "use 200"),
+    ],
+)
+def test_a_cash_offset_in_odd_steps_is_warned_about(offset: str, field: str, message: str, fix: str) -> None:
+    text = changed(("\ntiers:\n", f"\nredeem:\n  cash_offset: {{{offset}}}\n\ntiers:\n"))
+    (warning,) = [each for each in check(text).warnings if each.path == f"redeem.cash_offset.{field}"]
+    assert warning.line == line_of(text, "cash_offset:")
+    assert message in warning.message
+    assert fix in warning.fix
+    even = text.replace(offset, "points_per_unit: 100, step: 100, minimum: 200")
+    assert [each.path for each in check(even).warnings] == ["tiers.ladder"]
+
+
 def test_a_document_reads_back_as_the_same_program_under_the_same_hash() -> None:
     program = load(TEXT)
     document = json.loads(json.dumps(program.document()))
@@ -144,7 +161,6 @@ def test_everything_the_contract_names_can_be_said_and_what_is_not_built_is_refu
         ("kind: rolling", "kind: sliding", "points.expiry.kind", "`points.expiry.kind: sliding`", "`rolling`"),
         ("mode: recompute", "mode: proportional", "points.refund.mode", "`points.refund.mode: prop", "recompute"),
         ("stacking: multiply", "stacking: add", "earn[0].stacking", "`earn.stacking: add`", "multiply"),
-        ("mode: whole", "mode: marginal", "earn[0].bands.mode", "`earn.bands.mode: marginal`", "whole"),
         ("mode: upgrade_only", "mode: upgrade_downgrade", "tiers.mode", "`tiers.mode: upgr", "upgrade_only"),
         ("after_days: 0", "after_days: 7", "tiers.growth.after_days", "after_days: 7` is not built", "use 0"),
         ("touchpoint: joined", "touchpoint: parcel", "touchpoints[0].touchpoint", "parcel` is not", "joined"),
@@ -219,11 +235,13 @@ def test_a_program_without_a_rule_for_orders_is_refused() -> None:
 
 def test_all_problems_come_at_once_in_the_order_of_their_lines() -> None:
     text = changed(
-        ("negative: debt", "negative: clamp"), ('vip: "1.2"', 'vp: "1.2"'), ("mode: whole", "mode: marginal")
+        ("negative: debt", "negative: clamp"),
+        ('vip: "1.2"', 'vp: "1.2"'),
+        ("once_per: day\n", "once_per: day\n    make_up: {cost: 10, within_days: 3}\n"),
     )
     found = problems(text)
     assert [problem.path for problem in found] == [
-        "points.negative", "earn[0].bands.mode", "earn[0].tier_multiplier.vp",
+        "points.negative", "earn[0].tier_multiplier.vp", "earn[2].make_up",
     ]  # fmt: skip
     assert [problem.line for problem in found] == sorted(problem.line for problem in found)
     assert str(found[0]) == (

@@ -69,7 +69,9 @@ class Sum(BaseModel):
     units: int | None = Field(description="For other facts: units, days in a row, or fields.")
     band: Band | None
     multipliers: dict[str, str]
-    exact: str | None = Field(description="Amount × rate × multipliers, before rounding.")
+    exact: str | None = Field(
+        description="Amount × rate × multipliers, before rounding; in marginal bands each part at its own rate."
+    )
     rounding: str | None
     points: int
     cap: int | None = Field(description="The most that the rule gives a member on one local day.")
@@ -166,7 +168,7 @@ def sum_of(reason: Reason, programs: Programs) -> dict[str, Any]:
             "rate": plain(step.rate),
         },
         "multipliers": {f"tier {reason.tier}": plain(rate.multiplier)},
-        "exact": plain(reason.amount * Fraction(rate.numerator, rate.denominator)),
+        "exact": plain(rule.exact(reason.tier, reason.amount)),
         "rounding": rule.rounding,
         "points": reason.points,
         "cap": reason.cap,
@@ -218,10 +220,14 @@ def _in_words(reason: Reason, program: Program) -> str:
     if reason.amount <= 0 or reason.amount < rule.min_spend:
         return f"What is left of the order's eligible lines, {amount} {program.currency}, earns nothing."
     rate = rule.rate(reason.tier, reason.amount)
-    exact = plain(reason.amount * Fraction(rate.numerator, rate.denominator))
+    exact = plain(rule.exact(reason.tier, reason.amount))
     factor = f" × {plain(rate.multiplier)} for tier {reason.tier}" if rate.multiplier != 1 else ""
     rounded = "" if exact == str(reason.points) else f", rounded ({rule.rounding}) to {reason.points}"
+    if rate.offset:
+        how = f"points step by step, {plain(rate.step.rate)} a unit in the last{factor}: {exact}"
+    else:
+        how = f"{plain(rate.step.rate)} points a unit: {amount} × {plain(rate.step.rate)}{factor} = {exact}"
     return (
-        f"The eligible part of the order, {amount} {program.currency}, earns {plain(rate.step.rate)} points a unit: "
-        f"{amount} × {plain(rate.step.rate)}{factor} = {exact}{rounded}; this entry is what that changed."
+        f"The eligible part of the order, {amount} {program.currency}, earns {how}{rounded}; "
+        "this entry is what that changed."
     )

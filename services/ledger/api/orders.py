@@ -14,7 +14,7 @@ from services.kit.problem import UNAVAILABLE, Problem, kind, responses
 from services.ledger import reads
 from services.ledger.api.context import MEMBER_UNKNOWN, Context, MemberPath, answer, iso_day
 from services.ledger.domain.inputs import Line
-from services.ledger.domain.judgement import Turn, judge
+from services.ledger.domain.judgement import Turn, judge, points_value
 from services.ledger.domain.orders import Order, PartTold, holding_refunds
 from services.ledger.domain.program import Program
 from services.ledger.domain.refs import order_ref
@@ -192,7 +192,7 @@ def _facts(order: Order, lines: tuple[Line, ...], program: Program) -> dict[str,
         "shipping": decimal_string(order.shipping, decimals),
         "tax": decimal_string(order.tax, decimals),
         "points_used": order.points_used,
-        "points_value": decimal_string(order.points_value, decimals),
+        "points_value": decimal_string(points_value(order, program), decimals),
         "shipped_at": _time(order.shipped_at),
         "completed_at": _time(order.completed_at),
         "cancelled_at": _time(order.cancelled_at),

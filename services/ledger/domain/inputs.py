@@ -31,7 +31,10 @@ class Line(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Paid(Input, frozen=True, array_like=True, tag="paid"):
-    """An order was paid, or a revision of it was. The highest `revision` is what counts."""
+    """An order was paid, or a revision of it was. The highest `revision` is what counts.
+
+    `points_value` None: the shop does not say what the points used are worth, so the program does.
+    """
 
     order: str
     revision: int
@@ -39,7 +42,7 @@ class Paid(Input, frozen=True, array_like=True, tag="paid"):
     shipping: int = 0
     tax: int = 0
     points_used: int = 0
-    points_value: int = 0
+    points_value: int | None = 0
     hold_id: str | None = None
     redemption_id: str | None = None
 

@@ -140,7 +140,7 @@ def judge(order: Order, lines: tuple[Line, ...], program: Program, now: Micros) 
     if order.points_used:
         excludes = program.points_cannot_pay
         payable = [part for part, line in zip(goods, lines, strict=True) if not excludes.has(line)]
-        _apportion_points(order, [*payable, shipping, tax], alarms)
+        _apportion_points(order.points_used, points_value(order, program), [*payable, shipping, tax], alarms)
     _refund(order, goods, shipping, tax, cancelled_at, alarms)
     _complete(order, lines, goods, program, cancelled_at, now)
     confirmed, confirmed_lines, done = _confirmed(order, goods, rule.net_of_points)
@@ -166,6 +166,11 @@ def judge(order: Order, lines: tuple[Line, ...], program: Program, now: Micros) 
     )
 
 
+def points_value(order: Order, program: Program) -> int:
+    """What the points an order used are worth in minor units: as its shop told, else as the program has it (P1)."""
+    return program.worth(order.points_used) if order.points_value is None else order.points_value
+
+
 def _completion(told_at: Micros, due: Micros, now: Micros) -> tuple[Micros, TimelineCause]:
     """The earlier of being told and falling due; what is due later than `now` has not happened (O8)."""
     if due <= now and (not told_at or due < told_at):
@@ -173,16 +178,15 @@ def _completion(told_at: Micros, due: Micros, now: Micros) -> tuple[Micros, Time
     return told_at, "completed"
 
 
-def _apportion_points(order: Order, parts: list[_Part], alarms: list[str]) -> None:
+def _apportion_points(used: int, value: int, parts: list[_Part], alarms: list[str]) -> None:
     """P2: points and their value over the parts they can pay for, by largest remainder, ties to the earlier."""
     whole = sum(part.amount for part in parts)
-    value = order.points_value
     if value > whole:
         value = whole
         alarms.append("value_beyond_order")
     weights = [part.amount for part in parts]
     for part, points, worth in zip(
-        parts, _largest_remainder(order.points_used, weights), _largest_remainder(value, weights), strict=True
+        parts, _largest_remainder(used, weights), _largest_remainder(value, weights), strict=True
     ):
         part.points, part.value = points, worth
 

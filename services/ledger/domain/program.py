@@ -105,6 +105,11 @@ class OrderRule:
             return -(-exact // rate.denominator)
         return (2 * exact + rate.denominator) // (2 * rate.denominator)
 
+    def exact(self, tier: str, amount: int) -> Fraction:
+        """What an eligible amount in minor units earns before rounding, in points."""
+        rate = self.rate(tier, amount)
+        return Fraction(amount * rate.numerator + rate.offset, rate.denominator)
+
     def part(self, tier: str, amount: int, part: int) -> int:
         """What the completed part of an eligible amount confirms, at the whole order's band (O8)."""
         if amount <= 0 or amount < self.min_spend:
@@ -167,6 +172,7 @@ class Program:
     max_lateness: Micros | None
     open_membership: bool
     points_cannot_pay: Exclusion
+    points_per_unit: int | None
     order: OrderRule
     first_order: FactRule | None
     sign_in: SignInRule | None
@@ -184,6 +190,10 @@ class Program:
         if self.expiry_months is None:
             return NEVER
         return max(self.lot_day(paid_day), paid_day + self.auto_after_days + self.min_life_days)
+
+    def worth(self, points: int) -> int:
+        """What points used are worth in minor units, rounded down; 0 where the program has no `cash_offset`."""
+        return points * 10**self.decimals // self.points_per_unit if self.points_per_unit else 0
 
     def due_after(self, instant: Micros) -> Micros:
         """The local midnight at which a line shipped (or paid) at an instant is completed by itself (O8)."""
@@ -219,6 +229,7 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
     decimals = exponent(currency)
     expiry = points["expiry"]
     returned = (points.get("refund") or {}).get("returned_expired", "expire_at_once")
+    cash_offset = (document.get("redeem") or {}).get("cash_offset") or {}
     lateness = points.get("max_lateness_days", "none")
     rules = document["earn"]
     facts: dict[str, Mapping[str, Any]] = {}
@@ -251,7 +262,8 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
         park_days=(points.get("refund") or {}).get("park_days", DEFAULT_PARK_DAYS),
         max_lateness=None if lateness in (None, "none") else int(lateness) * _MICROS_PER_DAY,
         open_membership=document["membership"]["kind"] == "open",
-        points_cannot_pay=_exclusion((document.get("redeem") or {}).get("cash_offset") or {}),
+        points_cannot_pay=_exclusion(cash_offset),
+        points_per_unit=cash_offset.get("points_per_unit"),
         order=_order_rule(order, points.get("rounding") or "floor", decimals, _tier_names(document)),
         first_order=_optional_fact_rule(facts.get("first_order")),
         sign_in=None
