@@ -12,7 +12,7 @@ from services.kit.clock import Clock, now
 from services.kit.executor import Executor
 from services.kit.postgres import Pool
 from services.kit.settings import Settings
-from services.ledger.api import balance, entries, events, explanation, holds, inputs, lots, orders, redemptions
+from services.ledger.api import balance, entries, events, explanation, holds, inputs, lots, orders, quotes, redemptions
 from services.ledger.api.commands import Commands
 from services.ledger.api.context import Context
 from services.ledger.api.publisher import Publisher
@@ -39,6 +39,7 @@ def routers(
         explanation.routes(context),
         lots.routes(context),
         orders.routes(context),
+        quotes.routes(context),
         holds.routes(context, commands),
         redemptions.routes(context, commands),
         inputs.routes(context),

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from services.kit.calendar import NEVER, Calendar, Day, Micros, add_months, calendar_of, parse_rfc3339
 from services.kit.money import exponent, minor_units
+from services.ledger.domain.cash_offset import CashOffset, compile_cash_offset
 from services.ledger.domain.inputs import Line
 
 Rounding = Literal["floor", "half_up", "ceil"]
@@ -173,6 +174,7 @@ class Program:
     open_membership: bool
     points_cannot_pay: Exclusion
     points_per_unit: int | None
+    cash_offset: CashOffset | None
     order: OrderRule
     first_order: FactRule | None
     sign_in: SignInRule | None
@@ -264,6 +266,7 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
         open_membership=document["membership"]["kind"] == "open",
         points_cannot_pay=_exclusion(cash_offset),
         points_per_unit=cash_offset.get("points_per_unit"),
+        cash_offset=compile_cash_offset(cash_offset),
         order=_order_rule(order, points.get("rounding") or "floor", decimals, _tier_names(document)),
         first_order=_optional_fact_rule(facts.get("first_order")),
         sign_in=None
