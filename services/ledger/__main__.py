@@ -16,10 +16,11 @@ from services.ledger.api import Publisher, routers
 from services.ledger.consumer import TOPICS, Decoder
 from services.ledger.executor import Ledger
 from services.ledger.groundwork import Groundwork
+from services.ledger.notices import Notices
 from services.ledger.publication import publish
 from services.ledger.settings import LedgerSettings
 from services.ledger.store import prepare
-from services.ledger.sweeper import sweep_of
+from services.ledger.sweeper import in_turn, sweep_of
 from services.ledger.verify import verify
 
 
@@ -40,7 +41,8 @@ def wire(worker: Worker[LedgerSettings]) -> Sequence[Part]:
         worker=worker.number,
     )
     relay.follow(consumer)
-    sweeper = Sweeper(settings, sweep_of(pool, executor, settings.sweep_batch), consumer=consumer)
+    sweep = in_turn(sweep_of(pool, executor, settings.sweep_batch), Notices(pool, executor))
+    sweeper = Sweeper(settings, sweep, consumer=consumer)
     publisher = Publisher(settings)
     api = Api(
         worker,

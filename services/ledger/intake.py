@@ -55,6 +55,7 @@ TYPES: Final[Mapping[str, str]] = {
     "redeem": "loyalty.command.redeem.v1",
     "return": "loyalty.command.return.v1",
     "timer": "loyalty.timer.due.v1",
+    "expiring": "loyalty.timer.due.v1",
 }
 """The event type that an input's tag stands for, to the outside."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from services.kit.calendar import Micros
+from services.kit.calendar import Day, Micros
 
 
 class Input(msgspec.Struct, frozen=True, array_like=True, tag_field="type"):
@@ -184,6 +184,12 @@ class DueTimer(Input, frozen=True, array_like=True, tag="timer"):
     """Nobody touched the account, but something on it is due."""
 
 
+class ExpiryNear(Input, frozen=True, array_like=True, tag="expiring"):
+    """The last day of points comes near: the member is to be told, if there are any left to spend."""
+
+    day: Day
+
+
 AnyInput = (
     Paid
     | Shipped
@@ -203,6 +209,7 @@ AnyInput = (
     | RedeemPoints
     | ReturnRedemption
     | DueTimer
+    | ExpiryNear
 )
 
 _encoder = msgspec.msgpack.Encoder()

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from services.kit.calendar import Micros
+from services.kit.calendar import Day, Micros
 from services.ledger.domain.entries import Entry
 from services.ledger.domain.holds import Hold, Redemption
 from services.ledger.domain.judgement import Turn
@@ -42,6 +42,16 @@ class OrderQualified:
     decimals: int
 
 
+@dataclass(frozen=True, slots=True)
+class Expiring:
+    """Points that can be spent until the end of a local day, `days_left` days with that one, and not after it."""
+
+    points: int
+    day: Day
+    days_left: int
+    program: int
+
+
 @dataclass(slots=True)
 class Outcome:
     """One journal row to be: what kind, why, the entries booked, the orders whose timeline is told anew."""
@@ -54,3 +64,4 @@ class Outcome:
     alarms: list[str] = field(default_factory=list)
     reply: Hold | Redemption | None = None
     """What a command made or changed, as it is then."""
+    expiring: Expiring | None = None
