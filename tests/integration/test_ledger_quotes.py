@@ -112,9 +112,16 @@ lines = st.lists(st.tuples(amounts, st.sampled_from(["apparel", "gift-card"])), 
     st.sampled_from(["none", "senior", "supreme"]),
     st.fixed_dictionaries({"lines": lines, "shipping": amounts, "tax": amounts}),
     st.integers(0, 100),
+    st.sampled_from([1, 20 * 24, 380 * 24]),
 )
 async def test_a_quote_is_what_is_booked_when_the_order_comes(
-    ledger: LedgerUnderTest, client: httpx.AsyncClient, before: str, tier: str, told: dict[str, Any], share: int
+    ledger: LedgerUnderTest,
+    client: httpx.AsyncClient,
+    before: str,
+    tier: str,
+    told: dict[str, Any],
+    share: int,
+    hours: int,
 ) -> None:
     member = f"drawn-{next(_members)}"
     if before == "first order received":
@@ -126,11 +133,13 @@ async def test_a_quote_is_what_is_booked_when_the_order_comes(
             await ledger.tell(shop.paid("o1", shop.d(1), "300", member=member, id=f"{member}:paid"))
     if tier != "none":
         await ledger.tier(member, (shop.d(2), tier))
-    ledger.now += 3_600_000_000
+    # Of what happens meanwhile (orders are confirmed, points expire) nothing is booked when the quote is asked for.
+    ledger.now += hours * 3_600_000_000
     asked = {"member_id": member, "currency": "CNY", **told}
     usable = (await quoted(client, asked))["usable"]["points"]
     asked["points_used"] = used = usable * share // 100 // 50 * 50 if usable * share // 100 >= 100 else 0
     quote = await quoted(client, asked)
+    await ledger.sweep(member)
     version = (await client.get(f"/v1/members/{member}/balance")).json()["version"]
     await order(ledger, member, asked)
     assert await issued(client, member, version) == {
@@ -170,6 +179,8 @@ async def test_P1_what_points_pay_earns_nothing_and_is_limited_by_the_program(
         answer = await client.post("/v1/quotes", json=cart(goods, member_id="p1", points_used=points))
         assert refusal(answer) == (409, "points-not-usable", "points_used")
         assert answer.json()["usable"] == 1500
+    answer = await client.post("/v1/quotes", json=cart(goods, member_id="p1", points_used=1950))
+    assert refusal(answer) == (409, "insufficient-points", "points_used")
 
 
 async def test_without_a_cash_offset_what_is_available_may_be_used_and_is_worth_nothing(

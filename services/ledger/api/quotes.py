@@ -171,11 +171,11 @@ def _minor(amount: str, program: Program, field: str) -> int:
 
 def _not_usable(refused: NotUsable) -> Problem:
     available, usable, offset = refused.available, refused.usable, refused.program.cash_offset
-    if offset is None:
+    if offset is None or refused.wanted > available:
         return Problem(INSUFFICIENT, _INSUFFICIENT_SAYS.format(available=available), field="points_used", usable=usable)
     detail = (
-        f"Use at least {offset.minimum} points, in steps of {offset.step}: at most {usable} here. "
-        f"The member has {available}, and points pay at most {plain(offset.max_share)} of what they can pay for."
+        f"Use at least {offset.minimum} points, in steps of {offset.step}, and at most {usable}: "
+        f"points pay no more than {plain(offset.max_share)} of what they can pay for."
     )
     return Problem(NOT_USABLE, detail, field="points_used", usable=usable)
 

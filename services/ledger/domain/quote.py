@@ -61,9 +61,10 @@ class Quote:
 class NotUsable(Exception):
     """The cart is to use points that are not there, or that the program does not let pay for it."""
 
-    def __init__(self, program: Program, available: int, usable: int) -> None:
-        super().__init__(available, usable)
+    def __init__(self, program: Program, wanted: int, available: int, usable: int) -> None:
+        super().__init__(wanted, available, usable)
         self.program = program
+        self.wanted = wanted
         self.available = available
         self.usable = usable
 
@@ -76,7 +77,7 @@ def quote(programs: Programs, member: Member, cart: Cart, now: Micros) -> Quote:
     offset = program.cash_offset
     usable = available if offset is None else offset.most(available, payable, program.decimals)
     if cart.points_used and (cart.points_used > usable or (offset is not None and not offset.takes(cart.points_used))):
-        raise NotUsable(program, available, usable)
+        raise NotUsable(program, cart.points_used, available, usable)
     paid = Paid(
         "", CART, now, CART, 0, cart.lines, cart.shipping, cart.tax, cart.points_used,
         None if cart.points_used else 0,
