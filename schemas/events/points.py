@@ -75,6 +75,7 @@ class Covered(TypedDict):
     forgiven: NotRequired[Count]
     """Expired already, so not taken again (R7)."""
     written_off: NotRequired[Count]
+    """Not there any more, and let go (R6)."""
     held: NotRequired[Count]
     """Set aside by a hold before."""
     expired: NotRequired[Count]

@@ -64,7 +64,8 @@ class Expiry(Part):
     min_life_days: Days | None = None
     """An order's points live at least this long after they can first be spent (E7)."""
     dates: tuple[Annotated[str, Field(pattern=r"^[0-9]{2}-[0-9]{2}$")], ...] | None = None
-    """`fixed_dates`: last days of the year, `12-31`."""
+    """`fixed_dates`: the days of the year on which points end, `12-31`; each award ends on the first that is not before
+    it. 29 February is the 28th in common years (E4)."""
 
 
 class Pending(Part):
@@ -85,6 +86,8 @@ class Refund(Part):
     """What a refund does to points (R1 to R11, P3, P4)."""
 
     mode: Literal["recompute", "proportional"] = "recompute"
+    """`recompute`: an order keeps what the rest would have earned; `proportional`: its band stays that of all that
+    was bought, and it keeps the part that the rest is of it (R3)."""
     returned_expired: Grace | Literal["expire_at_once"] = "expire_at_once"
     park_days: Days = 30
     """How long a refund waits for its order before it is reported."""
@@ -98,7 +101,8 @@ class PointsRules(Part):
     expiry: Expiry
     pending: Pending
     negative: Literal["debt", "clamp", "review"] = "debt"
-    """What becomes of a clawback beyond what the member has (R6)."""
+    """What becomes of a clawback beyond what the member has: it is owed and the next points pay it, `debt`; it is
+    written off, `clamp`; or it waits for somebody to decide, `review` (R6)."""
     refund: Refund = Refund()
     max_lateness_days: Days | Literal["none"] = 30
     """How late a fact may come and still count from its own time (O9); `none` without limit."""

@@ -85,7 +85,8 @@ class OrderRule(CappedRule):
     tier_multiplier: Mapping[Name, Decimal] = Field(default={})
     """By tier, `none` for members without one; 1 for a tier that is not named."""
     stacking: Literal["multiply", "add", "max"] = "multiply"
-    """How several multipliers go together (N2)."""
+    """How the multipliers of the tier and of other rules on orders go together (N2): `multiply` all, `add` to 1 what
+    each gives beyond 1 (1.5 and 2 are 2.5), or take the largest, `max`."""
 
 
 class FirstOrderRule(Rule):
@@ -96,7 +97,10 @@ class FirstOrderRule(Rule):
 
 
 class MakeUp(Part):
-    """A missed day may be bought once (D4)."""
+    """A missed day of the streak may be bought once, for so many points, until so many days after it (D4).
+
+    It has no daily reward.
+    """
 
     cost: PositivePoints
     within_days: Days
@@ -155,7 +159,7 @@ class EnrolledRule(Rule):
 
 
 class Campaign(Part):
-    """A dated multiplier with a budget that ends it (N6)."""
+    """A multiplier of what orders earn which are paid at `from` or later, and before `to` (N2)."""
 
     starts: Annotated[Moment, Field(alias="from")]
     ends: Annotated[Moment, Field(alias="to")]
@@ -165,7 +169,7 @@ class Campaign(Part):
     include: Exclude = Exclude()
     """Only these goods; all if empty."""
     budget: PositivePoints | None = None
-    """Points it gives in all."""
+    """Points it gives in all, then it ends (N6)."""
 
 
 class CampaignRule(Rule):
@@ -176,12 +180,16 @@ class CampaignRule(Rule):
 
 
 class BirthdayRule(Rule):
-    """A multiplier on orders around the member's birthday (B1, B2)."""
+    """A multiplier on orders paid on the member's birthday, or in its month: once a calendar year (B1, B2).
+
+    A birthday entered less than 30 days before does not count that year.
+    """
 
     on: Literal["order"]
     when: Literal["birthday_month", "birthday"]
     multiplier: Decimal
     feb29: Literal["feb28", "mar1"] = "feb28"
+    """When 29 February is kept in common years."""
 
 
 class ReferralRule(Rule):

@@ -5,6 +5,7 @@ All arithmetic is exact, in fractions and whole minor units.
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
@@ -53,6 +54,11 @@ def errors(program: Program) -> Iterator[Finding]:
             yield from _order_rule(rule, path, program)
         elif isinstance(rule, SignInRule):
             yield from _streak(rule.streak, (*path, "streak"))
+            if rule.make_up is not None and not rule.make_up.within_days:
+                path = (*path, "make_up", "within_days")
+                yield Finding(path, "a missed day is at least a day ago, so none could be bought", "use 1 or more")
+        elif isinstance(rule, CampaignRule) and rule.campaign.ends <= rule.campaign.starts:
+            yield Finding((*path, "campaign", "to"), "the campaign ends before it begins", "give a later time")
         elif isinstance(rule, ActivityRule) and (rule.points is None) == (rule.points_per_unit is None):
             yield Finding(path, "an activity earns `points` or `points_per_unit`", "give one of them")
     yield from _points(program)
@@ -78,7 +84,28 @@ def warnings(program: Program) -> Iterator[Finding]:
                 if more < less:
                     path = ("earn", index, "tier_multiplier")
                     yield Finding(path, f"{higher} earns less than {lower}", "check the multipliers")
+    for index, rule in enumerate(program.earn):
+        if isinstance(rule, SignInRule) and rule.make_up is not None and not rule.streak:
+            path = ("earn", index, "make_up")
+            yield Finding(path, "without a streak a missed day is worth nothing", "add `streak`, or leave it out")
+    yield from _idle_multipliers(program)
     yield from _cash_offset(program)
+
+
+def _idle_multipliers(program: Program) -> Iterator[Finding]:
+    """Multipliers that can never be the largest, where the largest alone counts (N2)."""
+    for rule in program.earn:
+        if not isinstance(rule, OrderRule) or rule.stacking != "max":
+            continue
+        tiers = [NO_TIER, *(tier.tier for tier in program.tiers.ladder)]
+        least = min(Fraction(rule.tier_multiplier.get(tier, "1")) for tier in tiers)
+        for index, other in enumerate(program.earn):
+            if isinstance(other, CampaignRule | BirthdayRule):
+                path: Path = ("earn", index, *(("campaign",) if isinstance(other, CampaignRule) else ()), "multiplier")
+                factor = other.campaign.multiplier if isinstance(other, CampaignRule) else other.multiplier
+                if Fraction(factor) <= least:
+                    message = f"with `stacking: max` {factor} never counts: every tier has {least} or more"
+                    yield Finding(path, message, f"use more than {least}")
 
 
 def _cash_offset(program: Program) -> Iterator[Finding]:
@@ -238,6 +265,18 @@ def _points(program: Program) -> Iterator[Finding]:
         for name in ("months", "min_life_days", "dates"):
             if getattr(expiry, name) is not None:
                 yield Finding((*path, name), "points that never expire have no length of life", "leave it out")
+    elif expiry.kind == "fixed_dates" and expiry.months is not None:
+        yield Finding((*path, "months"), "`fixed_dates` goes by its dates alone", "leave it out")
+    elif expiry.kind != "fixed_dates" and expiry.dates is not None:
+        yield Finding((*path, "dates"), f"`{expiry.kind}` goes by `months` alone", "leave it out")
+    dates = expiry.dates or ()
+    for index, text in enumerate(dates):
+        month, day = int(text[:2]), int(text[3:])
+        # 2024 is a leap year.
+        if not 1 <= month <= 12 or not 1 <= day <= monthrange(2024, month)[1]:
+            yield Finding((*path, "dates", index), f"no year has a {text}", "write month and day, as in `12-31`")
+        elif text in dates[:index]:
+            yield Finding((*path, "dates", index), f"{text} is given twice", "keep one of them")
 
 
 def _ladder(program: Program) -> Iterator[Finding]:

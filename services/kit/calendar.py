@@ -59,6 +59,22 @@ def add_months(day: Day, months: int) -> Day:
     return date(year, month + 1, min(start.day, monthrange(year, month + 1)[1])).toordinal()
 
 
+YearDay = tuple[int, int]
+"""A day of every year, (month, day); 29 February is the 28th in common years."""
+
+
+@lru_cache(maxsize=8_192)
+def next_of(days: tuple[YearDay, ...], day: Day) -> Day:
+    """The first of these days of the year that is not before a day (E4)."""
+    year = date.fromordinal(day).year
+    falls = [
+        date(each, month, min(on, monthrange(each, month)[1])).toordinal()
+        for each in (year, year + 1)
+        for month, on in days
+    ]
+    return min(each for each in falls if each >= day)
+
+
 class Calendar:
     """Local dates and midnights of one IANA zone."""
 

@@ -31,7 +31,7 @@ def wire(worker: Worker[LedgerSettings]) -> Sequence[Part]:
     """Build the parts of one worker process. Nothing connects before it is started."""
     settings, pool = worker.settings, worker.pool
     ledger = Ledger()
-    groundwork = Groundwork(pool, ledger)
+    groundwork = Groundwork(pool, ledger, settings.shards)
     relay = Relay(settings)
     executor = Executor(pool, ledger.book, committed=relay.wake, max_batch=settings.max_batch)
     consumer = Consumer(

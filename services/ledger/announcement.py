@@ -27,7 +27,14 @@ from services.ledger.intake import TYPES
 SOURCE: Final = "/loyalty/ledger"
 TOPIC: Final = "loyalty.points.v1"
 HEADERS: Final = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
-_COVERS: Final = {"available": "available", "pending": "pending", "debt": "debt", "expired": "forgiven", "held": "held"}
+_COVERS: Final = {
+    "available": "available",
+    "pending": "pending",
+    "debt": "debt",
+    "expired": "forgiven",
+    "held": "held",
+    "written_off": "written_off",
+}
 
 
 def announce(shard: int, member_id: str, row: JournalRow, programs: Programs) -> list[OutboxRow]:

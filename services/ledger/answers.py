@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any, Final
 
 import msgspec
@@ -12,7 +13,15 @@ from services.kit.calendar import Micros, rfc3339
 from services.kit.problem import Kind, Problem, kind
 from services.ledger.domain.batch import JournalRow
 from services.ledger.domain.holds import HOLD, REDEMPTION, Hold, Redemption
-from services.ledger.domain.inputs import CaptureHold, HoldPoints, RedeemPoints, ReleaseHold, ReturnRedemption
+from services.ledger.domain.inputs import (
+    CaptureHold,
+    DecideShortfall,
+    HoldPoints,
+    MakeUpDay,
+    RedeemPoints,
+    ReleaseHold,
+    ReturnRedemption,
+)
 from services.ledger.domain.refs import order_of
 from services.ledger.domain.spending import Refusal
 
@@ -56,10 +65,26 @@ REFUSALS: Final[Mapping[Refusal, tuple[Kind, str]]] = {
         kind("more-than-left", "More than is left to return", 409),
         "Return at most what was not given back yet.",
     ),
+    "make_up_not_offered": (
+        kind("make-up-not-offered", "Missed days are not sold", 409),
+        "The program in force sells no missed days.",
+    ),
+    "day_out_of_reach": (
+        kind("day-out-of-reach", "The day is out of reach", 409),
+        "Name a day before today, no longer ago than the program allows.",
+    ),
+    "day_not_missed": (
+        kind("day-not-missed", "The day was not missed", 409),
+        "The member signed in that day, or bought it already.",
+    ),
+    "shortfall_unknown": (
+        kind("shortfall-unknown", "No such shortfall", 404),
+        "Nothing waits for a decision under this ref: it was decided, or never was.",
+    ),
 }
 """Each refusal as a problem: its kind, and the way out."""
 
-_STATUS: Final[Mapping[type, int]] = {HoldPoints: 201, RedeemPoints: 201}
+_STATUS: Final[Mapping[type, int]] = {HoldPoints: 201, RedeemPoints: 201, MakeUpDay: 201}
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -85,6 +110,10 @@ def answer_of(member_id: str, row: JournalRow) -> Answer:
         case RedeemPoints() | ReturnRedemption():
             assert isinstance(outcome.reply, Redemption)
             body = redemption_shown(member_id, given.redemption, outcome.reply)
+        case MakeUpDay():
+            body = {"member_id": member_id, "day": date.fromordinal(given.day).isoformat()}
+        case DecideShortfall():
+            body = {"member_id": member_id, "ref": given.ref}
         case _:
             raise AssertionError(f"{row.type} is no command")
     body |= {"balance": balance, "version": row.version}

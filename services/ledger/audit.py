@@ -28,7 +28,8 @@ Check = Literal["chain", "entries", "totals", "lots", "replay", "orders", "facts
 CHECKS: Final[dict[Check, str]] = {
     "chain": "each journal row's hash covers the one before it, without gaps, up to the account's head",
     "entries": "each entry belongs to a journal row and is a move that exists",
-    "totals": "account totals are the sums of the entries; earned = available + held - debt + redeemed + expired",
+    "totals": "account totals are the sums of the entries; earned = available + held - debt + redeemed + expired + "
+    "written off",
     "lots": "each lot's columns are the sums of its entries, none below 0",
     "replay": "the inputs, folded again, make the same entries, totals, tiers and debts",
     "orders": "the inputs, folded again, make the same orders and lines, byte for byte",
@@ -235,11 +236,12 @@ class Audit:
             "debt": (account.debt, -sums["debt"]),
             "redeemed": (account.redeemed, sums["redeemed"]),
             "expired": (account.expired, sums["expired"]),
+            "written_off": (account.written_off, sums["written_off"]),
         }
         for name, (stored, summed) in named.items():
             if stored != summed:
                 self._fault("totals", f"{name} is {stored}, the entries say {summed}")
-            if summed < 0 and name != "redeemed":
+            if summed < 0 and name not in ("redeemed", "written_off"):
                 self._fault("totals", f"the entries make {name} {summed}")
         owed = sum(debt.points for debt in account.details.debts)
         if owed != account.debt:
@@ -273,7 +275,7 @@ class Audit:
 
     def _replayed(self, account: Account, details: bytes, replica: Replica) -> None:
         again = replica.account
-        totals = ("version", "pending", "available", "held", "debt", "redeemed", "expired")
+        totals = ("version", "pending", "available", "held", "debt", "redeemed", "expired", "written_off")
         for name in totals:
             stored, folded = getattr(account, name), getattr(again, name)
             if stored != folded:

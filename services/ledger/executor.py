@@ -34,6 +34,7 @@ from services.ledger.domain.inputs import (
     Completed,
     ExpiryNear,
     HoldPoints,
+    MakeUpDay,
     Paid,
     ProfileTold,
     RedeemPoints,
@@ -267,7 +268,7 @@ class _Work:
                 needs.spendable = True
             elif (key := _fact_key(given)) is not None:
                 needs.facts.add(key)
-                needs.spendable = needs.spendable or isinstance(given, HoldPoints | RedeemPoints)
+                needs.spendable = needs.spendable or isinstance(given, HoldPoints | RedeemPoints | MakeUpDay)
         now = max(told.arrival.now for _, told in self.arrivals)
         if (due := self._row["next_due"]) is not None and due <= now:
             needs.due_until, needs.spendable = now, True
@@ -337,7 +338,7 @@ def _fact_key(given: AnyInput) -> str | None:
             return f"review:{review}"
         case ActivityRecorded():
             return f"{given.activity}:{given.activity_id}"
-        case SignedIn():
+        case SignedIn() | MakeUpDay():
             return "sign-ins"
         case ProfileTold():
             return "profile"

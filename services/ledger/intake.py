@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import date
 from typing import Any, Final
+
+from msgspec import structs
 
 from schemas.events import Reason, Refused
 from services.kit.calendar import MICROS_PER_SECOND, Micros, parse_rfc3339, to_micros
@@ -54,6 +57,9 @@ TYPES: Final[Mapping[str, str]] = {
     "release": "loyalty.command.release.v1",
     "redeem": "loyalty.command.redeem.v1",
     "return": "loyalty.command.return.v1",
+    "make_up": "loyalty.command.make_up.v1",
+    "decide_shortfall": "loyalty.command.decide_shortfall.v1",
+    "referral": "loyalty.internal.referral.v1",
     "timer": "loyalty.timer.due.v1",
     "expiring": "loyalty.timer.due.v1",
 }
@@ -70,15 +76,21 @@ def check_time(at: Micros, arrived: Micros) -> None:
         raise Refused(Reason.IN_FUTURE, "time", "more than 5 minutes after its arrival; check the publisher's clock")
 
 
-def input_of(event: Mapping[str, Any], currency: str, decimals: int) -> AnyInput | None:
+def input_of(
+    event: Mapping[str, Any], currency: str, decimals: int, needs: Callable[[Micros], frozenset[str]] | None = None
+) -> AnyInput | None:
     """The input of an event that `schemas.events` has read; None if the ledger has no use for it.
 
+    `needs` says of a business time which profile fields the rules of the program then in force look into.
     Raises Refused for what only the program can judge: the currency, and how many decimals it has.
     """
     reader = _READERS.get(event["type"])
     if reader is None:
         return None
-    return reader(event, event["data"], to_micros(event["time"]), currency, decimals)
+    given = reader(event, event["data"], to_micros(event["time"]), currency, decimals)
+    if isinstance(given, ProfileTold) and needs and (needed := needs(given.at)):
+        return _with_contents(given, event["data"], needed)
+    return given
 
 
 def _paid(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, currency: str, decimals: int) -> AnyInput:
@@ -194,6 +206,15 @@ def _profile(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: 
         tuple(sorted(name for name, value in data.items() if value not in (None, ""))),
         tuple(sorted(name for name, value in data.items() if value in (None, ""))),
         event["type"] == "commerce.member.registered.v1",
+    )
+
+
+def _with_contents(told: ProfileTold, data: Mapping[str, Any], needed: frozenset[str]) -> ProfileTold:
+    """What rules look into; of a birthday the day of the year alone, never the year."""
+    birthday: date | None = data.get("birthday") if "birthday" in needed else None
+    referrer: str | None = data.get("referred_by") if "referred_by" in needed else None
+    return structs.replace(
+        told, birthday=birthday.month * 100 + birthday.day if birthday else 0, referred_by=referrer or ""
     )
 
 

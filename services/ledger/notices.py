@@ -74,7 +74,7 @@ class Notices:
             for row in rows
             if row["available"] > 0 and row["member_id"] is not None
         ]
-        await asyncio.gather(*(self._executor.submit(shard, notice) for notice in notices))
+        await asyncio.gather(*(self._executor.submit(shard, notice, background=True) for notice in notices))
         done = (place.day, rows[-1]["account"]) if len(rows) == self._page else (place.day + 1, 0)
         async with self._pool.acquire() as connection:
             await connection.execute(SQL.move, shard, place.days, *done)

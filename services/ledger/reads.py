@@ -57,11 +57,12 @@ class Balance(msgspec.Struct, frozen=True):
     redeemed: int
     expired: int
     expiring: Sequence[tuple[Day, int]]
+    written_off: int = 0
 
     @property
     def earned(self) -> int:
         """Lifetime points earned, net of clawbacks, without pending ones."""
-        return self.available + self.held - self.debt + self.redeemed + self.expired
+        return self.available + self.held - self.debt + self.redeemed + self.expired + self.written_off
 
 
 class EntryRow(NamedTuple):
@@ -154,7 +155,7 @@ class Reads:
         return (
             Balance(
                 row["version"], row["head"], row["pending"], row["available"], row["held"], row["debt"],
-                row["redeemed"], row["expired"], _by_day(row["days"], row["points"]),
+                row["redeemed"], row["expired"], _by_day(row["days"], row["points"]), row["written_off"],
             ),
             programs,
         )  # fmt: skip
@@ -181,7 +182,7 @@ class Reads:
         open_lots = [(lot.day, lot.available) for lot in view.lots if lot.available > 0 and lot.day != NEVER]
         balance = Balance(
             account.version, account.head, account.pending, account.available, account.held, account.debt,
-            account.redeemed, account.expired, _sums(open_lots),
+            account.redeemed, account.expired, _sums(open_lots), account.written_off,
         )  # fmt: skip
         return balance, programs
 
@@ -279,6 +280,7 @@ async def balance_booked_until(tx: Connection, shard: int, account: int, instant
         redeemed=at.get("redeemed", 0),
         expired=at.get("expired", 0),
         expiring=sorted((day, points) for day, points in lots.items() if points > 0),
+        written_off=at.get("written_off", 0),
     )
 
 

@@ -40,7 +40,7 @@ def sweep_of(pool: Pool, executor: Executor[Any, Any], limit: int) -> Pass:
         async with pool.acquire() as connection:
             rows = await connection.fetch(SQL["due_members"], shard, now, limit)
         timers = [_timer(row["member_id"], row["version"], row["next_due"], now) for row in rows]
-        await asyncio.gather(*(executor.submit(shard, timer) for timer in timers))
+        await asyncio.gather(*(executor.submit(shard, timer, background=True) for timer in timers))
         return len(timers)
 
     return sweep

@@ -229,6 +229,7 @@ def summarise(report: Report, faults: dict[str, list[str]], figures: dict[str, A
             "debt": -sums["debt"],
             "redeemed": sums["redeemed"],
             "expired": sums["expired"],
+            "written_off": sums["written_off"],
         },
         **figures,
         "checks": by_check,
@@ -251,7 +252,8 @@ def table(summary: dict[str, Any]) -> str:
         f"  parked: {summary['parked_orders']:,} orders that were never paid, {summary['parked_too_long']:,} of them "
         "for longer than the program waits",
         f"  issued {points['issued']} = available {points['available']} + pending {points['pending']} + "
-        f"held {points['held']} - debt {points['debt']} + redeemed {points['redeemed']} + expired {points['expired']}",
+        f"held {points['held']} - debt {points['debt']} + redeemed {points['redeemed']} + "
+        f"expired {points['expired']} + written off {points['written_off']}",
         f"  outbox {summary['outbox']:,} waiting · programs {summary['programs']} · monthly partitions: {months}",
         "",
     ]

@@ -17,6 +17,7 @@ from tests.bench.orders import order_events
 from tests.bench.profile import profile
 from tests.bench.report import Figure
 from tests.bench.run import DIRECTORY, running
+from tests.bench.spending import redemptions
 from tests.bench.system import BrokenError
 
 OUTPUT = Path("build") / "bench.json"
@@ -26,7 +27,7 @@ WIDTH = 120
 QUICK_EVENTS = 12_000
 PROFILE_EVENTS = 20_000
 
-MEASUREMENTS = ("order_events", *CHAIN)
+MEASUREMENTS = ("order_events", *CHAIN, "redemptions")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,6 +58,8 @@ def _measure(given: argparse.Namespace, human: Console) -> int:
             figures += order_events(run)
         if wanted & set(CHAIN):
             figures += chain(run, wanted)
+        if "redemptions" in wanted:
+            figures += redemptions(run)
     out = Console(highlight=False)
     report.show(figures, out if out.is_terminal else Console(highlight=False, width=WIDTH))
     report.write(figures, given.out)

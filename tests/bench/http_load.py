@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import multiprocessing
 import random
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection as Pipe
 from typing import Final, cast
 from urllib.parse import urlsplit
@@ -82,6 +83,15 @@ def get(path: str, token: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
 
 
+def post(path: str, token: str, key: str, body: bytes) -> bytes:
+    """The bytes of a command."""
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nIdempotency-Key: {key}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
 @dataclass(frozen=True, slots=True)
 class Load:
     """What a server answered under load."""
@@ -89,27 +99,45 @@ class Load:
     per_second: float
     client_busy: float
     """The share of its time for which the busiest client process was on a processor: below 1, or it is the limit."""
+    milliseconds: Sequence[float]
+    """How long each answer took, sorted; at a rate, from when it was due to be asked."""
+
+    def percentile(self, share: float) -> float:
+        """The milliseconds that this share of the answers took at most."""
+        return self.milliseconds[min(len(self.milliseconds) - 1, int(len(self.milliseconds) * share))]
 
 
-def load(url: str, requests: Sequence[bytes], *, connections: int, seconds: float) -> Load:
-    """Send requests at random over so many connections, each as soon as the last is answered.
+@dataclass(frozen=True, slots=True)
+class Storm:
+    """How to ask: `request` makes the next request, `status` is what each must be answered with.
 
-    Raises BrokenError if any answer is not a 200.
+    Without a `rate` each connection asks as soon as it was answered, else so many a second are asked in all.
     """
+
+    request: Callable[[], bytes]
+    connections: int
+    seconds: float
+    status: int = 200
+    rate: float | None = None
+
+
+def load(url: str, storm: Storm) -> Load:
+    """Ask a server from two processes. Raises BrokenError if any answer has another status than it must."""
     forking = multiprocessing.get_context("fork")
     pipes: list[Pipe] = []
     children = []
     for number in range(PROCESSES):
         ours, theirs = forking.Pipe(duplex=False)
-        share = connections // PROCESSES + (number < connections % PROCESSES)
-        child = forking.Process(target=_child, args=(url, requests, share, seconds, theirs), daemon=True)
+        share = storm.connections // PROCESSES + (number < storm.connections % PROCESSES)
+        mine = replace(storm, connections=share, rate=None if storm.rate is None else storm.rate / PROCESSES)
+        child = forking.Process(target=_child, args=(url, mine, theirs), daemon=True)
         child.start()
         theirs.close()
         children.append(child)
         pipes.append(ours)
-    told: list[tuple[int, float, str]] = []
+    told: list[tuple[list[float], float, str]] = []
     for pipe, child in zip(pipes, children, strict=True):
-        if pipe.poll(seconds + WARM_UP_S + 3 * _ANSWER_S):
+        if pipe.poll(storm.seconds + WARM_UP_S + 3 * _ANSWER_S):
             told.append(pipe.recv())
         child.terminate()
         child.join()
@@ -117,39 +145,49 @@ def load(url: str, requests: Sequence[bytes], *, connections: int, seconds: floa
         raise BrokenError(f"{url} does not answer")
     if wrong := next((wrong for _, _, wrong in told if wrong), ""):
         raise BrokenError(f"{url} answered {wrong}")
-    return Load(sum(count for count, _, _ in told) / seconds, max(busy for _, busy, _ in told))
+    took = sorted(1000 * seconds for each, _, _ in told for seconds in each)
+    return Load(len(took) / storm.seconds, max(busy for _, busy, _ in told), took)
 
 
-def _child(url: str, requests: Sequence[bytes], connections: int, seconds: float, pipe: Pipe) -> None:
+def _child(url: str, storm: Storm, pipe: Pipe) -> None:
     try:
-        pipe.send(uvloop.run(_load(url, requests, connections, seconds)))
+        random.seed(multiprocessing.current_process().name)
+        pipe.send(uvloop.run(_load(url, storm)))
     except Exception as error:
-        pipe.send((0, 0.0, repr(error)))
+        pipe.send(([], 0.0, repr(error)))
 
 
-async def _load(url: str, requests: Sequence[bytes], connections: int, seconds: float) -> tuple[int, float, str]:
-    count = 0
+async def _load(url: str, storm: Storm) -> tuple[list[float], float, str]:
+    took: list[float] = []
     wrong = ""
-    counting = True
+    ends = time.perf_counter() + WARM_UP_S + storm.seconds
+    begins = ends - storm.seconds
+    due = itertools.count()
 
     async def ask(client: Client) -> None:
-        nonlocal count, wrong
-        while counting and not wrong:
-            status, body = await client.send(random.choice(requests))
-            count += 1
-            if status != 200:
+        nonlocal wrong
+        while not wrong:
+            asked = time.perf_counter()
+            if storm.rate is not None:
+                asked = begins - WARM_UP_S + next(due) / storm.rate
+                if (early := asked - time.perf_counter()) > 0:
+                    await asyncio.sleep(early)
+            if asked >= ends:
+                return
+            status, body = await client.send(storm.request())
+            if begins <= asked:
+                took.append(time.perf_counter() - asked)
+            if status != storm.status:
                 wrong = f"{status}: {body[:200]!r}"
 
-    clients = [await connect(url) for _ in range(connections)]
+    clients = [await connect(url) for _ in range(storm.connections)]
     asking = [asyncio.create_task(ask(client)) for client in clients]
-    await asyncio.sleep(WARM_UP_S)
-    before, began, cpu_began = count, time.perf_counter(), time.process_time()
-    await asyncio.sleep(seconds)
-    answered, took = count - before, time.perf_counter() - began
-    busy = (time.process_time() - cpu_began) / took
-    counting = False
-    async with asyncio.timeout(_ANSWER_S):
+    await asyncio.sleep(max(0.0, begins - time.perf_counter()))
+    cpu_began = time.process_time()
+    await asyncio.sleep(max(0.0, ends - time.perf_counter()))
+    busy = (time.process_time() - cpu_began) / storm.seconds
+    async with asyncio.timeout(3 * _ANSWER_S):
         await asyncio.gather(*asking)
     for client in clients:
         client.close()
-    return round(answered * seconds / took), busy, wrong
+    return took, busy, wrong

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Final
 
-from tests.bench.http_load import get, load
+from tests.bench.http_load import Storm, get, load
 from tests.bench.report import Figure
 from tests.bench.run import Run
 from tests.bench.system import Database, Service
@@ -29,7 +29,7 @@ def balance_reads(run: Run, database: Database, ledger: Service) -> list[Figure]
         bare.ready()
         for _ in range(run.rounds):
             for service, samples in ((ledger, ours), (bare, theirs)):
-                measured = load(service.url, requests, connections=CONNECTIONS, seconds=SECONDS)
+                measured = load(service.url, Storm(lambda: random.choice(requests), CONNECTIONS, SECONDS))
                 samples.append(measured.per_second)
                 run.say(
                     f"{'balances' if service is ledger else 'bare FastAPI'}: {measured.per_second:,.0f} reads a "

@@ -156,6 +156,19 @@ class System:
             answer = orjson.loads(self.run(service, database, "verify", "--json").splitlines()[-1])
         return answer
 
+    def pgbench(self, database: Database, *arguments: str) -> str:
+        """Run pgbench on a database; what it printed. Raises BrokenError."""
+        done = subprocess.run(
+            [postgres.binary("pgbench"), *arguments, database.dsn()],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise BrokenError(f"pgbench failed:\n{done.stderr[-2000:]}")
+        return done.stdout
+
     async def forget_facts(self) -> None:
         """Empty every topic that the services write, as if nothing had been measured before."""
         names = [topic for topic in ALL if topic.name.split(".")[0] != "commerce" and topic.cleanup == "delete"]

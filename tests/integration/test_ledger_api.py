@@ -224,9 +224,11 @@ async def test_N4_an_order_is_explained_by_tier_band_multiplier_and_rounding(
     assert body["sum"] == {
         "tier": "senior",
         "amount": "199.99",
+        "basis": "199.99",
         "units": None,
         "band": {"up_to": "200.00", "exclusive": True, "rate": "1"},
         "multipliers": {"tier senior": "1.1"},
+        "stacking": "multiply",
         "exact": "219.989",
         "rounding": "floor",
         "points": 219,

@@ -16,6 +16,7 @@ from deploy.local.tokens import Signer
 from schemas.events import parse_event
 from services.kit.calendar import parse_rfc3339, rfc3339, to_micros
 from services.ledger.api.commands import given_id
+from services.ledger.store import ANSWERS_KEPT, forget_answers
 from services.ledger.verify import examine, summarise
 from tests.conftest import MakeDatabase
 from tests.integration.ledger_support import LedgerUnderTest, client_of, ledger_on
@@ -279,6 +280,11 @@ async def test_an_answer_is_kept_for_thirty_days(ledger: LedgerUnderTest, client
     assert (await post(client, path, body, key="old")).content == first.content
     ledger.now += 2
     assert refusal(await post(client, path, body, key="old")) == (409, "reference-used")
+    ledger.now += 30 * 86_400_000_000
+    async with ledger.pool.acquire() as connection:
+        await forget_answers(connection, ledger.settings.shards, ledger.now)
+        assert await connection.fetchval("SELECT count(*) FROM answer WHERE at < $1", ledger.now - ANSWERS_KEPT) == 0
+        assert await connection.fetchval("SELECT count(*) FROM answer") == 1
 
 
 async def test_two_clients_that_spend_the_same_points_one_wins(
@@ -291,6 +297,24 @@ async def test_two_clients_that_spend_the_same_points_one_wins(
     assert Counter(answer.status_code for answer in answers) == {201: 1, 409: 7}
     assert {answer.json()["balance"]["available"] for answer in answers} == {900}
     assert await points_of(client, "c1") == (900, 0, 0, 1000)
+
+
+async def test_as_many_commands_as_come_share_a_transaction(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
+    await member_with_points(ledger, "c3")
+    before = await transactions(ledger)
+    answers = await asyncio.gather(
+        *(post(client, "/v1/members/c3/redemptions", {"points": 10, "reference": f"r{n}"}) for n in range(200))
+    )
+    assert Counter(answer.status_code for answer in answers) == {201: 190, 409: 10}
+    assert await points_of(client, "c3") == (0, 0, 0, 1900)
+    # The first goes alone, the others meet while it is in flight; reads are a few more.
+    assert await transactions(ledger) - before < 10
+
+
+async def transactions(ledger: LedgerUnderTest) -> int:
+    """Transactions that wrote, by their ids."""
+    async with ledger.pool.acquire() as connection:
+        return int(await connection.fetchval("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"))
 
 
 async def test_one_key_sent_many_times_at_once_is_done_once(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:

@@ -160,7 +160,7 @@ async def test_hot_statements_are_served_by_the_primary_keys(pool: Pool) -> None
         for name, values in arguments.items():
             plan = await connection.fetchval(f"EXPLAIN (FORMAT JSON) {store.SQL[name]}", *values)
             assert "_pkey" in plan, name
-            assert "shard = " in plan, name
+            assert name == "save" or "shard = " in plan, name  # an upsert looks its keys up itself
 
 
 async def test_the_journal_is_append_only_for_the_runtime_role(pool: Pool) -> None:

@@ -6,7 +6,7 @@ ids that orders name follow from it (`hold_id`, `redemption_id` of `events`).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from tests.model.days import Micros
 
@@ -51,4 +51,43 @@ class GiveBack(NamedTuple):
     points: int | None = None
 
 
-Command = Hold | Capture | Release | Redeem | GiveBack
+class Decide(NamedTuple):
+    """Say what becomes of the shortfall of a clawback under review, by the review's number (R6)."""
+
+    now: Micros
+    reference: str
+    decision: Literal["take", "forgive"]
+
+
+class MakeUp(NamedTuple):
+    """Buy a missed day, so that the streak goes on (D4); `reference` is the day, an ISO date."""
+
+    now: Micros
+    reference: str
+
+
+class Referred(NamedTuple):
+    """Another account tells of a member that this one referred: the first order stands since `at`, or no longer."""
+
+    now: Micros
+    reference: str
+    at: Micros | None
+
+
+class Send(NamedTuple):
+    """Give points to another member: this member's half of a transfer."""
+
+    now: Micros
+    reference: str
+    points: int
+
+
+class Receive(NamedTuple):
+    """Get points of another member: lots as (last day, the parent's last day for a grace lot, points), ISO dates."""
+
+    now: Micros
+    reference: str
+    lots: tuple[tuple[str, str | None, int], ...]
+
+
+Command = Decide | MakeUp | Referred | Send | Receive | Hold | Capture | Release | Redeem | GiveBack

@@ -6,14 +6,17 @@ confirmed (O8) and the tiers as the ledger knows them (T1).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, timedelta
 from fractions import Fraction
 from math import ceil, floor
 from typing import Any
 
-from tests.model.days import NEVER, Micros, is_over, local_day, major, months_later
+from tests.model.days import Micros, is_over, local_day, major
+from tests.model.events import MEMBER
+from tests.model.lot_days import SLIDING, order_lot, other_lot
+from tests.model.multipliers import budgeted, is_multiplier, multiplier
 from tests.model.orders import Order, Telling
 from tests.model.program import Program
 
@@ -47,6 +50,14 @@ class Working:
     multiplier: Fraction
     exact: Fraction
     points: int
+    by_line: Mapping[str, Fraction] = field(repr=False)
+    """The multiplier of each line; `multiplier` is that of all of them."""
+
+    def shown(self) -> dict[str, Any]:
+        """What an explanation says."""
+        told = asdict(self)
+        del told["by_line"]
+        return told
 
 
 @dataclass
@@ -59,6 +70,10 @@ class MemberFacts:
     activities: list[Telling] = field(default_factory=list)
     profile: list[Telling] = field(default_factory=list)
     enrolled: list[Telling] = field(default_factory=list)
+    made_up: dict[date, Telling] = field(default_factory=dict)
+    """Missed days that were bought (D4), each as of its first instant."""
+    referred: dict[str, Telling] = field(default_factory=dict)
+    """Members that this one referred, whose first order stands, each as of that order's success."""
 
     def holding(self, zone: str) -> dict[tuple[str, ...], Any]:
         """O2: the facts told so far, each with the telling that holds: another that does not is `known`."""
@@ -111,63 +126,85 @@ def banded(bands: Mapping[str, Any], amount: Fraction) -> Fraction:
     raise ValueError("the last band is open")
 
 
-def work_out(order: Order, rule: Rule, tier: str) -> Working:
-    """f(x): what an order earns on what is left of its eligible lines, at this tier (N1, N5, P1, R1)."""
+def work_out(
+    order: Order, rule: Rule, tier: str, profile: Sequence[Telling] = (), without: Collection[str] = ()
+) -> Working:
+    """f(x): what an order earns on what is left of its eligible lines, at this tier (N1, N5, P1, R1).
+
+    In `proportional` mode (R3) it is what it earned before any refund, less the part that all refunds together are
+    of it, rounded down once. `without` names campaigns to leave out.
+    """
     program = order.program
-    amount = Fraction(major(sum(_left(order, rule).values()), program["currency"]))
-    worth = banded(rule["bands"], amount) if amount >= Fraction(rule.get("min_spend", "0")) else Fraction(0)
-    multiplier = Fraction(rule.get("tier_multiplier", {}).get(tier, "1"))
-    exact = worth * multiplier
+    left, whole = _left(order, rule), _whole(order, rule)
+    proportional = program["points"]["refund"]["mode"] == "proportional"
+    units = whole if proportional else left
+    amount = Fraction(major(sum(units.values()), program["currency"]))
+    bands = rule.get("bands") or {"steps": [{"rate": rule["rate"]}]}
+    worth = banded(bands, amount) if amount >= Fraction(rule.get("min_spend", "0")) else Fraction(0)
     rate = worth / amount if amount else Fraction(0)
+    by_line = {line.line_id: multiplier(order, line, rule, tier, profile, without) for line in order.eligible(rule)}
+    exact = rate * _multiplied(units, by_line, program["currency"])
     points = rounded(exact, program["points"]["rounding"])
-    return Working(rule["rule"], program["version"], tier, amount, rate, multiplier, exact, points)
+    if proportional and sum(whole.values()):
+        refunded = sum(whole.values()) - sum(left.values())
+        points -= floor(Fraction(points * refunded, sum(whole.values())))
+    shown = exact / worth if worth else Fraction(rule.get("tier_multiplier", {}).get(tier, "1"))
+    return Working(rule["rule"], program["version"], tier, amount, rate, shown, exact, points, by_line)
+
+
+def _multiplied(units: Mapping[str, int], by_line: Mapping[str, Fraction], currency: str) -> Fraction:
+    """An amount in which each line counts as often as its multiplier says."""
+    parts = [Fraction(major(net, currency)) * by_line[line_id] for line_id, net in units.items()]
+    return sum(parts, Fraction(0))
 
 
 def _left(order: Order, rule: Rule) -> dict[str, int]:
     """What each eligible line still counts for; a cancelled order counts for nothing (O4, O5)."""
     if order.cancelled_at is not None:
         return {}
-    end = max((at for at, _, _ in order.refunds), default=0)
+    return _counting(order, rule, max((at for at, _, _ in order.refunds), default=0))
+
+
+def _whole(order: Order, rule: Rule) -> dict[str, int]:
+    """What each eligible line counted for when it was paid."""
+    return _counting(order, rule, order.paid_at - 1)
+
+
+def _counting(order: Order, rule: Rule, at: Micros) -> dict[str, int]:
     gross = rule.get("base", "net_of_points") == "gross"
-    return {
-        line.line_id: order.left(line, end) if gross else order.net_left(line, end) for line in order.eligible(rule)
-    }
+    return {line.line_id: order.left(line, at) if gross else order.net_left(line, at) for line in order.eligible(rule)}
 
 
-def order_lot(program: Program, paid_on: date) -> date:
-    """E7: the later of the rule applied to the paid date, and that date + auto_after + min_life."""
-    expiry = program["points"]["expiry"]
-    if expiry["kind"] == "none":
-        return NEVER
-    waiting = program["points"]["pending"].get("auto_after_days") or 0
-    least = paid_on + timedelta(days=waiting + expiry.get("min_life_days", 0))
-    return max(months_later(paid_on, expiry["months"]), least)
+def order_awards(
+    order: Order, rule: Rule, tier: str, confirmed: Iterable[str], profile: Sequence[Telling]
+) -> list[Award]:
+    """What an order earns by a rule, and what each campaign with a budget adds to it (N6).
 
-
-def other_lot(program: Program, day: date) -> date:
-    """E7: the expiry rule applied to an award's local date."""
-    expiry = program["points"]["expiry"]
-    return NEVER if expiry["kind"] == "none" else months_later(day, expiry["months"])
-
-
-def order_award(order: Order, rule: Rule, tier: str, confirmed: Iterable[str]) -> Award:
-    """O8: completed lines confirm floor(rate x multipliers x their net), all together exactly f."""
-    working = work_out(order, rule, tier)
+    O8: completed lines confirm floor(rate x multipliers x their net), all together exactly f.
+    """
+    program = order.program
     left = _left(order, rule)
     counting = {line_id for line_id, units in left.items() if units}
     done = counting & set(confirmed)
-    if done == counting:
-        points = working.points
-    else:
-        net = Fraction(major(sum(left[line_id] for line_id in done), order.program["currency"]))
-        points = floor(working.rate * working.multiplier * net)
-    lot = order_lot(order.program, order.date)
-    version = order.program["version"]
-    return Award(order.key, rule["rule"], version, order.date, lot, working.points - points, points)
+    lot = order_lot(program, order.date)
+    campaigns = budgeted(program)
+    awards: list[Award] = []
+    points = so_far = 0
+    for index, name in enumerate([rule["rule"], *campaigns]):
+        working = work_out(order, rule, tier, profile, without=campaigns[index:])
+        net = _multiplied({line_id: left[line_id] for line_id in done}, working.by_line, program["currency"])
+        all_done = working.points if done == counting else floor(working.rate * net)
+        given, ready = working.points - points, min(all_done - so_far, working.points - points)
+        awards.append(Award(order.key, name, program["version"], order.date, lot, given - ready, ready))
+        points, so_far = working.points, so_far + ready
+    return awards
 
 
-def first_purchase(orders: Mapping[str, Order], now: Micros) -> list[Award]:
-    """R9: the bonus stands while there is a successful order, on the lot of the one that began it."""
+def first_purchase(orders: Mapping[str, Order], facts: MemberFacts, now: Micros) -> list[Award]:
+    """R9: the bonus stands while there is a successful order, on the lot of the one that began it.
+
+    So do the points of a member who was referred.
+    """
     changes: dict[Micros, list[tuple[int, Order]]] = {}
     for order in orders.values():
         rule = qualifying_rule(order.program)
@@ -186,37 +223,57 @@ def first_purchase(orders: Mapping[str, Order], now: Micros) -> list[Award]:
         elif before > 0 and successful == 0:
             assert rising is not None
             assert lot is not None
-            if not is_over(lot, at, rising.program["timezone"]):
+            if lot == SLIDING or not is_over(lot, at, rising.program["timezone"]):
                 lot = None  # it was still good: the next first order brings its own
     if successful == 0 or rising is None or lot is None:
         return []
-    return [
-        Award("member", rule["rule"], rising.program["version"], rising.date, lot, 0, rule["points"])
-        for rule in rules_on(rising.program, "first_order")
-    ]
+    gifts = [(rule["rule"], rule["points"]) for rule in rules_on(rising.program, "first_order")]
+    if any(telling.data.get("referred_by") not in (None, MEMBER) for telling in facts.profile):
+        gifts += [(rule["rule"], rule["referred"]) for rule in rules_on(rising.program, "referral")]
+    return [Award("member", name, rising.program["version"], rising.date, lot, 0, points) for name, points in gifts]
+
+
+def order_rules(program: Program) -> list[Rule]:
+    """The rules that give points for orders; those that multiply them give none of their own."""
+    return [rule for rule in rules_on(program, "order") if not is_multiplier(rule)]
 
 
 def qualifying_rule(program: Program) -> Rule | None:
     """Whose eligible lines make the qualifying amount: the first rule on orders."""
-    return next(iter(rules_on(program, "order")), None)
+    return next(iter(order_rules(program)), None)
 
 
 def sign_ins(facts: MemberFacts, program_at: ProgramAt) -> list[Award]:
-    """D2, D3, D5: a reward a local date, and a step of the streak on the day that reaches it."""
+    """D2, D3, D5: a reward a local date, and a step of the streak on the day that reaches it.
+
+    D4: a day that was bought counts for the streak, and has no reward of its own.
+    """
     first: dict[date, Telling] = {}
     for telling in sorted(facts.signed_in, key=Telling.rank):
         first.setdefault(_day(telling, program_at), telling)
+    days = facts.made_up | first
     awards = []
     run = 0
-    for day in sorted(first):
-        run = run + 1 if day - timedelta(days=1) in first else 1
-        program = program_at(first[day].at)
+    for day in sorted(days):
+        run = run + 1 if day - timedelta(days=1) in days else 1
+        program = program_at(days[day].at)
         for rule in rules_on(program, "signed_in"):
             steps = {int(length): points for length, points in rule.get("streak", {}).items()}
             cycle = max(steps, default=1)
-            points = rule["points"] + steps.get((run - 1) % cycle + 1, 0)
+            points = rule["points"] if day in first else 0
+            points += steps.get((run - 1) % cycle + 1, 0)
             awards.append(_at_once(f"day:{day}", rule, program, day, points))
     return awards
+
+
+def referrals(facts: MemberFacts, program_at: ProgramAt) -> list[Award]:
+    """The referrer's side: points for each member referred, while that one's first order stands."""
+    return [
+        _at_once(f"referred:{member}", rule, program, _day(telling, program_at), rule["referrer"])
+        for member, telling in facts.referred.items()
+        for program in [program_at(telling.at)]
+        for rule in rules_on(program, "referral")
+    ]
 
 
 def reviews(facts: MemberFacts, program_at: ProgramAt) -> list[Award]:
@@ -268,12 +325,22 @@ def joining_gift(facts: MemberFacts, program_at: ProgramAt) -> list[Award]:
 
 
 def pooled(awards: Iterable[Award], program_of: Mapping[str, Program]) -> list[Award]:
-    """N3: a cap a day is a pool: min(cap, the sum of what stands), in the day's lot."""
+    """N3: a cap a day is a pool: min(cap, the sum of what stands), in the day's lot.
+
+    N6: a budget goes to orders by paid time until it is spent, each in its own lot.
+    """
     free: list[Award] = []
     pools: dict[tuple[date, str, str], list[Award]] = {}
+    spent: dict[tuple[str, str], int] = {}
     for award in awards:
         rule = next(rule for rule in program_of[award.version]["earn"] if rule["rule"] == award.rule)
-        if "cap" in rule:
+        if "campaign" in rule:
+            campaign = (award.rule, award.version)
+            allowed = min(award.pending + award.confirmed, rule["campaign"]["budget"] - spent.get(campaign, 0))
+            spent[campaign] = spent.get(campaign, 0) + allowed
+            confirmed = min(award.confirmed, allowed)
+            free.append(replace(award, pending=allowed - confirmed, confirmed=confirmed))
+        elif "cap" in rule:
             pools.setdefault((award.day, award.rule, award.version), []).append(award)
         else:
             free.append(award)

@@ -14,15 +14,26 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.model.commands import Capture, Command, GiveBack, Hold, Redeem, Release
-from tests.model.days import DAY, MINUTE, Micros, instant
+from tests.model.commands import (
+    Capture,
+    Command,
+    Decide,
+    GiveBack,
+    Hold,
+    MakeUp,
+    Receive,
+    Redeem,
+    Referred,
+    Release,
+    Send,
+)
+from tests.model.days import DAY, MINUTE, Micros, instant, text_of
 from tests.model.events import (
     MEMBER,
     Arrival,
     Event,
     Line,
     Timer,
-    activity,
     cancelled,
     completed,
     d,
@@ -30,26 +41,20 @@ from tests.model.events import (
     line,
     paid,
     part,
-    profile,
     redemption_id,
     refunded,
-    registered,
-    review,
-    review_removed,
     shipped,
-    signed_in,
-    tier,
 )
+from tests.model.lives import a_life, a_person, late_returns, tier_histories, times
 from tests.model.model import Step
-from tests.model.program import ALL_RULES, Program, program
+from tests.model.program import ALL_RULES, DEFAULT, Program, program
+from tests.model.stories import a_checkout
 
 SETTLED = 60 * DAY
 """How long after the last arrival every due time is past: shipped + 15 days is well within."""
 
-CLOCKS = ("10:00:00", "00:00:00", "23:59:59.999999", "23:59:59", "10:00:00.000001")
 AMOUNTS = ("100", "33.33", "199.99", "200", "399", "400", "688", "800", "800.01", "0.01", "0", "57.50")
 PARTS = ("10", "33.33", "0.01", "50", "100", "199.99", "700")
-TIERS = ("regular", "senior", "vip", "supreme")
 
 
 @st.composite
@@ -58,13 +63,21 @@ def programs(
     *,
     lateness: Sequence[Any] = ("none",),
     expiry: Sequence[str] = ("month", "none", "year", "month", "short"),
+    negative: Sequence[str] = ("debt",),
+    refund: Sequence[str] = ("recompute",),
+    more: bool = False,
 ) -> Program:
-    """The default program with its options drawn, and with figures small enough to be reached."""
+    """The default program with its options drawn, and with figures small enough to be reached.
+
+    With `more`, it has marginal bands, campaigns, birthdays, referrals and days that can be made up.
+    """
     kinds: dict[str, dict[str, Any]] = {
         "none": {"kind": "none"},
         "year": {"kind": "rolling", "months": 12, "min_life_days": 30},
         "month": {"kind": "rolling", "months": 1, "min_life_days": 0},
         "short": {"kind": "rolling", "months": 1, "min_life_days": 20},
+        "fixed": {"kind": "fixed_dates", "dates": ["03-10", "04-05", "12-31"], "min_life_days": 5},
+        "sliding": {"kind": "sliding", "months": 1, "min_life_days": 0},
     }
     purchase: dict[str, Any] = {
         "base": draw(st.sampled_from(["net_of_points", "gross"])),
@@ -73,14 +86,22 @@ def programs(
     }
     if draw(st.booleans()):
         purchase["cap"] = {"per": "day", "points": 400}
+    sign_in: dict[str, Any] = {"streak": draw(st.sampled_from([{7: 30}, {3: 10, 7: 30}]))}
+    rules: list[dict[str, Any]] = []
+    if more:
+        purchase["stacking"] = draw(st.sampled_from(["multiply", "add", "max"]))
+        purchase["bands"] = DEFAULT["earn"][0]["bands"] | {"mode": draw(st.sampled_from(["whole", "marginal"]))}
+        sign_in["make_up"] = {"cost": 3, "within_days": 4}
+        rules = draw(st.lists(st.sampled_from(MORE_RULES), unique_by=lambda rule: rule["rule"]))
     return program(
         ALL_RULES,
         points={
             "rounding": draw(st.sampled_from(["floor", "half_up", "ceil"])),
             "expiry": kinds[draw(st.sampled_from(expiry))],
             "pending": {"until": "order_completed", "auto_after_days": draw(st.sampled_from([15, 3]))},
+            "negative": draw(st.sampled_from(negative)),
             "refund": {
-                "mode": "recompute",
+                "mode": draw(st.sampled_from(refund)),
                 "returned_expired": draw(st.sampled_from([{"grace_days": 30}, "expire_at_once"])),
                 "park_days": 30,
             },
@@ -88,20 +109,39 @@ def programs(
         },
         rule={
             "purchase": purchase,
-            "sign-in": {"streak": draw(st.sampled_from([{7: 30}, {3: 10, 7: 30}]))},
+            "sign-in": sign_in,
             "review": {"cap": {"per": "day", "points": 30}},
         },
+        more=rules,
     )
+
+
+CAMPAIGN = {"from": d(3, "00:00"), "to": d(12), "multiplier": "1.5"}
+MORE_RULES: list[dict[str, Any]] = [
+    {"rule": "days", "on": "order", "campaign": CAMPAIGN},
+    {"rule": "days", "on": "order", "campaign": CAMPAIGN | {"include": {"categories": ["apparel"]}, "channels": []}},
+    {"rule": "gift", "on": "order", "campaign": CAMPAIGN | {"multiplier": "2", "budget": 150}},
+    {"rule": "gift", "on": "order", "campaign": CAMPAIGN | {"multiplier": "3", "budget": 1000, "from": d(8)}},
+    {"rule": "birthday", "on": "order", "when": "birthday_month", "multiplier": "2"},
+    {"rule": "birthday", "on": "order", "when": "birthday", "multiplier": "2", "feb29": "mar1"},
+    {"rule": "referral", "on": "referral", "referrer": 100, "referred": 50},
+]
 
 
 @st.composite
 def facts(
-    draw: st.DrawFn, *, orders: int = 3, tiers: bool = False, others: bool = True, spending: bool = False
+    draw: st.DrawFn,
+    *,
+    orders: int = 3,
+    tiers: bool = False,
+    others: bool = True,
+    spending: bool = False,
+    more: bool = False,
 ) -> list[Event]:
     """What happened to one member, by business time: up to `orders` orders, and the rest of a shop's life.
 
     With `tiers`, the histories that tiering might have told in the meantime are among it; with `spending`, orders
-    before, whose points the others may have held or redeemed.
+    before, whose points the others may have held or redeemed; with `more`, birthdays and who referred the member.
     """
     told: list[Event] = []
     for number in range(1, draw(st.sampled_from([orders, orders, 1])) + 1):
@@ -113,6 +153,8 @@ def facts(
         told += draw(st.just([]) | late_returns())
     if tiers:
         told += draw(tier_histories())
+    if more:
+        told += draw(a_person())
     told.sort(key=lambda event: instant(event["time"]))
     # An id of its own for each, so that no two tellings conflict (O1); ids also decide ties (O2).
     for number, event in enumerate(told):
@@ -152,11 +194,20 @@ def arrivals(
 
 
 @st.composite
-def checkouts(draw: st.DrawFn, events: Sequence[Event], *, duplicates: bool = True) -> list[Step]:
+def checkouts(
+    draw: st.DrawFn,
+    events: Sequence[Event],
+    *,
+    duplicates: bool = True,
+    reviews: bool = False,
+    more: bool = False,
+) -> list[Step]:
     """These events as they come in, and commands among them.
 
     Mostly an order's points are held or redeemed shortly before it is paid. A hold may be captured or released
-    meanwhile, be over when the order comes, or end on its own; other commands come at any time.
+    meanwhile, be over when the order comes, or end on its own; other commands come at any time, and so do whole
+    checkouts where it is close. With `reviews`,
+    shortfalls are decided; with `more`, there are dealings as well.
     """
     history: list[Step] = []
     before: Micros = 0
@@ -167,9 +218,16 @@ def checkouts(draw: st.DrawFn, events: Sequence[Event], *, duplicates: bool = Tr
             history += draw(preparations(data, now, step.now))
         elif draw(st.integers(0, 9)) == 0:
             history.append(draw(commands(draw(st.sampled_from([before, step.now])) or step.now)))
+        if reviews and draw(st.integers(0, 7)) == 0:
+            decisions = st.sampled_from(["take", "forgive"])
+            history.append(draw(st.builds(Decide, st.just(before or step.now), st.sampled_from("12"), decisions)))
+        if more and draw(st.integers(0, 5)) == 0:
+            history.append(draw(dealings(before or step.now)))
         history.append(step)
         before = step.now
-    return history
+    for number in range(draw(st.sampled_from([0, 1, 1, 2]))):
+        history += draw(a_checkout(f"c{number}"))
+    return sorted(history, key=lambda step: step.now)
 
 
 @st.composite
@@ -202,6 +260,17 @@ def commands(now: Micros) -> st.SearchStrategy[Command]:
     )
 
 
+def dealings(now: Micros) -> st.SearchStrategy[Command]:
+    """Missed days bought, points sent and received, news of members that this one referred."""
+    lots = st.tuples(st.sampled_from(["2026-03-10", "2026-04-01", "never"]), st.none(), st.sampled_from([5, 40]))
+    return st.one_of(
+        st.builds(MakeUp, st.just(now), st.sampled_from([text_of(now - day * DAY)[:10] for day in range(1, 5)])),
+        st.builds(Referred, st.just(now), st.sampled_from(["m3", "m4"]), st.just(now) | st.none()),
+        st.builds(Send, st.just(now), st.sampled_from(["t1", "t2", "t3"]), st.sampled_from([1, 20, 101])),
+        st.builds(Receive, st.just(now), st.sampled_from(["t8", "t9"]), st.tuples(lots) | st.tuples(lots, lots)),
+    )
+
+
 TTLS = st.sampled_from([15 * MINUTE, 5 * MINUTE, MINUTE, DAY, 20 * DAY, 60 * DAY])
 JUMPS = (MINUTE, DAY, 16 * DAY, 40 * DAY)
 POSITIONS = st.integers(0, 60)
@@ -210,14 +279,6 @@ POSITIONS = st.integers(0, 60)
 def settled(history: Sequence[Step]) -> Micros:
     """When a history ends."""
     return history[-1].now
-
-
-@st.composite
-def times(draw: st.DrawFn, near: int, within: int, *, told: Sequence[Event] = ()) -> str:
-    """An instant some days from day `near`, or the very instant of something told already."""
-    if told and draw(st.integers(0, 3)) == 0:
-        return str(draw(st.sampled_from([event["time"] for event in told])))
-    return d(draw(st.integers(near, near + within)), draw(st.sampled_from(CLOCKS)))
 
 
 @st.composite
@@ -291,57 +352,3 @@ def a_refund(draw: st.DrawFn, order: str, day: int, told: Sequence[Event]) -> Ev
         shipping=draw(st.sampled_from([None, None, "10", "4"])),
         tax=draw(st.sampled_from([None, None, "3.33"])),
     )
-
-
-@st.composite
-def late_returns(draw: st.DrawFn) -> list[Event]:
-    """Points used soon and sent back when, of a month's life, their lots are over; perhaps twice (P4)."""
-    told = [review(f"w{number}", d(draw(st.integers(1, 4)))) for number in range(draw(st.integers(1, 3)))]
-    for order, day in (("s1", 6), ("s2", 50))[: draw(st.integers(1, 2))]:
-        used = draw(st.sampled_from([10, 20, 35]))
-        bought = [line("l1", "200", category=draw(st.sampled_from(["service", "apparel"])))]
-        told.append(paid(order, d(day), bought, points_used=used, points_value=f"0.{used}"))
-        for number, amount in enumerate(draw(st.sampled_from([["200"], ["100"], ["50", "150"]]))):
-            back = draw(times(day + 30, 10))
-            told.append(refunded(order, back, amount, refund=f"r{number}"))
-    return told
-
-
-@st.composite
-def a_life(draw: st.DrawFn) -> list[Event]:
-    """Sign-ins with gaps, reviews, favourites, games, a profile that fills and empties."""
-    told: list[Event] = []
-    for day in draw(st.sets(st.integers(1, 18), max_size=10)):
-        told.append(signed_in(d(day, draw(st.sampled_from(CLOCKS)))))
-    for number in draw(st.lists(st.integers(1, 4), max_size=5)):
-        told.append(review(f"v{number}", draw(times(3, 2))))
-    for number in draw(st.sets(st.integers(1, 4), max_size=2)):
-        told.append(review_removed(f"v{number}", draw(times(3, 30))))
-    for number in draw(st.lists(st.integers(1, 8), max_size=4)):
-        kind = draw(st.sampled_from(["favourite", "game"]))
-        units = draw(st.sampled_from([1, 7])) if kind == "game" else None
-        told.append(activity(kind, f"a{number}", draw(times(5, 1)), units=units))
-    if draw(st.booleans()):
-        told.append(registered(draw(times(1, 5)), name="Lin", phone="+8613800000000"))
-    for _ in range(draw(st.integers(0, 3))):
-        told.append(profile(draw(times(1, 20)), **draw(profile_fields())))
-    return told
-
-
-def profile_fields() -> st.SearchStrategy[dict[str, Any]]:
-    """Some fields filled, some deleted."""
-    names = st.sampled_from(["name", "phone", "email", "birthday"])
-    return st.dictionaries(names, st.sampled_from(["1990-05-01", "1990-05-02", None]), min_size=1)
-
-
-@st.composite
-def tier_histories(draw: st.DrawFn) -> list[Event]:
-    """What tiering said and said again: each the whole history, the last version counts."""
-    told = []
-    for version in range(1, draw(st.integers(0, 3)) + 1):
-        names = TIERS[draw(st.integers(0, 3)) :]
-        days = sorted(draw(st.sets(st.integers(1, 25), min_size=1, max_size=len(names))))
-        clock = draw(st.sampled_from(CLOCKS))
-        history = [(d(day, clock), name) for day, name in zip(days, names, strict=False)]
-        told.append(tier(history, version=version))
-    return told

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import date, timedelta
 from typing import Any
 
-from tests.model.days import DAY, MINUTE, Micros, instant
+from tests.model.commands import Referred
+from tests.model.days import DAY, MINUTE, Micros, instant, local_day, midnight_after
 from tests.model.earning import MemberFacts, TierHistory
 from tests.model.events import Event
+from tests.model.lot_days import expiry_day, order_day
 from tests.model.orders import Facts, Order, Telling, order_key, read
 from tests.model.program import Program
 
@@ -80,6 +83,30 @@ class Known:
                 self.member.enrolled.append(telling)
         return "booked" if self.member.holding(self.zone) != before else "known"
 
+    def hear_of(self, referred: Referred) -> str:
+        """Another account tells of a member that this one referred."""
+        if referred.at is None:
+            return "known" if self.member.referred.pop(referred.reference, None) is None else "booked"
+        telling = Telling(referred.at, "", referred.reference, {})
+        if self.member.referred.get(referred.reference) == telling:
+            return "known"
+        self.member.referred[referred.reference] = telling
+        return "booked"
+
+    def why_not_made_up(self, day: str, now: Micros, offer: dict[str, Any]) -> str | None:
+        """D4: whether a day was missed, not bought yet, and lies within the days of the offer."""
+        missed, today = date.fromisoformat(day), local_day(now, self.zone)
+        signed_in = {local_day(telling.at, self.zone) for telling in self.member.signed_in}
+        if missed >= today or missed in signed_in or missed in self.member.made_up:
+            return "day_not_missed"
+        return "day_too_old" if today - missed > timedelta(days=offer["within_days"]) else None
+
+    def make_up(self, day: str) -> None:
+        """D4: a missed day counts for the streak."""
+        bought = date.fromisoformat(day)
+        start = midnight_after(bought - timedelta(days=1), self.zone)
+        self.member.made_up[bought] = Telling(start, "", f"made-up:{day}", {})
+
     def _learn_order(self, event: Event, word: str, now: Micros) -> str:
         data = event["data"]
         key = order_key(data.get("shop") or "", data["order_id"])
@@ -120,6 +147,21 @@ class Known:
             at = newest
         self._newest[kind] = max(newest, at)
         return at
+
+    def active_until(self, *commands: Micros) -> list[date]:
+        """E3: until when each thing the member did keeps points alive, under `sliding`; a refund is no activity."""
+        member = self.member
+        others = [*member.signed_in, *member.published, *member.activities, *member.profile, *member.enrolled]
+        orders = [telling for facts in self._orders.values() for telling in facts.paid]
+        deeds: list[tuple[Callable[[Program, date], date], Micros]]
+        deeds = [(order_day, telling.at) for telling in orders]
+        deeds += [(expiry_day, at) for at in (*(telling.at for telling in others), *commands)]
+        return [
+            rule(program, local_day(at, self.zone))
+            for rule, at in deeds
+            for program in [self.program_at(at)]
+            if program["points"]["expiry"]["kind"] == "sliding"
+        ]
 
     def _read(self, key: str) -> Order | None:
         return read(self._orders[key], self.program_at)

@@ -13,16 +13,20 @@ from datetime import date
 from typing import Literal
 
 from tests.model import earning, tiers
-from tests.model.commands import Command
+from tests.model.commands import Command, Decide, Hold, MakeUp, Receive, Redeem, Referred, Send
 from tests.model.days import DAY, NEVER, Micros, midnight_after
 from tests.model.earning import Award
 from tests.model.events import Arrival, Event, Timer
 from tests.model.known import Known
+from tests.model.lot_days import SLIDING
 from tests.model.orders import Order, order_key
 from tests.model.program import Program
-from tests.model.result import HoldResult, OrderResult, RedemptionResult, Result
+from tests.model.result import HoldResult, OrderResult, RedemptionResult, Result, ReviewResult
+from tests.model.shortfalls import Shortfalls
+from tests.model.sliding import Sliding
 from tests.model.spending import Spending
-from tests.model.wallet import Lot, Wallet
+from tests.model.transfers import Transfers
+from tests.model.wallet import Lot, LotKey, Taken, Wallet, unwind
 
 Tiers = Literal["closed", "given"]
 Step = Arrival | Timer | Command
@@ -42,12 +46,17 @@ class Model:
     def __init__(self, program: Program | Sequence[Program], *, tiers: Tiers = "closed") -> None:
         self.known = Known(program)
         self.wallet = Wallet(self.known.zone)
+        self.sliding = Sliding(self.wallet)
         self.spending = Spending(self.wallet)
+        self.shortfalls = Shortfalls(self.wallet)
+        self.transfers = Transfers(self.wallet)
         self.closed = tiers == "closed"
         self.outcomes: list[tuple[str, str]] = []
         self._by_version = {version["version"]: version for version in self.known.versions}
-        # What is booked: by bucket, by order before caps and after, of points used (as told, and net), by rule.
+        # What is booked: by bucket, with the lots it went to; by order before caps and after; of points used, as told
+        # and net; by rule.
         self._booked: dict[Bucket, tuple[int, int]] = {}
+        self._granted: dict[Bucket, Taken] = {}
         self._earned: dict[tuple[str, str], Award] = {}
         self._order_points: dict[str, tuple[int, int]] = {}
         self._used: dict[str, int] = {}
@@ -65,6 +74,7 @@ class Model:
         if outcome is None:
             self._pass_time(now)
             outcome = self.known.learn(event, self.wallet.now)
+            self.sliding.reach(self.known.active_until())
             if event["type"] == "commerce.order.paid.v1":
                 self._take_over(event)
             from_tiering = event["type"].startswith("loyalty.tier.")
@@ -77,10 +87,36 @@ class Model:
         """Do what is asked at its `now`: `booked`, or the name of the refusal."""
         self._pass_time(command.now)
         program = self.known.program_at(self.wallet.now)
-        outcome = self.spending.do(command, _grace_days(program))
+        match command:
+            case Decide():
+                outcome = self.shortfalls.decide(command)
+            case MakeUp():
+                outcome = self._make_up(command, program)
+            case Referred():
+                outcome = self.known.hear_of(command)
+            case Send() | Receive():
+                outcome = self.transfers.do(command)
+            case _:
+                outcome = self.spending.do(command, _grace_days(program))
+        if isinstance(command, Hold | Redeem | MakeUp | Send) and outcome == "booked":
+            self.sliding.reach(self.known.active_until(self.wallet.now))
+        self._settle()
         self._follow_tiers()
         self.outcomes.append((f"{type(command).__name__} {command.reference}", outcome))
         return outcome
+
+    def _make_up(self, command: MakeUp, program: Program) -> str:
+        """D4: pay for a missed day, if it may be bought."""
+        offered = [rule["make_up"] for rule in earning.rules_on(program, "signed_in") if "make_up" in rule]
+        if not offered:
+            return "make_up_not_offered"
+        if (refused := self.known.why_not_made_up(command.reference, self.wallet.now, offered[0])) is not None:
+            return refused
+        if offered[0]["cost"] > self.wallet.available():
+            return "insufficient_points"
+        self.spending.pay(offered[0]["cost"])
+        self.known.make_up(command.reference)
+        return "booked"
 
     def tick(self, now: Micros) -> None:
         """Move the clock to `now` and do everything that is due."""
@@ -121,8 +157,8 @@ class Model:
         """When the next line falls due, the next lot expires or the next hold is over."""
         dues = [
             midnight_after(last_day, self.wallet.zone)
-            for (last_day, _), lot in self.wallet.lots.items()
-            if lot.available and last_day != NEVER
+            for (day, _), lot in self.wallet.lots.items()
+            if lot.available and (last_day := self.wallet.last_day(day)) != NEVER
         ]
         if (timeout := self.spending.next_timeout()) is not None:
             dues.append(timeout)
@@ -161,11 +197,15 @@ class Model:
             was_pending, was_confirmed = self._booked.get(bucket, (0, 0))
             changes.append((bucket, pending - was_pending, confirmed - was_confirmed))
 
-        for (_, _, day), pending, confirmed in changes:
+        for bucket, pending, _ in changes:
             if pending < 0:
-                self.wallet.lot((day, None)).pending += pending  # R5
+                self.wallet.lot(self._lot_of(bucket)).pending += pending  # R5
+        negative = self.known.program_at(self.wallet.now)["points"]["negative"]
+        claims = []
+        for bucket, _, confirmed in changes:
             if confirmed < 0:
-                self.wallet.claim(day, -confirmed)
+                claims += [(day, points) for (day, _), points in unwind(self._granted[bucket], -confirmed)]
+        self.shortfalls.claim(claims, negative)
         for key, order in orders.items():
             used = order.points_used - order.points_back()
             if used > (before := self._spent.get(key, 0)):
@@ -173,17 +213,24 @@ class Model:
                     self._short.add(key)
                 self._spent[key] = used
             self._used[key] = order.points_used
-        for (_, _, day), pending, confirmed in changes:
+        for bucket, pending, confirmed in changes:
+            lot = self._lot_of(bucket)
             if pending > 0:
-                self.wallet.lot((day, None)).pending += pending
+                self.wallet.lot(lot).pending += pending
             if confirmed > 0:
-                self.wallet.come_in((day, None), confirmed)
+                self.wallet.come_in(lot, confirmed)
+                self._granted.setdefault(bucket, []).append((lot, confirmed))
 
         self._booked = target
         for (_, name, _), pending, confirmed in changes:
             shown = label if label and self._is_on_orders(name) else name
             self._rules[shown] = self._rules.get(shown, 0) + pending + confirmed
         self._share_out(earned)
+
+    def _lot_of(self, bucket: Bucket) -> LotKey:
+        """The lot that a bucket's points are in or go to; under `sliding` the one there is (E3)."""
+        day = bucket[2]
+        return (self.sliding.lot if day == SLIDING else day), None
 
     def _share_out(self, earned: dict[tuple[str, str], Award]) -> None:
         """Say which order has which points: of a pool, each books the change that it makes (N3).
@@ -221,17 +268,18 @@ class Model:
                 line.line_id for line in order.goods() if order.completed_at(line, self.wallet.now) is not None
             }
             tier = earning.tier_at(self.known.tier_history, order.paid_at)
-            for rule in earning.rules_on(order.program, "order"):
-                earned[key, rule["rule"]] = earning.order_award(order, rule, tier, confirmed)
+            for rule in earning.order_rules(order.program):
+                for award in earning.order_awards(order, rule, tier, confirmed, self.known.member.profile):
+                    earned[key, award.rule] = award
         return earned
 
     def _target(self, orders: dict[str, Order], earned: dict[tuple[str, str], Award]) -> dict[Bucket, tuple[int, int]]:
         """Everything the facts earn by now, in buckets: {(owner, rule, lot): (pending, confirmed)}."""
         now, facts, at = self.wallet.now, self.known.member, self.known.program_at
         awards = list(earned.values())
-        awards += earning.first_purchase(orders, now)
+        awards += earning.first_purchase(orders, facts, now)
         awards += [*earning.sign_ins(facts, at), *earning.reviews(facts, at), *earning.activities(facts, at)]
-        awards += [*earning.profile(facts, at), *earning.joining_gift(facts, at)]
+        awards += [*earning.profile(facts, at), *earning.joining_gift(facts, at), *earning.referrals(facts, at)]
         target: dict[Bucket, tuple[int, int]] = {}
         for award in earning.pooled(awards, self._by_version):
             bucket = (award.owner, award.rule, award.lot)
@@ -264,7 +312,7 @@ class Model:
         for key, order in orders.items():
             pending, confirmed = self._order_points.get(key, (0, 0))
             tier = earning.tier_at(self.known.tier_history, order.paid_at)
-            rules = earning.rules_on(order.program, "order")
+            profile = self.known.member.profile
             shown[key] = OrderResult(
                 earned_pending=pending,
                 earned_confirmed=confirmed,
@@ -273,7 +321,9 @@ class Model:
                 owed=self.wallet.owed(key),
                 timeline=timelines[key],
                 alarms=frozenset(order.alarms | ({"points_short"} if key in self._short else set())),
-                working=tuple(asdict(earning.work_out(order, rule, tier)) for rule in rules),
+                working=tuple(
+                    earning.work_out(order, rule, tier, profile).shown() for rule in earning.order_rules(order.program)
+                ),
             )
         park_days = self.known.versions[-1]["points"]["refund"]["park_days"]
         overdue = self.wallet.now - park_days * DAY
@@ -288,7 +338,7 @@ class Model:
             expired=sum(lot.expired for lot in lots.values()),
             forgiven=sum(lot.forgiven for lot in lots.values()),
             lots={
-                (_iso(day), None if parent is None else _iso(parent)): _figures(lot)
+                (self._named(day), None if parent is None else self._named(parent)): _figures(lot)
                 for (day, parent), lot in lots.items()
                 if any(asdict(lot).values())
             },
@@ -300,6 +350,16 @@ class Model:
                 for name, spent in self.spending.redemptions.items()
             },
             orders=shown,
+            written_off=self.shortfalls.written_off,
+            under_review=self.shortfalls.under_review(),
+            reviews={
+                number: ReviewResult(review.state, review.points) for number, review in self.shortfalls.reviews.items()
+            },
+            in_transit=self.transfers.in_transit(),
+            sent={
+                name: [(_iso(day), None if parent is None else _iso(parent), points) for (day, parent), points in taken]
+                for name, taken in self.transfers.sent.items()
+            },
             tiers=list(self.known.tier_history),
             rules={rule: points for rule, points in self._rules.items() if points},
             parked=frozenset(self.known.parked_since),
@@ -308,6 +368,13 @@ class Model:
         )
         result.check_books()
         return result
+
+    def _named(self, lot: date) -> str:
+        return _iso(self.wallet.last_day(lot))
+
+
+def _iso(day: date) -> str:
+    return "never" if day == NEVER else day.isoformat()
 
 
 def _figures(lot: Lot) -> dict[str, int]:
@@ -319,7 +386,3 @@ def _grace_days(program: Program) -> int | None:
     """P4: days of grace for what returns to an expired lot; None where it expires at once."""
     returned = program["points"]["refund"]["returned_expired"]
     return returned["grace_days"] if isinstance(returned, dict) else None
-
-
-def _iso(day: date) -> str:
-    return "never" if day == NEVER else day.isoformat()

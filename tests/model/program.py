@@ -125,12 +125,13 @@ def program(
     points: Mapping[str, Any] | None = None,
     tiers: Mapping[str, Any] | None = None,
     rule: Mapping[str, Mapping[str, Any]] | None = None,
+    more: Iterable[Mapping[str, Any]] = (),
     **top: Any,
 ) -> Program:
     """The default program with only `rules`, and with what is named replaced.
 
-    `points` and `tiers` replace whole keys of those sections, `rule` keys of the rule of that name, and
-    other words keys of the document: `program(["purchase"], points={"expiry": {"kind": "none"}})`.
+    `points` and `tiers` replace whole keys of those sections, `rule` keys of the rule of that name; `more` are rules
+    beside these, and other words keys of the document: `program(["purchase"], points={"expiry": {"kind": "none"}})`.
     """
     made = deepcopy(DEFAULT)
     made["points"].update(deepcopy(dict(points or {})))
@@ -140,4 +141,5 @@ def program(
     made["earn"] = [known for known in made["earn"] if known["rule"] in wanted]
     for known in made["earn"]:
         known.update(deepcopy(dict((rule or {}).get(known["rule"], {}))))
+    made["earn"] += deepcopy([dict(one) for one in more])
     return made

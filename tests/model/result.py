@@ -47,6 +47,14 @@ class RedemptionResult:
 
 
 @dataclass(frozen=True)
+class ReviewResult:
+    """A shortfall under review: open, taken or forgiven."""
+
+    state: str
+    points: int
+
+
+@dataclass(frozen=True)
 class Result:
     """One member, as of the account's `now`."""
 
@@ -78,6 +86,16 @@ class Result:
     """By reference."""
     redemptions: dict[str, RedemptionResult] = field(default_factory=dict)
     """By reference."""
+    written_off: int = 0
+    """What clawbacks did not find, under `negative: clamp`, or as decided."""
+    under_review: int = 0
+    """What waits for a decision, under `negative: review`."""
+    reviews: dict[str, ReviewResult] = field(default_factory=dict)
+    """By number, from 1."""
+    in_transit: int = 0
+    """Points sent to other members less points received."""
+    sent: dict[str, list[tuple[str, str | None, int]]] = field(default_factory=dict)
+    """By reference, the lots: (last day, the parent's last day, points)."""
     net: int = field(init=False)
     """available + pending + held - debt (O6)."""
 
@@ -87,7 +105,9 @@ class Result:
     def check_books(self) -> None:
         """Books balance: every total is what its parts say, and nothing is below 0."""
         spent = self.redeemed - self.returned
-        assert self.earned == self.available + self.held - self.debt + spent + self.expired - self.forgiven
+        not_taken = self.forgiven + self.written_off + self.under_review
+        gone = spent + self.expired + self.in_transit
+        assert self.earned == self.available + self.held - self.debt + gone - not_taken
         for side in ("pending", "available", "held", "expired", "forgiven"):
             total = sum(lot.get(side, 0) for lot in self.lots.values())
             assert total == getattr(self, side), side

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
-from tests.model.commands import Capture, Command, GiveBack, Hold, Redeem, Release
+from tests.model.commands import Capture, GiveBack, Hold, Redeem, Release
 from tests.model.days import Micros
 from tests.model.events import MEMBER, hold_id, redemption_id
 from tests.model.orders import Telling
@@ -18,6 +18,7 @@ from tests.model.wallet import Taken, Wallet, split, total
 
 T = TypeVar("T")
 
+SpendingCommand = Hold | Capture | Release | Redeem | GiveBack
 HoldState = Literal["open", "captured", "released", "timed_out"]
 
 
@@ -55,10 +56,11 @@ class Spending:
         self.wallet = wallet
         self.holds: dict[str, HeldPoints] = {}
         self.redemptions: dict[str, SpentPoints] = {}
+        self.paid = 0
 
     # By command
 
-    def do(self, command: Command, grace_days: int | None) -> str:
+    def do(self, command: SpendingCommand, grace_days: int | None) -> str:
         """Book a command, or say why not: then nothing has changed."""
         match command:
             case Hold():
@@ -84,6 +86,11 @@ class Spending:
             return refused
         self.redemptions[command.reference] = SpentPoints(command.points, self.wallet.redeem(command.points))
         return "booked"
+
+    def pay(self, cost: int) -> None:
+        """Spend points for good."""
+        self.wallet.redeem(cost)
+        self.paid += cost
 
     def _refused(self, points: int, known: bool) -> str | None:
         if points <= 0:
@@ -190,7 +197,8 @@ class Spending:
     def redeemed(self) -> int:
         """Points redeemed by command and not by an order, before what came back."""
         captured = sum(total(hold.own) for hold in self.holds.values())
-        return captured + sum(spent.points - spent.handed_over for spent in self.redemptions.values())
+        redeemed = sum(spent.points - spent.handed_over for spent in self.redemptions.values())
+        return captured + redeemed + self.paid
 
     def returned(self) -> int:
         """What came back of them."""

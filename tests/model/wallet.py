@@ -46,6 +46,8 @@ class Wallet:
     lots: dict[LotKey, Lot] = field(default_factory=dict)
     debts: list[Debt] = field(default_factory=list)
     uses: dict[str, Taken] = field(default_factory=dict)
+    last_days: dict[date, date] = field(default_factory=dict)
+    """Of lots that are not named by their last day (E3)."""
 
     def lot(self, key: LotKey) -> Lot:
         """The lot of a key, made where there is none."""
@@ -53,11 +55,20 @@ class Wallet:
 
     def is_over(self, key: LotKey) -> bool:
         """E1: whether the lot's day has ended."""
-        return is_over(key[0], self.now, self.zone)
+        return is_over(self.last_day(key[0]), self.now, self.zone)
+
+    def last_day(self, lot: date) -> date:
+        """Until when a lot's points can be spent."""
+        return self.last_days.get(lot, lot)
 
     def spending_order(self) -> list[LotKey]:
         """E6: earliest expiry first, of one day plain before grace, never-expiring last (its day is last)."""
-        return sorted(self.lots, key=lambda key: (key[0], key[1] is not None, key[1] or NEVER))
+
+        def rank(key: LotKey) -> tuple[date, bool, date]:
+            day, parent = key
+            return self.last_day(day), parent is not None, NEVER if parent is None else self.last_day(parent)
+
+        return sorted(self.lots, key=rank)
 
     def come_in(self, key: LotKey, points: int) -> None:
         """P6: points for a lot. What is over expires; else the oldest debts are paid first."""
@@ -73,8 +84,11 @@ class Wallet:
         self.debts = [debt for debt in self.debts if debt.points]
         self.lot(key).available += points
 
-    def claim(self, day: date, points: int) -> None:
-        """R6, R7: take back what went to the lot of `day`: forgive, take there, take elsewhere, owe."""
+    def claim(self, day: date, points: int) -> int:
+        """R6, R7: take back what went to the lot of `day`: forgive, take there, take elsewhere.
+
+        What is nowhere to be found is returned.
+        """
         family = [key for key in self.spending_order() if key == (day, None) or key[1] == day]
         family.sort(key=lambda key: key[1] is not None)  # the lot, then its grace lots
         for key in family:
@@ -82,9 +96,11 @@ class Wallet:
             forgiven = min(points, lot.expired - lot.forgiven)
             lot.forgiven += forgiven
             points -= forgiven
-        points -= total(self._take([*family, *self.spending_order()], points))
-        if points:
-            self.debts.append(Debt(None, points))
+        return points - total(self._take([*family, *self.spending_order()], points))
+
+    def owe(self, points: int) -> None:
+        """R6: a debt of nobody in particular."""
+        self.debts.append(Debt(None, points))
 
     def available(self) -> int:
         """What can be spent."""
@@ -152,16 +168,13 @@ class Wallet:
 
     def put_back(self, used: Taken, points: int, grace_days: int | None) -> None:
         """P3, P4: return the last points of what was used to their lots; `used` keeps the rest."""
-        while points:
-            key, most = used.pop()
-            back = min(points, most)
-            if back < most:
-                used.append((key, most - back))
-            points -= back
+        for key, back in unwind(used, points):
             last_day, parent = key
             if self.is_over(key) and parent is None and grace_days is not None:
-                key = (local_day(self.now, self.zone) + timedelta(days=grace_days), last_day)
-            self.come_in(key, back)
+                grace_key = (local_day(self.now, self.zone) + timedelta(days=grace_days), last_day)
+                self.come_in(grace_key, back)
+            else:
+                self.come_in(key, back)
 
     def expire(self) -> None:
         """E1: what is still available in a lot whose day is over is so no longer."""
@@ -202,3 +215,16 @@ def split(taken: Taken, points: int) -> tuple[Taken, Taken]:
         first += [(key, part)] if part else []
         rest += [(key, most - part)] if most > part else []
     return first, rest
+
+
+def unwind(taken: Taken, points: int) -> Taken:
+    """Remove the last points from what was taken, and say what they were, the last first."""
+    removed: Taken = []
+    while points:
+        key, most = taken.pop()
+        part = min(points, most)
+        removed.append((key, part))
+        if part < most:
+            taken.append((key, most - part))
+        points -= part
+    return removed

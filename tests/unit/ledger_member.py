@@ -28,6 +28,7 @@ from services.ledger.domain.inputs import (
     DueTimer,
     Enrolled,
     HoldPoints,
+    MakeUpDay,
     RedeemPoints,
     ReleaseHold,
     ReturnRedemption,
@@ -138,6 +139,14 @@ class MemoryLedger:
         self.outcomes.append((f"{type(asked).__name__} {asked.reference}", answer))
         return answer
 
+    def do(self, given: AnyInput, now: Micros) -> str:
+        """Take an input as it is, at `now`; "booked", or why it was refused."""
+        self.clock = max(self.clock, now)
+        arrival = Arrival(digest_of("m1", given.source, given.id), given, now)
+        self._book([arrival])
+        outcome = next(row.outcome for row in reversed(self.journal) if row.arrival is arrival)
+        return outcome.detail if outcome.kind == "refused" else outcome.kind
+
     def _asked(self, asked: commands.Command) -> Arrival:
         """A command as an input; each has a name of its own."""
         self.clock = max(self.clock, asked.now)
@@ -180,7 +189,7 @@ class MemoryLedger:
             )
         try:
             read = parse_event(orjson.dumps(event))
-            given = input_of(read, self._currency, exponent(self._currency))
+            given = input_of(read, self._currency, exponent(self._currency), lambda at: self.programs.at(at).needs)
             assert given is not None
             check_time(given.at, now)
         except Refused as refused:
@@ -278,7 +287,7 @@ class MemoryLedger:
         rules: dict[str, int] = {}
         sums = dict.fromkeys(("redeemed", "returned", "expired", "forgiven", "earned"), 0)
         by_order: dict[str, list[int]] = {}
-        order_rules = {program.order.name for program in self.programs.versions} | {"tier-true-up"}
+        order_rules = {program.order.name for program in self.programs.versions} | {"tier-true-up", "birthday-true-up"}
         for entry in entries:
             sign = {"issued": -1}.get(entry.credit, 0) + {"issued": 1}.get(entry.debit, 0)
             if sign:
@@ -379,16 +388,17 @@ class MemoryLedger:
     def _working(self, reason: Reason) -> Mapping[str, Any]:
         """A reason spelled out, from the program version that it names (N4)."""
         program = self.programs.by_number[reason.program]
-        rate = program.order.rate(reason.tier, reason.amount)
+        tariff = program.order.tariff(reason.tier, reason.multipliers)
+        rate = tariff.rate(reason.amount).step.rate
         amount = Fraction(reason.amount, 10**program.decimals)
         return {
             "rule": reason.rule,
             "version": program.version,
             "tier": reason.tier,
             "amount": amount,
-            "rate": rate.step.rate,
-            "multiplier": rate.multiplier,
-            "exact": amount * rate.step.rate * rate.multiplier,
+            "rate": rate,
+            "multiplier": tariff.multiplier,
+            "exact": amount * rate * tariff.multiplier,
             "points": reason.points,
         }
 
@@ -425,6 +435,10 @@ def _input_of(asked: commands.Command, name: str) -> Command:
             return RedeemPoints(*told, redemption, asked.reference, asked.points)
         case commands.GiveBack():
             return ReturnRedemption(*told, redemption, asked.points)
+        case commands.MakeUp():
+            return MakeUpDay(*told, date.fromisoformat(asked.reference).toordinal())
+        case _:
+            raise NotImplementedError(f"the fold takes no {type(asked).__name__} yet")
 
 
 def _day(day: int) -> str:

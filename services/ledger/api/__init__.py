@@ -12,7 +12,20 @@ from services.kit.clock import Clock, now
 from services.kit.executor import Executor
 from services.kit.postgres import Pool
 from services.kit.settings import Settings
-from services.ledger.api import balance, entries, events, explanation, holds, inputs, lots, orders, quotes, redemptions
+from services.ledger.api import (
+    balance,
+    entries,
+    events,
+    explanation,
+    holds,
+    inputs,
+    lots,
+    made_up_days,
+    orders,
+    quotes,
+    redemptions,
+    shortfalls,
+)
 from services.ledger.api.commands import Commands
 from services.ledger.api.context import Context
 from services.ledger.api.publisher import Publisher
@@ -42,6 +55,8 @@ def routers(
         quotes.routes(context),
         holds.routes(context, commands),
         redemptions.routes(context, commands),
+        made_up_days.routes(commands),
+        shortfalls.routes(context, commands),
         inputs.routes(context),
         events.routes(context, publisher),
     ]

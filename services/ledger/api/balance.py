@@ -29,11 +29,14 @@ from services.ledger.api.context import (
 
 
 class Lifetime(BaseModel):
-    """What became of all points so far: earned = available + held - debt + redeemed + expired."""
+    """What became of all points so far: earned = available + held - debt + redeemed + expired + written_off."""
 
     earned: int = Field(description="Net of clawbacks; pending points are not in it.")
     redeemed: int = Field(description="Net of what was returned.")
     expired: int = Field(description="Net of what a clawback forgave.")
+    written_off: int | None = Field(
+        default=None, description="Below 0: clawed back, not there any more, and let go. Left out where it is 0."
+    )
 
 
 class Expiring(BaseModel):
@@ -135,13 +138,16 @@ async def _balance_at(context: Context, member_id: str, at: str, if_none_match: 
 
 def shown(member_id: str, points: reads.Balance, as_of: str) -> dict[str, Any]:
     """A balance as the contract has it."""
+    lifetime = {"earned": points.earned, "redeemed": points.redeemed, "expired": points.expired}
+    if points.written_off:
+        lifetime["written_off"] = points.written_off
     return {
         "member_id": member_id,
         "available": points.available,
         "pending": points.pending,
         "held": points.held,
         "debt": points.debt,
-        "lifetime": {"earned": points.earned, "redeemed": points.redeemed, "expired": points.expired},
+        "lifetime": lifetime,
         "expiring": [{"on": iso_day(day), "points": left} for day, left in points.expiring],
         "version": points.version,
         "as_of": as_of,

@@ -44,7 +44,9 @@ class EntryOut(BaseModel):
         description="What it did to the member's figures: pending, available, held, debt.",
         examples=[{"pending": -1800, "available": 1800}],
     )
-    rule: str = Field(description="The program's rule, or the ledger's own: expiry, points-used, tier-true-up.")
+    rule: str = Field(
+        description="The program's rule, or the ledger's own: expiry, points-used, tier-true-up, birthday-true-up."
+    )
     ref: str = Field(description="What it is about: `shop/order_id`, `review:5`, `sign-in:2026-03-01`.")
     order_id: str | None = None
     shop: str | None = None

@@ -20,7 +20,9 @@ from services.ledger.api.entries import shown as shown_entry
 from services.ledger.api.inputs import shown as shown_input
 from services.ledger.domain.chain import Record
 from services.ledger.domain.decide import EXPIRY, TRUE_UP
+from services.ledger.domain.earning import OrderRule
 from services.ledger.domain.entries import EntryKind
+from services.ledger.domain.facts import BIRTHDAY_TRUE_UP
 from services.ledger.domain.outcome import Reason
 from services.ledger.domain.program import Program, Programs
 from services.ledger.domain.refs import order_of
@@ -66,9 +68,13 @@ class Sum(BaseModel):
 
     tier: str | None = Field(description="The tier that counted: the last one effective before the order was paid.")
     amount: str | None = Field(description="What is left of the eligible lines, net of points used.")
+    basis: str | None = Field(
+        description="The amount whose band holds: the same, or under proportional refunds what it was before any."
+    )
     units: int | None = Field(description="For other facts: units, days in a row, or fields.")
     band: Band | None
-    multipliers: dict[str, str]
+    multipliers: dict[str, str] = Field(description="The tier's, then those of the rules that the order met.")
+    stacking: str | None = Field(description="How several multipliers go together: multiply, add or max.")
     exact: str | None = Field(
         description="Amount × rate × multipliers, before rounding; in marginal bands each part at its own rate."
     )
@@ -138,8 +144,9 @@ def reason_of(row: EntryRow, program: Program, records: list[Record]) -> Reason 
 
     What falls due confirms a sum that an earlier input explains. `records` are the latest first.
     """
-    rule = program.order.name if row.rule == TRUE_UP else row.rule
-    about = row.ref if row.rule == TRUE_UP or row.ref.startswith("streak:") else ""
+    is_true_up = row.rule in (TRUE_UP, BIRTHDAY_TRUE_UP)
+    rule = program.order.name if is_true_up else row.rule
+    about = row.ref if is_true_up or row.ref.startswith("streak:") else ""
     for record in records:
         for reason in record.reasons:
             if reason.rule == rule and reason.ref == about:
@@ -153,22 +160,25 @@ def sum_of(reason: Reason, programs: Programs) -> dict[str, Any]:
     rule, decimals = program.order, program.decimals
     if reason.rule != rule.name:
         return {
-            "tier": None, "amount": None, "units": reason.amount, "band": None, "multipliers": {}, "exact": None,
-            "rounding": None, "points": reason.points, "cap": reason.cap,
+            "tier": None, "amount": None, "basis": None, "units": reason.amount, "band": None, "multipliers": {},
+            "stacking": None, "exact": None, "rounding": None, "points": reason.points, "cap": reason.cap,
         }  # fmt: skip
-    rate = rule.rate(reason.tier, reason.amount)
-    step = rate.step
+    basis = reason.basis or reason.amount
+    tariff = rule.tariff(reason.tier, reason.multipliers)
+    step = tariff.rate(basis).step
     return {
         "tier": reason.tier,
         "amount": decimal_string(reason.amount, decimals),
+        "basis": decimal_string(basis, decimals),
         "units": None,
         "band": {
             "up_to": None if step.upto is None else decimal_string(step.upto, decimals),
             "exclusive": step.exclusive,
             "rate": plain(step.rate),
         },
-        "multipliers": {f"tier {reason.tier}": plain(rate.multiplier)},
-        "exact": plain(rule.exact(reason.tier, reason.amount)),
+        "multipliers": {name: plain(factor) for name, factor in _factors(reason, rule).items()},
+        "stacking": rule.stacking,
+        "exact": plain(tariff.exact(reason.amount, basis)),
         "rounding": rule.rounding,
         "points": reason.points,
         "cap": reason.cap,
@@ -205,6 +215,8 @@ def says(row: EntryRow, program: Program, reason: Reason | None) -> str:
 
 
 def _verb(row: EntryRow) -> str:
+    if row.debit == "written_off":
+        return "were to be taken back, but were not there, and are written off"
     if row.debit == "debt":
         return f"were not there to be {'spent' if row.kind == 'redeemed' else 'taken back'}, and are owed"
     if row.credit == "debt" and row.kind == "returned":
@@ -217,17 +229,34 @@ def _in_words(reason: Reason, program: Program) -> str:
         cap = f", at most {reason.cap} a day" if reason.cap is not None else ""
         return f"The rule gives {reason.points} points for it{cap}."
     rule, amount = program.order, decimal_string(reason.amount, program.decimals)
-    if reason.amount <= 0 or reason.amount < rule.min_spend:
+    basis = reason.basis or reason.amount
+    if reason.amount <= 0 or basis < rule.min_spend:
         return f"What is left of the order's eligible lines, {amount} {program.currency}, earns nothing."
-    rate = rule.rate(reason.tier, reason.amount)
-    exact = plain(rule.exact(reason.tier, reason.amount))
-    factor = f" × {plain(rate.multiplier)} for tier {reason.tier}" if rate.multiplier != 1 else ""
+    tariff = rule.tariff(reason.tier, reason.multipliers)
+    rate, exact, factor = tariff.rate(basis), plain(tariff.exact(reason.amount, basis)), _factor_in_words(reason, rule)
     rounded = "" if exact == str(reason.points) else f", rounded ({rule.rounding}) to {reason.points}"
     if rate.offset:
         how = f"points step by step, {plain(rate.step.rate)} a unit in the last{factor}: {exact}"
     else:
         how = f"{plain(rate.step.rate)} points a unit: {amount} × {plain(rate.step.rate)}{factor} = {exact}"
+    left = f" left of {decimal_string(basis, program.decimals)}" if reason.basis else ""
     return (
-        f"The eligible part of the order, {amount} {program.currency}, earns {how}{rounded}; "
+        f"The eligible part of the order, {amount} {program.currency}{left}, earns {how}{rounded}; "
         "this entry is what that changed."
     )
+
+
+def _factors(reason: Reason, rule: OrderRule) -> dict[str, Fraction]:
+    """Every multiplier that the order met, the tier's first."""
+    return {f"tier {reason.tier}": rule.tier_factor(reason.tier), **rule.factors(reason.multipliers)}
+
+
+def _factor_in_words(reason: Reason, rule: OrderRule) -> str:
+    whole = rule.tariff(reason.tier, reason.multipliers).multiplier
+    factors = {name: factor for name, factor in _factors(reason, rule).items() if factor != 1}
+    if whole == 1:
+        return ""
+    if rule.stacking == "multiply" or len(factors) < 2:
+        return "".join(f" × {plain(factor)} for {name}" for name, factor in factors.items())
+    each = ", ".join(f"{plain(factor)} for {name}" for name, factor in factors.items())
+    return f" × {plain(whole)} ({'the largest of' if rule.stacking == 'max' else 'added up:'} {each})"

@@ -26,6 +26,13 @@ class Debt(msgspec.Struct, array_like=True):
     spend: bool
 
 
+class Shortfall(msgspec.Struct, array_like=True):
+    """Points that clawbacks about one order or fact did not find, until somebody decides what becomes of them (R6)."""
+
+    ref: str
+    points: int
+
+
 class Bonus(msgspec.Struct, array_like=True):
     """The first-purchase bonus as booked (R9): the order whose success last rose the number from 0.
 
@@ -41,10 +48,20 @@ class Bonus(msgspec.Struct, array_like=True):
     stands: bool
 
 
-class Details(msgspec.Struct, array_like=True):
-    """What the account remembers besides its totals; `holds` are the open ones by when they are over.
+class Award(msgspec.Struct, array_like=True):
+    """Points as booked in a lot: by which rule of which program version, for which local date."""
 
-    Fields are only ever appended.
+    rule: str
+    points: int
+    lot_day: Day
+    day: Day
+    program: int
+
+
+class Details(msgspec.Struct, array_like=True):
+    """What the account remembers besides its totals.
+
+    `holds` are the open ones by when they are over, `birthdays` are as in `multipliers`. Fields are only ever appended.
     """
 
     tiers: list[tuple[Micros, str]] = []
@@ -56,6 +73,10 @@ class Details(msgspec.Struct, array_like=True):
     bonus: Bonus | None = None
     had_success: bool = False
     holds: list[tuple[Micros, str]] = []
+    birthdays: list[tuple[Micros, int]] = []
+    shortfalls: list[Shortfall] = []
+    referrer: str = ""
+    referral: Award | None = None
 
 
 def tier_of(history: Sequence[tuple[Micros, str]], instant: Micros) -> str:
@@ -69,8 +90,8 @@ def tier_of(history: Sequence[tuple[Micros, str]], instant: Micros) -> str:
 class Account(msgspec.Struct):
     """One row of `ledger.account`, as the fold works on it. Points; `debt` is what is owed, >= 0.
 
-    `redeemed` is net of returns and `expired` of what was forgiven. `next_due` is a lower bound: nothing of
-    this account falls due before it.
+    `redeemed` is net of returns and `expired` of what was forgiven; `written_off`, at most 0, is what clawbacks let go
+    (R6). `next_due` is a lower bound: nothing of this account falls due before it.
     """
 
     number: int
@@ -85,12 +106,13 @@ class Account(msgspec.Struct):
     debt: int = 0
     redeemed: int = 0
     expired: int = 0
+    written_off: int = 0
     details: Details = msgspec.field(default_factory=Details)
 
     @property
     def earned(self) -> int:
         """Lifetime points earned, net of clawbacks; pending ones are not counted."""
-        return self.available + self.held - self.debt + self.redeemed + self.expired
+        return self.available + self.held - self.debt + self.redeemed + self.expired + self.written_off
 
     def tier_at(self, instant: Micros) -> str:
         """The tier whose `effective_at` is the last strictly before an instant (T1); `none` before the first."""

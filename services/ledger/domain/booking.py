@@ -20,7 +20,7 @@ def book_orders(
 ) -> list[tuple[OrderQualified, Reason]]:
     """Judge paid orders and ask `moves` for the difference to what is booked.
 
-    `label` names the rule of the entries where it is not the order rule itself (T1: `tier-true-up`).
+    `label` names the rule of the entries where it is not the order rule itself (`true_up`).
     """
     booked: list[tuple[OrderQualified, Reason]] = []
     changes: list[SuccessChange] = []
@@ -28,6 +28,19 @@ def book_orders(
         booked.append(_book_order(member, programs, moves, ref, now, label, changes))
     settle_bonus(member, programs, moves, changes)
     return booked
+
+
+def true_up(
+    member: Member, programs: Programs, moves: Moves, refs: Sequence[str], now: Micros, label: str
+) -> list[Reason]:
+    """Book orders anew that may earn something else than is booked; why, for those that do (T1, B2)."""
+    member.want(refs)
+    before_each = [(order.pending, order.confirmed) for order in map(member.order, refs)]
+    booked = book_orders(member, programs, moves, refs, now, label)
+    after_each = [(order.pending, order.confirmed) for order in map(member.order, refs)]
+    return [
+        reason for (_, reason), before, after in zip(booked, before_each, after_each, strict=True) if before != after
+    ]
 
 
 def _book_order(
@@ -89,8 +102,10 @@ def _book_award(
 ) -> Reason:
     rule = program.order
     tier = member.account.tier_at(order.paid_at)
-    points = rule.points(tier, judged.earning)
-    confirmed = points if judged.all_confirmed else min(points, rule.part(tier, judged.earning, judged.confirmed))
+    met = rule.met(order.paid_at, member.account.details.birthdays) if rule.multipliers else ()
+    tariff = rule.tariff(tier, met)
+    points = tariff.points(judged.earning, judged.basis)
+    confirmed = points if judged.all_confirmed else min(points, tariff.part(judged.confirmed, judged.basis))
     pending = points - confirmed
     lot_day = program.order_lot_day(cause.day)
     _leave(member, programs, moves, order, lot_day, cause)
@@ -108,7 +123,8 @@ def _book_award(
     elif judged.all_confirmed:
         order.all_confirmed = order.telling
     about = "" if cause.rule == rule.name else cause.ref
-    return Reason(rule.name, program.number, tier, judged.earning, points, rule.cap, about)
+    basis = 0 if judged.basis == judged.earning else judged.basis
+    return Reason(rule.name, program.number, tier, judged.earning, points, rule.cap, about, basis, met)
 
 
 def _leave(member: Member, programs: Programs, moves: Moves, order: Order, lot_day: Day, cause: Cause) -> None:

@@ -28,8 +28,9 @@ class CashOffset:
         return points >= self.minimum and points % self.step == 0
 
 
-def compile_cash_offset(rule: Mapping[str, Any]) -> CashOffset | None:
+def compile_cash_offset(document: Mapping[str, Any]) -> CashOffset | None:
     """The limits that a validated document sets; None where it says nothing of what points pay."""
+    rule = (document.get("redeem") or {}).get("cash_offset")
     if not rule:
         return None
     return CashOffset(

@@ -9,23 +9,26 @@ from itertools import zip_longest
 from typing import assert_never
 
 from services.kit.calendar import NEVER, Micros
-from services.ledger.domain import facts, spending
+from services.ledger.domain import facts, referrals, shortfalls, signins, spending
 from services.ledger.domain.account import ORDERS, tier_of
-from services.ledger.domain.booking import book_orders
+from services.ledger.domain.booking import book_orders, true_up
 from services.ledger.domain.inputs import (
     ActivityRecorded,
     AnyInput,
     Cancelled,
     CaptureHold,
     Completed,
+    DecideShortfall,
     DueTimer,
     Enrolled,
     ExpiryNear,
     HoldPoints,
+    MakeUpDay,
     OrderInput,
     Paid,
     ProfileTold,
     RedeemPoints,
+    ReferralTold,
     Refunded,
     ReleaseHold,
     ReturnRedemption,
@@ -59,6 +62,11 @@ def decide(programs: Programs, member: Member, given: AnyInput, now: Micros) -> 
         return None
     moves.carry_out()
     outcome.entries = moves.entries
+    if moves.referrals:
+        # What fell due may have been undone by the input itself: the last word for each referrer goes out.
+        outcome.referrals = list({told.referrer: told for told in moves.referrals}.values())
+    if moves.alarms:
+        outcome.alarms = [*outcome.alarms, *moves.alarms]
     if qualified:
         told = {each.order for each in outcome.qualified}
         outcome.qualified = [each for each in qualified if each.order not in told] + outcome.qualified
@@ -106,7 +114,7 @@ def _decide(programs: Programs, member: Member, moves: Moves, given: AnyInput, n
         case Paid() | Shipped() | Completed() | Refunded() | Cancelled():
             return _order_fact(programs, member, moves, given, now)
         case SignedIn():
-            return facts.sign_in(member, programs, moves, given)
+            return signins.sign_in(member, programs, moves, given)
         case ReviewPublished():
             return facts.publish_review(member, programs, moves, given)
         case ReviewRemoved():
@@ -129,6 +137,12 @@ def _decide(programs: Programs, member: Member, moves: Moves, given: AnyInput, n
             return spending.redeem_points(member, programs, moves, given)
         case ReturnRedemption():
             return spending.return_redemption(member, programs, moves, given)
+        case MakeUpDay():
+            return signins.make_up(member, programs, moves, given)
+        case DecideShortfall():
+            return shortfalls.decide_shortfall(member, programs, moves, given)
+        case ReferralTold():
+            return referrals.tell_referral(member, programs, moves, given)
         case DueTimer():
             return Outcome("booked")
         case ExpiryNear():
@@ -185,10 +199,5 @@ def _tell_tiers(programs: Programs, member: Member, moves: Moves, given: TierTol
         for paid_at, ref in member.paid_after(differs_from)
         if not programs.at(paid_at).order.earns_alike(tier_of(before, paid_at), tier_of(after, paid_at))
     ]
-    member.want(refs)
-    before_each = {ref: (order.pending, order.confirmed) for ref in refs for order in (member.order(ref),)}
-    for ref, (_, reason) in zip(refs, book_orders(member, programs, moves, refs, now, TRUE_UP), strict=True):
-        order = member.order(ref)
-        if before_each[ref] != (order.pending, order.confirmed):
-            outcome.reasons.append(reason)
+    outcome.reasons = true_up(member, programs, moves, refs, now, TRUE_UP)
     return outcome

@@ -43,6 +43,7 @@ KINDS: dict[tuple[str, str], EntryKind] = {
     ("issued", "available"): "earned",
     ("available", "issued"): "clawed_back",
     ("debt", "issued"): "clawed_back",
+    ("written_off", "issued"): "clawed_back",
     ("expired", "issued"): "forgiven",
     ("available", "redeemed"): "redeemed",
     ("debt", "redeemed"): "redeemed",

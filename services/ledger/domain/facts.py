@@ -1,4 +1,4 @@
-"""Facts other than orders, and what they award: sign-ins, reviews, activities, the profile, joining.
+"""Facts other than orders and sign-ins, and what they award: reviews, activities, the profile, joining.
 
 What is known of a fact is kept for ever under its business key, so the same fact told under another event id
 books nothing (O2).
@@ -7,13 +7,15 @@ books nothing (O2).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
 from fractions import Fraction
+from itertools import zip_longest
+from typing import Final
 
 import msgspec
 
 from services.kit.calendar import Day, Micros
-from services.ledger.domain.account import ACTIVITIES, PROFILES, REVIEWS, SIGN_INS
+from services.ledger.domain.account import ACTIVITIES, PROFILES, REVIEWS
+from services.ledger.domain.booking import true_up
 from services.ledger.domain.caps import change_award, change_pool
 from services.ledger.domain.inputs import (
     ActivityRecorded,
@@ -21,13 +23,15 @@ from services.ledger.domain.inputs import (
     ProfileTold,
     ReviewPublished,
     ReviewRemoved,
-    SignedIn,
 )
 from services.ledger.domain.member import Member
 from services.ledger.domain.moves import Cause, Moves
 from services.ledger.domain.outcome import Outcome, Reason
-from services.ledger.domain.program import FactRule, Program, Programs
-from services.ledger.domain.streaks import Run, add_day, steps_of
+from services.ledger.domain.program import FactRule, Programs
+from services.ledger.domain.referrals import refer
+
+BIRTHDAY_TRUE_UP: Final = "birthday-true-up"
+"""The rule of entries that a birthday told late makes on orders booked already."""
 
 
 class Told(msgspec.Struct, array_like=True):
@@ -43,13 +47,15 @@ class Told(msgspec.Struct, array_like=True):
 
 
 class ProfileChange(msgspec.Struct, array_like=True):
-    """Which profile fields one event filled and emptied."""
+    """Which profile fields one event filled and emptied, and the contents that `ProfileTold` has."""
 
     at: Micros
     source: str
     id: str
     filled: tuple[str, ...]
     emptied: tuple[str, ...]
+    birthday: int = 0
+    referred_by: str = ""
 
 
 class Profile(msgspec.Struct, array_like=True):
@@ -65,50 +71,6 @@ class Profile(msgspec.Struct, array_like=True):
 _encode = msgspec.msgpack.Encoder().encode
 _decode_told = msgspec.msgpack.Decoder(Told).decode
 _decode_profile = msgspec.msgpack.Decoder(Profile).decode
-_decode_runs = msgspec.msgpack.Decoder(list[Run]).decode
-
-
-def sign_in(member: Member, programs: Programs, moves: Moves, given: SignedIn) -> Outcome:
-    """D2 to D5: one reward a local date; the streak is recomputed and its difference booked."""
-    own = programs.at(given.at)
-    at = member.account.count_from(SIGN_INS, given.at, own.max_lateness)
-    program = programs.at(at)
-    day = program.calendar.day_of(at)
-    raw = member.fact("sign-ins")
-    added = add_day([] if raw is None else _decode_runs(raw), day)
-    if added is None:
-        return Outcome("known", "this day's sign-in is told already")
-    runs, joined, run = added
-    member.facts["sign-ins"] = _encode(runs)
-    outcome = Outcome("booked")
-    if program.sign_in is not None:
-        rule = program.sign_in.daily
-        _award(member, moves, rule, rule.points, Cause(rule.name, _day_ref("sign-in", day), day, program))
-        outcome.reasons.append(Reason(rule.name, program.number, "", run[1] - run[0] + 1, rule.points, rule.cap))
-    before: dict[Day, int] = {}
-    for old in joined:
-        before.update(_steps(programs, program, old))
-    after = _steps(programs, program, run)
-    for reached in sorted(before.keys() | after.keys()):
-        change = after.get(reached, 0) - before.get(reached, 0)
-        if change:
-            then = programs.at(program.calendar.start_of(reached))
-            assert then.sign_in is not None
-            cause = Cause(then.sign_in.daily.name, _day_ref("streak", reached), reached, then)
-            _award(member, moves, then.sign_in.daily, change, cause)
-            outcome.reasons.append(Reason(cause.rule, then.number, "", run[1] - run[0] + 1, change, ref=cause.ref))
-    return outcome
-
-
-def _steps(programs: Programs, program: Program, run: Run) -> dict[Day, int]:
-    """The steps of a run, each by the version in force when its day began."""
-    reached: dict[Day, int] = {}
-    for version in programs.versions:
-        if version.sign_in is not None:
-            for day, points in steps_of(run, version.sign_in.steps, version.sign_in.cycle).items():
-                if programs.at(program.calendar.start_of(day)) is version:
-                    reached[day] = points
-    return reached
 
 
 def publish_review(member: Member, programs: Programs, moves: Moves, given: ReviewPublished) -> Outcome:
@@ -130,7 +92,7 @@ def remove_review(member: Member, programs: Programs, moves: Moves, given: Revie
     if told.points:
         program = programs.by_number[told.program]
         assert program.review is not None
-        _award(member, moves, program.review, -told.points, Cause(program.review.name, key, told.day, program))
+        award(member, moves, program.review, -told.points, Cause(program.review.name, key, told.day, program))
     told.removed, told.points = True, 0
     member.facts[key] = _encode(told)
     return outcome
@@ -200,7 +162,9 @@ def _fill_profile(
 ) -> None:
     raw = member.fact("profile")
     profile = Profile() if raw is None else _decode_profile(raw)
-    profile.changes.append(ProfileChange(at, given.source, given.id, given.filled, given.emptied))
+    profile.changes.append(
+        ProfileChange(at, given.source, given.id, given.filled, given.emptied, given.birthday, given.referred_by)
+    )
     profile.changes.sort(key=lambda change: (change.at, change.source, change.id))
     completed_at = _first_completed(profile.changes, programs)
     if completed_at != profile.completed_at:
@@ -215,6 +179,32 @@ def _fill_profile(
             outcome.reasons.append(Reason(rule.name, program.number, "", len(program.profile.fields), rule.points))
         _replace(member, moves, booked, _completion(programs, profile))
     member.facts["profile"] = _encode(profile)
+    _know_birthdays(member, programs, moves, profile.changes, outcome)
+    # Who is told to have referred a member first, did.
+    refer(member, programs, moves, next((change.referred_by for change in profile.changes if change.referred_by), ""))
+
+
+def _know_birthdays(
+    member: Member, programs: Programs, moves: Moves, changes: list[ProfileChange], outcome: Outcome
+) -> None:
+    """B2: orders that met another birthday than is known now are trued up, in whatever order all this came."""
+    told: list[tuple[Micros, int]] = []
+    for change in changes:
+        birthday = 0 if "birthday" in change.emptied else change.birthday
+        if birthday != (told[-1][1] if told else 0) and (birthday or "birthday" in change.emptied):
+            told.append((change.at, birthday))
+    before = member.account.details.birthdays
+    if told == before:
+        return
+    member.account.details.birthdays = told
+    differs_from = min(each[0] for pair in zip_longest(before, told) if pair[0] != pair[1] for each in pair if each)
+    refs = [
+        ref
+        for paid_at, ref in member.paid_after(differs_from)
+        for rule in (programs.at(paid_at).order,)
+        if rule.met(paid_at, before) != rule.met(paid_at, told)
+    ]
+    outcome.reasons += true_up(member, programs, moves, refs, moves.now, BIRTHDAY_TRUE_UP)
 
 
 def _completion(programs: Programs, profile: Profile) -> _Standing | None:
@@ -282,15 +272,15 @@ class _Standing:
 def _replace(member: Member, moves: Moves, booked: _Standing | None, due: _Standing | None) -> None:
     """Book the difference between two awards of one fact; what moves elsewhere is claimed there and awarded here."""
     if booked is not None and due is not None and booked.place == due.place:
-        _award(member, moves, due.rule, due.points - booked.points, due.cause)
+        award(member, moves, due.rule, due.points - booked.points, due.cause)
         return
     if booked is not None:
-        _award(member, moves, booked.rule, -booked.points, booked.cause)
+        award(member, moves, booked.rule, -booked.points, booked.cause)
     if due is not None:
-        _award(member, moves, due.rule, due.points, due.cause)
+        award(member, moves, due.rule, due.points, due.cause)
 
 
-def _award(member: Member, moves: Moves, rule: FactRule, points: int, cause: Cause) -> None:
+def award(member: Member, moves: Moves, rule: FactRule, points: int, cause: Cause) -> None:
     """Award (or, negative, take back) a fact's points in its day's lot, through the rule's cap if it has one."""
     lot_day = cause.program.lot_day(cause.day)
     if rule.cap is None:
@@ -300,7 +290,3 @@ def _award(member: Member, moves: Moves, rule: FactRule, points: int, cause: Cau
             member, moves, rule=rule.name, cap=rule.cap, day=cause.day, lot_day=lot_day,
             total=points, confirmed=points, cause=cause,
         )  # fmt: skip
-
-
-def _day_ref(kind: str, day: Day) -> str:
-    return f"{kind}:{date.fromordinal(day).isoformat()}"

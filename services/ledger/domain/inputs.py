@@ -113,12 +113,15 @@ class ReviewRemoved(Input, frozen=True, array_like=True, tag="review_removed"):
 class ProfileTold(Input, frozen=True, array_like=True, tag="profile"):
     """Which profile fields an event filled and which it emptied; never their contents.
 
-    `registers` marks the enrolment of open membership (T10).
+    `registers` marks the enrolment of open membership (T10). Only where a rule needs them: `birthday` is month x 100 +
+    day, 0 = not told; `referred_by` is a member's id.
     """
 
     filled: tuple[str, ...]
     emptied: tuple[str, ...]
     registers: bool = False
+    birthday: int = 0
+    referred_by: str = ""
 
 
 class ActivityRecorded(Input, frozen=True, array_like=True, tag="activity"):
@@ -177,7 +180,31 @@ class ReturnRedemption(Input, frozen=True, array_like=True, tag="return"):
     points: int | None = None
 
 
-Command = HoldPoints | CaptureHold | ReleaseHold | RedeemPoints | ReturnRedemption
+class MakeUpDay(Input, frozen=True, array_like=True, tag="make_up"):
+    """A command: buy a missed day of the streak, the ordinal of a local date (D4)."""
+
+    day: Day
+
+
+class DecideShortfall(Input, frozen=True, array_like=True, tag="decide_shortfall"):
+    """A command: what becomes of points that clawbacks about one order or fact did not find (R6)."""
+
+    ref: str
+    write_off: bool
+
+
+Command = HoldPoints | CaptureHold | ReleaseHold | RedeemPoints | ReturnRedemption | MakeUpDay | DecideShortfall
+
+
+class ReferralTold(Input, frozen=True, array_like=True, tag="referral"):
+    """A member whom this one referred has a successful order, under a program version; 0: it has none any more.
+
+    `seen` is the version of the referred member's account that says so: what is not newer is old news.
+    """
+
+    member: str
+    stands_under: int
+    seen: int
 
 
 class DueTimer(Input, frozen=True, array_like=True, tag="timer"):
@@ -208,6 +235,9 @@ AnyInput = (
     | ReleaseHold
     | RedeemPoints
     | ReturnRedemption
+    | MakeUpDay
+    | DecideShortfall
+    | ReferralTold
     | DueTimer
     | ExpiryNear
 )

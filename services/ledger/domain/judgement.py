@@ -35,12 +35,14 @@ class Turn:
 class Judgement:
     """An order judged. Amounts in minor units, points as integers, times in µs (0 = never).
 
-    `earning` is the amount that f is applied to, `confirmed` the part of it that is completed;
+    `earning` is the amount that earns, at the rate of `basis`: itself, or under proportional refunds what it was
+    before any (R3). `confirmed` is the part of it that is completed;
     `all_confirmed` says that nothing that earns is left to confirm; `confirmed_lines` are the
     lines that stay confirmed, None where all share one fate. `used` and `returned` are points.
     """
 
     earning: int
+    basis: int
     confirmed: int
     all_confirmed: bool
     confirmed_lines: list[str] | None
@@ -76,6 +78,7 @@ def judge_simple(order: Order, program: Program, now: Micros) -> Judgement:
     earning = 0 if cancelled_at else order.eligible
     return Judgement(
         earning=earning,
+        basis=earning,
         confirmed=earning if done else 0,
         all_confirmed=done,
         confirmed_lines=None,
@@ -113,6 +116,12 @@ class _Part:
         if not self.eligible:
             return 0
         return self.net_after(self.refunded) if net else self.amount - self.refunded
+
+    def bought(self, net: bool) -> int:
+        """The amount that would earn had nothing been refunded."""
+        if not self.eligible:
+            return 0
+        return self.amount - self.value if net else self.amount
 
     def share(self, whole: int, refunded: int) -> int:
         """The part of points or value that goes with a cumulative refund; the last part takes the rest (P2)."""
@@ -153,6 +162,7 @@ def judge(order: Order, lines: tuple[Line, ...], program: Program, now: Micros) 
     open_dues = [part.due for part in goods if part.due > now and not part.completed_at]
     return Judgement(
         earning=earning,
+        basis=sum(part.bought(rule.net_of_points) for part in goods) if program.proportional else earning,
         confirmed=earning if done and not cancelled_at else confirmed,
         all_confirmed=done,
         confirmed_lines=confirmed_lines,

@@ -6,19 +6,24 @@ in pays debt first, and nothing does whose day is over (P6).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from services.kit.calendar import NEVER, Day, Micros
-from services.ledger.domain.account import Debt
+from services.ledger.domain.account import Debt, Shortfall
 from services.ledger.domain.entries import NO_LOT, AccountName, Entry, LotKey
 from services.ledger.domain.holds import HOLD, Hold, HoldState, decode_hold, decode_redemption, encode, split
 from services.ledger.domain.member import AVAILABLE, EXPIRED, FORGIVEN, HELD, PENDING, Member
 from services.ledger.domain.orders import Order, Taken
+from services.ledger.domain.outcome import Referral
 from services.ledger.domain.program import Program
 
 POINTS_SHORT: Final = "points_short"
 """The alarm of an order that used points which were not there (P7)."""
+
+UNDER_REVIEW: Final = "clawback_under_review"
+"""The alarm of a clawback that found too little and waits for a decision (R6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +77,24 @@ def _lot_day(move: _Award | _Claim) -> Day:
 class Moves:
     """The moves of one input on one member."""
 
-    __slots__ = ("_awards", "_claims", "_returns", "_spends", "entries", "member", "now", "paying")
+    __slots__ = (
+        "_awards",
+        "_claims",
+        "_returns",
+        "_spends",
+        "alarms",
+        "entries",
+        "member",
+        "now",
+        "paying",
+        "referrals",
+    )
 
     def __init__(self, member: Member, now: Micros) -> None:
         self.member = member
         self.entries: list[Entry] = []
+        self.alarms: list[str] = []
+        self.referrals: list[Referral] = []
         self.now = now
         self.paying = ""
         """The order of which `paid` comes in: then it takes over the hold or redemption that it names (P5, P7)."""
@@ -170,6 +188,19 @@ class Moves:
         for part in reversed(rest):
             self._arrive((part.lot_day, part.parent), part.points, "held", released)
 
+    def settle(self, shortfall: Shortfall, *, write_off: bool, cause: Cause) -> None:
+        """End the review of what a clawback did not find: let it go, or take it in spending order and owe the rest."""
+        self.member.account.details.shortfalls.remove(shortfall)
+        left = shortfall.points
+        if write_off:
+            self._entry("written_off", "issued", left, NO_LOT, cause)
+            self.member.account.written_off -= left
+            return
+        left -= self._take_back(self.member.lots.spendable(), left, cause)
+        if left:
+            self._entry("debt", "issued", left, NO_LOT, cause)
+            self._owe(shortfall.ref, left, spend=False)
+
     def restore(self, taken: list[Taken], points: int, cause: Cause) -> None:
         """Return redeemed points to their lots, the last consumed first, and take them off `taken` (P3, P4)."""
         left = points
@@ -255,19 +286,44 @@ class Moves:
                     left -= part
         if not left:
             return
-        spendable = lots.spendable()
         # The lot itself, its grace lots, then the others; each in spending order.
-        for lot, available in sorted(spendable, key=lambda item: _distance(item[0], claim.lot_day)):
+        left -= self._take_back(
+            sorted(lots.spendable(), key=lambda item: _distance(item[0], claim.lot_day)), left, cause
+        )
+        if left:
+            self._fall_short(claim, left)
+
+    def _take_back(self, lots: Sequence[tuple[LotKey, int]], points: int, cause: Cause) -> int:
+        """Take so many available points out of lots, as far as they have them; how many it were."""
+        left = points
+        for lot, available in lots:
             part = min(left, available)
             if not part:
                 break
             self._entry("available", "issued", part, lot, cause)
-            account.available -= part
-            lots.change(lot, AVAILABLE, -part)
+            self.member.account.available -= part
+            self.member.lots.change(lot, AVAILABLE, -part)
             left -= part
-        if left:
-            self._entry("debt", "issued", left, NO_LOT, cause)
-            self._owe(claim.order, left, spend=False)
+        return points - left
+
+    def _fall_short(self, claim: _Claim, points: int) -> None:
+        """R6: what a clawback did not find is owed, written off, or waits for a decision."""
+        account, details, cause = self.member.account, self.member.account.details, claim.cause
+        match cause.program.negative:
+            case "debt":
+                self._entry("debt", "issued", points, NO_LOT, cause)
+                self._owe(claim.order, points, spend=False)
+            case "clamp":
+                self._entry("written_off", "issued", points, NO_LOT, cause)
+                account.written_off -= points
+            case "review":
+                if UNDER_REVIEW not in self.alarms:
+                    self.alarms.append(UNDER_REVIEW)
+                for shortfall in details.shortfalls:
+                    if shortfall.ref == claim.order:
+                        shortfall.points += points
+                        return
+                details.shortfalls.append(Shortfall(claim.order, points))
 
     def _draw(self, points: int, to: AccountName, cause: Cause) -> list[Taken]:
         """Move available points in spending order, as far as there are any; which lots they were in (E6)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -21,6 +21,8 @@ class Reason(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """How a rule came to its points: version, tier then, the amount (minor units) or units it looked at (N4).
 
     `ref` says what it is about where the input does not: an order that was trued up, a step of a streak.
+    `basis` is the amount whose rate held, where it is another than `amount` (R3); `multipliers` are the rules that
+    multiplied it beside the tier (N2).
     """
 
     rule: str
@@ -30,6 +32,8 @@ class Reason(msgspec.Struct, frozen=True, array_like=True, gc=False):
     points: int
     cap: int | None = None
     ref: str = ""
+    basis: int = 0
+    multipliers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,15 @@ class Expiring:
     program: int
 
 
+class Referral(NamedTuple):
+    """What the referrer of a member is to be told: since when, and under which program version, the member has a
+    successful order; 0, 0 when it has none any more."""
+
+    referrer: str
+    at: Micros
+    program: int
+
+
 @dataclass(slots=True)
 class Outcome:
     """One journal row to be: what kind, why, the entries booked, the orders whose timeline is told anew."""
@@ -62,6 +75,8 @@ class Outcome:
     reasons: list[Reason] = field(default_factory=list)
     qualified: list[OrderQualified] = field(default_factory=list)
     alarms: list[str] = field(default_factory=list)
+    referrals: list[Referral] = field(default_factory=list)
+    """For other accounts, at most one each."""
     reply: Hold | Redemption | None = None
     """What a command made or changed, as it is then."""
     expiring: Expiring | None = None

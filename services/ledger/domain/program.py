@@ -3,120 +3,32 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from math import lcm
 from typing import Any, Literal
 
-from services.kit.calendar import NEVER, Calendar, Day, Micros, add_months, calendar_of, parse_rfc3339
-from services.kit.money import exponent, minor_units
+from services.kit.calendar import (
+    NEVER,
+    Calendar,
+    Day,
+    Micros,
+    YearDay,
+    add_months,
+    calendar_of,
+    next_of,
+    parse_rfc3339,
+)
+from services.kit.money import exponent
 from services.ledger.domain.cash_offset import CashOffset, compile_cash_offset
-from services.ledger.domain.inputs import Line
+from services.ledger.domain.earning import Exclusion, OrderRule, compile_order_rule, exclusion_of
+from services.ledger.domain.multipliers import is_multiplier
 
-Rounding = Literal["floor", "half_up", "ceil"]
 _MICROS_PER_DAY = 86_400_000_000
 DEFAULT_PARK_DAYS = 30
-_ONE = Fraction(1)
 
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A band: amounts up to `upto` minor units (None: without end; not itself when `exclusive`)."""
-
-    upto: int | None
-    exclusive: bool
-    rate: Fraction
-
-    def has(self, amount: int) -> bool:
-        """Whether an amount in minor units is below the band's upper edge."""
-        return self.upto is None or amount < self.upto or (amount == self.upto and not self.exclusive)
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """What an amount in one band earns at one tier: (amount x numerator + offset) / denominator points, exactly.
-
-    The offset is 0 where the band's rate holds for the whole amount, and in marginal bands what the bands below give
-    beyond it (or, negative, short of it).
-    """
-
-    step: Step
-    tier: str
-    multiplier: Fraction
-    numerator: int
-    denominator: int
-    offset: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Exclusion:
-    """Lines that something does not apply to, by category or stock keeping unit."""
-
-    categories: frozenset[str]
-    skus: frozenset[str]
-
-    def has(self, line: Line) -> bool:
-        """Whether a line is excluded."""
-        return line.category in self.categories or line.sku in self.skus
-
-    def rest(self, lines: Iterable[Line]) -> int:
-        """What is owed for the lines that are not excluded, in minor units."""
-        categories, skus = self.categories, self.skus
-        if skus:
-            return sum([line.amount for line in lines if line.category not in categories and line.sku not in skus])
-        return sum([line.amount for line in lines if line.category not in categories])
-
-
-@dataclass(frozen=True, slots=True)
-class OrderRule:
-    """The rule that turns an order's eligible amount into points (N1, N5)."""
-
-    name: str
-    net_of_points: bool
-    excludes: Exclusion
-    min_spend: int
-    steps: tuple[Step, ...]
-    multipliers: Mapping[str, Fraction]
-    rounding: Rounding
-    cap: int | None
-    rates: Mapping[str, tuple[Rate, ...]]
-
-    def rate(self, tier: str, amount: int) -> Rate:
-        """The rate of an eligible amount in minor units at a tier; a tier without a multiplier earns at 1."""
-        rates = self.rates.get(tier) or self.rates[""]
-        for rate in rates:
-            if rate.step.has(amount):
-                return rate
-        return rates[-1]
-
-    def earns_alike(self, tier: str, other: str) -> bool:
-        """Whether two tiers earn the same on every amount."""
-        return self.multipliers.get(tier, _ONE) == self.multipliers.get(other, _ONE)
-
-    def points(self, tier: str, amount: int) -> int:
-        """f(x): what an order earns on an eligible amount, rounded once (N1)."""
-        if amount <= 0 or amount < self.min_spend:
-            return 0
-        rate = self.rate(tier, amount)
-        exact = amount * rate.numerator + rate.offset
-        if self.rounding == "floor":
-            return exact // rate.denominator
-        if self.rounding == "ceil":
-            return -(-exact // rate.denominator)
-        return (2 * exact + rate.denominator) // (2 * rate.denominator)
-
-    def exact(self, tier: str, amount: int) -> Fraction:
-        """What an eligible amount in minor units earns before rounding, in points."""
-        rate = self.rate(tier, amount)
-        return Fraction(amount * rate.numerator + rate.offset, rate.denominator)
-
-    def part(self, tier: str, amount: int, part: int) -> int:
-        """What the completed part of an eligible amount confirms, at the whole order's band (O8)."""
-        if amount <= 0 or amount < self.min_spend:
-            return 0
-        rate = self.rate(tier, amount)
-        return part * (amount * rate.numerator + rate.offset) // (amount * rate.denominator)
+Negative = Literal["debt", "clamp", "review"]
+"""What becomes of a clawback beyond what the member has: it is owed, written off, or waits for a decision (R6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +46,20 @@ class FactRule:
 
 
 @dataclass(frozen=True, slots=True)
+class MakeUp:
+    """A missed day can be bought for so many points until so many days after it (D4)."""
+
+    cost: int
+    within_days: int
+
+
+@dataclass(frozen=True, slots=True)
 class SignInRule:
     """Points for a day's sign-in and for the steps of a streak, which repeat each cycle (D2, D5)."""
 
     daily: FactRule
     steps: Mapping[int, int]
+    make_up: MakeUp | None = None
 
     @property
     def cycle(self) -> int:
@@ -155,6 +76,15 @@ class ProfileRule:
 
 
 @dataclass(frozen=True, slots=True)
+class ReferralRule:
+    """Points for both sides of a referral."""
+
+    name: str
+    referrer: int
+    referred: int
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """One version of the rules. `number` is its place among all versions, by `effective_from`."""
 
@@ -166,10 +96,13 @@ class Program:
     currency: str
     decimals: int
     expiry_months: int | None
+    expiry_dates: tuple[YearDay, ...]
     min_life_days: int
     auto_after_days: int
     grace_days: int | None
     park_days: int
+    proportional: bool
+    negative: Negative
     max_lateness: Micros | None
     open_membership: bool
     points_cannot_pay: Exclusion
@@ -182,15 +115,26 @@ class Program:
     profile: ProfileRule | None
     joining: FactRule | None
     activities: Mapping[str, FactRule]
+    referral: ReferralRule | None
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The profile fields whose contents a rule looks at."""
+        return frozenset(
+            name
+            for name, is_needed in (("birthday", self.order.keeps_birthday), ("referred_by", self.referral is not None))
+            if is_needed
+        )
 
     def lot_day(self, day: Day) -> Day:
         """The last day of points awarded for a local date (E4, E7)."""
-        return NEVER if self.expiry_months is None else add_months(day, self.expiry_months)
+        if self.expiry_months is not None:
+            return add_months(day, self.expiry_months)
+        return next_of(self.expiry_dates, day) if self.expiry_dates else NEVER
 
     def order_lot_day(self, paid_day: Day) -> Day:
         """The last day of an order's points: known at `paid`, never before they could be used a while (E7)."""
-        if self.expiry_months is None:
-            return NEVER
+        # What never expires is beyond any least length of life.
         return max(self.lot_day(paid_day), paid_day + self.auto_after_days + self.min_life_days)
 
     def worth(self, points: int) -> int:
@@ -211,6 +155,8 @@ class Programs:
             raise ValueError("a ledger needs a program")
         self._starts = [program.effective_from for program in self.versions]
         self.by_number = {program.number: program for program in self.versions}
+        self.offer_make_up = any(program.sign_in and program.sign_in.make_up for program in self.versions)
+        """Whether a version lets missed days be bought."""
 
     def at(self, instant: Micros) -> Program:
         """The version in force at a business time."""
@@ -229,17 +175,22 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
     points = document["points"]
     currency = document["currency"]
     decimals = exponent(currency)
+    calendar = calendar_of(document["timezone"])
     expiry = points["expiry"]
-    returned = (points.get("refund") or {}).get("returned_expired", "expire_at_once")
+    refund = points.get("refund") or {}
+    returned = refund.get("returned_expired", "expire_at_once")
     cash_offset = (document.get("redeem") or {}).get("cash_offset") or {}
     lateness = points.get("max_lateness_days", "none")
     rules = document["earn"]
     facts: dict[str, Mapping[str, Any]] = {}
     activities: dict[str, FactRule] = {}
+    multipliers: list[Mapping[str, Any]] = []
     order: Mapping[str, Any] | None = None
     for rule in rules:
         on = rule["on"]
-        if on == "order":
+        if on == "order" and is_multiplier(rule):
+            multipliers.append(rule)
+        elif on == "order":
             order = rule
         elif isinstance(on, Mapping):
             activities[on["activity"]] = _fact_rule(rule)
@@ -248,46 +199,47 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
     if order is None:
         # Orders may earn nothing and still count for tiers.
         order = {"rule": "order", "rate": "0"}
-    sign_in, profile = facts.get("signed_in"), facts.get("profile_completed")
+    sign_in, profile, referral = facts.get("signed_in"), facts.get("profile_completed"), facts.get("referral")
     return Program(
         number=number,
         name=document["program"],
         version=document["version"],
         effective_from=parse_rfc3339(document["effective_from"]),
-        calendar=calendar_of(document["timezone"]),
+        calendar=calendar,
         currency=currency,
         decimals=decimals,
-        expiry_months=None if expiry["kind"] == "none" else expiry["months"],
+        expiry_months=expiry["months"] if expiry["kind"] == "rolling" else None,
+        expiry_dates=_year_days(expiry.get("dates") or ()) if expiry["kind"] == "fixed_dates" else (),
         min_life_days=expiry.get("min_life_days") or 0,
         auto_after_days=points["pending"]["auto_after_days"],
         grace_days=returned["grace_days"] if isinstance(returned, Mapping) else None,
-        park_days=(points.get("refund") or {}).get("park_days", DEFAULT_PARK_DAYS),
+        park_days=refund.get("park_days", DEFAULT_PARK_DAYS),
+        negative=points.get("negative") or "debt",
+        proportional=refund.get("mode") == "proportional",
         max_lateness=None if lateness in (None, "none") else int(lateness) * _MICROS_PER_DAY,
         open_membership=document["membership"]["kind"] == "open",
-        points_cannot_pay=_exclusion(cash_offset),
+        points_cannot_pay=exclusion_of(cash_offset),
         points_per_unit=cash_offset.get("points_per_unit"),
-        cash_offset=compile_cash_offset(cash_offset),
-        order=_order_rule(order, points.get("rounding") or "floor", decimals, _tier_names(document)),
+        cash_offset=compile_cash_offset(document),
+        order=compile_order_rule(order, multipliers, points.get("rounding") or "floor", decimals, calendar),
         first_order=_optional_fact_rule(facts.get("first_order")),
-        sign_in=None
-        if sign_in is None
-        else SignInRule(
-            _fact_rule(sign_in), {int(day): int(step) for day, step in (sign_in.get("streak") or {}).items()}
-        ),
+        sign_in=None if sign_in is None else _sign_in_rule(sign_in),
         review=_optional_fact_rule(facts.get("review")),
         profile=None if profile is None else ProfileRule(_fact_rule(profile), frozenset(profile["fields"])),
         joining=_optional_fact_rule(facts.get("enrolled")),
         activities=activities,
+        referral=ReferralRule(referral["rule"], referral["referrer"], referral["referred"]) if referral else None,
     )
 
 
-def _exclusion(rule: Mapping[str, Any]) -> Exclusion:
-    exclude = rule.get("exclude") or {}
-    return Exclusion(frozenset(exclude.get("categories") or ()), frozenset(exclude.get("skus") or ()))
+def _sign_in_rule(rule: Mapping[str, Any]) -> SignInRule:
+    steps = {int(day): int(step) for day, step in (rule.get("streak") or {}).items()}
+    made = rule.get("make_up")
+    return SignInRule(_fact_rule(rule), steps, MakeUp(made["cost"], made["within_days"]) if made else None)
 
 
-def _tier_names(document: Mapping[str, Any]) -> Sequence[str]:
-    return [step["tier"] for step in document.get("tiers", {}).get("ladder", ())]
+def _year_days(dates: Iterable[str]) -> tuple[YearDay, ...]:
+    return tuple(sorted((int(text[:2]), int(text[3:])) for text in dates))
 
 
 def _optional_fact_rule(rule: Mapping[str, Any] | None) -> FactRule | None:
@@ -307,48 +259,3 @@ def _fact_rule(rule: Mapping[str, Any]) -> FactRule:
 def _cap(rule: Mapping[str, Any]) -> int | None:
     cap = rule.get("cap")
     return None if cap is None else int(cap["points"])
-
-
-def _order_rule(rule: Mapping[str, Any], rounding: Rounding, decimals: int, tiers: Sequence[str]) -> OrderRule:
-    if rule.get("bands"):
-        steps = tuple(
-            Step(
-                upto=None if step.get("upto") is None else minor_units(step["upto"], decimals),
-                exclusive=bool(step.get("exclusive", False)),
-                rate=Fraction(step["rate"]),
-            )
-            for step in rule["bands"]["steps"]
-        )
-    else:
-        steps = (Step(None, False, Fraction(rule["rate"])),)
-    multipliers = {tier: Fraction(text) for tier, text in (rule.get("tier_multiplier") or {}).items()}
-    marginal = bool(rule.get("bands")) and rule["bands"].get("mode") == "marginal"
-    rates = {
-        tier: _rates(steps, tier, multipliers.get(tier, Fraction(1)), 10**decimals, marginal)
-        for tier in {"", "none", *tiers, *multipliers}
-    }
-    return OrderRule(
-        name=rule["rule"],
-        net_of_points=(rule.get("base") or "net_of_points") == "net_of_points",
-        excludes=_exclusion(rule),
-        min_spend=minor_units(rule.get("min_spend") or "0", decimals),
-        steps=steps,
-        multipliers=multipliers,
-        rounding=rounding,
-        cap=_cap(rule),
-        rates=rates,
-    )
-
-
-def _rates(steps: Sequence[Step], tier: str, multiplier: Fraction, unit: int, marginal: bool) -> tuple[Rate, ...]:
-    rates: list[Rate] = []
-    lower, below = 0, Fraction(0)
-    for step in steps:
-        slope = step.rate * multiplier / unit
-        offset = below - slope * lower if marginal else Fraction(0)
-        denominator = lcm(slope.denominator, offset.denominator)
-        rates.append(Rate(step, tier, multiplier, int(slope * denominator), denominator, int(offset * denominator)))
-        if step.upto is not None:
-            below += slope * (step.upto - lower)
-            lower = step.upto
-    return tuple(rates)

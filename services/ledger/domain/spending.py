@@ -39,6 +39,10 @@ Refusal = Literal[
     "redemption_unknown",
     "redemption_in_order",
     "more_than_left",
+    "make_up_not_offered",
+    "day_out_of_reach",
+    "day_not_missed",
+    "shortfall_unknown",
 ]
 """Why a command was refused."""
 

@@ -1,4 +1,8 @@
 -- The statements of the write path, all of one shard ($1) and array-shaped. Each names the index that serves it.
+--
+-- A plan must not depend on how full a table is: one made on an empty ledger is kept by the connection. So keys are looked
+-- up in a LATERAL subquery, which OFFSET 0 keeps whole: per key, with all columns of the index. As a plain join an empty
+-- table's plan reads the whole shard for each batch.
 
 -- name: newest_program
 -- program_pkey, backwards.
@@ -20,14 +24,17 @@ INSERT INTO account (shard, account) SELECT $1, account FROM added ORDER BY acco
 -- name: lock_accounts
 -- identity_pkey, account_pkey; program_pkey, backwards. Locks in account order, before anything that the lock protects
 -- is read.
-SELECT i.member_id, a.account, a.version, a.head, a.now, a.next_due,
-       a.pending, a.available, a.held, a.debt, a.redeemed, a.expired, a.details,
+SELECT known.member_id, a.account, a.version, a.head, a.now, a.next_due,
+       a.pending, a.available, a.held, a.debt, a.redeemed, a.expired, a.written_off, a.details,
        (SELECT max(number) FROM program) AS newest_program
-FROM identity i
-JOIN account a ON a.shard = i.shard AND a.account = i.account
-WHERE i.shard = $1 AND i.member_id = ANY ($2::text[])
-ORDER BY a.account
-FOR UPDATE OF a;
+FROM (
+    SELECT member_id, account FROM identity
+    WHERE shard = $1 AND member_id = ANY ($2::text[])
+    ORDER BY account OFFSET 0
+) AS known
+CROSS JOIN LATERAL (
+    SELECT * FROM account WHERE shard = $1 AND account = known.account OFFSET 0 FOR UPDATE
+) AS a;
 
 -- name: journalled
 -- journal_pkey, in the partitions between the batch's first and last time: few, for what comes in as it happens.
@@ -39,40 +46,52 @@ WHERE shard = $1 AND digest = ANY ($2::bytea[]) AND at >= $3 AND at <= $4;
 -- orders_pkey.
 SELECT o.account, o.ref, o.state
 FROM unnest($2::bigint[], $3::text[]) AS asked (account, ref)
-JOIN orders o ON o.shard = $1 AND o.account = asked.account AND o.ref = asked.ref;
+CROSS JOIN LATERAL (
+    SELECT * FROM orders WHERE shard = $1 AND account = asked.account AND ref = asked.ref OFFSET 0
+) AS o;
 
 -- name: order_lines
 -- order_lines_pkey.
 SELECT l.account, l.ref, l.telling, l.lines
 FROM unnest($2::bigint[], $3::text[], $4::integer[]) AS asked (account, ref, telling)
-JOIN order_lines l
-  ON l.shard = $1 AND l.account = asked.account AND l.ref = asked.ref AND l.telling = asked.telling;
+CROSS JOIN LATERAL (
+    SELECT * FROM order_lines
+    WHERE shard = $1 AND account = asked.account AND ref = asked.ref AND telling = asked.telling OFFSET 0
+) AS l;
 
 -- name: facts
 -- fact_pkey.
 SELECT f.account, f.key, f.value
 FROM unnest($2::bigint[], $3::text[]) AS asked (account, key)
-JOIN fact f ON f.shard = $1 AND f.account = asked.account AND f.key = asked.key;
+CROSS JOIN LATERAL (
+    SELECT * FROM fact WHERE shard = $1 AND account = asked.account AND key = asked.key OFFSET 0
+) AS f;
 
 -- name: spendable_lots
 -- lot_pkey, its (shard, account) prefix.
 SELECT l.account, l.day, l.parent, l.pending, l.available, l.held, l.expired, l.forgiven
 FROM unnest($2::bigint[]) AS asked (account)
-JOIN lot l ON l.shard = $1 AND l.account = asked.account
-WHERE l.available > 0;
+CROSS JOIN LATERAL (
+    SELECT * FROM lot WHERE shard = $1 AND account = asked.account AND available > 0 OFFSET 0
+) AS l;
 
 -- name: lot_families
 -- lot_pkey, its (shard, account) prefix. A lot and the grace lots made for its expired returns.
 SELECT asked.day AS family, l.account, l.day, l.parent, l.pending, l.available, l.held, l.expired, l.forgiven
 FROM unnest($2::bigint[], $3::date[]) AS asked (account, day)
-JOIN lot l ON l.shard = $1 AND l.account = asked.account
-WHERE (l.day = asked.day AND l.parent = '-infinity') OR l.parent = asked.day;
+CROSS JOIN LATERAL (
+    SELECT * FROM lot
+    WHERE shard = $1 AND account = asked.account
+      AND ((day = asked.day AND parent = '-infinity') OR parent = asked.day) OFFSET 0
+) AS l;
 
 -- name: orders_due
 -- orders_due.
 SELECT o.account, o.ref, o.due
 FROM unnest($2::bigint[], $3::timestamptz[]) AS asked (account, until)
-JOIN orders o ON o.shard = $1 AND o.account = asked.account AND o.due <= asked.until;
+CROSS JOIN LATERAL (
+    SELECT * FROM orders WHERE shard = $1 AND account = asked.account AND due <= asked.until OFFSET 0
+) AS o;
 
 -- name: next_orders_due
 -- orders_due.
@@ -88,14 +107,17 @@ CROSS JOIN LATERAL (
 -- orders_pkey, its (shard, account) prefix.
 SELECT o.account, o.ref, o.paid_at, o.success_from, o.success_until
 FROM unnest($2::bigint[]) AS asked (account)
-JOIN orders o ON o.shard = $1 AND o.account = asked.account
-WHERE o.success_from IS NOT NULL;
+CROSS JOIN LATERAL (
+    SELECT * FROM orders WHERE shard = $1 AND account = asked.account AND success_from IS NOT NULL OFFSET 0
+) AS o;
 
 -- name: orders_paid_after
 -- orders_pkey, its (shard, account) prefix.
 SELECT o.account, o.ref, o.paid_at
 FROM unnest($2::bigint[], $3::timestamptz[]) AS asked (account, paid_after)
-JOIN orders o ON o.shard = $1 AND o.account = asked.account AND o.paid_at > asked.paid_after;
+CROSS JOIN LATERAL (
+    SELECT * FROM orders WHERE shard = $1 AND account = asked.account AND paid_at > asked.paid_after OFFSET 0
+) AS o;
 
 -- name: write_journal
 INSERT INTO journal SELECT * FROM unnest($2::journal[]);
@@ -107,25 +129,38 @@ INSERT INTO entry SELECT * FROM unnest($2::entry[]);
 INSERT INTO order_lines SELECT * FROM unnest($2::order_lines[]);
 
 -- name: answers
--- answer_pkey.
-SELECT digest, request, status, body
+-- answer_pkey. How old an answer is is the caller's to judge: with a condition on it the other index would be chosen.
+SELECT digest, at, request, status, body
 FROM answer
-WHERE shard = $1 AND digest = ANY ($2::bytea[]) AND at > $3;
+WHERE shard = $1 AND digest = ANY ($2::bytea[]);
+
+-- name: forget_answers
+-- answer_at, answer_pkey. So many of those given before an instant, the oldest first.
+DELETE FROM answer
+WHERE shard = $1 AND digest = ANY (ARRAY(
+    SELECT digest FROM answer WHERE shard = $1 AND at < $2 ORDER BY at LIMIT $3
+));
 
 -- name: write_answers
 -- answer_pkey. What stands there is older than answers are kept.
-INSERT INTO answer SELECT * FROM unnest($2::answer[])
+INSERT INTO answer SELECT a.* FROM unnest($2::answer[]) AS a WHERE a.shard = $1
 ON CONFLICT (shard, digest) DO UPDATE
 SET at = excluded.at, request = excluded.request, status = excluded.status, body = excluded.body;
 
 -- name: write_accounts
--- account_pkey.
-UPDATE account a
-SET version = c.version, head = c.head, now = c.now, next_due = c.next_due,
-    pending = c.pending, available = c.available, held = c.held, debt = c.debt,
-    redeemed = c.redeemed, expired = c.expired, details = c.details
-FROM unnest($2::account_change[]) AS c
-WHERE a.shard = $1 AND a.account = c.account;
+-- account_pkey. The rows are there and locked; as an upsert it needs no join.
+INSERT INTO account (
+    shard, account, version, head, now, next_due, pending, available, held, debt, redeemed, expired,
+    written_off, details
+)
+SELECT $1, c.account, c.version, c.head, c.now, c.next_due, c.pending, c.available, c.held, c.debt, c.redeemed,
+       c.expired, c.written_off, c.details
+FROM unnest($2::account_totals[]) AS c
+ON CONFLICT (shard, account) DO UPDATE
+SET version = excluded.version, head = excluded.head, now = excluded.now, next_due = excluded.next_due,
+    pending = excluded.pending, available = excluded.available, held = excluded.held, debt = excluded.debt,
+    redeemed = excluded.redeemed, expired = excluded.expired, written_off = excluded.written_off,
+    details = excluded.details;
 
 -- name: write_lots
 -- lot_pkey. Differences, so that earning needs no reading.

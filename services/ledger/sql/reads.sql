@@ -3,10 +3,14 @@
 -- name: balances
 -- identity_pkey, account_pkey, lot_pkey: reads that arrive together are one statement. `n` is the place of the key.
 SELECT k.n, a.version, a.head, a.next_due, a.pending, a.available, a.held, a.debt, a.redeemed, a.expired,
-       e.days, e.points, (SELECT max(number) FROM program) AS program
+       a.written_off, e.days, e.points, (SELECT max(number) FROM program) AS program
 FROM unnest($1::smallint[], $2::text[]) WITH ORDINALITY AS k (shard, member_id, n)
-JOIN identity i ON i.shard = k.shard AND i.member_id = k.member_id
-JOIN account a ON a.shard = i.shard AND a.account = i.account
+CROSS JOIN LATERAL (
+    SELECT account FROM identity WHERE shard = k.shard AND member_id = k.member_id OFFSET 0
+) AS i
+CROSS JOIN LATERAL (
+    SELECT * FROM account WHERE shard = k.shard AND account = i.account OFFSET 0
+) AS a
 LEFT JOIN LATERAL (
     SELECT array_agg(l.day) AS days, array_agg(l.available) AS points
     FROM lot l
@@ -16,10 +20,11 @@ LEFT JOIN LATERAL (
 -- name: account
 -- identity_pkey, account_pkey.
 SELECT i.member_id, a.account, a.version, a.head, a.now, a.next_due,
-       a.pending, a.available, a.held, a.debt, a.redeemed, a.expired, a.details
-FROM identity i
-JOIN account a ON a.shard = i.shard AND a.account = i.account
-WHERE i.shard = $1 AND i.member_id = $2;
+       a.pending, a.available, a.held, a.debt, a.redeemed, a.expired, a.written_off, a.details
+FROM (SELECT * FROM identity WHERE shard = $1 AND member_id = $2 OFFSET 0) AS i
+CROSS JOIN LATERAL (
+    SELECT * FROM account WHERE shard = $1 AND account = i.account OFFSET 0
+) AS a;
 
 -- name: lots
 -- lot_pkey, its (shard, account) prefix.
@@ -89,10 +94,13 @@ LIMIT $7;
 -- name: given_by_id
 -- fact_given, identity_account. The condition on the key is the index's own.
 SELECT i.member_id, f.value
-FROM fact f
-JOIN identity i ON i.shard = f.shard AND i.account = f.account
-WHERE f.shard = $1 AND f.key = $2 AND (f.key LIKE 'hold:%' OR f.key LIKE 'redemption:%')
-LIMIT 1;
+FROM (
+    SELECT account, value FROM fact
+    WHERE shard = $1 AND key = $2 AND (key LIKE 'hold:%' OR key LIKE 'redemption:%') OFFSET 0
+) AS f
+CROSS JOIN LATERAL (
+    SELECT member_id FROM identity WHERE shard = $1 AND account = f.account LIMIT 1
+) AS i;
 
 -- name: tellings
 -- journal_pkey, its (shard, digest) prefix: the same event id told with another time is another telling.

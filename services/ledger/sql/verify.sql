@@ -6,7 +6,7 @@ SELECT pg_export_snapshot();
 
 -- name: accounts
 SELECT a.account, '' AS member_id, a.version, a.head, a.now, a.next_due, a.pending, a.available, a.held, a.debt, a.redeemed, a.expired,
-       a.details
+       a.written_off, a.details
 FROM account a
 WHERE a.shard = $1 AND ($2::bigint[] IS NULL OR a.account = ANY ($2))
 ORDER BY a.account;
@@ -101,7 +101,8 @@ WHERE c.relnamespace = current_schema()::regnamespace
 -- name: stored_points
 SELECT coalesce(sum(pending), 0)::bigint AS pending, coalesce(sum(available), 0)::bigint AS available,
        coalesce(sum(held), 0)::bigint AS held, coalesce(sum(debt), 0)::bigint AS debt,
-       coalesce(sum(redeemed), 0)::bigint AS redeemed, coalesce(sum(expired), 0)::bigint AS expired
+       coalesce(sum(redeemed), 0)::bigint AS redeemed, coalesce(sum(expired), 0)::bigint AS expired,
+       coalesce(sum(written_off), 0)::bigint AS written_off
 FROM account;
 
 -- name: account_count

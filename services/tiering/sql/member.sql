@@ -16,19 +16,22 @@ SELECT member_id FROM member WHERE shard = $1 AND member_id = ANY ($2::text[]) O
 SELECT member_id, state FROM member WHERE shard = $1 AND member_id = ANY ($2::text[]);
 
 -- name: save
-UPDATE member
-SET version = new.version, tier = new.tier, since = new.since, growth = new.growth, orders = new.orders,
-    state = new.state
+INSERT INTO member (shard, member_id, version, tier, since, growth, orders, state)
+SELECT $1, new.*
 FROM unnest($2::text[], $3::bigint[], $4::text[], $5::timestamptz[], $6::bigint[], $7::integer[], $8::bytea[])
     AS new (member_id, version, tier, since, growth, orders, state)
-WHERE member.shard = $1 AND member.member_id = new.member_id;
+ON CONFLICT (shard, member_id) DO UPDATE
+SET version = excluded.version, tier = excluded.tier, since = excluded.since, growth = excluded.growth,
+    orders = excluded.orders, state = excluded.state;
 
 -- name: settled_orders
 -- The settled order of each (member, order) asked for.
 SELECT settled_order.member_id, settled_order.order_key, settled_order.told
 FROM unnest($2::text[], $3::text[]) AS asked (member_id, order_key)
-JOIN settled_order ON settled_order.shard = $1
-    AND settled_order.member_id = asked.member_id AND settled_order.order_key = asked.order_key;
+CROSS JOIN LATERAL (
+    SELECT * FROM settled_order
+    WHERE shard = $1 AND member_id = asked.member_id AND order_key = asked.order_key OFFSET 0
+) AS settled_order;
 
 -- name: all_settled_orders
 -- Everything settled of a few members: a range of the primary key each.

@@ -13,11 +13,15 @@ from tests.model.table import (
     earning,
     expiry,
     holds,
+    lot_days,
+    multipliers,
+    negative,
     owing,
     points_used,
     redemptions,
     refunds,
     tiers,
+    transfers,
 )
 from tests.model.table.case import Case, Then
 
@@ -32,12 +36,16 @@ CASES: list[Case] = [
     *disorder.CASES,
     *completion.CASES,
     *tiers.CASES,
-]
-
-AHEAD: list[Case] = [
     *holds.CASES,
     *checkouts.CASES,
     *redemptions.CASES,
+]
+
+AHEAD: list[Case] = [
+    *negative.CASES,
+    *lot_days.CASES,
+    *multipliers.CASES,
+    *transfers.CASES,
 ]
 
 __all__ = ["AHEAD", "CASES", "Case", "Then"]

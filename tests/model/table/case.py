@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from tests.model.commands import Capture, Command, GiveBack, Hold, Redeem, Release
+from tests.model.commands import Capture, Command, Decide, GiveBack, Hold, Redeem, Release
 from tests.model.days import MINUTE, Micros, instant, minor
 from tests.model.events import Arrival, Event, Line, Timer, completed, line, paid
 from tests.model.model import Tiers
@@ -129,6 +129,11 @@ def entry(at: str, amount: str, orders: int = 0) -> tuple[Micros, int, int]:
 def reached(at: str, tier: str) -> tuple[Micros, str]:
     """A step of the tier history."""
     return instant(at), tier
+
+
+def decide(at: str, decision: Literal["take", "forgive"], *, review: str = "1") -> Decide:
+    """A review is decided."""
+    return Decide(instant(at), review, decision)
 
 
 TWO_LOTS: list[Step] = [

@@ -1,0 +1,187 @@
+"""R2, R3, R6: what a refund takes when the points are gone, and the proportional way to take."""
+
+from __future__ import annotations
+
+from tests.model.events import cancelled, completed, d, gift_card, line, paid, part, refunded
+from tests.model.program import program
+from tests.model.table.case import HUNDRED, NO_SERVICE, Case, Step, Then, decide, order, spender
+
+CLAMP = program(["purchase"], rule=NO_SERVICE, points={"negative": "clamp"})
+REVIEW = program(["purchase"], rule=NO_SERVICE, points={"negative": "review"})
+SPENT: list[Step] = [*HUNDRED, spender("s1", d(6), 80)]
+"""20 left of 100."""
+
+CLAMPED = [
+    Case(
+        "R6",
+        "clamp_writes_off_what_is_not_there",
+        [
+            *SPENT,
+            refunded("o1", d(7), "50"),  # 20 are there, 30 are not
+            Then(available=0, debt=0, written_off=30, earned=50, net=0),
+            paid("o2", d(8), "100"),
+            completed("o2", d(8, "11:00")),
+            Then(available=100, written_off=30),
+        ],
+        CLAMP,
+    ),
+    Case(
+        "R2",
+        "under_clamp_net_less_what_was_written_off_is_the_same_however_split",
+        [
+            *SPENT,
+            refunded("o1", d(7), "10"),
+            Then(available=10, written_off=0),
+            refunded("o1", d(8), "40", refund="r2"),
+            Then(available=0, written_off=30, net=0),  # 0 - 30, as above
+        ],
+        CLAMP,
+    ),
+    Case(
+        "R6",
+        "clamp_does_not_excuse_points_used",
+        [*HUNDRED, spender("s1", d(6), 150), Then(available=0, debt=50, written_off=0)],
+        CLAMP,
+    ),
+]
+
+REVIEWED = [
+    Case(
+        "R6",
+        "under_review_only_the_shortfall_waits",
+        [
+            *SPENT,
+            refunded("o1", d(7), "50"),
+            Then(available=0, debt=0, written_off=0, under_review=30, reviews={"1": {"state": "open", "points": 30}}),
+            paid("o2", d(8), "100"),
+            completed("o2", d(8, "11:00")),
+            Then(available=100, under_review=30),
+            decide(d(9), "take"),
+            Then(available=70, debt=0, under_review=0, written_off=0, reviews={"1": {"state": "taken"}}),
+        ],
+        REVIEW,
+    ),
+    Case(
+        "R6",
+        "taken_when_nothing_is_there_it_is_owed",
+        [*SPENT, refunded("o1", d(7), "50"), decide(d(9), "take"), Then(available=0, debt=30, under_review=0)],
+        REVIEW,
+    ),
+    Case(
+        "R6",
+        "forgiven_it_is_written_off",
+        [
+            *SPENT,
+            refunded("o1", d(7), "50"),
+            decide(d(9), "forgive"),
+            Then(available=0, debt=0, written_off=30, under_review=0, reviews={"1": {"state": "forgiven"}}),
+        ],
+        REVIEW,
+    ),
+    Case(
+        "R6",
+        "a_review_is_decided_once",
+        [
+            *SPENT,
+            refunded("o1", d(7), "30"),
+            refunded("o1", d(8), "5", refund="r2"),
+            Then(under_review=15, reviews={"1": {"points": 10}, "2": {"points": 5}}),
+            decide(d(9), "forgive", review="2"),
+            decide(d(9), "take", review="2"),
+            decide(d(9), "take", review="3"),
+            Then(
+                under_review=10,
+                written_off=5,
+                debt=0,
+                outcomes=[
+                    ("o1:paid:0", "booked"),
+                    ("o1:completed", "booked"),
+                    ("s1:paid:0", "booked"),
+                    ("o1:refunded:r1", "booked"),
+                    ("o1:refunded:r2", "booked"),
+                    ("Decide 2", "booked"),
+                    ("Decide 2", "review_over"),
+                    ("Decide 3", "review_unknown"),
+                ],
+            ),
+        ],
+        REVIEW,
+    ),
+]
+
+PROPORTIONAL = program(
+    ["purchase"],
+    points={"refund": {"mode": "proportional", "returned_expired": {"grace_days": 30}, "park_days": 30}},
+)
+
+R3 = [
+    Case(
+        "R3",
+        "proportional_takes_the_part_that_was_refunded",
+        [
+            paid("o1", d(1), "900"),
+            completed("o1", d(5)),
+            Then(available=1800),
+            refunded("o1", d(6), "200", refund="r1"),
+            Then(available=1400),  # 1800 x 200 / 900 = 400, though 700 would earn at the lower band
+            refunded("o1", d(7), "550", refund="r2"),
+            Then(available=300),  # 1800 x 750 / 900 = 1500
+            refunded("o1", d(8), "150", refund="r3"),
+            Then(available=0, debt=0),
+        ],
+        PROPORTIONAL,
+    ),
+    Case(
+        "R3",
+        "it_is_rounded_on_all_refunds_together",
+        [
+            paid("o1", d(1), "199.99"),
+            completed("o1", d(5)),
+            Then(available=199),
+            refunded("o1", d(6), "0.50", refund="r1"),
+            Then(available=199),  # floor(199 x 0.50 / 199.99) = floor(0.4975)
+            refunded("o1", d(7), "0.50", refund="r2"),
+            Then(available=199),  # floor(199 x 1.00 / 199.99) = floor(0.995)
+            refunded("o1", d(8), "0.01", refund="r3"),
+            Then(available=198),  # floor(199 x 1.01 / 199.99) = floor(1.005)
+            refunded("o1", d(9), "198.98", refund="r4"),
+            Then(available=0, debt=0),
+        ],
+        PROPORTIONAL,
+    ),
+    Case(
+        "R3",
+        "while_pending_it_shrinks_what_is_pending",
+        [
+            paid("o1", d(1), [line("l1", "600"), line("l2", "300")]),
+            completed("o1", d(5), [part("l1")]),
+            Then(available=1200, pending=600),  # at the whole order's band, 2 a unit
+            refunded("o1", d(6), [part("l2", "100")]),
+            Then(available=1200, pending=400),  # 1800 - 1800 x 100 / 900 = 1600
+            completed("o1", d(7), [part("l2")]),
+            Then(available=1600, pending=0),
+        ],
+        PROPORTIONAL,
+    ),
+    Case(
+        "R3",
+        "of_the_eligible_lines_net_of_points",
+        [
+            paid("o0", d(-5), "4500"),
+            completed("o0", d(-4)),
+            paid("o1", d(1), [line("l1", "900"), gift_card("l2", "500")], points_used=9000, points_value="90"),
+            Then(pending=1620, available=0),  # 900 - 90 = 810 x 2
+            refunded("o1", d(5), [part("l2", "500")], refund="r1"),
+            Then(pending=1620),
+            refunded("o1", d(6), [part("l1", "200")], refund="r2"),
+            # net 630 of 810 is left, 180 refunded: 1620 x 180 / 810 = 360; 2,000 of the points used return
+            Then(pending=1260, available=2000, orders=order(points_returned=2000)),
+            cancelled("o1", d(7)),
+            Then(pending=0, available=9000),
+        ],
+        PROPORTIONAL,
+        "given",
+    ),
+]
+
+CASES = [*CLAMPED, *REVIEWED, *R3]
