@@ -27,15 +27,21 @@ OFFSET = {
     "max_share": "0.5",
     "exclude": {"categories": ["gift-card"]},
 }
+CAMPAIGN = {
+    "rule": "spring",
+    "on": "order",
+    "campaign": {"from": "2026-03-20T00:00:00+08:00", "to": "2026-04-01T00:00:00+08:00", "multiplier": "1.5"},
+}
 _members = count(1)
 
 
 @pytest.fixture(scope="module")
 async def ledger(make_database: MakeDatabase, jwks_file: Path) -> AsyncIterator[LedgerUnderTest]:
-    """The default program, where points pay up to half of what is no gift card, from 100 on in steps of 50."""
+    """The default program with a campaign; points pay up to half of what is no gift card, from 100 on, by 50s."""
     async with ledger_on(make_database(), jwks_file=jwks_file, publish=False) as under_test:
         async with under_test.pool.acquire() as connection:
-            await publish_document(connection, {**DOCUMENT, "redeem": {"cash_offset": OFFSET}})
+            document = {**DOCUMENT, "earn": [*DOCUMENT["earn"], CAMPAIGN], "redeem": {"cash_offset": OFFSET}}
+            await publish_document(connection, document)
         yield under_test
 
 
@@ -155,6 +161,7 @@ async def test_a_quote_is_what_is_booked_when_the_order_comes(
 async def test_a_quote_tells_points_by_rule_with_their_working(
     ledger: LedgerUnderTest, client: httpx.AsyncClient
 ) -> None:
+    ledger.now = parse_rfc3339(shop.d(5))
     body = await quoted(client, cart("900", shipping="10"))
     assert (body["member_id"], body["tier"], body["amount"], body["points"]) == (None, "none", "910.00", 1900)
     assert [(each["rule"], each["points"]) for each in body["earns"]] == [("purchase", 1800), ("first-purchase", 100)]
@@ -164,6 +171,15 @@ async def test_a_quote_tells_points_by_rule_with_their_working(
     assert body["usable"] == {
         "available": 0, "points": 0, "value": "0.00", "payable": "910.00", "minimum": 100, "step": 50,
     }  # fmt: skip
+
+
+async def test_N2_a_quote_names_the_multipliers_that_the_cart_meets(
+    ledger: LedgerUnderTest, client: httpx.AsyncClient
+) -> None:
+    ledger.now = parse_rfc3339(shop.d(25))
+    body = await quoted(client, cart("900"))
+    assert (body["earns"][0]["points"], body["earns"][0]["expires_on"]) == (2700, "2027-03-25")
+    assert body["earns"][0]["sum"]["multipliers"] == {"tier none": "1", "spring": "1.5"}
 
 
 async def test_P1_what_points_pay_earns_nothing_and_is_limited_by_the_program(
