@@ -32,6 +32,7 @@ from services.ledger.domain.inputs import (
     Cancelled,
     CaptureHold,
     Completed,
+    ExpiryNear,
     HoldPoints,
     MakeUpDay,
     Paid,
@@ -268,6 +269,8 @@ class _Work:
                     # Histories begin with the first tier: what was paid after it is what they can change.
                     first = given.history[0][0]
                     needs.paid_after = first if needs.paid_after is None else min(first, needs.paid_after)
+            elif isinstance(given, ExpiryNear):
+                needs.spendable = True
             elif (key := _fact_key(given)) is not None:
                 needs.facts.add(key)
                 needs.spendable = needs.spendable or isinstance(

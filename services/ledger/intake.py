@@ -67,6 +67,7 @@ TYPES: Final[Mapping[str, str]] = {
     "receive": "loyalty.transfer.sent.v1",
     "arrived": "loyalty.transfer.arrived.v1",
     "timer": "loyalty.timer.due.v1",
+    "expiring": "loyalty.timer.due.v1",
 }
 """The event type that an input's tag stands for, to the outside."""
 

@@ -244,6 +244,12 @@ class DueTimer(Input, frozen=True, array_like=True, tag="timer"):
     """Nobody touched the account, but something on it is due."""
 
 
+class ExpiryNear(Input, frozen=True, array_like=True, tag="expiring"):
+    """The last day of points comes near: the member is to be told, if there are any left to spend."""
+
+    day: Day
+
+
 AnyInput = (
     Paid
     | Shipped
@@ -269,6 +275,7 @@ AnyInput = (
     | ReceivePoints
     | TransferArrived
     | DueTimer
+    | ExpiryNear
 )
 
 _encoder = msgspec.msgpack.Encoder()
