@@ -8,7 +8,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from schemas.events.envelope import Envelope
-from schemas.events.fields import Id, IsoDate, MemberId, Positive
+from schemas.events.fields import Count, Id, IsoDate, MemberId, Positive
 
 
 class LotSent(TypedDict):
@@ -50,5 +50,23 @@ class TransferArrived(Envelope):
     data: TransferArrivedData
 
 
-InternalEvent = TransferSent | TransferArrived
+class ReferralToldData(TypedDict):
+    """What stands of a member whom the subject referred."""
+
+    member: MemberId
+    """The member who was referred."""
+    program: Count
+    """The number of the program version under which that member has a successful order; 0: it has none any more."""
+    seen: Positive
+    """The version of that member's account that says so: what is not newer is old news."""
+
+
+class ReferralTold(Envelope):
+    """A member whom the subject referred has a successful order since this time, or has none any more."""
+
+    type: Literal["loyalty.referral.told.v1"]
+    data: ReferralToldData
+
+
+InternalEvent = TransferSent | TransferArrived | ReferralTold
 """Everything that one shard tells another."""

@@ -39,7 +39,7 @@ NOT_BUILT: Final = (
     NotBuilt("earn[].campaign.budget"),
     NotBuilt(
         "earn[].on",
-        ("order", "first_order", "signed_in", "review", "profile_completed", "enrolled"),
+        ("order", "first_order", "signed_in", "review", "profile_completed", "enrolled", "referral"),
         "leave the rule out",
     ),
     NotBuilt("redeem.rewards"),

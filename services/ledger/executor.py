@@ -117,7 +117,7 @@ class Ledger:
                 member_id = fold.member.account.member_id
                 for row in fold.rows:
                     outbox += announce(shard, member_id, row, programs)
-                    outbox += letters(shard, row)
+                    outbox += letters(shard, member_id, row)
             fault("ledger.folded")
             await store.write(tx, shard, folds, answers)
             fault("ledger.written")

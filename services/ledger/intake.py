@@ -23,6 +23,7 @@ from services.ledger.domain.inputs import (
     Paid,
     ProfileTold,
     ReceivePoints,
+    ReferralTold,
     Refunded,
     RefundedLine,
     ReviewPublished,
@@ -62,7 +63,7 @@ TYPES: Final[Mapping[str, str]] = {
     "return": "loyalty.command.return.v1",
     "make_up": "loyalty.command.make_up.v1",
     "decide_shortfall": "loyalty.command.decide_shortfall.v1",
-    "referral": "loyalty.internal.referral.v1",
+    "referral": "loyalty.referral.told.v1",
     "send": "loyalty.command.transfer.v1",
     "receive": "loyalty.transfer.sent.v1",
     "arrived": "loyalty.transfer.arrived.v1",
@@ -255,6 +256,10 @@ def _transfer_arrived(event: Mapping[str, Any], data: Mapping[str, Any], at: Mic
     return TransferArrived(event["source"], event["id"], at, data["transfer_id"])
 
 
+def _referral_told(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    return ReferralTold(event["source"], event["id"], at, data["member"], data["program"], data["seen"])
+
+
 def _day(told: date | None) -> Day:
     return 0 if told is None else told.toordinal()
 
@@ -279,5 +284,6 @@ _READERS: Final[Mapping[str, _Reader]] = {
     "loyalty.tier.enrolled.v1": _enrolled,
     "loyalty.transfer.sent.v1": _transfer_sent,
     "loyalty.transfer.arrived.v1": _transfer_arrived,
+    "loyalty.referral.told.v1": _referral_told,
     **dict.fromkeys(TIER_HISTORY_TYPES, _tier),
 }

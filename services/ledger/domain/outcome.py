@@ -10,7 +10,7 @@ import msgspec
 from services.kit.calendar import Day, Micros
 from services.ledger.domain.entries import Entry
 from services.ledger.domain.holds import Hold, Redemption
-from services.ledger.domain.inputs import ReceivePoints, TransferArrived
+from services.ledger.domain.inputs import ReceivePoints, ReferralTold, TransferArrived
 from services.ledger.domain.judgement import Turn
 from services.ledger.domain.transfers import Transfer
 
@@ -72,7 +72,7 @@ class Message(NamedTuple):
 
     to: str
     """The member id of that account."""
-    given: ReceivePoints | TransferArrived
+    given: ReceivePoints | TransferArrived | ReferralTold
 
 
 @dataclass(slots=True)
