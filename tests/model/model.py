@@ -21,7 +21,7 @@ from tests.model.known import Known
 from tests.model.lot_days import SLIDING
 from tests.model.orders import Order, order_key
 from tests.model.program import Program
-from tests.model.result import HoldResult, OrderResult, RedemptionResult, Result, ReviewResult
+from tests.model.result import HoldResult, OrderResult, RedemptionResult, Result
 from tests.model.shortfalls import Shortfalls
 from tests.model.sliding import Sliding
 from tests.model.spending import Spending
@@ -201,11 +201,10 @@ class Model:
             if pending < 0:
                 self.wallet.lot(self._lot_of(bucket)).pending += pending  # R5
         negative = self.known.program_at(self.wallet.now)["points"]["negative"]
-        claims = []
         for bucket, _, confirmed in changes:
             if confirmed < 0:
-                claims += [(day, points) for (day, _), points in unwind(self._granted[bucket], -confirmed)]
-        self.shortfalls.claim(claims, negative)
+                claims = [(day, points) for (day, _), points in unwind(self._granted[bucket], -confirmed)]
+                self.shortfalls.claim(bucket[0], claims, negative)
         for key, order in orders.items():
             used = order.points_used - order.points_back()
             if used > (before := self._spent.get(key, 0)):
@@ -351,10 +350,8 @@ class Model:
             },
             orders=shown,
             written_off=self.shortfalls.written_off,
-            under_review=self.shortfalls.under_review(),
-            reviews={
-                number: ReviewResult(review.state, review.points) for number, review in self.shortfalls.reviews.items()
-            },
+            under_review=sum(self.shortfalls.under_review().values()),
+            reviews=self.shortfalls.under_review(),
             in_transit=self.transfers.in_transit(),
             sent={
                 name: [(_iso(day), None if parent is None else _iso(parent), points) for (day, parent), points in taken]

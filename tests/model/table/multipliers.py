@@ -48,6 +48,9 @@ N2 = [
     earns("N2", "not_before", 100, stacking("max", campaign("2")), at=d(0, "23:59:59")),
     earns("N2", "until_its_last_instant", 201, stacking("max", campaign("2")), at=d(9, "23:59:59")),
     earns("N2", "and_no_longer", 100, stacking("max", campaign("2")), at=d(10, "00:00")),
+]
+
+GOODS = [
     earns("N2", "not_in_another_channel", 100, stacking("max", campaign("2", channels=["app"]))),
     Case(
         "N2",
@@ -226,8 +229,8 @@ D4 = [
                     (f"signed-in:{d(1)}", "booked"),
                     (f"signed-in:{d(3)}", "booked"),
                     ("MakeUp 2026-03-01", "day_not_missed"),
-                    ("MakeUp 2026-03-03", "day_not_missed"),
-                    ("MakeUp 2026-02-28", "day_too_old"),
+                    ("MakeUp 2026-03-03", "day_out_of_reach"),
+                    ("MakeUp 2026-02-28", "day_out_of_reach"),
                     ("MakeUp 2026-03-02", "booked"),
                     ("MakeUp 2026-03-02", "day_not_missed"),
                     ("MakeUp 2026-03-04", "booked"),
@@ -305,4 +308,5 @@ REFERRED = [
     ),
 ]
 
-CASES = [*N2, *N6, *B1, *B2, *D4, *REFERRED]
+CASES = [*N2, *B1, *B2, *D4]
+LATER = [*GOODS, *N6, *REFERRED]
