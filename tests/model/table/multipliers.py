@@ -152,6 +152,22 @@ B2 = [
     earns("B2", "entered_30_days_before", 201, DAY_ITSELF, born("1990-03-04", d(-26)), at=d(4)),
     earns("B2", "entered_29_days_before_it_does_not_count", 100, DAY_ITSELF, born("1990-03-03", d(-26)), at=d(3)),
     earns("B2", "deleted_it_is_none", 100, MONTH, born("1990-03-05"), born(None, d(-9)), at=d(5)),
+    earns("B2", "also_when_its_month_has_begun", 100, MONTH, born("1990-03-05"), born(None, d(3)), at=d(5)),
+    Case(
+        "B2",
+        "a_month_that_had_begun_was_the_one_of_its_year",
+        [
+            born("1990-03-20"),
+            paid("o1", d(5), "100"),
+            Then(pending=200),
+            born("1990-04-20", d(10)),  # before the day itself, 41 days before the new one
+            paid("o2", d(15), "100"),
+            paid("o3", d(51), "100"),
+            Then(available=300, pending=100),
+        ],
+        MONTH,
+        "given",
+    ),
     Case(
         "B2",
         "a_changed_birthday_gives_no_second_one",
