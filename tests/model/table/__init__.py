@@ -42,6 +42,7 @@ CASES: list[Case] = [
 ]
 
 AHEAD: list[Case] = [
+    *checkouts.AHEAD,
     *negative.CASES,
     *lot_days.CASES,
     *multipliers.CASES,
