@@ -37,11 +37,6 @@ NOT_BUILT: Final = (
     NotBuilt("earn[].campaign.channels"),
     NotBuilt("earn[].campaign.include"),
     NotBuilt("earn[].campaign.budget"),
-    NotBuilt(
-        "earn[].on",
-        ("order", "first_order", "signed_in", "review", "profile_completed", "enrolled", "referral"),
-        "leave the rule out",
-    ),
     NotBuilt("redeem.rewards"),
     NotBuilt("adjustments"),
     NotBuilt("tiers.mode", ("upgrade_only",), "use `upgrade_only`"),

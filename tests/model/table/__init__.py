@@ -38,11 +38,11 @@ CASES: list[Case] = [
     *tiers.CASES,
     *holds.CASES,
     *checkouts.CASES,
+    *checkouts.AHEAD,
     *redemptions.CASES,
 ]
 
 AHEAD: list[Case] = [
-    *checkouts.AHEAD,
     *negative.CASES,
     *lot_days.CASES,
     *multipliers.CASES,
