@@ -42,7 +42,6 @@ NOT_BUILT: Final = (
         ("order", "first_order", "signed_in", "review", "profile_completed", "enrolled"),
         "leave the rule out",
     ),
-    NotBuilt("redeem.rewards"),
     NotBuilt("adjustments"),
     NotBuilt("tiers.mode", ("upgrade_only",), "use `upgrade_only`"),
     NotBuilt("tiers.growth.counts", ("qualifying_amount",), "use `qualifying_amount`"),

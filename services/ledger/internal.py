@@ -12,7 +12,15 @@ from services.kit.calendar import NEVER, rfc3339
 from services.kit.outbox import OutboxRow
 from services.ledger.announcement import HEADERS
 from services.ledger.domain.batch import JournalRow
-from services.ledger.domain.inputs import LotPart, ReceivePoints, TransferArrived
+from services.ledger.domain.inputs import (
+    AskReward,
+    Between,
+    GiveBackReward,
+    LotPart,
+    ReceivePoints,
+    RewardAnswered,
+    TransferArrived,
+)
 from services.ledger.domain.outcome import Message
 from services.ledger.intake import TYPES
 
@@ -42,13 +50,20 @@ def _rendered(message: Message) -> bytes:
     )
 
 
-def _data(given: ReceivePoints | TransferArrived) -> dict[str, Any]:
+def _data(given: Between) -> dict[str, Any]:
     match given:
         case ReceivePoints():
             lots = [_lot(part) for part in given.lots]
             return {"transfer_id": given.transfer, "sender": given.sender, "lots": lots}
         case TransferArrived():
             return {"transfer_id": given.transfer}
+        case AskReward():
+            return {"redemption_id": given.redemption, "member_id": given.member, "reward": given.reward}
+        case RewardAnswered():
+            code = {"code": given.code} if given.code else {}
+            return {"redemption_id": given.redemption, "granted": given.granted, **code}
+        case GiveBackReward():
+            return {"redemption_id": given.redemption}
         case _:
             assert_never(given)
 

@@ -23,6 +23,7 @@ from services.ledger.api import (
     made_up_days,
     orders,
     redemptions,
+    rewards,
     shortfalls,
     transfers,
 )
@@ -54,6 +55,7 @@ def routers(
         orders.routes(context),
         holds.routes(context, commands),
         redemptions.routes(context, commands),
+        rewards.routes(context, commands),
         made_up_days.routes(commands),
         shortfalls.routes(context, commands),
         transfers.routes(context, commands),
