@@ -137,7 +137,14 @@ ALL: Final[tuple[Topic, ...]] = (
     # What one shard tells another. A record that its publisher put on another shard's partition goes this way too.
     Topic(
         "loyalty.internal.v1",
-        ("loyalty.transfer.sent.v1", "loyalty.transfer.arrived.v1", "loyalty.referral.told.v1"),
+        (
+            "loyalty.transfer.sent.v1",
+            "loyalty.transfer.arrived.v1",
+            "loyalty.reward.asked.v1",
+            "loyalty.reward.answered.v1",
+            "loyalty.reward.given_back.v1",
+            "loyalty.referral.told.v1",
+        ),
         "ledger",
         sent_on=tuple(kind for topic in _COMMERCE for kind in topic.types),
         retention_ms=30 * _DAY_MS,

@@ -8,7 +8,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from schemas.events.envelope import Envelope
-from schemas.events.fields import Count, Id, IsoDate, MemberId, Positive
+from schemas.events.fields import Count, Flag, Id, IsoDate, MemberId, Positive, Token
 
 
 class LotSent(TypedDict):
@@ -68,5 +68,50 @@ class ReferralTold(Envelope):
     data: ReferralToldData
 
 
-InternalEvent = TransferSent | TransferArrived | ReferralTold
+class RewardAskedData(TypedDict):
+    """One of a reward, for a redemption."""
+
+    redemption_id: Id
+    member_id: MemberId
+    reward: Token
+
+
+class RewardAsked(Envelope):
+    """A redemption asks for one of a reward's stock, or for a code; the subject is the account that keeps them."""
+
+    type: Literal["loyalty.reward.asked.v1"]
+    data: RewardAskedData
+
+
+class RewardAnsweredData(TypedDict):
+    """What a redemption gets."""
+
+    redemption_id: Id
+    granted: Flag
+    """False: sold out."""
+    code: NotRequired[Id]
+    """The coupon's code."""
+
+
+class RewardAnswered(Envelope):
+    """The stock was asked for a redemption of the subject, and this is the answer."""
+
+    type: Literal["loyalty.reward.answered.v1"]
+    data: RewardAnsweredData
+
+
+class RewardGivenBackData(TypedDict):
+    """A redemption that was returned in full."""
+
+    redemption_id: Id
+
+
+class RewardGivenBack(Envelope):
+    """What was granted is there again; the subject is the account that keeps the stock."""
+
+    type: Literal["loyalty.reward.given_back.v1"]
+    data: RewardGivenBackData
+
+
+InternalEvent = TransferSent | TransferArrived | RewardAsked | RewardAnswered | RewardGivenBack | ReferralTold
 """Everything that one shard tells another."""

@@ -247,6 +247,8 @@ class RewardIssuedData(Numbered):
     points: Count
     code: NotRequired[Id]
     """The coupon's code."""
+    prize: NotRequired[Token]
+    """What a draw gave: the reward is the one that was won."""
     cause: Cause
 
 

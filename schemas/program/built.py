@@ -37,7 +37,6 @@ NOT_BUILT: Final = (
     NotBuilt("earn[].campaign.channels"),
     NotBuilt("earn[].campaign.include"),
     NotBuilt("earn[].campaign.budget"),
-    NotBuilt("redeem.rewards"),
     NotBuilt("adjustments"),
     NotBuilt("tiers.mode", ("upgrade_only",), "use `upgrade_only`"),
     NotBuilt("tiers.growth.counts", ("qualifying_amount",), "use `qualifying_amount`"),

@@ -14,6 +14,7 @@ from math import gcd
 from typing import Final
 
 from schemas.currencies import decimals_of, has_more_decimals
+from schemas.program.catalogue import reward_errors
 from schemas.program.document import Condition, Program
 from schemas.program.earning import (
     Activity,
@@ -48,6 +49,7 @@ def errors(program: Program) -> Iterator[Finding]:
     """Everything for which the program is refused."""
     yield from _names(program)
     yield from _triggers(program)
+    yield from reward_errors(program)
     for index, rule in enumerate(program.earn):
         path: Path = ("earn", index)
         if isinstance(rule, OrderRule):

@@ -18,11 +18,12 @@ from services.kit.outbox import OutboxRow
 from services.ledger.answers import given_of
 from services.ledger.domain.batch import JournalRow
 from services.ledger.domain.entries import Entry, EntryKind
-from services.ledger.domain.holds import Hold
+from services.ledger.domain.holds import REDEMPTION, Hold
 from services.ledger.domain.inputs import ReceivePoints, SendPoints
 from services.ledger.domain.outcome import Expiring, OrderQualified
 from services.ledger.domain.program import Programs
 from services.ledger.domain.refs import order_of
+from services.ledger.domain.rewards import Issue
 from services.ledger.intake import TYPES
 
 SOURCE: Final = "/loyalty/ledger"
@@ -41,7 +42,7 @@ _COVERS: Final = {
 def announce(shard: int, member_id: str, row: JournalRow, programs: Programs) -> list[OutboxRow]:
     """The events of one journal row, in order: points first, then timelines."""
     outcome = row.outcome
-    if not (outcome.entries or outcome.qualified or outcome.expiring):
+    if not (outcome.entries or outcome.qualified or outcome.expiring or outcome.issued):
         return []
     given = row.arrival.given
     time = rfc3339(given.at)
@@ -62,6 +63,7 @@ def announce(shard: int, member_id: str, row: JournalRow, programs: Programs) ->
                 data["counterpart"] = given.to if isinstance(given, SendPoints) else given.sender
             data["balance"] = balance
             data["cause"] = cause | data["cause"]
+    told += [("loyalty.reward.issued.v1", _issued(issue, cause, programs)) for issue in outcome.issued]
     told += [("loyalty.order.qualified.v1", _timeline(order)) for order in outcome.qualified]
     rows = []
     for number, (kind, data) in enumerate(told):
@@ -88,6 +90,12 @@ def _movements(entries: list[Entry], programs: Programs) -> list[tuple[str, dict
     paid: dict[tuple[str, str], int] = {}
     for entry in entries:
         kind: EntryKind = entry.kind
+        if entry.ref.startswith(REDEMPTION):
+            # What waits for its stock has left the member; the grant itself moves nothing more.
+            if (entry.debit, entry.credit) == ("in_transit", "redeemed"):
+                continue
+            if kind == "transferred":
+                kind = "redeemed" if entry.credit == "in_transit" else "returned"
         if kind == "debt_paid":
             paid[entry.rule, entry.ref] = paid.get((entry.rule, entry.ref), 0) + entry.points
             continue
@@ -100,7 +108,7 @@ def _movements(entries: list[Entry], programs: Programs) -> list[tuple[str, dict
                 "cause": _cause(entry, programs.by_number[entry.program].version),
                 **given_of(entry.ref),
             }
-        data["points"] += -entry.points if entry.credit == "in_transit" else entry.points
+        data["points"] += -entry.points if (kind, entry.credit) == ("transferred", "in_transit") else entry.points
         if entry.lot[0] not in (0, NEVER):
             day = date.fromordinal(entry.lot[0]).isoformat()
             # Of several lots, the first to expire is what a member should know.
@@ -125,6 +133,19 @@ def _expiring(near: Expiring, programs: Programs) -> dict[str, Any]:
         "cause": {"program_version": programs.by_number[near.program].version},
         "expires_on": date.fromordinal(near.day).isoformat(),
         "days_left": near.days_left,
+    }
+
+
+def _issued(issue: Issue, cause: dict[str, Any], programs: Programs) -> dict[str, Any]:
+    version = programs.by_number[issue.program].version
+    return {
+        "redemption_id": issue.redemption,
+        "reward": issue.reward,
+        "kind": issue.kind,
+        "points": issue.points,
+        **({"code": issue.code} if issue.code else {}),
+        **({"prize": issue.prize} if issue.prize else {}),
+        "cause": cause | {"program_version": version},
     }
 
 

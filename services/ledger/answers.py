@@ -14,16 +14,19 @@ from services.kit.problem import Kind, Problem, kind
 from services.ledger.domain.batch import JournalRow
 from services.ledger.domain.holds import HOLD, REDEMPTION, Hold, Redemption
 from services.ledger.domain.inputs import (
+    AddCodes,
     CaptureHold,
     DecideShortfall,
     HoldPoints,
     MakeUpDay,
     RedeemPoints,
+    RedeemReward,
     ReleaseHold,
     ReturnRedemption,
     SendPoints,
 )
 from services.ledger.domain.refs import order_of
+from services.ledger.domain.rewards import ACCOUNT, Pool
 from services.ledger.domain.spending import Refusal
 from services.ledger.domain.transfers import Transfer
 
@@ -100,10 +103,32 @@ REFUSALS: Final[Mapping[Refusal, tuple[Kind, str]]] = {
         "Nothing is known of the member that is to get the points: check the id.",
     ),
     "transfer_unknown": (kind("transfer-unknown", "No such transfer", 404), "Nothing was sent under this id."),
+    "reward_unknown": (
+        kind("reward-unknown", "No such reward", 404),
+        "The program in force has no such reward: look at the catalogue, /v1/rewards.",
+    ),
+    "reward_asked": (
+        kind("reward-asked", "The reward is not issued yet", 409),
+        "Whether there is one left is being asked: look at the redemption in a moment.",
+    ),
+    "reward_drawn": (
+        kind("reward-drawn", "A draw is not returned", 409),
+        "Its prize, or that there is none, is known.",
+    ),
+    "sold_out": (
+        kind("sold-out", "Sold out", 409),
+        "None is left. The points are back in the lots they came from.",
+    ),
 }
 """Each refusal as a problem: its kind, and the way out."""
 
-_STATUS: Final[Mapping[type, int]] = {HoldPoints: 201, RedeemPoints: 201, MakeUpDay: 201, SendPoints: 201}
+_STATUS: Final[Mapping[type, int]] = {
+    HoldPoints: 201,
+    RedeemPoints: 201,
+    RedeemReward: 201,
+    MakeUpDay: 201,
+    SendPoints: 201,
+}
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -126,9 +151,12 @@ def answer_of(member_id: str, row: JournalRow) -> Answer:
         case HoldPoints() | CaptureHold() | ReleaseHold():
             assert isinstance(outcome.reply, Hold)
             body = hold_shown(member_id, given.hold, outcome.reply, row.now)
-        case RedeemPoints() | ReturnRedemption():
+        case RedeemPoints() | RedeemReward() | ReturnRedemption():
             assert isinstance(outcome.reply, Redemption)
             body = redemption_shown(member_id, given.redemption, outcome.reply)
+        case AddCodes():
+            assert isinstance(outcome.reply, Pool)
+            return Answer(200, orjson.dumps(pool_shown(member_id, outcome.reply)))
         case SendPoints():
             assert isinstance(outcome.reply, Transfer)
             body = transfer_shown(member_id, given.transfer, outcome.reply)
@@ -176,7 +204,28 @@ def redemption_shown(member_id: str, redemption_id: str, redemption: Redemption)
         "returned": redemption.returned,
         "made_at": rfc3339(redemption.made_at),
         **_order(redemption.order),
+        **(_reward(redemption) if redemption.reward else {}),
     }
+
+
+def _reward(redemption: Redemption) -> dict[str, Any]:
+    """What a redemption bought."""
+    return {
+        "reward": redemption.reward,
+        "kind": redemption.kind,
+        "state": {"asked": "asked", "done": "issued", "sold_out": "sold_out"}[redemption.state],
+        **({"code": redemption.code} if redemption.code else {}),
+        **({"draw": _draw(redemption)} if redemption.nonce else {}),
+    }
+
+
+def _draw(redemption: Redemption) -> dict[str, str | None]:
+    return {"nonce": redemption.nonce, "prize": redemption.prize or None, "reward": redemption.issues or None}
+
+
+def pool_shown(account: str, pool: Pool) -> dict[str, Any]:
+    """A pool of codes as the outside sees it."""
+    return {"pool": account.removeprefix(ACCOUNT), "added": pool.added, "left": pool.added - pool.taken}
 
 
 def transfer_shown(member_id: str, transfer_id: str, transfer: Transfer) -> dict[str, Any]:

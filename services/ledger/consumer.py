@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from schemas.events import Refused, read_event
+from schemas.events import Reason, Refused, read_event
 from schemas.topics import ALL
 from services.kit import metrics
 from services.kit.kafka import Record, partition_of
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
+from services.ledger.domain.rewards import ACCOUNT
 from services.ledger.executor import Ledger, Misplaced, Told
 from services.ledger.intake import check_time, input_of
 from services.ledger.internal import INTERNAL
@@ -46,6 +47,8 @@ class Decoder:
             if given is None:
                 return None
             if event["type"].startswith("commerce."):
+                if event["subject"].startswith(ACCOUNT):
+                    raise Refused(Reason.BROKEN_FIELD, "subject", f"ids that begin with {ACCOUNT} are the ledger's own")
                 check_time(given.at, record.appended_at)
         except Refused as refused:
             return refused

@@ -28,22 +28,27 @@ from services.ledger.domain.batch import Arrival, Fold, fold_member
 from services.ledger.domain.holds import hold_key, redemption_key
 from services.ledger.domain.inputs import (
     ActivityRecorded,
+    AddCodes,
     AnyInput,
+    AskReward,
     Cancelled,
     CaptureHold,
     Completed,
     ExpiryNear,
+    GiveBackReward,
     HoldPoints,
     MakeUpDay,
     Paid,
     ProfileTold,
     ReceivePoints,
     RedeemPoints,
+    RedeemReward,
     Refunded,
     ReleaseHold,
     ReturnRedemption,
     ReviewPublished,
     ReviewRemoved,
+    RewardAnswered,
     SendPoints,
     Shipped,
     SignedIn,
@@ -55,6 +60,7 @@ from services.ledger.domain.member import Loaded, Missing, Needs
 from services.ledger.domain.orders import named_by
 from services.ledger.domain.outcome import Outcome
 from services.ledger.domain.program import Programs
+from services.ledger.domain.rewards import CODES, GRANT
 from services.ledger.domain.transfers import arrival_key, transfer_key
 from services.ledger.internal import INTERNAL, letters
 
@@ -274,7 +280,7 @@ class _Work:
             elif (key := _fact_key(given)) is not None:
                 needs.facts.add(key)
                 needs.spendable = needs.spendable or isinstance(
-                    given, HoldPoints | RedeemPoints | MakeUpDay | SendPoints
+                    given, HoldPoints | RedeemPoints | RedeemReward | MakeUpDay | SendPoints
                 )
         now = max(told.arrival.now for _, told in self.arrivals)
         if (due := self._row["next_due"]) is not None and due <= now:
@@ -351,11 +357,15 @@ def _fact_key(given: AnyInput) -> str | None:
             return "profile"
         case HoldPoints() | CaptureHold() | ReleaseHold():
             return hold_key(given.hold)
-        case RedeemPoints() | ReturnRedemption():
+        case RedeemPoints() | RedeemReward() | ReturnRedemption() | RewardAnswered():
             return redemption_key(given.redemption)
         case SendPoints() | TransferArrived():
             return transfer_key(given.transfer)
         case ReceivePoints():
             return arrival_key(given.transfer)
+        case AskReward() | GiveBackReward():
+            return GRANT + given.redemption
+        case AddCodes():
+            return CODES
         case _:
             return None

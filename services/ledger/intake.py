@@ -14,9 +14,11 @@ from services.kit.money import minor_units
 from services.ledger.domain.inputs import (
     ActivityRecorded,
     AnyInput,
+    AskReward,
     Cancelled,
     Completed,
     Enrolled,
+    GiveBackReward,
     Line,
     LinePart,
     LotPart,
@@ -28,6 +30,7 @@ from services.ledger.domain.inputs import (
     RefundedLine,
     ReviewPublished,
     ReviewRemoved,
+    RewardAnswered,
     Shipped,
     SignedIn,
     TierTold,
@@ -67,6 +70,11 @@ TYPES: Final[Mapping[str, str]] = {
     "send": "loyalty.command.transfer.v1",
     "receive": "loyalty.transfer.sent.v1",
     "arrived": "loyalty.transfer.arrived.v1",
+    "redeem_reward": "loyalty.command.redeem.v1",
+    "add_codes": "loyalty.command.add_codes.v1",
+    "ask_reward": "loyalty.reward.asked.v1",
+    "reward_answered": "loyalty.reward.answered.v1",
+    "give_back_reward": "loyalty.reward.given_back.v1",
     "timer": "loyalty.timer.due.v1",
     "expiring": "loyalty.timer.due.v1",
 }
@@ -260,6 +268,19 @@ def _referral_told(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros
     return ReferralTold(event["source"], event["id"], at, data["member"], data["program"], data["seen"])
 
 
+def _reward_asked(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    return AskReward(event["source"], event["id"], at, data["redemption_id"], data["member_id"], data["reward"])
+
+
+def _reward_answered(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    code = data.get("code", "")
+    return RewardAnswered(event["source"], event["id"], at, data["redemption_id"], data["granted"], code)
+
+
+def _reward_given_back(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    return GiveBackReward(event["source"], event["id"], at, data["redemption_id"])
+
+
 def _day(told: date | None) -> Day:
     return 0 if told is None else told.toordinal()
 
@@ -285,5 +306,8 @@ _READERS: Final[Mapping[str, _Reader]] = {
     "loyalty.transfer.sent.v1": _transfer_sent,
     "loyalty.transfer.arrived.v1": _transfer_arrived,
     "loyalty.referral.told.v1": _referral_told,
+    "loyalty.reward.asked.v1": _reward_asked,
+    "loyalty.reward.answered.v1": _reward_answered,
+    "loyalty.reward.given_back.v1": _reward_given_back,
     **dict.fromkeys(TIER_HISTORY_TYPES, _tier),
 }

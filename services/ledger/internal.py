@@ -12,7 +12,16 @@ from services.kit.calendar import NEVER, rfc3339
 from services.kit.outbox import OutboxRow
 from services.ledger.announcement import HEADERS, SOURCE
 from services.ledger.domain.batch import JournalRow
-from services.ledger.domain.inputs import LotPart, ReceivePoints, ReferralTold, TransferArrived
+from services.ledger.domain.inputs import (
+    AskReward,
+    Between,
+    GiveBackReward,
+    LotPart,
+    ReceivePoints,
+    ReferralTold,
+    RewardAnswered,
+    TransferArrived,
+)
 from services.ledger.domain.outcome import Message, Referral
 from services.ledger.intake import TYPES
 
@@ -50,7 +59,7 @@ def _rendered(message: Message) -> bytes:
     )
 
 
-def _data(given: ReceivePoints | TransferArrived | ReferralTold) -> dict[str, Any]:
+def _data(given: Between) -> dict[str, Any]:
     match given:
         case ReceivePoints():
             lots = [_lot(part) for part in given.lots]
@@ -59,6 +68,13 @@ def _data(given: ReceivePoints | TransferArrived | ReferralTold) -> dict[str, An
             return {"transfer_id": given.transfer}
         case ReferralTold():
             return {"member": given.member, "program": given.stands_under, "seen": given.seen}
+        case AskReward():
+            return {"redemption_id": given.redemption, "member_id": given.member, "reward": given.reward}
+        case RewardAnswered():
+            code = {"code": given.code} if given.code else {}
+            return {"redemption_id": given.redemption, "granted": given.granted, **code}
+        case GiveBackReward():
+            return {"redemption_id": given.redemption}
         case _:
             assert_never(given)
 

@@ -33,7 +33,7 @@ SQL: Final = Queries.load(
     "sql/reads.sql",
     require=(
         "balances", "account", "lots", "sums_until", "version_at", "entries",
-        "entries_of_versions", "journal_row", "journal_of_ref", "taken_from_lot", "given_by_id", "tellings",
+        "entries_of_versions", "journal_row", "journal_of_ref", "taken_from_lot", "given_by_id", "facts_of", "tellings",
     ),
 )  # fmt: skip
 
@@ -350,6 +350,15 @@ async def given_by_id(pool: Pool, shard: int, key: str) -> tuple[str, bytes] | N
             raise DatabaseAway(repr(error)) from error
         raise
     return None if row is None else (row["member_id"], row["value"])
+
+
+async def facts_of(tx: Connection, asked: Sequence[tuple[int, str, str]]) -> list[bytes | None]:
+    """The facts of (shard, member id, key), in order; None for what is not known."""
+    found: list[bytes | None] = [None] * len(asked)
+    if asked:
+        for row in await tx.fetch(SQL.facts_of, *(list(column) for column in zip(*asked, strict=True))):
+            found[row["n"] - 1] = row["value"]
+    return found
 
 
 async def tellings(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from services.ledger.domain.holds import REDEMPTION, decode_redemption
 from services.ledger.domain.transfers import ARRIVAL, TRANSFER, decode_arrived, decode_transfer
 
 MOST_FAULTS = 20
@@ -13,7 +14,10 @@ MOST_FAULTS = 20
 
 
 class Transit(msgspec.Struct):
-    """Points by transfer, as sent less arrived: what is paired is dropped, what is left is on its way or wrong."""
+    """Points by transfer, as sent less arrived: what is paired is dropped, what is left is on its way or wrong.
+
+    What a redemption waits with for its reward is on its way too.
+    """
 
     left: dict[str, int] = {}
     done: set[str] = set()
@@ -28,6 +32,8 @@ class Transit(msgspec.Struct):
                     self._count(key.removeprefix(TRANSFER), transfer.points, transfer.state == "done")
                 elif key.startswith(ARRIVAL):
                     self._count(key.removeprefix(ARRIVAL), -decode_arrived(raw).points, False)
+                elif key.startswith(REDEMPTION) and (redemption := decode_redemption(raw)).state == "asked":
+                    self._count(key.removeprefix(REDEMPTION), redemption.points, False)
             except msgspec.DecodeError:
                 continue
 

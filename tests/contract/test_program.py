@@ -131,7 +131,7 @@ def test_a_published_document_that_spells_out_its_defaults_is_taken_again() -> N
     ],
 )
 def test_a_cash_offset_in_odd_steps_is_warned_about(offset: str, field: str, message: str, fix: str) -> None:
-    text = changed(("\ntiers:\n", f"\nredeem:\n  cash_offset: {{{offset}}}\n\ntiers:\n"))
+    text = changed(("\nredeem:\n", f"\nredeem:\n  cash_offset: {{{offset}}}\n"))
     (warning,) = [each for each in check(text).warnings if each.path == f"redeem.cash_offset.{field}"]
     assert warning.line == line_of(text, "cash_offset:")
     assert message in warning.message

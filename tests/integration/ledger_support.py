@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -133,7 +133,7 @@ class LedgerUnderTest:
                 break
         return booked
 
-    async def delivering(self, request: Coroutine[Any, Any, T]) -> T:
+    async def delivering(self, request: Awaitable[T]) -> T:
         """The answer to a request, while shards tell each other what they have to."""
         asked = asyncio.ensure_future(request)
         while not asked.done():

@@ -24,6 +24,7 @@ from services.ledger.api import (
     orders,
     quotes,
     redemptions,
+    rewards,
     shortfalls,
     transfers,
 )
@@ -56,6 +57,7 @@ def routers(
         quotes.routes(context),
         holds.routes(context, commands),
         redemptions.routes(context, commands),
+        rewards.routes(context, commands),
         made_up_days.routes(commands),
         shortfalls.routes(context, commands),
         transfers.routes(context, commands),

@@ -1,12 +1,15 @@
-"""Redemptions: points spent by command, and given back."""
+"""Redemptions: points spent by command, alone or for a reward of the catalogue, and given back."""
 
-from typing import Annotated
+from secrets import token_hex
+from typing import Annotated, Literal, Self
 
+import orjson
 from fastapi import APIRouter, Path, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from services.kit.auth import Caller
-from services.ledger.answers import redemption_shown
+from services.kit.problem import FORBIDDEN, Problem
+from services.ledger.answers import REFUSALS, Answer, redemption_shown
 from services.ledger.api.commands import (
     Body,
     Commands,
@@ -16,25 +19,42 @@ from services.ledger.api.commands import (
     Reference,
     given_id,
     refusals,
+    response,
 )
 from services.ledger.api.context import Context, MemberPath, answer
 from services.ledger.domain.holds import decode_redemption, redemption_key
-from services.ledger.domain.inputs import RedeemPoints, ReturnRedemption
+from services.ledger.domain.inputs import RedeemPoints, RedeemReward, ReturnRedemption
 
 RedemptionPath = Annotated[str, Path(pattern="^[0-9a-f]{24}$", description="The redemption's id.")]
 
 
 class RedemptionIn(Body):
-    """Points to spend."""
+    """Points to spend, or a reward to buy with them."""
 
-    points: Points
+    points: Points | None = None
+    reward: Annotated[str, Field(pattern="^[a-z][a-z0-9_-]{0,63}$", description="Of /v1/rewards.")] | None = None
     reference: Reference
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if (self.points is None) == (self.reward is None):
+            raise ValueError("give `points` or a `reward`")
+        return self
 
 
 class ReturnIn(Body):
     """How much of a redemption to give back; what is left of it if nothing is said."""
 
     points: Points | None = None
+
+
+class Draw(BaseModel):
+    """A draw that anyone can repeat: the first 8 bytes of SHA-256 over `nonce:redemption_id`, as a fraction of 2^64,
+    fall into the chance of one prize, in the order of the catalogue, or beyond all of them."""
+
+    nonce: str
+    prize: str | None = Field(description="Null: none.")
+    reward: str | None = Field(description="What is handed out for it, if the prize is a reward.")
 
 
 class RedemptionOut(BaseModel):
@@ -48,6 +68,11 @@ class RedemptionOut(BaseModel):
     made_at: str
     shop: str | None = Field(default=None, description="With `order_id`: the order that has its points.")
     order_id: str | None = None
+    reward: str | None = Field(default=None, description="With what follows: the reward that was bought.")
+    kind: str | None = None
+    state: Literal["asked", "issued", "sold_out"] | None = None
+    code: str | None = Field(default=None, description="The coupon's code.")
+    draw: Draw | None = None
 
 
 class RedemptionDone(RedemptionOut):
@@ -66,7 +91,12 @@ def routes(context: Context, commands: Commands) -> APIRouter:
         "/v1/members/{member_id}/redemptions",
         status_code=201,
         response_model=RedemptionDone,
-        responses=refusals("insufficient_points", "below_minimum", "off_step", "reference_used"),
+        responses={
+            202: {"model": RedemptionDone, "description": "The stock is being asked: look at `Location`."},
+            **refusals(
+                "insufficient_points", "below_minimum", "off_step", "reference_used", "reward_unknown", "sold_out"
+            ),
+        },
         summary="Spend points",
     )
     async def redeem(
@@ -76,13 +106,32 @@ def routes(context: Context, commands: Commands) -> APIRouter:
         key: IdempotencyKey = None,
         caller: Caller = spender,
     ) -> Response:
-        """What expires first is spent first. An order that names the redemption has its points."""
+        """What expires first is spent first. An order that names the redemption has its points.
+
+        A reward of which there are only so many is asked for where its stock is: 201 once it is issued, 409 if it is
+        sold out (the points are back), or 202 if that takes over two seconds.
+        """
         redemption_id = given_id("redemption", member_id, body.reference)
 
-        def make(source: str, name: str, at: int) -> RedeemPoints:
+        def make(source: str, name: str, at: int) -> RedeemPoints | RedeemReward:
+            if body.reward is not None:
+                return RedeemReward(source, name, at, redemption_id, body.reference, body.reward, token_hex(16))
+            assert body.points is not None
             return RedeemPoints(source, name, at, redemption_id, body.reference, body.points)
 
-        return await commands.do(caller, request.url.path, key, member_id, body, make)
+        asked = await commands.ask(caller, request.url.path, key, member_id, body, make)
+        if asked.status >= 400 or body.reward is None or orjson.loads(asked.body)["state"] != "asked":
+            return response(asked)
+        settled = await commands.settled(redemption_key(redemption_id), redemption_id, _is_settled)
+        if settled is None:
+            waiting = response(Answer(202, asked.body))
+            waiting.headers["Location"] = f"/v1/redemptions/{redemption_id}"
+            return waiting
+        redemption = decode_redemption(settled)
+        if redemption.state == "sold_out":
+            raise Problem(*REFUSALS["sold_out"])
+        shown = redemption_shown(member_id, redemption_id, redemption)
+        return response(Answer(201, orjson.dumps(orjson.loads(asked.body) | shown)))
 
     @router.get(
         "/v1/redemptions/{redemption_id}",
@@ -98,7 +147,9 @@ def routes(context: Context, commands: Commands) -> APIRouter:
     @router.post(
         "/v1/redemptions/{redemption_id}/return",
         response_model=RedemptionDone,
-        responses=refusals("redemption_unknown", "redemption_in_order", "more_than_left"),
+        responses=refusals(
+            "redemption_unknown", "redemption_in_order", "more_than_left", "reward_asked", "reward_drawn"
+        ),
         summary="Give redeemed points back",
     )
     async def give_back(
@@ -109,7 +160,9 @@ def routes(context: Context, commands: Commands) -> APIRouter:
         caller: Caller = spender,
     ) -> Response:
         """To the lots they came from, the last spent first; where a lot is over, with the program's grace."""
-        member_id, _ = await commands.find(caller, redemption_key(redemption_id), redemption_id, "redemption_unknown")
+        member_id, raw = await commands.find(caller, redemption_key(redemption_id), redemption_id, "redemption_unknown")
+        if caller.member is not None and decode_redemption(raw).reward:
+            raise Problem(FORBIDDEN, "A reward is taken back by the shop.")
         points = body.points if body is not None else None
 
         def make(source: str, name: str, at: int) -> ReturnRedemption:
@@ -118,3 +171,7 @@ def routes(context: Context, commands: Commands) -> APIRouter:
         return await commands.do(caller, request.url.path, key, member_id, body, make)
 
     return router
+
+
+def _is_settled(raw: bytes) -> bool:
+    return decode_redemption(raw).state != "asked"

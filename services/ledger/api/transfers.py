@@ -22,6 +22,7 @@ from services.ledger.api.commands import (
 )
 from services.ledger.api.context import MEMBER_ID, Context, answer
 from services.ledger.domain.inputs import SendPoints
+from services.ledger.domain.rewards import ACCOUNT
 from services.ledger.domain.transfers import decode_transfer, transfer_key
 from services.ledger.reads import account_number
 
@@ -118,8 +119,9 @@ def _is_done(raw: bytes) -> bool:
 async def _require_known(context: Context, member_id: str) -> None:
     """Points sent to nobody would be lost: the receiver must be a member of whom something is known."""
     async with context.reads.snapshot() as tx:
-        if await account_number(tx, context.shard(member_id), member_id) is None:
-            raise _problem("receiver_unknown", "to")
+        unknown = await account_number(tx, context.shard(member_id), member_id) is None
+    if unknown or member_id.startswith(ACCOUNT):
+        raise _problem("receiver_unknown", "to")
 
 
 def _problem(why: Literal["same_member", "receiver_unknown"], field: str) -> Problem:

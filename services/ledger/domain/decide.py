@@ -9,12 +9,23 @@ from itertools import zip_longest
 from typing import assert_never
 
 from services.kit.calendar import NEVER, Micros
-from services.ledger.domain import facts, referrals, sending, shortfalls, signins, spending
+from services.ledger.domain import (
+    facts,
+    redeeming,
+    referrals,
+    sending,
+    shortfalls,
+    signins,
+    spending,
+    stock,
+)
 from services.ledger.domain.account import ORDERS, tier_of
 from services.ledger.domain.booking import book_orders, true_up
 from services.ledger.domain.inputs import (
     ActivityRecorded,
+    AddCodes,
     AnyInput,
+    AskReward,
     Cancelled,
     CaptureHold,
     Completed,
@@ -22,6 +33,7 @@ from services.ledger.domain.inputs import (
     DueTimer,
     Enrolled,
     ExpiryNear,
+    GiveBackReward,
     HoldPoints,
     MakeUpDay,
     OrderInput,
@@ -29,12 +41,14 @@ from services.ledger.domain.inputs import (
     ProfileTold,
     ReceivePoints,
     RedeemPoints,
+    RedeemReward,
     ReferralTold,
     Refunded,
     ReleaseHold,
     ReturnRedemption,
     ReviewPublished,
     ReviewRemoved,
+    RewardAnswered,
     SendPoints,
     Shipped,
     SignedIn,
@@ -146,6 +160,16 @@ def _decide(programs: Programs, member: Member, moves: Moves, given: AnyInput, n
             return sending.receive_points(member, programs, moves, given)
         case TransferArrived():
             return sending.finish_transfer(member, given)
+        case RedeemReward():
+            return redeeming.redeem_reward(member, programs, moves, given)
+        case RewardAnswered():
+            return redeeming.settle_reward(member, programs, moves, given)
+        case AskReward():
+            return stock.grant_reward(member, programs, moves, given)
+        case GiveBackReward():
+            return stock.take_back_reward(member, given)
+        case AddCodes():
+            return stock.add_codes(member, given)
         case MakeUpDay():
             return signins.make_up(member, programs, moves, given)
         case DecideShortfall():

@@ -58,6 +58,7 @@ KINDS: dict[tuple[str, str], EntryKind] = {
     ("expired", "redeemed"): "redeemed",
     ("available", "in_transit"): "transferred",
     ("in_transit", "available"): "transferred",
+    ("in_transit", "redeemed"): "redeemed",
 }
 """What a move from one account to another is called."""
 

@@ -16,6 +16,7 @@ from services.ledger.domain.orders import Taken
 MOST_OPEN: Final = 100
 """Holds of one member that may be open at the same time."""
 
+RedemptionState = Literal["asked", "done", "sold_out"]
 HoldState = Literal["open", "captured", "released", "timed_out"]
 
 
@@ -38,7 +39,11 @@ class Hold(msgspec.Struct, array_like=True):
 
 
 class Redemption(msgspec.Struct, array_like=True):
-    """Points spent by command. `taken` is what was not given back, in the order it was taken from its lots."""
+    """Points spent by command. `taken` is what was not given back, in the order it was taken from its lots.
+
+    If a reward was bought: `issues` is what is handed out (of a draw, what was won), and while its stock is `asked` the
+    points wait in transit.
+    """
 
     reference: str
     points: int
@@ -46,6 +51,18 @@ class Redemption(msgspec.Struct, array_like=True):
     taken: list[Taken]
     returned: int = 0
     order: str = ""
+    reward: str = ""
+    kind: str = ""
+    state: RedemptionState = "done"
+    issues: str = ""
+    code: str = ""
+    nonce: str = ""
+    prize: str = ""
+
+    @property
+    def is_free(self) -> bool:
+        """Whether an order that names it may have its points: points alone, or those that pay beside money (P7)."""
+        return not self.order and self.state == "done" and self.kind in ("", "points_cash")
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -202,8 +202,32 @@ class SendPoints(Input, frozen=True, array_like=True, tag="send"):
     points: int
 
 
+class RedeemReward(Input, frozen=True, array_like=True, tag="redeem_reward"):
+    """A command: buy a reward of the catalogue. `nonce` decides a draw; it is taken where the command comes in."""
+
+    redemption: str
+    reference: str
+    reward: str
+    nonce: str
+
+
+class AddCodes(Input, frozen=True, array_like=True, tag="add_codes"):
+    """A command to the account that keeps a pool: codes that coupons are to have."""
+
+    codes: tuple[str, ...]
+
+
 Command = (
-    HoldPoints | CaptureHold | ReleaseHold | RedeemPoints | ReturnRedemption | MakeUpDay | DecideShortfall | SendPoints
+    HoldPoints
+    | CaptureHold
+    | ReleaseHold
+    | RedeemPoints
+    | RedeemReward
+    | ReturnRedemption
+    | MakeUpDay
+    | DecideShortfall
+    | SendPoints
+    | AddCodes
 )
 
 
@@ -240,6 +264,32 @@ class ReferralTold(Input, frozen=True, array_like=True, tag="referral"):
     seen: int
 
 
+class AskReward(Input, frozen=True, array_like=True, tag="ask_reward"):
+    """A member's account asks this one, which keeps a reward's stock, for one of it."""
+
+    redemption: str
+    member: str
+    reward: str
+
+
+class RewardAnswered(Input, frozen=True, array_like=True, tag="reward_answered"):
+    """The reward's account granted what a redemption of this account asked for, or it is sold out."""
+
+    redemption: str
+    granted: bool
+    code: str
+
+
+class GiveBackReward(Input, frozen=True, array_like=True, tag="give_back_reward"):
+    """What this account granted a redemption was returned in full."""
+
+    redemption: str
+
+
+Between = ReceivePoints | TransferArrived | AskReward | RewardAnswered | GiveBackReward | ReferralTold
+"""What one account tells another."""
+
+
 class DueTimer(Input, frozen=True, array_like=True, tag="timer"):
     """Nobody touched the account, but something on it is due."""
 
@@ -274,6 +324,11 @@ AnyInput = (
     | SendPoints
     | ReceivePoints
     | TransferArrived
+    | RedeemReward
+    | AddCodes
+    | AskReward
+    | RewardAnswered
+    | GiveBackReward
     | DueTimer
     | ExpiryNear
 )

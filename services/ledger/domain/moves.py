@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from services.kit.calendar import NEVER, Day, Micros
 from services.ledger.domain.account import Debt, Shortfall
@@ -209,7 +209,16 @@ class Moves:
             self._entry("debt", "issued", left, NO_LOT, cause)
             self._owe(shortfall.ref, left, spend=False)
 
-    def restore(self, taken: list[Taken], points: int, cause: Cause) -> None:
+    def redeem_sent(self, taken: list[Taken], cause: Cause) -> None:
+        """Points that waited in transit for another account's answer are redeemed."""
+        for part in taken:
+            self._entry("in_transit", "redeemed", part.points, (part.lot_day, part.parent), cause)
+            self.member.account.in_transit -= part.points
+            self.member.account.redeemed += part.points
+
+    def restore(
+        self, taken: list[Taken], points: int, cause: Cause, out_of: Literal["redeemed", "in_transit"] = "redeemed"
+    ) -> None:
         """Return redeemed points to their lots, the last consumed first, and take them off `taken` (P3, P4)."""
         left = points
         while left:
@@ -218,7 +227,7 @@ class Moves:
             last.points -= part
             if not last.points:
                 taken.pop()
-            self._arrive(self._lot_of_return((last.lot_day, last.parent), cause), part, "redeemed", cause)
+            self._arrive(self._lot_of_return((last.lot_day, last.parent), cause), part, out_of, cause)
             left -= part
 
     # How it is done
@@ -390,7 +399,7 @@ class Moves:
             return []
         if not key.startswith(HOLD):
             redemption = decode_redemption(raw)
-            if redemption.order:
+            if not redemption.is_free:
                 return []
             redemption.order = spend.ref
             taken, redemption.taken = split(redemption.taken, room)
@@ -465,7 +474,9 @@ class Moves:
 def is_unclaimed(member: Member, names: tuple[str, ...]) -> bool:
     """Whether one of the holds and redemptions that an order names is there and no order's yet (P5)."""
     known = ((key, raw) for key in names if (raw := member.fact(key)) is not None)
-    return any(not (decode_hold(raw) if key.startswith(HOLD) else decode_redemption(raw)).order for key, raw in known)
+    return any(
+        not decode_hold(raw).order if key.startswith(HOLD) else decode_redemption(raw).is_free for key, raw in known
+    )
 
 
 def _distance(lot: LotKey, day: Day) -> int:

@@ -10,8 +10,9 @@ import msgspec
 from services.kit.calendar import Day, Micros
 from services.ledger.domain.entries import Entry
 from services.ledger.domain.holds import Hold, Redemption
-from services.ledger.domain.inputs import ReceivePoints, ReferralTold, TransferArrived
+from services.ledger.domain.inputs import Between
 from services.ledger.domain.judgement import Turn
+from services.ledger.domain.rewards import Issue, Pool
 from services.ledger.domain.transfers import Transfer
 
 OutcomeKind = Literal["booked", "known", "parked", "refused", "forwarded", "failed"]
@@ -72,7 +73,7 @@ class Message(NamedTuple):
 
     to: str
     """The member id of that account."""
-    given: ReceivePoints | TransferArrived | ReferralTold
+    given: Between
 
 
 @dataclass(slots=True)
@@ -88,7 +89,8 @@ class Outcome:
     referrals: list[Referral] = field(default_factory=list)
     """For other accounts, at most one each."""
     messages: list[Message] = field(default_factory=list)
-    reply: Hold | Redemption | Transfer | None = None
+    issued: list[Issue] = field(default_factory=list)
+    reply: Hold | Redemption | Transfer | Pool | None = None
     """What a command made or changed, as it is then."""
     figures: dict[str, int] = field(default_factory=dict)
     """What a refusal names, for its words alone."""

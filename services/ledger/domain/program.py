@@ -23,6 +23,7 @@ from services.kit.money import exponent
 from services.ledger.domain.cash_offset import CashOffset, compile_cash_offset
 from services.ledger.domain.earning import Exclusion, OrderRule, compile_order_rule, exclusion_of
 from services.ledger.domain.multipliers import is_multiplier
+from services.ledger.domain.rewards import Reward, compile_rewards
 
 _MICROS_PER_DAY = 86_400_000_000
 DEFAULT_PARK_DAYS = 30
@@ -108,6 +109,7 @@ class Program:
     points_cannot_pay: Exclusion
     points_per_unit: int | None
     cash_offset: CashOffset | None
+    rewards: Mapping[str, Reward]
     order: OrderRule
     first_order: FactRule | None
     sign_in: SignInRule | None
@@ -221,6 +223,7 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
         points_cannot_pay=exclusion_of(cash_offset),
         points_per_unit=cash_offset.get("points_per_unit"),
         cash_offset=compile_cash_offset(document),
+        rewards=compile_rewards(document),
         order=compile_order_rule(order, multipliers, points.get("rounding") or "floor", decimals, calendar),
         first_order=_optional_fact_rule(facts.get("first_order")),
         sign_in=None if sign_in is None else _sign_in_rule(sign_in),

@@ -7,19 +7,14 @@ its first coming left, so each half is booked once, however often it is told.
 
 from __future__ import annotations
 
-from typing import Final
-
 from services.kit.calendar import Micros
 from services.ledger.domain.inputs import LotPart, ReceivePoints, SendPoints, TransferArrived
 from services.ledger.domain.member import Member
 from services.ledger.domain.moves import Cause, Moves
 from services.ledger.domain.outcome import Message, Outcome
 from services.ledger.domain.program import Programs
-from services.ledger.domain.spending import refused
+from services.ledger.domain.spending import SOURCE, refused
 from services.ledger.domain.transfers import Arrived, Transfer, arrival_key, decode_transfer, encode, transfer_key
-
-SOURCE: Final = "/loyalty/ledger"
-"""Who tells one account of another's half."""
 
 
 def send_points(member: Member, programs: Programs, moves: Moves, given: SendPoints) -> Outcome:

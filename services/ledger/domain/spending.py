@@ -18,6 +18,7 @@ from services.ledger.domain.holds import (
 )
 from services.ledger.domain.inputs import (
     CaptureHold,
+    GiveBackReward,
     HoldPoints,
     RedeemPoints,
     ReleaseHold,
@@ -25,7 +26,7 @@ from services.ledger.domain.inputs import (
 )
 from services.ledger.domain.member import Member
 from services.ledger.domain.moves import Cause, Moves
-from services.ledger.domain.outcome import Outcome
+from services.ledger.domain.outcome import Message, Outcome
 from services.ledger.domain.program import Programs
 
 Refusal = Literal[
@@ -48,8 +49,15 @@ Refusal = Literal[
     "same_member",
     "receiver_unknown",
     "transfer_unknown",
+    "reward_unknown",
+    "reward_asked",
+    "reward_drawn",
+    "sold_out",
 ]
 """Why a command was refused."""
+
+SOURCE: Final = "/loyalty/ledger"
+"""Who tells one account of what was booked on another."""
 
 MOST_POINTS: Final = 2**53
 """What a number of JSON can say exactly."""
@@ -162,6 +170,10 @@ def return_redemption(member: Member, programs: Programs, moves: Moves, given: R
     redemption = decode_redemption(raw)
     if redemption.order:
         return refused("redemption_in_order")
+    if redemption.state == "asked":
+        return refused("reward_asked")
+    if redemption.kind == "lottery":
+        return refused("reward_drawn")
     left = redemption.points - redemption.returned
     points = left if given.points is None else given.points
     if not 0 < points <= left:
@@ -169,7 +181,12 @@ def return_redemption(member: Member, programs: Programs, moves: Moves, given: R
     moves.restore(redemption.taken, points, _cause(programs, "redemption", key, moves.now))
     redemption.returned += points
     member.facts[key] = encode(redemption)
-    return Outcome("booked", reply=redemption)
+    outcome = Outcome("booked", reply=redemption)
+    reward = programs.at(redemption.made_at).rewards.get(redemption.issues)
+    if reward is not None and reward.account is not None and redemption.returned == redemption.points:
+        told = GiveBackReward(SOURCE, f"{given.redemption}:given-back", moves.now, given.redemption)
+        outcome.messages.append(Message(reward.account, told))
+    return outcome
 
 
 def _cause(programs: Programs, rule: str, key: str, now: Micros) -> Cause:

@@ -102,6 +102,17 @@ CROSS JOIN LATERAL (
     SELECT member_id FROM identity WHERE shard = $1 AND account = f.account LIMIT 1
 ) AS i;
 
+-- name: facts_of
+-- identity_pkey, fact_pkey. Facts of several accounts, each by its key.
+SELECT asked.n, f.value
+FROM unnest($1::smallint[], $2::text[], $3::text[]) WITH ORDINALITY AS asked (shard, member_id, key, n)
+CROSS JOIN LATERAL (
+    SELECT account FROM identity WHERE shard = asked.shard AND member_id = asked.member_id OFFSET 0
+) AS i
+CROSS JOIN LATERAL (
+    SELECT value FROM fact WHERE shard = asked.shard AND account = i.account AND key = asked.key OFFSET 0
+) AS f;
+
 -- name: tellings
 -- journal_pkey, its (shard, digest) prefix: the same event id told with another time is another telling.
 SELECT account, digest, at, version, now, type, outcome, input, record

@@ -1,0 +1,108 @@
+"""The account of a reward: it grants as long as there is one left, exactly, and takes back what was not used."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from services.ledger.domain.inputs import AddCodes, AskReward, GiveBackReward, RewardAnswered
+from services.ledger.domain.member import Member, Missing, Needs
+from services.ledger.domain.moves import Moves
+from services.ledger.domain.outcome import Message, Outcome
+from services.ledger.domain.program import Programs
+from services.ledger.domain.rewards import (
+    CODES,
+    GRANT,
+    Grant,
+    Reward,
+    code_key,
+    decode_code,
+    decode_grant,
+    decode_pool,
+    decode_stock,
+    encode,
+    stock_key,
+)
+from services.ledger.domain.spending import SOURCE
+
+CODES_READ: Final = 200
+"""Codes read at once, for all that ask in one batch."""
+
+
+def grant_reward(member: Member, programs: Programs, moves: Moves, given: AskReward) -> Outcome:
+    """Answer a redemption: granted, with a code where the reward has them, or sold out."""
+    key = GRANT + given.redemption
+    if member.fact(key) is not None:
+        return Outcome("known", "this redemption is answered already")
+    reward = programs.at(moves.now).rewards.get(given.reward)
+    granted = reward is not None and _is_left(member, reward)
+    code = _take(member, reward) if reward is not None and granted else ""
+    member.facts[key] = encode(Grant(given.reward, granted))
+    told = RewardAnswered(SOURCE, f"{given.redemption}:answered", moves.now, given.redemption, granted, code)
+    return Outcome("booked", messages=[Message(given.member, told)])
+
+
+def _is_left(member: Member, reward: Reward) -> bool:
+    if reward.codes is not None:
+        pool = decode_pool(member.fact(CODES))
+        if pool.taken >= pool.added:
+            return False
+    return reward.stock is None or decode_stock(member.fact(stock_key(reward.name))).granted < reward.stock
+
+
+def _take(member: Member, reward: Reward) -> str:
+    stock = decode_stock(member.fact(stock_key(reward.name)))
+    stock.granted += 1
+    member.facts[stock_key(reward.name)] = encode(stock)
+    if reward.codes is None:
+        return ""
+    pool = decode_pool(member.fact(CODES))
+    try:
+        raw = member.fact(code_key(pool.taken))
+    except Missing:
+        coming = range(pool.taken, min(pool.added, pool.taken + CODES_READ))
+        raise Missing(Needs(facts={code_key(number) for number in coming})) from None
+    assert raw is not None
+    pool.taken += 1
+    member.facts[CODES] = encode(pool)
+    return decode_code(raw)
+
+
+def take_back_reward(member: Member, given: GiveBackReward) -> Outcome:
+    """What was returned in full can be granted again; a code that was seen stays out."""
+    key = GRANT + given.redemption
+    raw = member.fact(key)
+    grant = None if raw is None else decode_grant(raw)
+    if grant is None or not grant.granted or grant.given_back:
+        return Outcome("known", "nothing of this redemption is out")
+    grant.given_back = True
+    member.facts[key] = encode(grant)
+    stock = decode_stock(member.fact(stock_key(grant.reward)))
+    stock.granted -= 1
+    member.facts[stock_key(grant.reward)] = encode(stock)
+    return Outcome("booked")
+
+
+def add_codes(member: Member, given: AddCodes) -> Outcome:
+    """Fill the pool; a code that it was given before is not added again."""
+    asked = {code: f"has:{code}" for code in given.codes}
+    _want(member, [CODES, *asked.values()])
+    pool = decode_pool(member.fact(CODES))
+    for code, key in asked.items():
+        if member.fact(key) is None:
+            member.facts[key] = encode("")
+            member.facts[code_key(pool.added)] = encode(code)
+            pool.added += 1
+    member.facts[CODES] = encode(pool)
+    return Outcome("booked", reply=pool)
+
+
+def _want(member: Member, keys: list[str]) -> None:
+    """Ask for several facts at once."""
+    missing: set[str] = set()
+    for key in keys:
+        try:
+            member.fact(key)
+        except Missing:
+            missing.add(key)
+    if missing:
+        raise Missing(Needs(facts=missing))

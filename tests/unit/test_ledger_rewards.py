@@ -1,0 +1,123 @@
+"""Rewards in the fold: what sold out gives back, whose points an order may have, and the account that counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.program import Program, load
+from services.kit.calendar import parse_rfc3339
+from services.ledger.domain.batch import Arrival
+from services.ledger.domain.chain import digest_of
+from services.ledger.domain.holds import decode_redemption
+from services.ledger.domain.inputs import AddCodes, AnyInput, AskReward, GiveBackReward, RedeemReward, RewardAnswered
+from services.ledger.domain.rewards import decode_pool, decode_stock
+from tests.model import events as shop
+from tests.unit.ledger_member import MemoryLedger
+
+DEFAULT = load((Path(__file__).parents[2] / "deploy" / "program.yaml").read_text("utf-8")).document()
+REWARDS: list[dict[str, Any]] = [
+    {"reward": "mug", "kind": "gift", "points": 500, "stock": 2},
+    {"reward": "teapot", "kind": "points_cash", "points": 500, "price": "59.00"},
+    {"reward": "shipping", "kind": "free_shipping", "points": 500},
+    {"reward": "ten-off", "kind": "coupon", "points": 300, "codes": "pool-1"},
+]
+DOCUMENT = Program.from_document({**DEFAULT, "redeem": {"rewards": REWARDS}}).document()
+MARCH_5 = parse_rfc3339("2026-03-05T10:00:01+08:00")
+
+
+@pytest.fixture
+def ledger() -> MemoryLedger:
+    """1,900 points until the end of 1 March 2027. It is 5 March 2026."""
+    made = MemoryLedger(DOCUMENT)
+    made.arrive(shop.paid("o1", shop.d(1), "900"), parse_rfc3339("2026-03-01T10:00:01+08:00"))
+    made.arrive(shop.completed("o1", shop.d(5)), MARCH_5)
+    return made
+
+
+def buying(reward: str, now: int, redemption: str = "r1") -> RedeemReward:
+    return RedeemReward("/shop", f"buy {redemption}", now, redemption, redemption, reward, "")
+
+
+def answered(granted: bool, now: int, redemption: str = "r1") -> RewardAnswered:
+    return RewardAnswered("/loyalty/ledger", f"{redemption}:answered", now, redemption, granted, "")
+
+
+def test_while_it_is_asked_the_points_are_in_transit(ledger: MemoryLedger) -> None:
+    assert ledger.do(buying("mug", MARCH_5), MARCH_5) == "booked"
+    assert (ledger.account.available, ledger.account.in_transit, ledger.account.redeemed) == (1400, 500, 0)
+    ledger.do(answered(True, MARCH_5), MARCH_5)
+    assert (ledger.account.available, ledger.account.in_transit, ledger.account.redeemed) == (1400, 0, 500)
+    assert ledger.account.earned == 1900
+
+
+def test_P4_what_a_sold_out_reward_gives_back_has_grace_once_its_lot_is_over(ledger: MemoryLedger) -> None:
+    last = parse_rfc3339("2027-03-01T23:59:59+08:00")
+    ledger.do(buying("mug", last), last)
+    ledger.do(answered(False, last), last + 2_000_000)
+    assert (ledger.account.available, ledger.account.in_transit, ledger.account.expired) == (500, 0, 1400)
+    assert decode_redemption(ledger.facts["redemption:r1"]).state == "sold_out"
+
+
+def test_an_answer_that_comes_again_changes_nothing(ledger: MemoryLedger) -> None:
+    ledger.do(buying("mug", MARCH_5), MARCH_5)
+    ledger.do(answered(False, MARCH_5), MARCH_5)
+    assert ledger.do(answered(True, MARCH_5 + 1), MARCH_5 + 1) == "known"
+    assert ledger.do(answered(True, MARCH_5, "other"), MARCH_5) == "known"
+    assert (ledger.account.available, ledger.account.redeemed) == (1900, 0)
+
+
+@pytest.mark.parametrize(("reward", "redeemed"), [("teapot", 500), ("shipping", 1000)])
+def test_P7_an_order_has_the_points_that_pay_beside_money_and_no_other_rewards(
+    ledger: MemoryLedger, reward: str, redeemed: int
+) -> None:
+    ledger.do(buying(reward, MARCH_5), MARCH_5)
+    order = shop.paid("o2", shop.d(6), "200", points_used=500, points_value="5")
+    order["data"]["redemption_id"] = "r1"
+    ledger.arrive(order, parse_rfc3339("2026-03-06T10:00:01+08:00"))
+    assert ledger.account.redeemed == redeemed
+
+
+# ── the account that counts ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def asking(reward: str, redemption: str) -> AskReward:
+    return AskReward("/loyalty/ledger", f"{redemption}:asked", MARCH_5, redemption, "m1", reward)
+
+
+def arrivals(*given: AnyInput) -> list[Arrival]:
+    return [Arrival(digest_of("reward", each.source, each.id), each, MARCH_5) for each in given]
+
+
+def granted(stock: MemoryLedger) -> list[tuple[bool, str]]:
+    told = [message.given for row in stock.journal for message in row.outcome.messages]
+    return [(each.granted, each.code) for each in told if isinstance(each, RewardAnswered)]
+
+
+def test_no_more_is_granted_than_there_is_and_what_is_given_back_is_granted_again() -> None:
+    stock = MemoryLedger(DOCUMENT)
+    given_back = GiveBackReward("/loyalty/ledger", "r2:given-back", MARCH_5, "r2")
+    asked = [asking("mug", f"r{number}") for number in range(4)]
+    told: list[AnyInput] = [*asked, given_back, given_back, asking("mug", "r8"), asking("mug", "r9")]
+    for each in told:
+        stock.do(each, MARCH_5)
+    assert [yes for yes, _ in granted(stock)] == [True, True, False, False, False, False], "r2 had none to give back"
+    stock.do(GiveBackReward("/loyalty/ledger", "r0:given-back", MARCH_5, "r0"), MARCH_5)
+    stock.do(asking("mug", "r10"), MARCH_5)
+    assert granted(stock)[-1] == (True, "")
+    assert decode_stock(stock.facts["stock:mug"]).granted == 2
+
+
+def test_O7_the_stock_is_the_same_in_one_batch_and_one_at_a_time() -> None:
+    codes = AddCodes("/operator", "fill", MARCH_5, ("A", "B", "A", "C"))
+    inputs: list[AnyInput] = [codes, *(asking("ten-off", f"r{number}") for number in range(5))]
+    together, apart = MemoryLedger(DOCUMENT), MemoryLedger(DOCUMENT)
+    together._book(arrivals(*inputs))
+    for each in arrivals(*inputs):
+        apart._book([each])
+    assert granted(together) == [(True, "A"), (True, "B"), (True, "C"), (False, ""), (False, "")]
+    assert (together.account.head, together.facts) == (apart.account.head, apart.facts)
+    pool = decode_pool(together.facts["codes"])
+    assert (pool.added, pool.taken) == (3, 3)
