@@ -52,11 +52,11 @@ class GiveBack(NamedTuple):
 
 
 class Decide(NamedTuple):
-    """Say what becomes of the shortfall of a clawback under review, by the review's number (R6)."""
+    """Say what becomes of what clawbacks about an order, or another fact, did not find (R6)."""
 
     now: Micros
     reference: str
-    decision: Literal["take", "forgive"]
+    decision: Literal["take", "write_off"]
 
 
 class MakeUp(NamedTuple):

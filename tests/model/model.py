@@ -21,7 +21,7 @@ from tests.model.known import Known
 from tests.model.lot_days import SLIDING
 from tests.model.orders import Order, order_key
 from tests.model.program import Program
-from tests.model.result import HoldResult, OrderResult, RedemptionResult, Result, ReviewResult
+from tests.model.result import HoldResult, OrderResult, RedemptionResult, Result
 from tests.model.shortfalls import Shortfalls
 from tests.model.sliding import Sliding
 from tests.model.spending import Spending
@@ -53,9 +53,10 @@ class Model:
         self.closed = tiers == "closed"
         self.outcomes: list[tuple[str, str]] = []
         self._by_version = {version["version"]: version for version in self.known.versions}
-        # What is booked: by bucket, with the lots it went to; by order before caps and after; of points used, as told
-        # and net; by rule.
+        # What is booked: by bucket, with its newest award and the lots it went to; by order before caps and after; of
+        # points used, as told and net; by rule.
         self._booked: dict[Bucket, tuple[int, int]] = {}
+        self._awards: dict[Bucket, Award] = {}
         self._granted: dict[Bucket, Taken] = {}
         self._earned: dict[tuple[str, str], Award] = {}
         self._order_points: dict[str, tuple[int, int]] = {}
@@ -200,12 +201,9 @@ class Model:
         for bucket, pending, _ in changes:
             if pending < 0:
                 self.wallet.lot(self._lot_of(bucket)).pending += pending  # R5
-        negative = self.known.program_at(self.wallet.now)["points"]["negative"]
-        claims = []
         for bucket, _, confirmed in changes:
             if confirmed < 0:
-                claims += [(day, points) for (day, _), points in unwind(self._granted[bucket], -confirmed)]
-        self.shortfalls.claim(claims, negative)
+                self._claim(bucket, -confirmed)
         for key, order in orders.items():
             used = order.points_used - order.points_back()
             if used > (before := self._spent.get(key, 0)):
@@ -226,6 +224,13 @@ class Model:
             shown = label if label and self._is_on_orders(name) else name
             self._rules[shown] = self._rules.get(shown, 0) + pending + confirmed
         self._share_out(earned)
+
+    def _claim(self, bucket: Bucket, points: int) -> None:
+        """R6: take back what went to a bucket's lots; of what is not there, its program says what becomes."""
+        award = self._awards[bucket]
+        short = sum(self.wallet.claim(day, part) for (day, _), part in unwind(self._granted[bucket], points))
+        negative = self._by_version[award.version]["points"]["negative"]
+        self.shortfalls.fall_short(award.about or award.owner, short, negative)
 
     def _lot_of(self, bucket: Bucket) -> LotKey:
         """The lot that a bucket's points are in or go to; under `sliding` the one there is (E3)."""
@@ -285,6 +290,7 @@ class Model:
             bucket = (award.owner, award.rule, award.lot)
             before = target.get(bucket, (0, 0))
             target[bucket] = before[0] + award.pending, before[1] + award.confirmed
+            self._awards[bucket] = award
         return target
 
     def _follow_tiers(self) -> None:
@@ -351,10 +357,7 @@ class Model:
             },
             orders=shown,
             written_off=self.shortfalls.written_off,
-            under_review=self.shortfalls.under_review(),
-            reviews={
-                number: ReviewResult(review.state, review.points) for number, review in self.shortfalls.reviews.items()
-            },
+            under_review=dict(self.shortfalls.under_review),
             in_transit=self.transfers.in_transit(),
             sent={
                 name: [(_iso(day), None if parent is None else _iso(parent), points) for (day, parent), points in taken]

@@ -3,24 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date
-from typing import Literal
 
 from tests.model.commands import Decide
 from tests.model.wallet import Wallet
-
-
-@dataclass
-class Review:
-    """Points that a person decides about, by the lot days they were claimed from."""
-
-    claims: list[tuple[date, int]]
-    state: Literal["open", "taken", "forgiven"] = "open"
-
-    @property
-    def points(self) -> int:
-        """How many they are."""
-        return sum(points for _, points in self.claims)
 
 
 @dataclass
@@ -29,37 +14,26 @@ class Shortfalls:
 
     wallet: Wallet
     written_off: int = 0
-    reviews: dict[str, Review] = field(default_factory=dict)
-    """By number, from 1: one for each input that fell short."""
+    under_review: dict[str, int] = field(default_factory=dict)
+    """Points that wait for a decision, by what they were claimed for: an order, another fact."""
 
-    def claim(self, claims: list[tuple[date, int]], negative: str) -> None:
-        """R6: take these points back; what is not there is owed, written off, or waits for a decision."""
-        short = [(day, self.wallet.claim(day, points)) for day, points in claims]
-        short = [(day, points) for day, points in short if points]
-        total = sum(points for _, points in short)
-        if negative == "clamp":
-            self.written_off += total
-        elif negative == "review" and short:
-            self.reviews[str(len(self.reviews) + 1)] = Review(short)
-        else:
-            for _, points in short:
+    def fall_short(self, about: str, points: int, negative: str) -> None:
+        """R6: what a clawback did not find is owed, written off, or waits for a decision."""
+        match negative:
+            case "clamp":
+                self.written_off += points
+            case "review" if points:
+                self.under_review[about] = self.under_review.get(about, 0) + points
+            case _:
                 self.wallet.owe(points)
 
     def decide(self, command: Decide) -> str:
-        """A review ends: it is written off, or taken as if it were claimed now, and owed where it is not there."""
-        review = self.reviews.get(command.reference)
-        if review is None:
-            return "review_unknown"
-        if review.state != "open":
-            return "review_over"
-        if command.decision == "forgive":
-            review.state = "forgiven"
-            self.written_off += review.points
+        """A review ends: it is written off, or taken from what is there by now, and the rest is owed."""
+        points = self.under_review.pop(command.reference, None)
+        if points is None:
+            return "shortfall_unknown"
+        if command.decision == "write_off":
+            self.written_off += points
         else:
-            review.state = "taken"
-            self.claim(review.claims, "debt")
+            self.wallet.owe(self.wallet.take_back(points))
         return "booked"
-
-    def under_review(self) -> int:
-        """Points that wait for a decision."""
-        return sum(review.points for review in self.reviews.values() if review.state == "open")

@@ -27,15 +27,22 @@ SETTINGS = settings(
 def figures(result: Result, program: Program) -> dict[str, Any]:
     """What model and fold must agree on at every moment; how a journal is worded is the fold's own affair.
 
-    Of a pool that several orders share, which of them is said to have moved it is worded differently too.
+    Of a pool that several orders share, which of them is said to have moved it is worded differently too, and so is by
+    which rule points are missing that are under review.
     """
     told = asdict(result)
     del told["outcomes"]
-    pooled = any("cap" in rule for rule in program["earn"] if rule["on"] == "order")
+    reviewed = program["points"]["negative"] == "review"
+    shared = reviewed or any("cap" in rule for rule in program["earn"] if rule["on"] == "order")
     for order in told["orders"].values():
         del order["working"]
-        if pooled:
+        if shared:
             del order["earned_pending"], order["earned_confirmed"]
+    rules = told["rules"]
+    rules["purchase"] = rules.get("purchase", 0) + rules.pop("birthday-true-up", 0)
+    told["under_review"] = sum(told["under_review"].values())
+    if reviewed:
+        del told["rules"]
     return told
 
 

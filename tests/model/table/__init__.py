@@ -39,12 +39,14 @@ CASES: list[Case] = [
     *holds.CASES,
     *checkouts.CASES,
     *redemptions.CASES,
-]
-
-AHEAD: list[Case] = [
     *negative.CASES,
     *lot_days.CASES,
     *multipliers.CASES,
+]
+
+AHEAD: list[Case] = [
+    *lot_days.AHEAD,
+    *multipliers.AHEAD,
     *transfers.CASES,
 ]
 

@@ -48,6 +48,9 @@ N2 = [
     earns("N2", "not_before", 100, stacking("max", campaign("2")), at=d(0, "23:59:59")),
     earns("N2", "until_its_last_instant", 201, stacking("max", campaign("2")), at=d(9, "23:59:59")),
     earns("N2", "and_no_longer", 100, stacking("max", campaign("2")), at=d(10, "00:00")),
+]
+
+GOODS_AND_CHANNELS = [
     earns("N2", "not_in_another_channel", 100, stacking("max", campaign("2", channels=["app"]))),
     Case(
         "N2",
@@ -165,6 +168,33 @@ B2 = [
     ),
     Case(
         "B2",
+        "a_birthday_changed_or_deleted_once_its_month_began_keeps_it",
+        [
+            born("1990-03-31"),
+            born("1990-05-20", d(1, "00:00")),
+            paid("o1", d(2), "100"),
+            born(None, d(3)),
+            paid("o2", d(4), "100"),
+            paid("o3", d(81), "100"),  # 20 May
+            Then(available=400, pending=100),
+        ],
+        MONTH,
+        "given",
+    ),
+    Case(
+        "B2",
+        "an_order_paid_before_it_was_entered_has_none",
+        [
+            late(born("1990-03-31", d(1)), d(3)),  # 30 days before
+            paid("o1", d(1), "100"),
+            paid("o2", d(1, "10:00:00.000001"), "100"),
+            Then(pending=100 + 200),
+        ],
+        MONTH,
+        "given",
+    ),
+    Case(
+        "B2",
         "a_birthday_changed_before_it_came_is_the_new_one",
         [
             born("1990-04-20"),
@@ -226,8 +256,8 @@ D4 = [
                     (f"signed-in:{d(1)}", "booked"),
                     (f"signed-in:{d(3)}", "booked"),
                     ("MakeUp 2026-03-01", "day_not_missed"),
-                    ("MakeUp 2026-03-03", "day_not_missed"),
-                    ("MakeUp 2026-02-28", "day_too_old"),
+                    ("MakeUp 2026-03-03", "day_out_of_reach"),
+                    ("MakeUp 2026-02-28", "day_out_of_reach"),
                     ("MakeUp 2026-03-02", "booked"),
                     ("MakeUp 2026-03-02", "day_not_missed"),
                     ("MakeUp 2026-03-04", "booked"),
@@ -305,4 +335,5 @@ REFERRED = [
     ),
 ]
 
-CASES = [*N2, *N6, *B1, *B2, *D4, *REFERRED]
+CASES = [*N2, *B1, *B2, *D4, *REFERRED]
+AHEAD = [*GOODS_AND_CHANNELS, *N6]
