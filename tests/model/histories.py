@@ -48,7 +48,7 @@ from tests.model.events import (
 from tests.model.lives import a_life, a_person, late_returns, tier_histories, times
 from tests.model.model import Step
 from tests.model.program import ALL_RULES, DEFAULT, Program, program
-from tests.model.stories import a_checkout
+from tests.model.stories import a_checkout, a_shortfall
 
 SETTLED = 60 * DAY
 """How long after the last arrival every due time is past: shipped + 15 days is well within."""
@@ -96,7 +96,7 @@ def programs(
         purchase["bands"] = DEFAULT["earn"][0]["bands"] | {"mode": draw(st.sampled_from(["whole", "marginal"]))}
         sign_in["make_up"] = {"cost": 3, "within_days": 4}
         drawn = st.sampled_from([*MORE_RULES, *AHEAD_RULES] if ahead else MORE_RULES)
-        rules = draw(st.lists(drawn, unique_by=lambda rule: rule["rule"]))
+        rules = draw(st.lists(drawn, min_size=draw(st.integers(0, 3)), unique_by=lambda rule: rule["rule"]))
     return program(
         ALL_RULES,
         points={
@@ -214,7 +214,7 @@ def checkouts(
 
     Mostly an order's points are held or redeemed shortly before it is paid. A hold may be captured or released
     meanwhile, be over when the order comes, or end on its own; other commands come at any time, and so do whole
-    checkouts where it is close. With `reviews`,
+    checkouts where it is close. With `reviews`, what earned points is taken back after they are gone, and
     shortfalls are decided; with `more`, days are bought and members referred; with `ahead`, points sent and received.
     """
     history: list[Step] = []
@@ -227,7 +227,10 @@ def checkouts(
         elif draw(st.integers(0, 9)) == 0:
             history.append(draw(commands(draw(st.sampled_from([before, step.now])) or step.now)))
         if reviews and draw(st.integers(0, 7)) == 0:
-            about, decisions = st.sampled_from(["o1", "o2", "o3", "e-c0"]), st.sampled_from(["take", "write_off"])
+            about, decisions = (
+                st.sampled_from(["o1", "o2", "o3", "e-c0", "e-f0"]),
+                st.sampled_from(["take", "write_off"]),
+            )
             history.append(draw(st.builds(Decide, st.just(before or step.now), about, decisions)))
         if more and draw(st.integers(0, 5)) == 0:
             history.append(draw(dealings(before or step.now)))
@@ -237,6 +240,8 @@ def checkouts(
         before = step.now
     for number in range(draw(st.sampled_from([0, 1, 1, 2]))):
         history += draw(a_checkout(f"c{number}"))
+    for number in range(draw(st.sampled_from([0, 1, 1, 2])) if reviews else 0):
+        history += draw(a_shortfall(f"f{number}"))
     return sorted(history, key=lambda step: step.now)
 
 
