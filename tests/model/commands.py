@@ -52,11 +52,11 @@ class GiveBack(NamedTuple):
 
 
 class Decide(NamedTuple):
-    """Say what becomes of a shortfall under review (R6); `reference` is whose points were claimed, such as an order."""
+    """Say what becomes of what clawbacks about an order, or another fact, did not find (R6)."""
 
     now: Micros
     reference: str
-    decision: Literal["take", "forgive"]
+    decision: Literal["take", "write_off"]
 
 
 class MakeUp(NamedTuple):

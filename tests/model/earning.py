@@ -36,8 +36,8 @@ class Award:
     lot: date
     pending: int
     confirmed: int
-    order: str | None = None
-    """The order that brought points which are not its own (R9)."""
+    about: str = ""
+    """The order that brought it, where that is not the owner."""
 
 
 @dataclass(frozen=True)
@@ -133,8 +133,8 @@ def work_out(
 ) -> Working:
     """f(x): what an order earns on what is left of its eligible lines, at this tier (N1, N5, P1, R1).
 
-    In `proportional` mode (R3) it is what it earned before any refund, less the part that all refunds together are
-    of it, rounded down once. `without` names campaigns to leave out.
+    In `proportional` mode (R3) what is left earns its part of what all of it would have earned before any refund.
+    `without` names campaigns to leave out.
     """
     program = order.program
     left, whole = _left(order, rule), _whole(order, rule)
@@ -146,10 +146,8 @@ def work_out(
     rate = worth / amount if amount else Fraction(0)
     by_line = {line.line_id: multiplier(order, line, rule, tier, profile, without) for line in order.eligible(rule)}
     exact = rate * _multiplied(units, by_line, program["currency"])
-    points = rounded(exact, program["points"]["rounding"])
-    if proportional and sum(whole.values()):
-        refunded = sum(whole.values()) - sum(left.values())
-        points -= floor(Fraction(points * refunded, sum(whole.values())))
+    kept = Fraction(sum(left.values()), sum(whole.values())) if proportional and sum(whole.values()) else 1
+    points = rounded(exact * kept, program["points"]["rounding"])
     shown = exact / worth if worth else Fraction(rule.get("tier_multiplier", {}).get(tier, "1"))
     return Working(rule["rule"], program["version"], tier, amount, rate, shown, exact, points, by_line)
 
@@ -232,8 +230,8 @@ def first_purchase(orders: Mapping[str, Order], facts: MemberFacts, now: Micros)
     gifts = [(rule["rule"], rule["points"]) for rule in rules_on(rising.program, "first_order")]
     if any(telling.data.get("referred_by") not in (None, MEMBER) for telling in facts.profile):
         gifts += [(rule["rule"], rule["referred"]) for rule in rules_on(rising.program, "referral")]
-    version, brought_by = rising.program["version"], rising.key
-    return [Award("member", name, version, rising.date, lot, 0, points, brought_by) for name, points in gifts]
+    version, day = rising.program["version"], rising.date
+    return [Award("member", name, version, day, lot, 0, points, about=rising.key) for name, points in gifts]
 
 
 def order_rules(program: Program) -> list[Rule]:

@@ -94,9 +94,9 @@ class Known:
         return "booked"
 
     def why_not_made_up(self, day: str, now: Micros, offer: dict[str, Any]) -> str | None:
-        """D4: whether a day was missed, not bought yet, and lies within the days of the offer."""
+        """D4: whether a day lies within the days of the offer, was missed and not bought yet."""
         missed, today = date.fromisoformat(day), local_day(now, self.zone)
-        if not timedelta(days=1) <= today - missed <= timedelta(days=offer["within_days"]):
+        if not timedelta() < today - missed <= timedelta(days=offer["within_days"]):
             return "day_out_of_reach"
         signed_in = {local_day(telling.at, self.zone) for telling in self.member.signed_in}
         return "day_not_missed" if missed in signed_in or missed in self.member.made_up else None

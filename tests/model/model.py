@@ -33,7 +33,7 @@ Step = Arrival | Timer | Command
 Bucket = tuple[str, str, date]
 """(owner, rule, lot day): what is booked is booked for one of these."""
 
-TRUE_UP, BIRTHDAY_TRUE_UP = "tier-true-up", "birthday-true-up"
+TRUE_UP = "tier-true-up"
 
 
 class Model:
@@ -53,11 +53,11 @@ class Model:
         self.closed = tiers == "closed"
         self.outcomes: list[tuple[str, str]] = []
         self._by_version = {version["version"]: version for version in self.known.versions}
-        # What is booked: by bucket, with the lots it went to; by order before caps and after; of points used, as told
-        # and net; by rule.
+        # What is booked: by bucket, with its newest award and the lots it went to; by order before caps and after; of
+        # points used, as told and net; by rule.
         self._booked: dict[Bucket, tuple[int, int]] = {}
+        self._awards: dict[Bucket, Award] = {}
         self._granted: dict[Bucket, Taken] = {}
-        self._about: dict[Bucket, str] = {}
         self._earned: dict[tuple[str, str], Award] = {}
         self._order_points: dict[str, tuple[int, int]] = {}
         self._used: dict[str, int] = {}
@@ -78,9 +78,8 @@ class Model:
             self.sliding.reach(self.known.active_until())
             if event["type"] == "commerce.order.paid.v1":
                 self._take_over(event)
-            _, group, word, _ = event["type"].split(".")
-            on_profile = group == "profile" or word == "registered"
-            self._settle(TRUE_UP if group == "tier" else BIRTHDAY_TRUE_UP if on_profile else None)
+            from_tiering = event["type"].startswith("loyalty.tier.")
+            self._settle(TRUE_UP if from_tiering else None)
             self._follow_tiers()
         self.outcomes.append((event["id"], outcome))
         return outcome
@@ -179,8 +178,8 @@ class Model:
     def _settle(self, label: str | None = None) -> None:
         """Book the difference between what the facts say and what is booked.
 
-        Within one input (R6): returns, clawbacks, spends, awards. `label` names what a change of tiers or of the
-        birthday made of an order's points.
+        Within one input (R6): returns, clawbacks, spends, awards. `label` names what a change of tiers made
+        of an order's points.
         """
         orders = self.known.orders()
         for key, order in orders.items():
@@ -190,7 +189,6 @@ class Model:
                 self._spent[key] = used
 
         earned = self._order_awards(orders)
-        about = dict(self._about)
         target = self._target(orders, earned)
         by_rule = {rule["rule"]: i for version in self.known.versions for i, rule in enumerate(version["earn"])}
         buckets = sorted({*target, *self._booked}, key=lambda bucket: (bucket[2], by_rule[bucket[1]], bucket[0]))
@@ -203,11 +201,9 @@ class Model:
         for bucket, pending, _ in changes:
             if pending < 0:
                 self.wallet.lot(self._lot_of(bucket)).pending += pending  # R5
-        negative = self.known.program_at(self.wallet.now)["points"]["negative"]
         for bucket, _, confirmed in changes:
             if confirmed < 0:
-                claims = [(day, points) for (day, _), points in unwind(self._granted[bucket], -confirmed)]
-                self.shortfalls.claim(about[bucket], claims, negative)
+                self._claim(bucket, -confirmed)
         for key, order in orders.items():
             used = order.points_used - order.points_back()
             if used > (before := self._spent.get(key, 0)):
@@ -228,6 +224,13 @@ class Model:
             shown = label if label and self._is_on_orders(name) else name
             self._rules[shown] = self._rules.get(shown, 0) + pending + confirmed
         self._share_out(earned)
+
+    def _claim(self, bucket: Bucket, points: int) -> None:
+        """R6: take back what went to a bucket's lots; of what is not there, its program says what becomes."""
+        award = self._awards[bucket]
+        short = sum(self.wallet.claim(day, part) for (day, _), part in unwind(self._granted[bucket], points))
+        negative = self._by_version[award.version]["points"]["negative"]
+        self.shortfalls.fall_short(award.about or award.owner, short, negative)
 
     def _lot_of(self, bucket: Bucket) -> LotKey:
         """The lot that a bucket's points are in or go to; under `sliding` the one there is (E3)."""
@@ -285,9 +288,9 @@ class Model:
         target: dict[Bucket, tuple[int, int]] = {}
         for award in earning.pooled(awards, self._by_version):
             bucket = (award.owner, award.rule, award.lot)
-            self._about[bucket] = award.order or award.owner
             before = target.get(bucket, (0, 0))
             target[bucket] = before[0] + award.pending, before[1] + award.confirmed
+            self._awards[bucket] = award
         return target
 
     def _follow_tiers(self) -> None:
@@ -354,8 +357,7 @@ class Model:
             },
             orders=shown,
             written_off=self.shortfalls.written_off,
-            under_review=sum(self.shortfalls.under_review().values()),
-            reviews=self.shortfalls.under_review(),
+            under_review=dict(self.shortfalls.under_review),
             in_transit=self.transfers.in_transit(),
             sent={
                 name: [(_iso(day), None if parent is None else _iso(parent), points) for (day, parent), points in taken]

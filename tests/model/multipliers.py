@@ -9,7 +9,7 @@ from fractions import Fraction
 from math import prod
 from typing import Any
 
-from tests.model.days import instant, local_day
+from tests.model.days import instant, local_day, midnight_after
 from tests.model.orders import Line, Order, Telling, excluded
 
 Rule = dict[str, Any]
@@ -64,9 +64,9 @@ def runs(campaign: dict[str, Any], order: Order, line: Line) -> bool:
 
 
 def is_birthday(rule: Rule, order: Order, profile: Iterable[Telling]) -> bool:
-    """B2: whether an order was paid in the month, or on the day, of that year's one birthday, and it stood then.
+    """B2: whether an order was paid in the month, or on the day, of that year's one birthday.
 
-    That is the first which was entered in time and still stood when its first day came.
+    That is the first which was entered in time and still stood when its day, or its month, began.
     """
     zone = order.program["timezone"]
     told = [telling for telling in sorted(profile, key=Telling.rank) if "birthday" in telling.data]
@@ -76,11 +76,11 @@ def is_birthday(rule: Rule, order: Order, profile: Iterable[Telling]) -> bool:
             continue
         day = in_year(date.fromisoformat(birthday), order.date.year, rule.get("feb29", "feb28"))
         days = [day] if rule["when"] == "birthday" else days_of_month(day)
-        changes = [later.at for later in told[index + 1 :] if later.data["birthday"] != birthday]
+        begins = midnight_after(days[0] - timedelta(days=1), zone)
+        changes = [later.at for later in told[index + 1 :] if (later.data["birthday"] or "")[5:] != birthday[5:]]
         in_time = local_day(telling.at, zone) + LEAST_NOTICE <= day
-        if in_time and not any(local_day(changed, zone) <= days[0] for changed in changes):
-            stood = telling.at <= order.paid_at and not any(changed <= order.paid_at for changed in changes)
-            return order.date in days and stood
+        if in_time and not any(changed < begins for changed in changes):
+            return order.date in days and telling.at < order.paid_at
     return False
 
 

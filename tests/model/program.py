@@ -79,7 +79,7 @@ DEFAULT: Program = {
     "redeem": {
         "cash_offset": {
             "points_per_unit": 100,
-            "minimum": 0,
+            "minimum": 1,  # any number may be held: what is refused for its number alone is not a rule of points
             "step": 1,
             "max_share": "0.5",
             "exclude": {"categories": ["gift-card"]},

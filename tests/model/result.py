@@ -80,10 +80,8 @@ class Result:
     """By reference."""
     written_off: int = 0
     """What clawbacks did not find, under `negative: clamp`, or as decided."""
-    under_review: int = 0
-    """What waits for a decision, under `negative: review`."""
-    reviews: dict[str, int] = field(default_factory=dict)
-    """The parts of that, by whose points were claimed."""
+    under_review: dict[str, int] = field(default_factory=dict)
+    """What waits for a decision, under `negative: review`: by order, or by another fact's owner."""
     in_transit: int = 0
     """Points sent to other members less points received."""
     sent: dict[str, list[tuple[str, str | None, int]]] = field(default_factory=dict)
@@ -97,7 +95,7 @@ class Result:
     def check_books(self) -> None:
         """Books balance: every total is what its parts say, and nothing is below 0."""
         spent = self.redeemed - self.returned
-        not_taken = self.forgiven + self.written_off + self.under_review
+        not_taken = self.forgiven + self.written_off + sum(self.under_review.values())
         gone = spent + self.expired + self.in_transit
         assert self.earned == self.available + self.held - self.debt + gone - not_taken
         for side in ("pending", "available", "held", "expired", "forgiven"):

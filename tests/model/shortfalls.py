@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date
 
 from tests.model.commands import Decide
 from tests.model.wallet import Wallet
-
-Claim = tuple[date, int]
-"""Points claimed from the lot of a day."""
 
 
 @dataclass
@@ -18,31 +14,26 @@ class Shortfalls:
 
     wallet: Wallet
     written_off: int = 0
-    reviews: dict[str, list[Claim]] = field(default_factory=dict)
-    """What waits for a person's decision, by whose points they were: an order's, a day's, a review's."""
+    under_review: dict[str, int] = field(default_factory=dict)
+    """Points that wait for a decision, by what they were claimed for: an order, another fact."""
 
-    def claim(self, owner: str, claims: list[Claim], negative: str) -> None:
-        """R6: take these points back; what is not there is owed, written off, or waits for a decision."""
-        short = [(day, self.wallet.claim(day, points)) for day, points in claims]
-        for day, points in short:
-            if points and negative == "clamp":
+    def fall_short(self, about: str, points: int, negative: str) -> None:
+        """R6: what a clawback did not find is owed, written off, or waits for a decision."""
+        match negative:
+            case "clamp":
                 self.written_off += points
-            elif points and negative == "review":
-                self.reviews.setdefault(owner, []).append((day, points))
-            elif points:
+            case "review" if points:
+                self.under_review[about] = self.under_review.get(about, 0) + points
+            case _:
                 self.wallet.owe(points)
 
     def decide(self, command: Decide) -> str:
-        """A review ends: it is written off, or taken as if it were claimed now, and owed where it is not there."""
-        if command.reference not in self.reviews:
+        """A review ends: it is written off, or taken from what is there by now, and the rest is owed."""
+        points = self.under_review.pop(command.reference, None)
+        if points is None:
             return "shortfall_unknown"
-        claims = self.reviews.pop(command.reference)
-        if command.decision == "forgive":
-            self.written_off += sum(points for _, points in claims)
+        if command.decision == "write_off":
+            self.written_off += points
         else:
-            self.claim(command.reference, claims, "debt")
+            self.wallet.owe(self.wallet.take_back(points))
         return "booked"
-
-    def under_review(self) -> dict[str, int]:
-        """Points that wait for a decision."""
-        return {owner: sum(points for _, points in claims) for owner, claims in self.reviews.items()}

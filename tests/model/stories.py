@@ -1,15 +1,13 @@
-"""Hypothesis strategies of checkouts where it is close: points at the end of their life, holds that are nearly over."""
+"""Hypothesis strategies of what is close: points at the end of their life, holds nearly over, clawbacks too late."""
 
 from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from tests.model.commands import Capture, GiveBack, Hold, Redeem, Release
+from tests.model.commands import Capture, Decide, GiveBack, Hold, Redeem, Release
 from tests.model.days import DAY, MINUTE, Micros, instant, text_of
-from tests.model.events import Arrival, Event, cancelled, completed, d, line, paid, refunded
+from tests.model.events import Arrival, Event, cancelled, completed, d, line, paid, part, refunded
 from tests.model.model import Step
-
-USED = st.sampled_from([60, 100])
 
 
 @st.composite
@@ -35,12 +33,10 @@ def a_checkout(draw: st.DrawFn, name: str) -> list[Step]:
         return paid(order_id, text_of(at), bought, points_used=used, points_value=value, revision=revision, **names)
 
     redeemed = draw(st.integers(0, 3)) == 0
-    bought = paid(earning, d(day), draw(st.sampled_from(["50", "100", "100", "250"])))
-    told = [bought, completed(earning, d(day, "12:00"))]
-    if draw(st.booleans()):  # of another day's lot
-        told += [paid(f"{earning}-2", d(day + 1), "100"), completed(f"{earning}-2", d(day + 1, "12:00"))]
+    bought = paid(earning, d(day), draw(st.sampled_from(["100", "100", "250"])))
     steps: list[Step] = [
-        *(Arrival(event, instant(event["time"])) for event in told),
+        Arrival(bought, instant(bought["time"])),
+        Arrival(completed(earning, d(day, "12:00")), instant(d(day, "12:00"))),
         Redeem(start, name, points) if redeemed else Hold(start, name, points, over - start),
         Arrival(order(using, told_at, used), arrived),
     ]
@@ -53,7 +49,7 @@ def a_checkout(draw: st.DrawFn, name: str) -> list[Step]:
                 steps.append(Arrival(refunded(earning, text_of(now), part, refund=f"r{number}"), now))
             case "other":
                 service = [line("l1", "200", category="service")]
-                steps.append(Arrival(paid(f"x{number}-{name}", text_of(now), service, points_used=draw(USED)), now))
+                steps.append(Arrival(paid(f"x{number}-{name}", text_of(now), service, points_used=60), now))
             case "same":
                 steps.append(Arrival(order(f"y{number}-{name}", now, 50), now))
             case "cancel":
@@ -68,4 +64,54 @@ def a_checkout(draw: st.DrawFn, name: str) -> list[Step]:
             case _:
                 ends: list[Step] = [Release(now, name), Capture(now, name), Capture(now, name, 30)]
                 steps.append(draw(st.sampled_from(ends)))
+    return sorted(steps, key=lambda step: step.now)
+
+
+GREEDY = (1600, 800, 400, 200, 100, 50, 25, 12)
+
+
+@st.composite
+def a_shortfall(draw: st.DrawFn, name: str) -> list[Step]:
+    """Nearly all points are spent or held, then what earned some is refunded, cancelled, revised, and somebody decides.
+
+    Between the one and the other points may come in, go back, or expire.
+    """
+    earning, other = f"e-{name}", f"o-{name}"
+    day = draw(st.integers(1, 4))
+    category = draw(st.sampled_from(["apparel", "apparel", "service"]))
+    bought = [line("l1", draw(st.sampled_from(["100", "250"]))), line("l2", "50.50", category=category)]
+    start = instant(d(day + 1))
+    steps: list[Step] = [
+        Arrival(paid(earning, d(day), bought), instant(d(day))),
+        Arrival(completed(earning, d(day, "12:00")), instant(d(day, "12:00"))),
+        Redeem(start, name, 60) if draw(st.booleans()) else Hold(start, name, 60, 40 * DAY),
+    ]
+    # As far as there are so many.
+    steps += [Redeem(start, f"{name}-{points}", points) for points in draw(st.sampled_from([GREEDY, GREEDY, []]))]
+    moments = st.integers(2, 40).map(lambda after: instant(d(day + after)))
+    for number in range(draw(st.integers(2, 6))):
+        now = draw(moments)
+        match draw(
+            st.sampled_from(["refund", "refund", "refund", "cancel", "less", "income", "end", "decide", "decide"])
+        ):
+            case "refund":
+                parts = [part(draw(st.sampled_from(["l1", "l1", "l2"])), draw(st.sampled_from(["33.33", "50", "100"])))]
+                steps.append(Arrival(refunded(earning, text_of(now), parts, refund=f"r{number}"), now))
+            case "cancel":
+                steps.append(Arrival(cancelled(earning, text_of(now), id=f"{earning}:cancelled:{number}"), now))
+            case "less":
+                steps.append(Arrival(paid(earning, text_of(now), "57.50", revision=number + 1), now))
+            case "income":
+                steps.append(Arrival(paid(f"{other}-{number}", text_of(now), "100"), now))
+                steps.append(Arrival(completed(f"{other}-{number}", text_of(now + MINUTE)), now + MINUTE))
+            case "end":
+                ends: list[Step] = [
+                    GiveBack(now, name),
+                    GiveBack(now, name, 20),
+                    Release(now, name),
+                    Capture(now, name),
+                ]
+                steps.append(draw(st.sampled_from(ends)))
+            case _:
+                steps.append(Decide(now, earning, draw(st.sampled_from(["take", "write_off"]))))
     return sorted(steps, key=lambda step: step.now)

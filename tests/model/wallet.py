@@ -98,9 +98,14 @@ class Wallet:
             points -= forgiven
         return points - total(self._take([*family, *self.spending_order()], points))
 
+    def take_back(self, points: int) -> int:
+        """Take back what was granted, from whichever lot has it; what is nowhere to be found is returned."""
+        return points - total(self._take(self.spending_order(), points))
+
     def owe(self, points: int) -> None:
         """R6: a debt of nobody in particular."""
-        self.debts.append(Debt(None, points))
+        if points:
+            self.debts.append(Debt(None, points))
 
     def available(self) -> int:
         """What can be spent."""

@@ -24,12 +24,13 @@ from services.ledger.domain.holds import HOLD, REDEMPTION, decode_hold, decode_r
 from services.ledger.domain.inputs import (
     AnyInput,
     CaptureHold,
-    Command,
+    DecideShortfall,
     DueTimer,
     Enrolled,
     HoldPoints,
     MakeUpDay,
     RedeemPoints,
+    ReferralTold,
     ReleaseHold,
     ReturnRedemption,
     TierTold,
@@ -40,7 +41,8 @@ from services.ledger.domain.moves import Moves
 from services.ledger.domain.orders import decode_order, encode_lines, encode_order
 from services.ledger.domain.outcome import Outcome, Reason
 from services.ledger.domain.program import Programs, compile_program
-from services.ledger.domain.refs import order_of
+from services.ledger.domain.refs import order_of, order_ref
+from services.ledger.domain.shortfalls import REVIEW
 from services.ledger.intake import check_time, input_of
 from services.tiering.domain import member as tier_member
 from services.tiering.domain.history import Entry as TierEntry
@@ -151,8 +153,36 @@ class MemoryLedger:
         """A command as an input; each has a name of its own."""
         self.clock = max(self.clock, asked.now)
         self._asked_for += 1
-        given = _input_of(asked, str(self._asked_for))
+        given = self._input_of(asked, str(self._asked_for))
         return Arrival(digest_of("m1", given.source, given.id), given, asked.now)
+
+    def _input_of(self, asked: commands.Command, name: str) -> AnyInput:
+        """A command of a history as an input; its ids are those that the history's orders name."""
+        told = ("/command", name, asked.now)
+        hold, redemption = hold_id("m1", asked.reference), redemption_id("m1", asked.reference)
+        match asked:
+            case commands.Hold():
+                return HoldPoints(*told, hold, asked.reference, asked.points, asked.ttl // MICROS_PER_SECOND)
+            case commands.Capture():
+                return CaptureHold(*told, hold, asked.points)
+            case commands.Release():
+                return ReleaseHold(*told, hold)
+            case commands.Redeem():
+                return RedeemPoints(*told, redemption, asked.reference, asked.points)
+            case commands.GiveBack():
+                return ReturnRedemption(*told, redemption, asked.points)
+            case commands.MakeUp():
+                return MakeUpDay(*told, date.fromisoformat(asked.reference).toordinal())
+            case commands.Decide():
+                ref = asked.reference if "/" in asked.reference else order_ref("", asked.reference)
+                return DecideShortfall(*told, ref, asked.decision == "write_off")
+            case commands.Referred():
+                since = asked.now if asked.at is None else asked.at
+                program = self.programs.at(since)
+                stands = asked.at is not None and program.referral is not None
+                return ReferralTold(*told[:2], since, asked.reference, program.number if stands else 0, int(name))
+            case _:
+                raise NotImplementedError(f"the fold takes no {type(asked).__name__} yet")
 
     def tick(self, now: Micros) -> None:
         """Move the clock to `now` and do everything that is due."""
@@ -287,7 +317,11 @@ class MemoryLedger:
         rules: dict[str, int] = {}
         sums = dict.fromkeys(("redeemed", "returned", "expired", "forgiven", "earned"), 0)
         by_order: dict[str, list[int]] = {}
-        order_rules = {program.order.name for program in self.programs.versions} | {"tier-true-up", "birthday-true-up"}
+        order_rules = {program.order.name for program in self.programs.versions} | {
+            "tier-true-up",
+            "birthday-true-up",
+            REVIEW,
+        }
         for entry in entries:
             sign = {"issued": -1}.get(entry.credit, 0) + {"issued": 1}.get(entry.debit, 0)
             if sign:
@@ -303,6 +337,10 @@ class MemoryLedger:
                 sums[entry.kind] += entry.points
             if (entry.debit, entry.credit) == ("expired", "redeemed"):
                 sums["expired"] -= entry.points
+        # What waits for a decision counts as taken, though nothing is booked of it yet.
+        for shortfall in self.account.details.shortfalls:
+            rules[REVIEW] = rules.get(REVIEW, 0) - shortfall.points
+            by_order.setdefault(shortfall.ref, [0, 0])[1] -= shortfall.points
         shown: dict[str, OrderResult] = {}
         unpaid: set[tuple[str, str]] = set()
         reported: set[tuple[str, str]] = set()
@@ -338,7 +376,7 @@ class MemoryLedger:
             pending=account.pending,
             held=account.held,
             debt=account.debt,
-            earned=account.earned,
+            earned=account.earned - sum(shortfall.points for shortfall in account.details.shortfalls),
             redeemed=sum(order.points_used for order in shown.values()) + self._by_command() + returned,
             returned=sum(order.points_returned for order in shown.values()) + returned,
             expired=sums["expired"],
@@ -364,6 +402,10 @@ class MemoryLedger:
             redemptions={
                 redemption.reference: RedemptionResult(redemption.points, redemption.returned)
                 for redemption in redemptions.values()
+            },
+            written_off=-account.written_off,
+            under_review={
+                shortfall.ref.removeprefix("/"): shortfall.points for shortfall in account.details.shortfalls
             },
         )
         result.check_books()
@@ -418,27 +460,6 @@ class MemoryLedger:
                 at[0] += turn.amount
                 at[1] += turn.orders
             return [(at, amount, orders) for at, (amount, orders) in sorted(sums.items()) if amount or orders]
-
-
-def _input_of(asked: commands.Command, name: str) -> Command:
-    """A command of a history as an input; its ids are those that the history's orders name."""
-    told = ("/command", name, asked.now)
-    hold, redemption = hold_id("m1", asked.reference), redemption_id("m1", asked.reference)
-    match asked:
-        case commands.Hold():
-            return HoldPoints(*told, hold, asked.reference, asked.points, asked.ttl // MICROS_PER_SECOND)
-        case commands.Capture():
-            return CaptureHold(*told, hold, asked.points)
-        case commands.Release():
-            return ReleaseHold(*told, hold)
-        case commands.Redeem():
-            return RedeemPoints(*told, redemption, asked.reference, asked.points)
-        case commands.GiveBack():
-            return ReturnRedemption(*told, redemption, asked.points)
-        case commands.MakeUp():
-            return MakeUpDay(*told, date.fromisoformat(asked.reference).toordinal())
-        case _:
-            raise NotImplementedError(f"the fold takes no {type(asked).__name__} yet")
 
 
 def _day(day: int) -> str:

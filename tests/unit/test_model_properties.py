@@ -23,12 +23,11 @@ thorough = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-long_histories = settings(thorough, max_examples=25)
 
 
 def the_same_whatever_the_arrival(result: Result, given: Program) -> dict[str, Any]:
     """O6: what may not depend on the order, the times or the repetition of arrivals."""
-    net = result.net - result.written_off - result.under_review  # R2
+    net = result.net - result.written_off - sum(result.under_review.values())  # R2
     rules = dict(result.rules)
     # Which part of an order's points was made up for later depends on what was known when (T1).
     rules["purchase"] = rules.get("purchase", 0) + rules.pop("tier-true-up", 0)
@@ -61,7 +60,7 @@ def the_same_whatever_the_arrival(result: Result, given: Program) -> dict[str, A
 @thorough
 @given(st.data())
 def test_O6_any_permutation_with_duplicates_at_any_times_ends_the_same(data: st.DataObject) -> None:
-    given = data.draw(programs(expiry=EXPIRY, negative=NEGATIVE, refund=REFUND, more=True))
+    given = data.draw(programs(expiry=EXPIRY, negative=NEGATIVE, refund=REFUND, more=True, ahead=True))
     events = data.draw(facts(more=True))
     results = [Model(given).play(data.draw(arrivals(events))) for _ in range(2)]
     one, other = (the_same_whatever_the_arrival(result, given) for result in results)
@@ -110,7 +109,7 @@ def test_E1_it_makes_no_difference_when_somebody_looks(data: st.DataObject) -> N
 @thorough
 @given(st.data())
 def test_R2_another_refund_gains_nothing(data: st.DataObject) -> None:
-    given = data.draw(programs(expiry=EXPIRY, negative=NEGATIVE, refund=REFUND, more=True))
+    given = data.draw(programs(expiry=EXPIRY, negative=NEGATIVE, refund=REFUND, more=True, ahead=True))
     events = data.draw(facts(more=True))
     line_id = data.draw(st.sampled_from(["l1", "l2", "l3"]))
     amount = data.draw(st.sampled_from(["0.01", "50", "100", "900"]))
@@ -158,20 +157,22 @@ def test_R2_the_end_does_not_depend_on_how_a_refund_is_split(data: st.DataObject
     }
 
 
-@long_histories
+@thorough
 @given(st.data())
 def test_P5_the_books_balance_with_holds_and_redemptions(data: st.DataObject) -> None:
-    model = Model(data.draw(programs(lateness=("none", 5), expiry=EXPIRY, negative=NEGATIVE, refund=REFUND, more=True)))
-    for step in data.draw(checkouts(data.draw(facts(spending=True, more=True)), reviews=True, more=True)):
+    given = programs(lateness=("none", 5), expiry=EXPIRY, negative=NEGATIVE, refund=REFUND, more=True, ahead=True)
+    model, events = Model(data.draw(given)), data.draw(facts(spending=True, more=True))
+    for step in data.draw(checkouts(events, reviews=True, more=True, ahead=True)):
         model.take(step)
         model.result()  # checks the books
 
 
-@long_histories
+@thorough
 @given(st.data())
 def test_E1_it_makes_no_difference_when_somebody_looks_at_holds(data: st.DataObject) -> None:
-    given = data.draw(programs(lateness=("none", 5), expiry=EXPIRY, negative=NEGATIVE, more=True))
-    history = data.draw(checkouts(data.draw(facts(spending=True, tiers=True, more=True)), reviews=True, more=True))
+    given = data.draw(programs(lateness=("none", 5), expiry=EXPIRY, negative=NEGATIVE, more=True, ahead=True))
+    events = data.draw(facts(spending=True, tiers=True, more=True))
+    history = data.draw(checkouts(events, reviews=True, more=True, ahead=True))
     unlooked = [step for step in history[:-1] if not isinstance(step, Timer)]
     looked = Model(given, tiers="given").play(history)
     assert looked == Model(given, tiers="given").play([*unlooked, history[-1]])

@@ -180,8 +180,10 @@ def _fill_profile(
         _replace(member, moves, booked, _completion(programs, profile))
     member.facts["profile"] = _encode(profile)
     _know_birthdays(member, programs, moves, profile.changes, outcome)
-    # Who is told to have referred a member first, did.
-    refer(member, programs, moves, next((change.referred_by for change in profile.changes if change.referred_by), ""))
+    # Who is told to have referred a member first, did; nobody refers himself.
+    nobody = ("", member.account.member_id)
+    referrers = [change.referred_by for change in profile.changes if change.referred_by not in nobody]
+    refer(member, programs, moves, next(iter(referrers), ""))
 
 
 def _know_birthdays(

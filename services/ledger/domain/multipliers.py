@@ -18,6 +18,7 @@ NOTICE_DAYS: Final = 30
 """A birthday entered less than so many days before does not count that year (B2)."""
 
 _LEAP_DAY: Final = 229
+_NOT_CHANGED: Final = (2**63, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,7 @@ class Campaign:
 class Birthday:
     """Multiplies for orders paid on the member's birthday, or in its month, once a calendar year (B2).
 
-    What counts is the birthday told last before the order was paid. Whoever changes it after the day (or month) of
-    the old one has begun has had that year's.
+    A year's birthday is the first that was told in time and still stood when its day (or month) began.
     """
 
     name: str
@@ -51,18 +51,12 @@ class Birthday:
 
     def holds(self, paid_at: Micros, birthdays: Birthdays) -> bool:
         """Whether an order paid at an instant meets it."""
-        told = [each for each in birthdays if each[0] < paid_at]
-        if not told or not told[-1][1]:
-            return False
-        since, birthday = told[-1]
         day = self.calendar.day_of(paid_at)
         year = date.fromordinal(day).year
-        if not self._counts(since, birthday, year) or not self._is_on(day, birthday):
-            return False
-        return not any(
-            other and other != birthday and self._counts(since, other, year) and self._begins(other, year) < until
-            for (since, other), (until, _) in pairwise(told)
-        )
+        for (since, birthday), (until, _) in pairwise([*birthdays, _NOT_CHANGED]):
+            if birthday and self._counts(since, birthday, year) and self._begins(birthday, year) <= until:
+                return since < paid_at and self._is_on(day, birthday)
+        return False
 
     def _kept(self, birthday: int, year: int) -> date:
         if birthday == _LEAP_DAY and (year % 4 or (year % 100 == 0 and year % 400)):

@@ -29,10 +29,8 @@ _decode = msgspec.msgpack.Decoder(_Referred).decode
 
 
 def refer(member: Member, programs: Programs, moves: Moves, referrer: str) -> None:
-    """Know by whom a member was referred; nobody refers himself."""
+    """Know by whom a member was referred."""
     details = member.account.details
-    if referrer == member.account.member_id:
-        referrer = ""
     before, details.referrer = details.referrer, referrer
     if before == referrer:
         return
