@@ -100,7 +100,8 @@ def test_no_more_is_granted_than_there_is_and_what_is_given_back_is_granted_agai
     stock = MemoryLedger(DOCUMENT)
     given_back = GiveBackReward("/loyalty/ledger", "r2:given-back", MARCH_5, "r2")
     asked = [asking("mug", f"r{number}") for number in range(4)]
-    for each in (*asked, given_back, given_back, asking("mug", "r8"), asking("mug", "r9")):
+    inputs: list[AnyInput] = [*asked, given_back, given_back, asking("mug", "r8"), asking("mug", "r9")]
+    for each in inputs:
         stock.do(each, MARCH_5)
     assert [yes for yes, _ in granted(stock)] == [True, True, False, False, False, False], "r2 had none to give back"
     stock.do(GiveBackReward("/loyalty/ledger", "r0:given-back", MARCH_5, "r0"), MARCH_5)
