@@ -143,6 +143,7 @@ ALL: Final[tuple[Topic, ...]] = (
             "loyalty.reward.asked.v1",
             "loyalty.reward.answered.v1",
             "loyalty.reward.given_back.v1",
+            "loyalty.referral.told.v1",
         ),
         "ledger",
         sent_on=tuple(kind for topic in _COMMERCE for kind in topic.types),

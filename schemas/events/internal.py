@@ -8,7 +8,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from schemas.events.envelope import Envelope
-from schemas.events.fields import Flag, Id, IsoDate, MemberId, Positive, Token
+from schemas.events.fields import Count, Flag, Id, IsoDate, MemberId, Positive, Token
 
 
 class LotSent(TypedDict):
@@ -95,5 +95,23 @@ class RewardGivenBack(Envelope):
     data: RewardGivenBackData
 
 
-InternalEvent = TransferSent | TransferArrived | RewardAsked | RewardAnswered | RewardGivenBack
+class ReferralToldData(TypedDict):
+    """What stands of a member whom the subject referred."""
+
+    member: MemberId
+    """The member who was referred."""
+    program: Count
+    """The number of the program version under which that member has a successful order; 0: it has none any more."""
+    seen: Positive
+    """The version of that member's account that says so: what is not newer is old news."""
+
+
+class ReferralTold(Envelope):
+    """A member whom the subject referred has a successful order since this time, or has none any more."""
+
+    type: Literal["loyalty.referral.told.v1"]
+    data: ReferralToldData
+
+
+InternalEvent = TransferSent | TransferArrived | RewardAsked | RewardAnswered | RewardGivenBack | ReferralTold
 """Everything that one shard tells another."""

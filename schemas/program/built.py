@@ -37,11 +37,6 @@ NOT_BUILT: Final = (
     NotBuilt("earn[].campaign.channels"),
     NotBuilt("earn[].campaign.include"),
     NotBuilt("earn[].campaign.budget"),
-    NotBuilt(
-        "earn[].on",
-        ("order", "first_order", "signed_in", "review", "profile_completed", "enrolled"),
-        "leave the rule out",
-    ),
     NotBuilt("adjustments"),
     NotBuilt("tiers.mode", ("upgrade_only",), "use `upgrade_only`"),
     NotBuilt("tiers.growth.counts", ("qualifying_amount",), "use `qualifying_amount`"),

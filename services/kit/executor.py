@@ -30,6 +30,9 @@ O_co = TypeVar("O_co", covariant=True)
 I = TypeVar("I")  # noqa: E741
 O = TypeVar("O")  # noqa: E741
 
+ASKED_SECONDS: Final = 1.0
+"""For so long after a command the next one is expected."""
+
 _log = log.get(__name__)
 _SQL: Final = Queries.load("services.kit", "sql/offsets.sql", require=("move", "stored_locked"))
 
@@ -88,6 +91,7 @@ class Executor(Generic[I, O]):
         self._patience_seconds = patience_seconds
         self._queues: dict[int, deque[tuple[I, asyncio.Future[O | Refused]]]] = {}
         self._workers: dict[int, asyncio.Task[None]] = {}
+        self._asked_at = float("-inf")
 
     async def run(
         self, shard: int, inputs: Sequence[I], *, fence: Fence, also: Also[O] | None = None
@@ -117,11 +121,19 @@ class Executor(Generic[I, O]):
             await backoff(attempt)
         raise DatabaseAway("every COMMIT of this batch was lost")
 
-    async def submit(self, shard: int, command: I) -> O | Refused:
-        """Books one command, sharing a transaction with those that arrive together.
+    @property
+    def is_asked(self) -> bool:
+        """Whether commands come in: records should leave them room, for someone waits for each of them."""
+        return time.monotonic() - self._asked_at < ASKED_SECONDS
+
+    async def submit(self, shard: int, command: I, *, background: bool = False) -> O | Refused:
+        """Books one command, sharing a transaction with those that arrive together; for one in the `background` nobody
+        waits, so records go on as if it were not there.
 
         Raises `DatabaseAway`, or what `book` raised for this command.
         """
+        if not background:
+            self._asked_at = time.monotonic()
         answer: asyncio.Future[O | Refused] = asyncio.get_running_loop().create_future()
         self._queues.setdefault(shard, deque()).append((command, answer))
         if shard not in self._workers:

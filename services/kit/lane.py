@@ -32,6 +32,8 @@ O = TypeVar("O")  # noqa: E741
 
 _log = log.get(__name__)
 
+COURTEOUS_BATCH: Final = 50
+"""Most records of a batch while commands come in: each has to wait for the turns that a batch takes."""
 MERGE_SECONDS: Final = 1.0
 """How long a lane waits for a topic that is behind before it goes on without it."""
 
@@ -206,9 +208,10 @@ class Lane(Generic[I, O]):
             behind = []
         self._blocked_since = None
         waiting = [buffer for buffer in self._buffers.values() if buffer]
+        most = min(self._max_batch, COURTEOUS_BATCH) if self._executor.is_asked else self._max_batch
         if len(waiting) == 1:
-            return list(islice(waiting[0], self._max_batch))
-        batch = list(islice(merge(*waiting, key=_appended_at), self._max_batch))
+            return list(islice(waiting[0], most))
+        batch = list(islice(merge(*waiting, key=_appended_at), most))
         return batch[: min((self._last_in(batch, topic) for topic in behind), default=None)]
 
     def _is_behind(self, topic: str) -> bool:

@@ -153,13 +153,17 @@ def install(app: FastAPI) -> None:
 
 
 def _replace_validation_errors(schema: dict[str, Any]) -> None:
-    """FastAPI declares its own form of 422 and no 401; what is answered is a problem document."""
+    """FastAPI declares its own form of 422, no 401, and nothing of a body that cannot be read; what is answered is a
+    problem document."""
     problem = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
     for path in schema.get("paths", {}).values():
         for operation in path.values():
             answers = operation.setdefault("responses", {})
             if "422" in answers and MEDIA_TYPE not in answers["422"].get("content", {}):
                 answers["422"] = {"description": INVALID.title, **problem}
+            if "requestBody" in operation:
+                answers.setdefault("400", {"description": MALFORMED.title, **problem})
+                answers.setdefault("413", {"description": TOO_LARGE.title, **problem})
             if operation.get("security"):
                 answers.setdefault("401", {"description": UNAUTHENTICATED.title, **problem})
                 answers.setdefault("403", {"description": FORBIDDEN.title, **problem})

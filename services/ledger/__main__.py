@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from services.kit.app import Api
 from services.kit.auth import Guard
@@ -12,14 +13,17 @@ from services.kit.executor import Executor
 from services.kit.outbox import Relay
 from services.kit.serve import Part, Service, Worker, main
 from services.kit.sweeper import Sweeper
+from services.kit.unread import is_booked_until
 from services.ledger.api import Publisher, routers
+from services.ledger.closing import Closing
 from services.ledger.consumer import TOPICS, Decoder
 from services.ledger.executor import Ledger
 from services.ledger.groundwork import Groundwork
+from services.ledger.notices import Notices
 from services.ledger.publication import publish
 from services.ledger.settings import LedgerSettings
 from services.ledger.store import prepare
-from services.ledger.sweeper import sweep_of
+from services.ledger.sweeper import in_turn, sweep_of
 from services.ledger.verify import verify
 
 
@@ -27,7 +31,7 @@ def wire(worker: Worker[LedgerSettings]) -> Sequence[Part]:
     """Build the parts of one worker process. Nothing connects before it is started."""
     settings, pool = worker.settings, worker.pool
     ledger = Ledger()
-    groundwork = Groundwork(pool, ledger)
+    groundwork = Groundwork(pool, ledger, settings.shards)
     relay = Relay(settings)
     executor = Executor(pool, ledger.book, committed=relay.wake, max_batch=settings.max_batch)
     consumer = Consumer(
@@ -40,7 +44,12 @@ def wire(worker: Worker[LedgerSettings]) -> Sequence[Part]:
         worker=worker.number,
     )
     relay.follow(consumer)
-    sweeper = Sweeper(settings, sweep_of(pool, executor, settings.sweep_batch), consumer=consumer)
+    sweep = in_turn(
+        sweep_of(pool, executor, settings.sweep_batch),
+        Notices(pool, executor),
+        Closing(pool, settings.shards, partial(is_booked_until, settings)),
+    )
+    sweeper = Sweeper(settings, sweep, consumer=consumer)
     publisher = Publisher(settings)
     api = Api(
         worker,

@@ -20,7 +20,7 @@ from services.ledger.domain.batch import JournalRow
 from services.ledger.domain.entries import Entry, EntryKind
 from services.ledger.domain.holds import REDEMPTION, Hold
 from services.ledger.domain.inputs import ReceivePoints, SendPoints
-from services.ledger.domain.outcome import OrderQualified
+from services.ledger.domain.outcome import Expiring, OrderQualified
 from services.ledger.domain.program import Programs
 from services.ledger.domain.refs import order_of
 from services.ledger.domain.rewards import Issue
@@ -42,17 +42,19 @@ _COVERS: Final = {
 def announce(shard: int, member_id: str, row: JournalRow, programs: Programs) -> list[OutboxRow]:
     """The events of one journal row, in order: points first, then timelines."""
     outcome = row.outcome
-    if not (outcome.entries or outcome.qualified or outcome.issued):
+    if not (outcome.entries or outcome.qualified or outcome.issued or outcome.expiring):
         return []
     given = row.arrival.given
     time = rfc3339(given.at)
     cause = {"type": TYPES[row.type], "source": given.source, "id": given.id, "time": time}
     key, version = member_id.encode(), row.version
     told: list[tuple[str, dict[str, Any]]] = []
-    if outcome.entries:
+    if outcome.entries or outcome.expiring:
         available, pending, held, debt = row.balance
         balance = {"available": available, "pending": pending, "held": held, "debt": debt}
         told += [(f"loyalty.points.{kind}.v1", data) for kind, data in _movements(outcome.entries, programs)]
+        if outcome.expiring is not None:
+            told.append(("loyalty.points.expiring.v1", _expiring(outcome.expiring, programs)))
         for kind, data in told:
             if kind == "loyalty.points.held.v1" and isinstance(outcome.reply, Hold):
                 data["hold_expires_at"] = rfc3339(outcome.reply.expires_at)
@@ -135,6 +137,15 @@ def _issued(issue: Issue, cause: dict[str, Any], programs: Programs) -> dict[str
         **({"code": issue.code} if issue.code else {}),
         **({"prize": issue.prize} if issue.prize else {}),
         "cause": cause | {"program_version": version},
+    }
+
+
+def _expiring(near: Expiring, programs: Programs) -> dict[str, Any]:
+    return {
+        "points": near.points,
+        "cause": {"program_version": programs.by_number[near.program].version},
+        "expires_on": date.fromordinal(near.day).isoformat(),
+        "days_left": near.days_left,
     }
 
 

@@ -43,7 +43,7 @@ class Decoder:
         try:
             event = read_event(record.value, record.headers, key, types=_TYPES[record.topic])
             program = self._ledger.programs.newest
-            given = input_of(event, program.currency, program.decimals, self._ledger.programs.keep_birthday)
+            given = input_of(event, program.currency, program.decimals, self._ledger.programs.need)
             if given is None:
                 return None
             if event["type"].startswith("commerce."):

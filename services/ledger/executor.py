@@ -34,6 +34,7 @@ from services.ledger.domain.inputs import (
     Cancelled,
     CaptureHold,
     Completed,
+    ExpiryNear,
     GiveBackReward,
     HoldPoints,
     MakeUpDay,
@@ -122,7 +123,7 @@ class Ledger:
                 member_id = fold.member.account.member_id
                 for row in fold.rows:
                     outbox += announce(shard, member_id, row, programs)
-                    outbox += letters(shard, row)
+                    outbox += letters(shard, member_id, row)
             fault("ledger.folded")
             await store.write(tx, shard, folds, answers)
             fault("ledger.written")
@@ -274,6 +275,8 @@ class _Work:
                     # Histories begin with the first tier: what was paid after it is what they can change.
                     first = given.history[0][0]
                     needs.paid_after = first if needs.paid_after is None else min(first, needs.paid_after)
+            elif isinstance(given, ExpiryNear):
+                needs.spendable = True
             elif (key := _fact_key(given)) is not None:
                 needs.facts.add(key)
                 needs.spendable = needs.spendable or isinstance(

@@ -15,6 +15,7 @@ from services.kit.postgres import Pool, is_away
 from services.kit.program import NoProgram
 from services.ledger.executor import Ledger
 from services.ledger.intake import MAX_EVENT_AGE_DAYS
+from services.ledger.store import forget_answers
 
 _DAY: Final = 86_400 * MICROS_PER_SECOND
 MONTHS_AHEAD: Final = 62 * _DAY
@@ -22,12 +23,14 @@ _log = structlog.get_logger("ledger")
 
 
 class Groundwork:
-    """The part `program`: waits for the first program and keeps the coming months' partitions ready."""
+    """The part `program`: waits for the first program, keeps the coming months' partitions ready, and clears away
+    answers to commands that are kept no longer."""
 
     name = "program"
 
-    def __init__(self, pool: Pool, ledger: Ledger) -> None:
+    def __init__(self, pool: Pool, ledger: Ledger, shards: int) -> None:
         self._pool = pool
+        self._shards = shards
         self._ledger = ledger
         self._laid = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -60,6 +63,8 @@ class Groundwork:
                     await self._ledger.programs.read(connection)
                 await self._lay_months(clock.now())
                 self._laid.set()
+                async with self._pool.acquire() as connection:
+                    await forget_answers(connection, self._shards, clock.now())
                 pause = 3600.0
             except NoProgram:
                 self._trouble, pause = "no program is published", 0.5

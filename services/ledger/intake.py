@@ -25,6 +25,7 @@ from services.ledger.domain.inputs import (
     Paid,
     ProfileTold,
     ReceivePoints,
+    ReferralTold,
     Refunded,
     RefundedLine,
     ReviewPublished,
@@ -65,6 +66,7 @@ TYPES: Final[Mapping[str, str]] = {
     "return": "loyalty.command.return.v1",
     "make_up": "loyalty.command.make_up.v1",
     "decide_shortfall": "loyalty.command.decide_shortfall.v1",
+    "referral": "loyalty.referral.told.v1",
     "send": "loyalty.command.transfer.v1",
     "receive": "loyalty.transfer.sent.v1",
     "arrived": "loyalty.transfer.arrived.v1",
@@ -74,6 +76,7 @@ TYPES: Final[Mapping[str, str]] = {
     "reward_answered": "loyalty.reward.answered.v1",
     "give_back_reward": "loyalty.reward.given_back.v1",
     "timer": "loyalty.timer.due.v1",
+    "expiring": "loyalty.timer.due.v1",
 }
 """The event type that an input's tag stands for, to the outside."""
 
@@ -89,19 +92,19 @@ def check_time(at: Micros, arrived: Micros) -> None:
 
 
 def input_of(
-    event: Mapping[str, Any], currency: str, decimals: int, keeps_birthday: Callable[[Micros], bool] | None = None
+    event: Mapping[str, Any], currency: str, decimals: int, needs: Callable[[Micros], frozenset[str]] | None = None
 ) -> AnyInput | None:
     """The input of an event that `schemas.events` has read; None if the ledger has no use for it.
 
-    `keeps_birthday` says of a business time whether the program then in force has a rule that needs birthdays.
+    `needs` says of a business time which profile fields the rules of the program then in force look into.
     Raises Refused for what only the program can judge: the currency, and how many decimals it has.
     """
     reader = _READERS.get(event["type"])
     if reader is None:
         return None
     given = reader(event, event["data"], to_micros(event["time"]), currency, decimals)
-    if isinstance(given, ProfileTold) and keeps_birthday and keeps_birthday(given.at):
-        return _with_birthday(given, event["data"].get("birthday"))
+    if isinstance(given, ProfileTold) and needs and (needed := needs(given.at)):
+        return _with_contents(given, event["data"], needed)
     return given
 
 
@@ -221,12 +224,13 @@ def _profile(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: 
     )
 
 
-def _with_birthday(told: ProfileTold, birthday: date | str | None) -> ProfileTold:
-    """The day of the year alone, never the year."""
-    if not birthday:
-        return told
-    day = date.fromisoformat(birthday) if isinstance(birthday, str) else birthday
-    return structs.replace(told, birthday=day.month * 100 + day.day)
+def _with_contents(told: ProfileTold, data: Mapping[str, Any], needed: frozenset[str]) -> ProfileTold:
+    """What rules look into; of a birthday the day of the year alone, never the year."""
+    birthday: date | None = data.get("birthday") if "birthday" in needed else None
+    referrer: str | None = data.get("referred_by") if "referred_by" in needed else None
+    return structs.replace(
+        told, birthday=birthday.month * 100 + birthday.day if birthday else 0, referred_by=referrer or ""
+    )
 
 
 def _activity(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
@@ -273,6 +277,10 @@ def _reward_given_back(event: Mapping[str, Any], data: Mapping[str, Any], at: Mi
     return GiveBackReward(event["source"], event["id"], at, data["redemption_id"])
 
 
+def _referral_told(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    return ReferralTold(event["source"], event["id"], at, data["member"], data["program"], data["seen"])
+
+
 def _day(told: date | None) -> Day:
     return 0 if told is None else told.toordinal()
 
@@ -300,5 +308,6 @@ _READERS: Final[Mapping[str, _Reader]] = {
     "loyalty.reward.asked.v1": _reward_asked,
     "loyalty.reward.answered.v1": _reward_answered,
     "loyalty.reward.given_back.v1": _reward_given_back,
+    "loyalty.referral.told.v1": _referral_told,
     **dict.fromkeys(TIER_HISTORY_TYPES, _tier),
 }

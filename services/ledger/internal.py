@@ -10,7 +10,7 @@ import orjson
 
 from services.kit.calendar import NEVER, rfc3339
 from services.kit.outbox import OutboxRow
-from services.ledger.announcement import HEADERS
+from services.ledger.announcement import HEADERS, SOURCE
 from services.ledger.domain.batch import JournalRow
 from services.ledger.domain.inputs import (
     AskReward,
@@ -18,20 +18,29 @@ from services.ledger.domain.inputs import (
     GiveBackReward,
     LotPart,
     ReceivePoints,
+    ReferralTold,
     RewardAnswered,
     TransferArrived,
 )
-from services.ledger.domain.outcome import Message
+from services.ledger.domain.outcome import Message, Referral
 from services.ledger.intake import TYPES
 
 INTERNAL: Final = "loyalty.internal.v1"
 
 
-def letters(shard: int, row: JournalRow) -> list[OutboxRow]:
-    """What the outcome of a journal row has to tell other accounts, each keyed by the account it is for."""
-    return [
-        OutboxRow(shard, INTERNAL, message.to.encode(), _rendered(message), HEADERS) for message in row.outcome.messages
-    ]
+def letters(shard: int, member_id: str, row: JournalRow) -> list[OutboxRow]:
+    """What the outcome of a member's journal row has to tell other accounts, each keyed by the account it is for."""
+    outcome = row.outcome
+    if not (outcome.messages or outcome.referrals):
+        return []
+    messages = [*outcome.messages, *(_referral(member_id, row, each) for each in outcome.referrals)]
+    return [OutboxRow(shard, INTERNAL, message.to.encode(), _rendered(message), HEADERS) for message in messages]
+
+
+def _referral(member_id: str, row: JournalRow, told: Referral) -> Message:
+    name = f"{member_id}:{row.version}:referral"
+    at = told.at or row.now
+    return Message(told.referrer, ReferralTold(SOURCE, name, at, member_id, told.program, row.version))
 
 
 def _rendered(message: Message) -> bytes:
@@ -64,6 +73,8 @@ def _data(given: Between) -> dict[str, Any]:
             return {"redemption_id": given.redemption, "granted": given.granted, **code}
         case GiveBackReward():
             return {"redemption_id": given.redemption}
+        case ReferralTold():
+            return {"member": given.member, "program": given.stands_under, "seen": given.seen}
         case _:
             assert_never(given)
 

@@ -32,12 +32,13 @@ SQL: Final = Queries.load(
         "newest_program", "programs", "open_accounts", "lock_accounts", "journalled", "orders", "order_lines",
         "facts", "spendable_lots", "lot_families", "orders_due", "next_orders_due", "successes",
         "orders_paid_after", "write_journal", "write_entries", "write_lines", "write_accounts", "write_lots",
-        "write_orders", "write_facts", "answers", "write_answers", "due_members",
+        "write_orders", "write_facts", "answers", "forget_answers", "write_answers", "due_members",
     ),
 )  # fmt: skip
 
 ANSWERS_KEPT: Final[Micros] = 30 * 86_400_000_000
 """How long the same request gets the same answer."""
+_FORGOTTEN: Final = 1_000
 
 _PG_EPOCH_MICROS: Final = 946_684_800_000_000
 _PG_EPOCH_DAY: Final = 730_120
@@ -61,9 +62,9 @@ class KnownPrograms:
             raise NoProgram
         return self._programs.versions[-1]
 
-    def keep_birthday(self, instant: Micros) -> bool:
-        """Whether the version in force at a business time has a rule that needs birthdays, as far as is known."""
-        return self._programs is not None and self._programs.at(instant).order.keeps_birthday
+    def need(self, instant: Micros) -> frozenset[str]:
+        """The profile fields into which the version in force at a business time looks, as far as is known."""
+        return self._programs.at(instant).needs if self._programs is not None else frozenset()
 
     def current(self, newest: int | None) -> Programs | None:
         """What is known, if it goes as far as version number `newest`."""
@@ -178,6 +179,15 @@ async def answers(tx: Connection, shard: int, digests: Sequence[bytes], now: Mic
     """What these commands were answered before, by digest; an answer is kept for `ANSWERS_KEPT`."""
     rows = await tx.fetch(SQL["answers"], shard, digests)
     return {row["digest"]: row for row in rows if row["at"] > now - ANSWERS_KEPT}
+
+
+async def forget_answers(connection: Connection, shards: int, now: Micros) -> None:
+    """Deletes the answers that are kept no longer, a bounded number in each statement."""
+    for shard in range(shards):
+        while await connection.execute(SQL["forget_answers"], shard, now - ANSWERS_KEPT, _FORGOTTEN) == (
+            f"DELETE {_FORGOTTEN}"
+        ):
+            pass
 
 
 async def load(tx: Connection, shard: int, needs: Sequence[tuple[int, Loaded, Needs]]) -> None:

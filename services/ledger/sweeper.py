@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from services.kit import clock
 from services.kit.calendar import Micros
 from services.kit.executor import Executor
 from services.kit.postgres import Pool
+from services.kit.sweeper import Pass
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
 from services.ledger.domain.inputs import DueTimer
@@ -19,7 +19,16 @@ from services.ledger.store import SQL
 SOURCE = "/loyalty/ledger/timer"
 
 
-def sweep_of(pool: Pool, executor: Executor[Any, Any], limit: int) -> Callable[[int], Awaitable[int]]:
+def in_turn(*passes: Pass) -> Pass:
+    """Several passes over a shard, one after the other; it found what they found together."""
+
+    async def sweep(shard: int) -> int:
+        return sum([await each(shard) for each in passes])
+
+    return sweep
+
+
+def sweep_of(pool: Pool, executor: Executor[Any, Any], limit: int) -> Pass:
     """A pass over one shard: accounts whose `next_due` has come, earliest first; answers how many it found.
 
     A timer's id says after which version what is due when, so two sweepers, or one killed and started again, book it
@@ -31,7 +40,7 @@ def sweep_of(pool: Pool, executor: Executor[Any, Any], limit: int) -> Callable[[
         async with pool.acquire() as connection:
             rows = await connection.fetch(SQL["due_members"], shard, now, limit)
         timers = [_timer(row["member_id"], row["version"], row["next_due"], now) for row in rows]
-        await asyncio.gather(*(executor.submit(shard, timer) for timer in timers))
+        await asyncio.gather(*(executor.submit(shard, timer, background=True) for timer in timers))
         return len(timers)
 
     return sweep

@@ -71,10 +71,12 @@ class LedgerUnderTest:
         """Book events that arrive now, or at an instant that is from then on now."""
         if at is not None:
             self.now = parse_rfc3339(at)
+        async with self.pool.acquire() as connection:
+            await self.ledger.programs.read(connection)
         return await self.book((event["subject"], self._input(event)) for event in events)
 
     def _input(self, event: dict[str, Any]) -> AnyInput:
-        given = input_of(parse_event(orjson.dumps(event)), "CNY", 2)
+        given = input_of(parse_event(orjson.dumps(event)), "CNY", 2, self.ledger.programs.need)
         assert given is not None
         return given
 

@@ -16,6 +16,7 @@ from deploy.local.tokens import Signer
 from schemas.events import parse_event
 from services.kit.calendar import parse_rfc3339, rfc3339, to_micros
 from services.ledger.api.commands import given_id
+from services.ledger.store import ANSWERS_KEPT, forget_answers
 from services.ledger.verify import examine, summarise
 from tests.conftest import MakeDatabase
 from tests.integration.ledger_support import LedgerUnderTest, client_of, ledger_on
@@ -279,6 +280,11 @@ async def test_an_answer_is_kept_for_thirty_days(ledger: LedgerUnderTest, client
     assert (await post(client, path, body, key="old")).content == first.content
     ledger.now += 2
     assert refusal(await post(client, path, body, key="old")) == (409, "reference-used")
+    ledger.now += 30 * 86_400_000_000
+    async with ledger.pool.acquire() as connection:
+        await forget_answers(connection, ledger.settings.shards, ledger.now)
+        assert await connection.fetchval("SELECT count(*) FROM answer WHERE at < $1", ledger.now - ANSWERS_KEPT) == 0
+        assert await connection.fetchval("SELECT count(*) FROM answer") == 1
 
 
 async def test_two_clients_that_spend_the_same_points_one_wins(

@@ -52,7 +52,7 @@ class GiveBack(NamedTuple):
 
 
 class Decide(NamedTuple):
-    """Say what becomes of the shortfall of a clawback under review, by the review's number (R6)."""
+    """Say what becomes of a shortfall under review (R6); `reference` is whose points were claimed, such as an order."""
 
     now: Micros
     reference: str

@@ -36,6 +36,8 @@ class Award:
     lot: date
     pending: int
     confirmed: int
+    order: str | None = None
+    """The order that brought points which are not its own (R9)."""
 
 
 @dataclass(frozen=True)
@@ -230,7 +232,8 @@ def first_purchase(orders: Mapping[str, Order], facts: MemberFacts, now: Micros)
     gifts = [(rule["rule"], rule["points"]) for rule in rules_on(rising.program, "first_order")]
     if any(telling.data.get("referred_by") not in (None, MEMBER) for telling in facts.profile):
         gifts += [(rule["rule"], rule["referred"]) for rule in rules_on(rising.program, "referral")]
-    return [Award("member", name, rising.program["version"], rising.date, lot, 0, points) for name, points in gifts]
+    version, brought_by = rising.program["version"], rising.key
+    return [Award("member", name, version, rising.date, lot, 0, points, brought_by) for name, points in gifts]
 
 
 def order_rules(program: Program) -> list[Rule]:

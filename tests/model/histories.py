@@ -220,7 +220,7 @@ def checkouts(
             history.append(draw(commands(draw(st.sampled_from([before, step.now])) or step.now)))
         if reviews and draw(st.integers(0, 7)) == 0:
             decisions = st.sampled_from(["take", "forgive"])
-            history.append(draw(st.builds(Decide, st.just(before or step.now), st.sampled_from("12"), decisions)))
+            history.append(draw(st.builds(Decide, st.just(before or step.now), st.sampled_from(OWNERS), decisions)))
         if more and draw(st.integers(0, 5)) == 0:
             history.append(draw(dealings(before or step.now)))
         history.append(step)
@@ -271,6 +271,7 @@ def dealings(now: Micros) -> st.SearchStrategy[Command]:
     )
 
 
+OWNERS = ["o1", "o2", "o3", "e-c0", "member"]
 TTLS = st.sampled_from([15 * MINUTE, 5 * MINUTE, MINUTE, DAY, 20 * DAY, 60 * DAY])
 JUMPS = (MINUTE, DAY, 16 * DAY, 40 * DAY)
 POSITIONS = st.integers(0, 60)

@@ -96,10 +96,10 @@ class Known:
     def why_not_made_up(self, day: str, now: Micros, offer: dict[str, Any]) -> str | None:
         """D4: whether a day was missed, not bought yet, and lies within the days of the offer."""
         missed, today = date.fromisoformat(day), local_day(now, self.zone)
+        if not timedelta(days=1) <= today - missed <= timedelta(days=offer["within_days"]):
+            return "day_out_of_reach"
         signed_in = {local_day(telling.at, self.zone) for telling in self.member.signed_in}
-        if missed >= today or missed in signed_in or missed in self.member.made_up:
-            return "day_not_missed"
-        return "day_too_old" if today - missed > timedelta(days=offer["within_days"]) else None
+        return "day_not_missed" if missed in signed_in or missed in self.member.made_up else None
 
     def make_up(self, day: str) -> None:
         """D4: a missed day counts for the streak."""

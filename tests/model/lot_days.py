@@ -39,9 +39,8 @@ def expiry_day(program: Program, day: date) -> date:
         case "none":
             return NEVER
         case "fixed_dates":
-            least = day + timedelta(days=expiry.get("min_life_days", 0))
-            ends = [_day_of_year(year, date) for year in (least.year, least.year + 1) for date in expiry["dates"]]
-            return min(end for end in ends if end >= least)
+            ends = [_day_of_year(year, date) for year in (day.year, day.year + 1) for date in expiry["dates"]]
+            return min(end for end in ends if end >= day)
         case _:
             return months_later(day, expiry["months"])
 

@@ -21,7 +21,7 @@ from tests.model.known import Known
 from tests.model.lot_days import SLIDING
 from tests.model.orders import Order, order_key
 from tests.model.program import Program
-from tests.model.result import HoldResult, OrderResult, RedemptionResult, Result, ReviewResult
+from tests.model.result import HoldResult, OrderResult, RedemptionResult, Result
 from tests.model.shortfalls import Shortfalls
 from tests.model.sliding import Sliding
 from tests.model.spending import Spending
@@ -33,7 +33,7 @@ Step = Arrival | Timer | Command
 Bucket = tuple[str, str, date]
 """(owner, rule, lot day): what is booked is booked for one of these."""
 
-TRUE_UP = "tier-true-up"
+TRUE_UP, BIRTHDAY_TRUE_UP = "tier-true-up", "birthday-true-up"
 
 
 class Model:
@@ -57,6 +57,7 @@ class Model:
         # and net; by rule.
         self._booked: dict[Bucket, tuple[int, int]] = {}
         self._granted: dict[Bucket, Taken] = {}
+        self._about: dict[Bucket, str] = {}
         self._earned: dict[tuple[str, str], Award] = {}
         self._order_points: dict[str, tuple[int, int]] = {}
         self._used: dict[str, int] = {}
@@ -77,8 +78,9 @@ class Model:
             self.sliding.reach(self.known.active_until())
             if event["type"] == "commerce.order.paid.v1":
                 self._take_over(event)
-            from_tiering = event["type"].startswith("loyalty.tier.")
-            self._settle(TRUE_UP if from_tiering else None)
+            _, group, word, _ = event["type"].split(".")
+            on_profile = group == "profile" or word == "registered"
+            self._settle(TRUE_UP if group == "tier" else BIRTHDAY_TRUE_UP if on_profile else None)
             self._follow_tiers()
         self.outcomes.append((event["id"], outcome))
         return outcome
@@ -177,8 +179,8 @@ class Model:
     def _settle(self, label: str | None = None) -> None:
         """Book the difference between what the facts say and what is booked.
 
-        Within one input (R6): returns, clawbacks, spends, awards. `label` names what a change of tiers made
-        of an order's points.
+        Within one input (R6): returns, clawbacks, spends, awards. `label` names what a change of tiers or of the
+        birthday made of an order's points.
         """
         orders = self.known.orders()
         for key, order in orders.items():
@@ -188,6 +190,7 @@ class Model:
                 self._spent[key] = used
 
         earned = self._order_awards(orders)
+        about = dict(self._about)
         target = self._target(orders, earned)
         by_rule = {rule["rule"]: i for version in self.known.versions for i, rule in enumerate(version["earn"])}
         buckets = sorted({*target, *self._booked}, key=lambda bucket: (bucket[2], by_rule[bucket[1]], bucket[0]))
@@ -201,11 +204,10 @@ class Model:
             if pending < 0:
                 self.wallet.lot(self._lot_of(bucket)).pending += pending  # R5
         negative = self.known.program_at(self.wallet.now)["points"]["negative"]
-        claims = []
         for bucket, _, confirmed in changes:
             if confirmed < 0:
-                claims += [(day, points) for (day, _), points in unwind(self._granted[bucket], -confirmed)]
-        self.shortfalls.claim(claims, negative)
+                claims = [(day, points) for (day, _), points in unwind(self._granted[bucket], -confirmed)]
+                self.shortfalls.claim(about[bucket], claims, negative)
         for key, order in orders.items():
             used = order.points_used - order.points_back()
             if used > (before := self._spent.get(key, 0)):
@@ -283,6 +285,7 @@ class Model:
         target: dict[Bucket, tuple[int, int]] = {}
         for award in earning.pooled(awards, self._by_version):
             bucket = (award.owner, award.rule, award.lot)
+            self._about[bucket] = award.order or award.owner
             before = target.get(bucket, (0, 0))
             target[bucket] = before[0] + award.pending, before[1] + award.confirmed
         return target
@@ -351,10 +354,8 @@ class Model:
             },
             orders=shown,
             written_off=self.shortfalls.written_off,
-            under_review=self.shortfalls.under_review(),
-            reviews={
-                number: ReviewResult(review.state, review.points) for number, review in self.shortfalls.reviews.items()
-            },
+            under_review=sum(self.shortfalls.under_review().values()),
+            reviews=self.shortfalls.under_review(),
             in_transit=self.transfers.in_transit(),
             sent={
                 name: [(_iso(day), None if parent is None else _iso(parent), points) for (day, parent), points in taken]

@@ -64,7 +64,7 @@ def runs(campaign: dict[str, Any], order: Order, line: Line) -> bool:
 
 
 def is_birthday(rule: Rule, order: Order, profile: Iterable[Telling]) -> bool:
-    """B2: whether an order was paid in the month, or on the day, of that year's one birthday.
+    """B2: whether an order was paid in the month, or on the day, of that year's one birthday, and it stood then.
 
     That is the first which was entered in time and still stood when its first day came.
     """
@@ -76,10 +76,11 @@ def is_birthday(rule: Rule, order: Order, profile: Iterable[Telling]) -> bool:
             continue
         day = in_year(date.fromisoformat(birthday), order.date.year, rule.get("feb29", "feb28"))
         days = [day] if rule["when"] == "birthday" else days_of_month(day)
-        changes = [local_day(later.at, zone) for later in told[index + 1 :] if later.data["birthday"] != birthday]
+        changes = [later.at for later in told[index + 1 :] if later.data["birthday"] != birthday]
         in_time = local_day(telling.at, zone) + LEAST_NOTICE <= day
-        if in_time and not any(changed <= days[0] for changed in changes):
-            return order.date in days and telling.at <= order.paid_at
+        if in_time and not any(local_day(changed, zone) <= days[0] for changed in changes):
+            stood = telling.at <= order.paid_at and not any(changed <= order.paid_at for changed in changes)
+            return order.date in days and stood
     return False
 
 

@@ -47,14 +47,6 @@ class RedemptionResult:
 
 
 @dataclass(frozen=True)
-class ReviewResult:
-    """A shortfall under review: open, taken or forgiven."""
-
-    state: str
-    points: int
-
-
-@dataclass(frozen=True)
 class Result:
     """One member, as of the account's `now`."""
 
@@ -90,8 +82,8 @@ class Result:
     """What clawbacks did not find, under `negative: clamp`, or as decided."""
     under_review: int = 0
     """What waits for a decision, under `negative: review`."""
-    reviews: dict[str, ReviewResult] = field(default_factory=dict)
-    """By number, from 1."""
+    reviews: dict[str, int] = field(default_factory=dict)
+    """The parts of that, by whose points were claimed."""
     in_transit: int = 0
     """Points sent to other members less points received."""
     sent: dict[str, list[tuple[str, str | None, int]]] = field(default_factory=dict)

@@ -4,23 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Literal
 
 from tests.model.commands import Decide
 from tests.model.wallet import Wallet
 
-
-@dataclass
-class Review:
-    """Points that a person decides about, by the lot days they were claimed from."""
-
-    claims: list[tuple[date, int]]
-    state: Literal["open", "taken", "forgiven"] = "open"
-
-    @property
-    def points(self) -> int:
-        """How many they are."""
-        return sum(points for _, points in self.claims)
+Claim = tuple[date, int]
+"""Points claimed from the lot of a day."""
 
 
 @dataclass
@@ -29,37 +18,31 @@ class Shortfalls:
 
     wallet: Wallet
     written_off: int = 0
-    reviews: dict[str, Review] = field(default_factory=dict)
-    """By number, from 1: one for each input that fell short."""
+    reviews: dict[str, list[Claim]] = field(default_factory=dict)
+    """What waits for a person's decision, by whose points they were: an order's, a day's, a review's."""
 
-    def claim(self, claims: list[tuple[date, int]], negative: str) -> None:
+    def claim(self, owner: str, claims: list[Claim], negative: str) -> None:
         """R6: take these points back; what is not there is owed, written off, or waits for a decision."""
         short = [(day, self.wallet.claim(day, points)) for day, points in claims]
-        short = [(day, points) for day, points in short if points]
-        total = sum(points for _, points in short)
-        if negative == "clamp":
-            self.written_off += total
-        elif negative == "review" and short:
-            self.reviews[str(len(self.reviews) + 1)] = Review(short)
-        else:
-            for _, points in short:
+        for day, points in short:
+            if points and negative == "clamp":
+                self.written_off += points
+            elif points and negative == "review":
+                self.reviews.setdefault(owner, []).append((day, points))
+            elif points:
                 self.wallet.owe(points)
 
     def decide(self, command: Decide) -> str:
         """A review ends: it is written off, or taken as if it were claimed now, and owed where it is not there."""
-        review = self.reviews.get(command.reference)
-        if review is None:
-            return "review_unknown"
-        if review.state != "open":
-            return "review_over"
+        if command.reference not in self.reviews:
+            return "shortfall_unknown"
+        claims = self.reviews.pop(command.reference)
         if command.decision == "forgive":
-            review.state = "forgiven"
-            self.written_off += review.points
+            self.written_off += sum(points for _, points in claims)
         else:
-            review.state = "taken"
-            self.claim(review.claims, "debt")
+            self.claim(command.reference, claims, "debt")
         return "booked"
 
-    def under_review(self) -> int:
+    def under_review(self) -> dict[str, int]:
         """Points that wait for a decision."""
-        return sum(review.points for review in self.reviews.values() if review.state == "open")
+        return {owner: sum(points for _, points in claims) for owner, claims in self.reviews.items()}

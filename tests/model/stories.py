@@ -9,6 +9,8 @@ from tests.model.days import DAY, MINUTE, Micros, instant, text_of
 from tests.model.events import Arrival, Event, cancelled, completed, d, line, paid, refunded
 from tests.model.model import Step
 
+USED = st.sampled_from([60, 100])
+
 
 @st.composite
 def a_checkout(draw: st.DrawFn, name: str) -> list[Step]:
@@ -33,10 +35,12 @@ def a_checkout(draw: st.DrawFn, name: str) -> list[Step]:
         return paid(order_id, text_of(at), bought, points_used=used, points_value=value, revision=revision, **names)
 
     redeemed = draw(st.integers(0, 3)) == 0
-    bought = paid(earning, d(day), draw(st.sampled_from(["100", "100", "250"])))
+    bought = paid(earning, d(day), draw(st.sampled_from(["50", "100", "100", "250"])))
+    told = [bought, completed(earning, d(day, "12:00"))]
+    if draw(st.booleans()):  # of another day's lot
+        told += [paid(f"{earning}-2", d(day + 1), "100"), completed(f"{earning}-2", d(day + 1, "12:00"))]
     steps: list[Step] = [
-        Arrival(bought, instant(bought["time"])),
-        Arrival(completed(earning, d(day, "12:00")), instant(d(day, "12:00"))),
+        *(Arrival(event, instant(event["time"])) for event in told),
         Redeem(start, name, points) if redeemed else Hold(start, name, points, over - start),
         Arrival(order(using, told_at, used), arrived),
     ]
@@ -49,7 +53,7 @@ def a_checkout(draw: st.DrawFn, name: str) -> list[Step]:
                 steps.append(Arrival(refunded(earning, text_of(now), part, refund=f"r{number}"), now))
             case "other":
                 service = [line("l1", "200", category="service")]
-                steps.append(Arrival(paid(f"x{number}-{name}", text_of(now), service, points_used=60), now))
+                steps.append(Arrival(paid(f"x{number}-{name}", text_of(now), service, points_used=draw(USED)), now))
             case "same":
                 steps.append(Arrival(order(f"y{number}-{name}", now, 50), now))
             case "cancel":

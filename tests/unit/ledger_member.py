@@ -189,15 +189,12 @@ class MemoryLedger:
             )
         try:
             read = parse_event(orjson.dumps(event))
-            given = input_of(read, self._currency, exponent(self._currency), self._keep_birthday)
+            given = input_of(read, self._currency, exponent(self._currency), lambda at: self.programs.at(at).needs)
             assert given is not None
             check_time(given.at, now)
         except Refused as refused:
             return str(refused.reason)
         return given
-
-    def _keep_birthday(self, instant: Micros) -> bool:
-        return self.programs.at(instant).order.keeps_birthday
 
     def _follow_tiers(self, now: Micros) -> None:
         """Tell tiering what qualified, and the ledger what tiering then says, until neither has news."""

@@ -23,6 +23,7 @@ thorough = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
+long_histories = settings(thorough, max_examples=25)
 
 
 def the_same_whatever_the_arrival(result: Result, given: Program) -> dict[str, Any]:
@@ -157,7 +158,7 @@ def test_R2_the_end_does_not_depend_on_how_a_refund_is_split(data: st.DataObject
     }
 
 
-@thorough
+@long_histories
 @given(st.data())
 def test_P5_the_books_balance_with_holds_and_redemptions(data: st.DataObject) -> None:
     model = Model(data.draw(programs(lateness=("none", 5), expiry=EXPIRY, negative=NEGATIVE, refund=REFUND, more=True)))
@@ -166,7 +167,7 @@ def test_P5_the_books_balance_with_holds_and_redemptions(data: st.DataObject) ->
         model.result()  # checks the books
 
 
-@thorough
+@long_histories
 @given(st.data())
 def test_E1_it_makes_no_difference_when_somebody_looks_at_holds(data: st.DataObject) -> None:
     given = data.draw(programs(lateness=("none", 5), expiry=EXPIRY, negative=NEGATIVE, more=True))

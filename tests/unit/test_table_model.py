@@ -8,7 +8,7 @@ import pytest
 
 from tests.model.model import Model
 from tests.model.result import mismatches
-from tests.model.table import AHEAD, CASES, Case, Then
+from tests.model.table import AHEAD, CASES, LATER, Case, Then
 
 COVERED = (
     *("N1", "N2", "N3", "N4", "N5", "N6"),
@@ -22,7 +22,7 @@ COVERED = (
 )
 
 
-@pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in [*CASES, *AHEAD]])
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in [*CASES, *AHEAD, *LATER]])
 def test_the_model_gives_the_figures_of(case: Case) -> None:
     model = Model(case.given, tiers=case.tiers)
     expected = 0
@@ -36,6 +36,6 @@ def test_the_model_gives_the_figures_of(case: Case) -> None:
 
 
 def test_every_rule_has_a_case_and_every_case_a_name_of_its_own() -> None:
-    cases = [*CASES, *AHEAD]
+    cases = [*CASES, *AHEAD, *LATER]
     assert {case.code for case in cases} == set(COVERED)
     assert not [name for name, times in Counter(case.id for case in cases).items() if times > 1]

@@ -48,6 +48,16 @@ class Bonus(msgspec.Struct, array_like=True):
     stands: bool
 
 
+class Award(msgspec.Struct, array_like=True):
+    """Points as booked in a lot: by which rule of which program version, for which local date."""
+
+    rule: str
+    points: int
+    lot_day: Day
+    day: Day
+    program: int
+
+
 class Details(msgspec.Struct, array_like=True):
     """What the account remembers besides its totals.
 
@@ -65,6 +75,8 @@ class Details(msgspec.Struct, array_like=True):
     holds: list[tuple[Micros, str]] = []
     birthdays: list[tuple[Micros, int]] = []
     shortfalls: list[Shortfall] = []
+    referrer: str = ""
+    referral: Award | None = None
 
 
 def tier_of(history: Sequence[tuple[Micros, str]], instant: Micros) -> str:

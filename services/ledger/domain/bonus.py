@@ -16,6 +16,7 @@ from services.ledger.domain.caps import change_award
 from services.ledger.domain.member import Member, Success
 from services.ledger.domain.moves import Cause, Moves
 from services.ledger.domain.program import Programs
+from services.ledger.domain.referrals import settle_referral
 
 _FOREVER = 2**63
 
@@ -51,6 +52,7 @@ def settle_bonus(member: Member, programs: Programs, moves: Moves, changes: Sequ
     rises = known if holder is None and not details.had_success else member.successes()
     details.had_success = details.had_success or bool(known)
     _move(member, programs, moves, holding(rises, programs))
+    settle_referral(member, programs, moves)
 
 
 def _later(before: tuple[Micros, Micros], holder: Bonus, after: tuple[Micros, Micros]) -> bool:

@@ -1,21 +1,41 @@
-"""Points that pay a part of an order (抵现): how many may be asked for at once."""
+"""How far points may pay a part of an order: what `redeem.cash_offset` of the program limits."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class CashOffset:
-    """The program's `redeem.cash_offset`: at least `minimum` points, in multiples of `step`."""
+    """Points pay in steps, from a minimum on, at most a share of what they can pay for."""
 
+    points_per_unit: int
     minimum: int
     step: int
+    max_share: Fraction
+
+    def most(self, available: int, payable: int, decimals: int) -> int:
+        """The most of so many available points that may pay a part of `payable` minor units; 0 if none may."""
+        most = min(available, int(self.max_share * payable) * self.points_per_unit // 10**decimals)
+        most -= most % self.step
+        return most if most >= self.minimum else 0
+
+    def takes(self, points: int) -> bool:
+        """Whether so many points are no fewer than the minimum, and a number of steps."""
+        return points >= self.minimum and points % self.step == 0
 
 
 def compile_cash_offset(document: Mapping[str, Any]) -> CashOffset | None:
-    """That of a validated document; None where the program asks for nothing."""
+    """The limits that a validated document sets; None where it says nothing of what points pay."""
     rule = (document.get("redeem") or {}).get("cash_offset")
-    return CashOffset(rule.get("minimum") or 0, rule.get("step") or 1) if rule else None
+    if not rule:
+        return None
+    return CashOffset(
+        points_per_unit=rule["points_per_unit"],
+        minimum=rule.get("minimum") or 0,
+        step=rule.get("step") or 1,
+        max_share=Fraction(rule.get("max_share") or "1"),
+    )

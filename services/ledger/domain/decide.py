@@ -9,7 +9,7 @@ from itertools import zip_longest
 from typing import assert_never
 
 from services.kit.calendar import NEVER, Micros
-from services.ledger.domain import facts, redeeming, sending, shortfalls, signins, spending, stock
+from services.ledger.domain import facts, redeeming, referrals, sending, shortfalls, signins, spending, stock
 from services.ledger.domain.account import ORDERS, tier_of
 from services.ledger.domain.booking import book_orders, true_up
 from services.ledger.domain.inputs import (
@@ -23,6 +23,7 @@ from services.ledger.domain.inputs import (
     DecideShortfall,
     DueTimer,
     Enrolled,
+    ExpiryNear,
     GiveBackReward,
     HoldPoints,
     MakeUpDay,
@@ -32,6 +33,7 @@ from services.ledger.domain.inputs import (
     ReceivePoints,
     RedeemPoints,
     RedeemReward,
+    ReferralTold,
     Refunded,
     ReleaseHold,
     ReturnRedemption,
@@ -47,7 +49,7 @@ from services.ledger.domain.inputs import (
 from services.ledger.domain.member import Member
 from services.ledger.domain.moves import Cause, Moves, is_unclaimed
 from services.ledger.domain.orders import tell
-from services.ledger.domain.outcome import OrderQualified, Outcome
+from services.ledger.domain.outcome import Expiring, OrderQualified, Outcome
 from services.ledger.domain.program import Programs
 
 EXPIRY = "expiry"
@@ -55,7 +57,7 @@ TRUE_UP = "tier-true-up"
 
 
 def decide(programs: Programs, member: Member, given: AnyInput, now: Micros) -> Outcome | None:
-    """What an input that arrives at `now` changes; None for a timer that finds nothing due.
+    """What an input that arrives at `now` changes; None for a timer that finds nothing due or to tell.
 
     Changes `member`. Raises `Missing` when it needs more than was read; `member` is then worthless.
     """
@@ -63,11 +65,14 @@ def decide(programs: Programs, member: Member, given: AnyInput, now: Micros) -> 
     now = account.now = max(now, account.now)
     moves = Moves(member, now)
     qualified = _settle_due(member, programs, moves, now) if _is_due(member, now) else []
-    if isinstance(given, DueTimer) and not moves.entries and not qualified:
-        return None
     outcome = _decide(programs, member, moves, given, now)
+    if isinstance(given, DueTimer | ExpiryNear) and not (moves.entries or qualified or outcome.expiring):
+        return None
     moves.carry_out()
     outcome.entries = moves.entries
+    if moves.referrals:
+        # What fell due may have been undone by the input itself: the last word for each referrer goes out.
+        outcome.referrals = list({told.referrer: told for told in moves.referrals}.values())
     if moves.alarms:
         outcome.alarms = [*outcome.alarms, *moves.alarms]
     if qualified:
@@ -160,10 +165,23 @@ def _decide(programs: Programs, member: Member, moves: Moves, given: AnyInput, n
             return signins.make_up(member, programs, moves, given)
         case DecideShortfall():
             return shortfalls.decide_shortfall(member, programs, moves, given)
+        case ReferralTold():
+            return referrals.tell_referral(member, programs, moves, given)
         case DueTimer():
             return Outcome("booked")
+        case ExpiryNear():
+            return Outcome("booked", expiring=_expiring(programs, member, given, now))
         case _:
             assert_never(given)
+
+
+def _expiring(programs: Programs, member: Member, given: ExpiryNear, now: Micros) -> Expiring | None:
+    """What a member still has of the points that end on a day; None if there is nothing to tell."""
+    program = programs.at(now)
+    points = sum(points for lot, points in member.lots.spendable() if lot[0] == given.day)
+    if not points:
+        return None
+    return Expiring(points, given.day, given.day + 1 - program.calendar.day_of(now), program.number)
 
 
 def _order_fact(programs: Programs, member: Member, moves: Moves, given: OrderInput, now: Micros) -> Outcome:

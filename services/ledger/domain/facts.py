@@ -28,6 +28,7 @@ from services.ledger.domain.member import Member
 from services.ledger.domain.moves import Cause, Moves
 from services.ledger.domain.outcome import Outcome, Reason
 from services.ledger.domain.program import FactRule, Programs
+from services.ledger.domain.referrals import refer
 
 BIRTHDAY_TRUE_UP: Final = "birthday-true-up"
 """The rule of entries that a birthday told late makes on orders booked already."""
@@ -46,7 +47,7 @@ class Told(msgspec.Struct, array_like=True):
 
 
 class ProfileChange(msgspec.Struct, array_like=True):
-    """Which profile fields one event filled and emptied, and the birthday as in `ProfileTold`."""
+    """Which profile fields one event filled and emptied, and the contents that `ProfileTold` has."""
 
     at: Micros
     source: str
@@ -54,6 +55,7 @@ class ProfileChange(msgspec.Struct, array_like=True):
     filled: tuple[str, ...]
     emptied: tuple[str, ...]
     birthday: int = 0
+    referred_by: str = ""
 
 
 class Profile(msgspec.Struct, array_like=True):
@@ -160,7 +162,9 @@ def _fill_profile(
 ) -> None:
     raw = member.fact("profile")
     profile = Profile() if raw is None else _decode_profile(raw)
-    profile.changes.append(ProfileChange(at, given.source, given.id, given.filled, given.emptied, given.birthday))
+    profile.changes.append(
+        ProfileChange(at, given.source, given.id, given.filled, given.emptied, given.birthday, given.referred_by)
+    )
     profile.changes.sort(key=lambda change: (change.at, change.source, change.id))
     completed_at = _first_completed(profile.changes, programs)
     if completed_at != profile.completed_at:
@@ -176,6 +180,8 @@ def _fill_profile(
         _replace(member, moves, booked, _completion(programs, profile))
     member.facts["profile"] = _encode(profile)
     _know_birthdays(member, programs, moves, profile.changes, outcome)
+    # Who is told to have referred a member first, did.
+    refer(member, programs, moves, next((change.referred_by for change in profile.changes if change.referred_by), ""))
 
 
 def _know_birthdays(

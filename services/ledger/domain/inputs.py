@@ -113,14 +113,15 @@ class ReviewRemoved(Input, frozen=True, array_like=True, tag="review_removed"):
 class ProfileTold(Input, frozen=True, array_like=True, tag="profile"):
     """Which profile fields an event filled and which it emptied; never their contents.
 
-    `registers` marks the enrolment of open membership (T10). `birthday` is month x 100 + day, only where a rule needs
-    it; 0 = not told.
+    `registers` marks the enrolment of open membership (T10). Only where a rule needs them: `birthday` is month x 100 +
+    day, 0 = not told; `referred_by` is a member's id.
     """
 
     filled: tuple[str, ...]
     emptied: tuple[str, ...]
     registers: bool = False
     birthday: int = 0
+    referred_by: str = ""
 
 
 class ActivityRecorded(Input, frozen=True, array_like=True, tag="activity"):
@@ -274,12 +275,29 @@ class GiveBackReward(Input, frozen=True, array_like=True, tag="give_back_reward"
     redemption: str
 
 
-Between = ReceivePoints | TransferArrived | AskReward | RewardAnswered | GiveBackReward
+class ReferralTold(Input, frozen=True, array_like=True, tag="referral"):
+    """A member whom this one referred has a successful order, under a program version; 0: it has none any more.
+
+    `seen` is the version of the referred member's account that says so: what is not newer is old news.
+    """
+
+    member: str
+    stands_under: int
+    seen: int
+
+
+Between = ReceivePoints | TransferArrived | AskReward | RewardAnswered | GiveBackReward | ReferralTold
 """What one account tells another."""
 
 
 class DueTimer(Input, frozen=True, array_like=True, tag="timer"):
     """Nobody touched the account, but something on it is due."""
+
+
+class ExpiryNear(Input, frozen=True, array_like=True, tag="expiring"):
+    """The last day of points comes near: the member is to be told, if there are any left to spend."""
+
+    day: Day
 
 
 AnyInput = (
@@ -302,6 +320,7 @@ AnyInput = (
     | ReturnRedemption
     | MakeUpDay
     | DecideShortfall
+    | ReferralTold
     | SendPoints
     | ReceivePoints
     | TransferArrived
@@ -311,6 +330,7 @@ AnyInput = (
     | RewardAnswered
     | GiveBackReward
     | DueTimer
+    | ExpiryNear
 )
 
 _encoder = msgspec.msgpack.Encoder()

@@ -16,6 +16,7 @@ from services.ledger.domain.entries import NO_LOT, AccountName, Entry, LotKey
 from services.ledger.domain.holds import HOLD, Hold, HoldState, decode_hold, decode_redemption, encode, split
 from services.ledger.domain.member import AVAILABLE, EXPIRED, FORGIVEN, HELD, PENDING, Member
 from services.ledger.domain.orders import Order, Taken
+from services.ledger.domain.outcome import Referral
 from services.ledger.domain.program import Program
 
 POINTS_SHORT: Final = "points_short"
@@ -76,12 +77,24 @@ def _lot_day(move: _Award | _Claim) -> Day:
 class Moves:
     """The moves of one input on one member."""
 
-    __slots__ = ("_awards", "_claims", "_returns", "_spends", "alarms", "entries", "member", "now", "paying")
+    __slots__ = (
+        "_awards",
+        "_claims",
+        "_returns",
+        "_spends",
+        "alarms",
+        "entries",
+        "member",
+        "now",
+        "paying",
+        "referrals",
+    )
 
     def __init__(self, member: Member, now: Micros) -> None:
         self.member = member
         self.entries: list[Entry] = []
         self.alarms: list[str] = []
+        self.referrals: list[Referral] = []
         self.now = now
         self.paying = ""
         """The order of which `paid` comes in: then it takes over the hold or redemption that it names (P5, P7)."""
@@ -404,27 +417,30 @@ class Moves:
         if hold.state == "captured":
             return split(hold.taken, min(points, hold.captured))[0]
         if hold.state == "timed_out" and spend.order.told_at <= hold.expires_at:
-            return self._honour(split(hold.taken, points)[0], spend.cause)
+            return self._honour(hold.taken, room, spend.cause)
         return []
 
-    def _honour(self, released: list[Taken], cause: Cause) -> list[Taken]:
-        """Take points that a timeout had released out of their lots, also those that expired there since (P7)."""
+    def _honour(self, released: list[Taken], room: int, cause: Cause) -> list[Taken]:
+        """Take points that a timeout had released out of their lots, also those that expired there since (P7): at most
+        `room`, and of each lot what the hold had of it."""
         account, lots = self.member.account, self.member.lots
         taken: list[Taken] = []
         for part in released:
             lot = (part.lot_day, part.parent)
-            here = min(part.points, dict(lots.spendable()).get(lot, 0))
+            wanted = min(part.points, room)
+            here = min(wanted, dict(lots.spendable()).get(lot, 0))
             if here:
                 self._entry("available", "redeemed", here, lot, cause)
                 account.available -= here
                 lots.change(lot, AVAILABLE, -here)
             undone = 0
-            if here < part.points and self._is_over(lot, cause):
-                undone = min(part.points - here, dict(lots.unforgiven(lot[1] or lot[0])).get(lot, 0))
+            if here < wanted and self._is_over(lot, cause):
+                undone = min(wanted - here, dict(lots.unforgiven(lot[1] or lot[0])).get(lot, 0))
             if undone:
                 self._entry("expired", "redeemed", undone, lot, cause)
                 account.expired -= undone
                 lots.change(lot, EXPIRED, -undone)
+            room -= here + undone
             account.redeemed += here + undone
             if here + undone:
                 taken.append(Taken(lot[0], lot[1], here + undone))

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from services.kit.calendar import Micros
+from services.kit.calendar import Day, Micros
 from services.ledger.domain.entries import Entry
 from services.ledger.domain.holds import Hold, Redemption
 from services.ledger.domain.inputs import Between
@@ -49,6 +49,25 @@ class OrderQualified:
     decimals: int
 
 
+@dataclass(frozen=True, slots=True)
+class Expiring:
+    """Points that can be spent until the end of a local day, `days_left` days with that one, and not after it."""
+
+    points: int
+    day: Day
+    days_left: int
+    program: int
+
+
+class Referral(NamedTuple):
+    """What the referrer of a member is to be told: since when, and under which program version, the member has a
+    successful order; 0, 0 when it has none any more."""
+
+    referrer: str
+    at: Micros
+    program: int
+
+
 class Message(NamedTuple):
     """What another account has to be told: an input of its own."""
 
@@ -67,9 +86,12 @@ class Outcome:
     reasons: list[Reason] = field(default_factory=list)
     qualified: list[OrderQualified] = field(default_factory=list)
     alarms: list[str] = field(default_factory=list)
+    referrals: list[Referral] = field(default_factory=list)
+    """For other accounts, at most one each."""
     messages: list[Message] = field(default_factory=list)
     issued: list[Issue] = field(default_factory=list)
     reply: Hold | Redemption | Transfer | Pool | None = None
     """What a command made or changed, as it is then."""
     figures: dict[str, int] = field(default_factory=dict)
     """What a refusal names, for its words alone."""
+    expiring: Expiring | None = None

@@ -77,6 +77,15 @@ class ProfileRule:
 
 
 @dataclass(frozen=True, slots=True)
+class ReferralRule:
+    """Points for both sides of a referral."""
+
+    name: str
+    referrer: int
+    referred: int
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """One version of the rules. `number` is its place among all versions, by `effective_from`."""
 
@@ -108,6 +117,16 @@ class Program:
     profile: ProfileRule | None
     joining: FactRule | None
     activities: Mapping[str, FactRule]
+    referral: ReferralRule | None
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The profile fields whose contents a rule looks at."""
+        return frozenset(
+            name
+            for name, is_needed in (("birthday", self.order.keeps_birthday), ("referred_by", self.referral is not None))
+            if is_needed
+        )
 
     def lot_day(self, day: Day) -> Day:
         """The last day of points awarded for a local date (E4, E7)."""
@@ -182,7 +201,7 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
     if order is None:
         # Orders may earn nothing and still count for tiers.
         order = {"rule": "order", "rate": "0"}
-    sign_in, profile = facts.get("signed_in"), facts.get("profile_completed")
+    sign_in, profile, referral = facts.get("signed_in"), facts.get("profile_completed"), facts.get("referral")
     return Program(
         number=number,
         name=document["program"],
@@ -212,6 +231,7 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
         profile=None if profile is None else ProfileRule(_fact_rule(profile), frozenset(profile["fields"])),
         joining=_optional_fact_rule(facts.get("enrolled")),
         activities=activities,
+        referral=ReferralRule(referral["rule"], referral["referrer"], referral["referred"]) if referral else None,
     )
 
 

@@ -134,6 +134,13 @@ SELECT digest, at, request, status, body
 FROM answer
 WHERE shard = $1 AND digest = ANY ($2::bytea[]);
 
+-- name: forget_answers
+-- answer_at, answer_pkey. So many of those given before an instant, the oldest first.
+DELETE FROM answer
+WHERE shard = $1 AND digest = ANY (ARRAY(
+    SELECT digest FROM answer WHERE shard = $1 AND at < $2 ORDER BY at LIMIT $3
+));
+
 -- name: write_answers
 -- answer_pkey. What stands there is older than answers are kept.
 INSERT INTO answer SELECT a.* FROM unnest($2::answer[]) AS a WHERE a.shard = $1

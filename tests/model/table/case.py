@@ -131,9 +131,9 @@ def reached(at: str, tier: str) -> tuple[Micros, str]:
     return instant(at), tier
 
 
-def decide(at: str, decision: Literal["take", "forgive"], *, review: str = "1") -> Decide:
-    """A review is decided."""
-    return Decide(instant(at), review, decision)
+def decide(at: str, decision: Literal["take", "forgive"], *, order: str = "o1") -> Decide:
+    """What an order's clawbacks did not find is decided about."""
+    return Decide(instant(at), order, decision)
 
 
 TWO_LOTS: list[Step] = [

@@ -277,6 +277,39 @@ HONOURED = [
     ),
 ]
 
+SPENT_MEANWHILE = [
+    Case(
+        "P7",
+        "all_lots_of_the_hold_go_before_others",
+        [
+            *TWO_LOTS,
+            hold(d(3), 150),  # 100 of day 1's lot, 50 of day 2's
+            spender("s1", d(3, "10:16"), 100),  # after the timeout: all of day 1's lot
+            *EARLIER,
+            late(spender("s2", d(3, "10:05"), 60, hold="h1"), d(3, "10:30")),
+            # nothing of day 1's lot is left, at most 50 of day 2's, then 10 in spending order
+            Then(available=140, redeemed=160, lots={LOT0: {"available": 90}, LOT2: {"available": 50}}),
+        ],
+        SPENDING,
+    ),
+    Case(
+        "P7",
+        "also_what_expired_of_a_later_lot",
+        [
+            *HUNDRED,
+            paid("o2", d(2), "100"),
+            completed("o2", d(6)),  # good until 2 April, day 33
+            hold(d(32, "23:00"), 150, minutes=15),  # 100 of day 1's lot, 50 of day 2's
+            spender("s1", d(32, "23:20"), 100),
+            until(d(34, "00:00")),
+            Then(available=0, expired=100),
+            late(spender("s2", d(32, "23:10"), 50, hold="h1"), d(34, "00:05")),
+            Then(expired=50, redeemed=150, debt=0),
+        ],
+        SPENDING_MONTH,
+    ),
+]
+
 BOTH = [line("l1", "50"), line("l2", "150", category="service")]
 
 BACK = [
@@ -350,3 +383,4 @@ BACK = [
 ]
 
 CASES = [*OPEN, *CAPTURED, *HONOURED, *BACK]
+AHEAD = SPENT_MEANWHILE

@@ -48,6 +48,9 @@ N2 = [
     earns("N2", "not_before", 100, stacking("max", campaign("2")), at=d(0, "23:59:59")),
     earns("N2", "until_its_last_instant", 201, stacking("max", campaign("2")), at=d(9, "23:59:59")),
     earns("N2", "and_no_longer", 100, stacking("max", campaign("2")), at=d(10, "00:00")),
+]
+
+GOODS = [
     earns("N2", "not_in_another_channel", 100, stacking("max", campaign("2", channels=["app"]))),
     Case(
         "N2",
@@ -149,6 +152,22 @@ B2 = [
     earns("B2", "entered_30_days_before", 201, DAY_ITSELF, born("1990-03-04", d(-26)), at=d(4)),
     earns("B2", "entered_29_days_before_it_does_not_count", 100, DAY_ITSELF, born("1990-03-03", d(-26)), at=d(3)),
     earns("B2", "deleted_it_is_none", 100, MONTH, born("1990-03-05"), born(None, d(-9)), at=d(5)),
+    earns("B2", "also_when_its_month_has_begun", 100, MONTH, born("1990-03-05"), born(None, d(3)), at=d(5)),
+    Case(
+        "B2",
+        "a_month_that_had_begun_was_the_one_of_its_year",
+        [
+            born("1990-03-20"),
+            paid("o1", d(5), "100"),
+            Then(pending=200),
+            born("1990-04-20", d(10)),  # before the day itself, 41 days before the new one
+            paid("o2", d(15), "100"),
+            paid("o3", d(51), "100"),
+            Then(available=300, pending=100),
+        ],
+        MONTH,
+        "given",
+    ),
     Case(
         "B2",
         "a_changed_birthday_gives_no_second_one",
@@ -226,8 +245,8 @@ D4 = [
                     (f"signed-in:{d(1)}", "booked"),
                     (f"signed-in:{d(3)}", "booked"),
                     ("MakeUp 2026-03-01", "day_not_missed"),
-                    ("MakeUp 2026-03-03", "day_not_missed"),
-                    ("MakeUp 2026-02-28", "day_too_old"),
+                    ("MakeUp 2026-03-03", "day_out_of_reach"),
+                    ("MakeUp 2026-02-28", "day_out_of_reach"),
                     ("MakeUp 2026-03-02", "booked"),
                     ("MakeUp 2026-03-02", "day_not_missed"),
                     ("MakeUp 2026-03-04", "booked"),
@@ -305,4 +324,5 @@ REFERRED = [
     ),
 ]
 
-CASES = [*N2, *N6, *B1, *B2, *D4, *REFERRED]
+CASES = [*N2, *B1, *B2, *D4]
+LATER = [*GOODS, *N6, *REFERRED]

@@ -182,6 +182,19 @@ P7 = [
     ),
     Case(
         "P7",
+        "of_a_hold_and_a_redemption_the_hold_goes_first",
+        [
+            *TWO_LOTS,
+            hold(d(3), 50),
+            redeem(d(3, "10:01"), 60),
+            spender("s1", d(3, "10:05"), 80, hold="h1", redemption="r1"),
+            # 50 held, and 30 of those redeemed; the other 30 no order has
+            Then(available=90, redeemed=110, lots={LOT1: {"available": 0}, LOT2: {"available": 90}}),
+        ],
+        SPENDING,
+    ),
+    Case(
+        "P7",
         "of_two_orders_the_first_to_arrive_has_the_redemption",
         [
             *TWO_LOTS,

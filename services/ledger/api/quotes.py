@@ -1,0 +1,215 @@
+"""Quotes: what a cart would earn, what points could pay of it, and how that comes about."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field
+
+from schemas.events.fields import Count, Currency, Id, Money, Quantity
+from services.kit.auth import Caller
+from services.kit.calendar import rfc3339
+from services.kit.money import decimal_string, minor_units
+from services.kit.problem import NOT_FOUND, UNAVAILABLE, Problem, kind, responses
+from services.ledger.answers import REFUSALS
+from services.ledger.api.commands import Body
+from services.ledger.api.context import MEMBER_ID, MEMBER_UNKNOWN, Context, answer, iso_day, unknown_member
+from services.ledger.api.explanation import Sum, plain, sum_of
+from services.ledger.domain.inputs import Line
+from services.ledger.domain.program import Program, Programs
+from services.ledger.domain.quote import Award, Cart, NotUsable, Quote
+from services.ledger.quotes import quote_for, quote_for_new
+
+OTHER_CURRENCY: Final = kind("other-currency", "Another currency", 422)
+TOO_MANY_DECIMALS: Final = kind("too-many-decimals", "More decimals than the currency has", 422)
+LINE_TWICE: Final = kind("line-twice", "A line is named twice", 422)
+NOT_USABLE: Final = kind("points-not-usable", "The cart cannot be paid with so many points", 409)
+INSUFFICIENT, _INSUFFICIENT_SAYS = REFUSALS["insufficient_points"]
+
+MOST_LINES: Final = 1000
+
+
+class LineIn(Body):
+    """A line of the cart, as the order would have it."""
+
+    line_id: Id
+    sku: Id
+    category: Id | None = None
+    quantity: Quantity
+    amount: Money = Field(description="What is owed for the whole line after discounts, before points.")
+
+
+class CartIn(Body):
+    """A cart, as the order would be told when it is paid."""
+
+    member_id: Annotated[str, Field(pattern=f"^{MEMBER_ID.pattern}$")] | None = Field(
+        default=None,
+        description="Whose cart it is; a member's token says it. Left out: somebody's first order.",
+    )
+    currency: Currency
+    lines: list[LineIn] = Field(min_length=1, max_length=MOST_LINES)
+    shipping: Money = "0"
+    tax: Money = "0"
+    points_used: Count = Field(default=0, description="Points that are to pay a part of it.")
+
+
+class AwardOut(BaseModel):
+    """What one rule would give, once the order is received."""
+
+    rule: str
+    points: int
+    expires_on: str | None = Field(
+        description="The last day to spend them; null: they never expire, or there are none."
+    )
+    sum: Sum | None = Field(description="The working; null where the rule gives a fixed number.")
+
+
+class UsableOut(BaseModel):
+    """Points that could pay a part of the cart."""
+
+    available: int
+    points: int = Field(description="The most that may be used: see minimum, step and what they can pay for.")
+    value: str = Field(description="What these are worth.")
+    payable: str = Field(description="What points can pay for at all: without what the program excludes.")
+    minimum: int
+    step: int
+
+
+class UsedOut(BaseModel):
+    """The points that the cart uses."""
+
+    points: int
+    value: str
+
+
+class QuoteOut(BaseModel):
+    """A cart priced in points. Nothing is reserved: a hold does that."""
+
+    member_id: str | None
+    currency: str
+    amount: str = Field(description="The whole cart, before points.")
+    tier: str
+    program_version: str
+    points: int = Field(description="What all rules together would give, net of what points pay.")
+    earns: list[AwardOut]
+    usable: UsableOut
+    used: UsedOut
+    as_of: str
+
+
+def routes(context: Context) -> APIRouter:
+    """POST /v1/quotes"""
+    router = APIRouter(tags=["quotes"])
+    reader = context.reader()
+
+    @router.post(
+        "/v1/quotes",
+        response_model=QuoteOut,
+        responses=responses(
+            MEMBER_UNKNOWN, NOT_FOUND, OTHER_CURRENCY, TOO_MANY_DECIMALS, LINE_TWICE, NOT_USABLE, INSUFFICIENT,
+            UNAVAILABLE,
+        ),
+        summary="What a cart would earn, and what points could pay of it",
+    )  # fmt: skip
+    async def quotes(body: CartIn, caller: Caller = reader) -> Response:
+        """Writes nothing, and equals what is booked if the order is paid now and then received.
+
+        Earlier orders of the member that change meanwhile, another tier or another program change it too.
+        """
+        member_id = body.member_id or caller.member
+        if member_id is not None:
+            caller.require_member(member_id)
+        now = context.clock()
+        async with context.reads.snapshot() as tx:
+            programs = await context.reads.programs.read(tx)
+            cart = cart_of(body, programs.at(now))
+            try:
+                if member_id is None:
+                    found: Quote | None = quote_for_new(programs, cart, now)
+                else:
+                    found = await quote_for(tx, programs, context.shard(member_id), member_id, cart, now)
+            except NotUsable as refused:
+                raise _not_usable(refused) from None
+        if found is None:
+            raise unknown_member(str(member_id))
+        return answer({"member_id": member_id, **shown(found, cart, programs), "as_of": rfc3339(now)})
+
+    return router
+
+
+def cart_of(body: CartIn, program: Program) -> Cart:
+    """A request's cart in minor units. Raises Problem 422 for what only the program can judge."""
+    if body.currency != program.currency:
+        raise Problem(OTHER_CURRENCY, f"This program counts in {program.currency}.", field="currency")
+    if len({line.line_id for line in body.lines}) < len(body.lines):
+        raise Problem(LINE_TWICE, "Name each line once: of two amounts, which holds would be a guess.", field="lines")
+    return Cart(
+        tuple(
+            Line(
+                line.line_id,
+                line.sku,
+                line.category,
+                str(line.quantity),
+                _minor(line.amount, program, f"lines[{number}].amount"),
+            )
+            for number, line in enumerate(body.lines)
+        ),
+        _minor(body.shipping, program, "shipping"),
+        _minor(body.tax, program, "tax"),
+        body.points_used,
+    )
+
+
+def _minor(amount: str, program: Program, field: str) -> int:
+    try:
+        return minor_units(amount, program.decimals)
+    except ValueError:
+        detail = f"Amounts in {program.currency} have at most {program.decimals} decimals."
+        raise Problem(TOO_MANY_DECIMALS, detail, field=field) from None
+
+
+def _not_usable(refused: NotUsable) -> Problem:
+    available, usable, offset = refused.available, refused.usable, refused.program.cash_offset
+    if offset is None or refused.wanted > available:
+        return Problem(INSUFFICIENT, _INSUFFICIENT_SAYS.format(available=available), field="points_used", usable=usable)
+    detail = (
+        f"Use at least {offset.minimum} points, in steps of {offset.step}, and at most {usable}: "
+        f"points pay no more than {plain(offset.max_share)} of what they can pay for."
+    )
+    return Problem(NOT_USABLE, detail, field="points_used", usable=usable)
+
+
+def shown(quote: Quote, cart: Cart, programs: Programs) -> dict[str, Any]:
+    """A quote as the contract has it."""
+    program, offset = quote.program, quote.program.cash_offset
+    decimals = program.decimals
+    return {
+        "currency": program.currency,
+        "amount": decimal_string(cart.amount, decimals),
+        "tier": quote.tier,
+        "program_version": program.version,
+        "points": sum(award.points for award in quote.awards),
+        "earns": [_award(award, programs) for award in quote.awards],
+        "usable": {
+            "available": quote.available,
+            "points": quote.usable,
+            "value": decimal_string(program.worth(quote.usable), decimals),
+            "payable": decimal_string(quote.payable, decimals),
+            "minimum": 0 if offset is None else offset.minimum,
+            "step": 1 if offset is None else offset.step,
+        },
+        "used": {
+            "points": cart.points_used,
+            "value": decimal_string(program.worth(cart.points_used), decimals),
+        },
+    }
+
+
+def _award(award: Award, programs: Programs) -> dict[str, Any]:
+    return {
+        "rule": award.rule,
+        "points": award.points,
+        "expires_on": iso_day(award.lot_day),
+        "sum": None if award.reason is None else sum_of(award.reason, programs),
+    }

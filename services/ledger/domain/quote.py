@@ -1,0 +1,104 @@
+"""What a cart would earn and what points could pay of it: the fold itself, on a member that is thrown away.
+
+The cart is folded as an order that is paid and received at `now`, so a quote equals what is booked when the order then
+comes, whatever rules are in force.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from services.kit.calendar import Day, Micros
+from services.ledger.domain.decide import decide
+from services.ledger.domain.entries import Entry
+from services.ledger.domain.inputs import Completed, DueTimer, Line, Paid
+from services.ledger.domain.member import Member
+from services.ledger.domain.outcome import Reason
+from services.ledger.domain.program import Program, Programs
+
+CART: Final = "quote:"
+"""The ref of the cart while it is folded: no order has it, for those have a slash in theirs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cart:
+    """An order to be. Amounts in minor units of the program's currency, after discounts, before points."""
+
+    lines: tuple[Line, ...]
+    shipping: int = 0
+    tax: int = 0
+    points_used: int = 0
+
+    @property
+    def amount(self) -> int:
+        """All that is owed for it, before points."""
+        return sum(line.amount for line in self.lines) + self.shipping + self.tax
+
+
+@dataclass(slots=True)
+class Award:
+    """The points that a rule would give for a cart, the last day to spend them (0: none given), and its working."""
+
+    rule: str
+    points: int = 0
+    lot_day: Day = 0
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A cart priced in points: `usable` of the `available` ones may pay for at most `payable` minor units of it."""
+
+    program: Program
+    tier: str
+    available: int
+    payable: int
+    usable: int
+    awards: list[Award]
+
+
+class NotUsable(Exception):
+    """The cart is to use points that are not there, or that the program does not let pay for it."""
+
+    def __init__(self, program: Program, wanted: int, available: int, usable: int) -> None:
+        super().__init__(wanted, available, usable)
+        self.program = program
+        self.wanted = wanted
+        self.available = available
+        self.usable = usable
+
+
+def quote(programs: Programs, member: Member, cart: Cart, now: Micros) -> Quote:
+    """Price a cart at `now`, for a member who is worthless afterwards. Raises Missing, as every fold, and NotUsable."""
+    decide(programs, member, DueTimer("", CART, now), now)
+    program, available = programs.at(now), member.account.available
+    payable = cart.shipping + cart.tax + program.points_cannot_pay.rest(cart.lines)
+    offset = program.cash_offset
+    usable = available if offset is None else offset.most(available, payable, program.decimals)
+    if cart.points_used and (cart.points_used > usable or (offset is not None and not offset.takes(cart.points_used))):
+        raise NotUsable(program, cart.points_used, available, usable)
+    paid = Paid(
+        "", CART, now, CART, 0, cart.lines, cart.shipping, cart.tax, cart.points_used,
+        None if cart.points_used else 0,
+    )  # fmt: skip
+    told = [decide(programs, member, given, now) for given in (paid, Completed("", CART, now, CART))]
+    outcomes = [outcome for outcome in told if outcome is not None]
+    reason = outcomes[0].reasons[0]
+    entries = [entry for outcome in outcomes for entry in outcome.entries]
+    return Quote(program, reason.tier, available, payable, usable, _awards(reason, entries))
+
+
+def _awards(reason: Reason, entries: list[Entry]) -> list[Award]:
+    """What entries issue, by rule, less what they claw back; the order's rule first, also where it gives nothing."""
+    awards = {reason.rule: Award(reason.rule, reason=reason)}
+    for entry in entries:
+        if "issued" not in (entry.debit, entry.credit):
+            continue
+        award = awards.setdefault(entry.rule, Award(entry.rule))
+        if entry.debit == "issued":
+            award.points += entry.points
+            award.lot_day = entry.lot[0]
+        else:
+            award.points -= entry.points
+    return list(awards.values())
