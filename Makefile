@@ -39,10 +39,10 @@ token: $(READY) ## print a member's token: MEMBER=id
 logs: $(READY) ## follow the logs: [NAME=ledger]
 	@$(LOCAL) logs $(NAME)
 
-replay: $(READY) ## replay orders in the Online Retail CSV format: FILE=path [SHUFFLE=1 SEED=1]
+replay: $(READY) ## replay orders in the Online Retail CSV format: FILE=path [SHUFFLE=1 or REDEEM=1] [SEED=1]
 	@test -n "$(FILE)" || { echo "Which file? make replay FILE=orders.csv.gz" >&2; exit 2; }
 	@$(LOCAL) start
-	@$(LOCAL) exec $(abspath $(RUN)) -m deploy.shop replay --file "$(FILE)" $(if $(SHUFFLE),--shuffle $(or $(SEED),1))
+	@$(LOCAL) exec $(abspath $(RUN)) -m deploy.shop replay --file "$(FILE)" $(if $(SHUFFLE),--shuffle $(or $(SEED),1)) $(if $(REDEEM),--redeem $(or $(SEED),1))
 
 publish: $(READY) ## publish another version of the loyalty program: FILE=program.yaml
 	@test -n "$(FILE)" || { echo "Which file? make publish FILE=program.yaml" >&2; exit 2; }

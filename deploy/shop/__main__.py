@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime
@@ -19,6 +20,7 @@ import orjson
 from aiokafka.errors import KafkaError
 from rich.console import Console
 
+from deploy.shop.checkout import Purses, Till
 from deploy.shop.day import shop_day
 from deploy.shop.environment import NotRunningError, Stack
 from deploy.shop.events import Event, read_events
@@ -26,7 +28,7 @@ from deploy.shop.figures import journalled
 from deploy.shop.imitation import write_imitation
 from deploy.shop.online_retail import Shop, read_shop
 from deploy.shop.publisher import Published, publish
-from deploy.shop.replay import replay
+from deploy.shop.replay import parts, replay
 from deploy.shop.report import Report, show
 from deploy.shop.settle import STALLED_AFTER_SECONDS, NotSettledError, Watch, settle
 from services.kit.calendar import to_micros
@@ -74,7 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     retail = commands.add_parser("replay", help="publish a CSV in the Online Retail format; ends with a line of JSON")
     retail.set_defaults(command=_replay)
     retail.add_argument("--file", type=Path, required=True, help=".csv or .csv.gz")
-    retail.add_argument("--shuffle", type=int, metavar="SEED", help="publish in an order drawn from this seed")
+    way = retail.add_mutually_exclusive_group()
+    way.add_argument("--shuffle", type=int, metavar="SEED", help="publish in an order drawn from this seed")
+    way.add_argument("--redeem", type=int, metavar="SEED", help="orders drawn from this seed pay in part with points")
     retail.add_argument("--limit", type=int, metavar="N", help="only the first N lines; they end last week, too")
     retail.add_argument("--as-of", type=datetime.fromisoformat, help="as if it were then (now); with an offset")
 
@@ -139,10 +143,16 @@ async def _replay(arguments: argparse.Namespace) -> int:
     if replayed.left_to_due_time:
         HUMAN.print(f"{replayed.left_to_due_time:,} shipments and completions lie in the future and are not sent.")
     if arguments.out:
+        if arguments.redeem is not None:
+            raise ValueError("--redeem holds points of a running ledger, so its events cannot be written beforehand")
         return _write(arguments.out, replayed.events)
     stack = Stack.find()
     before = await journalled(stack.database_url)
-    published = await _send(stack, replayed.events)
+    checkouts: Counter[str] = Counter()
+    if arguments.redeem is None:
+        published = await _send(stack, replayed.events)
+    else:
+        published, checkouts = await _send_with_points(stack, shop, arguments, now)
     report, settling_seconds = await _settled(stack, arguments.stalled_after)
     new_inputs = _compare(before, report)
     show(report, stack, HUMAN)
@@ -153,6 +163,7 @@ async def _replay(arguments: argparse.Namespace) -> int:
         "events": published.records,
         "not_sent_in_future": replayed.left_to_due_time,
         "new_inputs": new_inputs,
+        "checkouts": dict(sorted(checkouts.items())),
         **report.as_json(),
         "seconds": {
             "publish": round(published.seconds, 2),
@@ -197,12 +208,34 @@ async def _send(stack: Stack, events: Sequence[Event]) -> Published:
     return published
 
 
+async def _send_with_points(
+    stack: Stack, shop: Shop, arguments: argparse.Namespace, now: datetime
+) -> tuple[Published, Counter[str]]:
+    """Publish a file part by part, each at rest before the next: what its orders earned can be held by then."""
+    sent = Published(0, 0, 0.0)
+    purses = Purses(arguments.redeem, exponent(arguments.currency))
+    async with Till(stack.ledger_url, stack.token) as till:
+        for part in parts(shop):
+            used = await till.hold(purses.checkouts(part))
+            told = replay(part, currency=arguments.currency, now=now, used=used)
+            sent = sent.plus(await _send(stack, told.events))
+            await _at_rest(stack, arguments.stalled_after)
+    for what, count in sorted(till.answers.items()):
+        HUMAN.print(f"{count:>12,}  checkouts: {what.replace('_', ' ').replace('-', ' ')}")
+    return sent, till.answers
+
+
 async def _settled(stack: Stack, stalled_after_s: float) -> tuple[Report, float]:
     """What became of everything, once all is at rest, and how long that took (s)."""
-    async with Watch(stack.database_url, stack.kafka_bootstrap_servers) as watch:
-        seconds = await settle(watch.look, console=HUMAN, stalled_after_s=stalled_after_s)
+    seconds = await _at_rest(stack, stalled_after_s)
     HUMAN.print(f"All booked and settled {seconds:.1f} s later.")
     return await Report.of(stack), seconds
+
+
+async def _at_rest(stack: Stack, stalled_after_s: float) -> float:
+    """Wait until all is at rest; how long that took (s)."""
+    async with Watch(stack.database_url, stack.kafka_bootstrap_servers) as watch:
+        return await settle(watch.look, console=HUMAN, stalled_after_s=stalled_after_s)
 
 
 def _compare(before: int, report: Report) -> int:

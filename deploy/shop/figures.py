@@ -12,6 +12,7 @@ import orjson
 from deploy.shop.topic import records
 from services.kit.postgres import Connection, Queries
 from services.ledger.domain.entries import KINDS
+from services.ledger.domain.holds import decode_hold
 
 SQL = Queries.load("deploy.shop", "sql/figures.sql")
 
@@ -29,6 +30,8 @@ class Figures:
     inputs: dict[str, int]
     """Journalled inputs by outcome."""
     parked_refunds: int
+    holds: dict[str, int]
+    """By state."""
     tiers: dict[str, int]
     """Members by tier, from the lowest."""
     messages: dict[str, dict[str, int]]
@@ -78,6 +81,7 @@ async def figures(database_url: str, bootstrap_servers: str) -> Figures:
             points=await _points(database),
             inputs=await _by_name(database, SQL.inputs),
             parked_refunds=await database.fetchval(SQL.parked_refunds),
+            holds=await _holds(database),
             tiers=await _by_name(database, SQL.tiers),
             messages=messages,
             dead_letters=dead_letters,
@@ -109,6 +113,11 @@ async def _points(database: Connection) -> dict[str, int]:
         if debit == "issued":
             kinds["issued"] += points
     return dict(sorted(kinds.items()))
+
+
+async def _holds(database: Connection) -> dict[str, int]:
+    """Holds by state, as booked."""
+    return dict(sorted(Counter(decode_hold(row["value"]).state for row in await database.fetch(SQL.holds)).items()))
 
 
 async def _dead_letters(bootstrap_servers: str) -> dict[str, int]:

@@ -41,6 +41,10 @@ class Published(NamedTuple):
     size_bytes: int
     seconds: float
 
+    def plus(self, other: Published) -> Published:
+        """Both as one."""
+        return Published(self.records + other.records, self.size_bytes + other.size_bytes, self.seconds + other.seconds)
+
 
 class RateColumn(ProgressColumn):
     """Records a second."""

@@ -7,11 +7,13 @@ invoices and its lags fits `max_event_age` (400 days). Amounts are read as the p
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
+from deploy.shop.day import POINTS_PER_UNIT
 from deploy.shop.events import Event, cloud_event
 from deploy.shop.online_retail import Invoice, Refund, Shop
 from services.kit.calendar import Micros, to_micros
@@ -21,6 +23,7 @@ ZONE = ZoneInfo("Europe/London")
 SOURCE = "/shop/online-retail"
 SHIPPED_AFTER = timedelta(days=1)
 COMPLETED_AFTER = SHIPPED_AFTER + timedelta(days=3)
+PART = timedelta(weeks=4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,22 @@ class Replay:
     events: list[Event]
     left_to_due_time: int
     """Shipments and completions after `now`: the order's due time completes it (O8)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PointsUsed:
+    """The points that pay a part of an order, out of a hold."""
+
+    hold_id: str
+    points: int
+
+    def data(self, decimals: int) -> dict[str, Any]:
+        """What `commerce.order.paid.v1` carries of it."""
+        return {
+            "points_used": self.points,
+            "points_value": decimal_string(self.points * 10**decimals // POINTS_PER_UNIT, decimals),
+            "hold_id": self.hold_id,
+        }
 
 
 def member_id(customer: str) -> str:
@@ -44,30 +63,55 @@ def weeks_moved(last_at: datetime, now: datetime) -> timedelta:
     return this_monday - timedelta(weeks=1) - last_monday
 
 
-def replay(shop: Shop, *, currency: str, now: datetime, shuffle: int | None = None) -> Replay:
+def parts(shop: Shop) -> Iterator[Shop]:
+    """The file in parts of four weeks: orders and refunds by their times. An order's shipment and completion are told
+    in its own part, so that its points can be spent in the next one."""
+    times = [invoice.at for invoice in shop.invoices] + [refund.at for refund in shop.refunds]
+    start, last = min(times, default=shop.last_at), max(times, default=shop.last_at)
+    while start <= last:
+        end = start + PART
+        yield replace(
+            shop,
+            invoices=[invoice for invoice in shop.invoices if start <= invoice.at < end],
+            refunds=[refund for refund in shop.refunds if start <= refund.at < end],
+        )
+        start = end
+
+
+def replay(
+    shop: Shop,
+    *,
+    currency: str,
+    now: datetime,
+    shuffle: int | None = None,
+    used: Mapping[str, PointsUsed] | None = None,
+) -> Replay:
     """The events of a file in business-time order, or in an order drawn from the seed `shuffle`.
 
-    `now` is an aware time: nothing is told before it happens. The same file, week and currency give the same
-    events.
+    `now` is an aware time: nothing is told before it happens. `used` are the points used, by order. The same file,
+    week, currency and points give the same events.
     """
     moved = weeks_moved(shop.last_at, now.astimezone(ZONE))
     latest = to_micros(now)
-    told = list(_tell(shop, moved, currency))
+    told = list(_tell(shop, moved, currency, used or {}))
     events = sorted((event for event in told if event.at <= latest), key=lambda event: event.at)
     if shuffle is not None:
         random.Random(shuffle).shuffle(events)
     return Replay(events, len(told) - len(events))
 
 
-def _tell(shop: Shop, moved: timedelta, currency: str) -> Iterator[Event]:
+def _tell(shop: Shop, moved: timedelta, currency: str, used: Mapping[str, PointsUsed]) -> Iterator[Event]:
     decimals = exponent(currency)
     for invoice in shop.invoices:
-        yield from _order(invoice, moved, currency, decimals)
+        points = used.get(invoice.number)
+        yield from _order(invoice, moved, currency, decimals, points.data(decimals) if points else {})
     for refund in shop.refunds:
         yield _refund(refund, moved, decimals)
 
 
-def _order(invoice: Invoice, moved: timedelta, currency: str, decimals: int) -> Iterator[Event]:
+def _order(
+    invoice: Invoice, moved: timedelta, currency: str, decimals: int, points: Mapping[str, Any]
+) -> Iterator[Event]:
     member = member_id(invoice.customer)
     lines = [
         {
@@ -80,7 +124,7 @@ def _order(invoice: Invoice, moved: timedelta, currency: str, decimals: int) -> 
     ]
     order = {"order_id": invoice.number}
     for step, after, data in (
-        ("paid", timedelta(0), {**order, "currency": currency, "lines": lines}),
+        ("paid", timedelta(0), {**order, "currency": currency, "lines": lines, **points}),
         ("shipped", SHIPPED_AFTER, order),
         ("completed", COMPLETED_AFTER, order),
     ):

@@ -90,6 +90,8 @@ def show(report: Report, stack: Stack, console: Console) -> None:
     )
     console.print(_two_columns("Points moved", totals.points))
     _reconcile(totals, console)
+    if totals.holds:
+        console.print(_two_columns("Holds by state", totals.holds))
     console.print(_two_columns("Members by tier", totals.tiers))
     if totals.dead_letters:
         console.print(_two_columns("Dead letters by reason", totals.dead_letters))

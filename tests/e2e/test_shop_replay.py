@@ -211,3 +211,23 @@ def test_a_generated_day_is_booked_whole_and_members_hear_of_it(in_order: Runnin
     assert report["inputs"]["known"] > 0
     sent = {place for place, decisions in report["messages"].items() if decisions.get("sent")}
     assert sent >= {"joined inapp", "points-earned inapp", "points-confirmed inapp", "tier-upgraded email"}
+
+
+def test_P7_orders_paid_in_part_with_points_through_holds(file: Path) -> None:
+    with running() as fresh:
+        spent = fresh.replay(file, "--redeem", "1")
+        assert spent["ok"]
+        assert spent["dead_letters"] == {}
+        checkouts = spent["checkouts"]
+        assert checkouts["paid"] > 0
+        assert spent["points"]["held"] > 0
+        assert spent["points"]["redeemed"] > spent["points"]["returned"] > 0
+        assert sum(spent["holds"].values()) == sum(
+            checkouts.get(fate, 0) for fate in ("paid", "paid_late", "released", "left")
+        )
+        assert spent["holds"]["captured"] >= checkouts["paid"]
+        assert "open" not in spent["holds"]
+        assert spent["balances"]["held"] == 0
+        again = fresh.replay(file, "--redeem", "1")
+    assert again.pop("new_inputs") == 0
+    assert unchanging(again) == unchanging(spent)

@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 import orjson
 import pytest
 
+from deploy.shop.checkout import Checkout, Fate, Purses
 from deploy.shop.events import KAFKA_HEADERS, Event
 from deploy.shop.imitation import write_imitation
 from deploy.shop.online_retail import Shop, read_rows, read_shop, sort_lines
-from deploy.shop.replay import replay, weeks_moved
+from deploy.shop.replay import PointsUsed, parts, replay, weeks_moved
 from schemas.events import read_event
 from schemas.topics import TOPIC_OF
 from services.kit.calendar import to_micros
@@ -95,3 +96,41 @@ def test_a_summer_day_keeps_the_hour_of_london() -> None:
     events = replay(sort_lines(read_rows(lines), decimals=2), currency="CNY", now=winter_now).events
     times = {event["id"]: event["time"] for event in parsed(events)}
     assert (times["1:paid"], times["2:paid"]) == ("2026-06-21T09:00:00Z", "2026-12-11T10:00:00Z")
+
+
+def test_the_parts_of_a_file_are_all_of_it_in_order(shop: Shop) -> None:
+    cut = list(parts(shop))
+    assert len(cut) == 14
+    assert [invoice for part in cut for invoice in part.invoices] == shop.invoices
+    assert sum(len(part.refunds) for part in cut) == len(shop.refunds)
+    whole = replay(shop, currency="CNY", now=NOW)
+    told = [event for part in cut for event in replay(part, currency="CNY", now=NOW).events]
+    assert Counter(told) == Counter(whole.events)
+
+
+def checkouts(shop: Shop, seed: int) -> list[Checkout]:
+    purses = Purses(seed, 2)
+    return [checkout for part in parts(shop) for checkout in purses.checkouts(part)]
+
+
+def test_a_seed_decides_who_pays_with_points(shop: Shop) -> None:
+    assert checkouts(shop, 1) == checkouts(shop, 1) != checkouts(shop, 2)
+    assert {checkout.fate for checkout in checkouts(shop, 1)} == set(Fate)
+
+
+def test_points_pay_at_most_half_of_an_order_in_whole_units(shop: Shop) -> None:
+    totals = {invoice.number: sum(line.amount for line in invoice.lines) for invoice in shop.invoices}
+    for checkout in checkouts(shop, 3):
+        assert checkout.points % 100 == 0
+        assert 0 < 2 * checkout.points <= totals[checkout.order_id]
+
+
+def test_P7_an_order_names_the_hold_and_the_points_it_uses(shop: Shop) -> None:
+    order_id = shop.invoices[5].number
+    told = replay(shop, currency="CNY", now=NOW, used={order_id: PointsUsed("h-1", 300)})
+    (paid,) = [event for event in parsed(told.events) if event["id"] == f"{order_id}:paid"]
+    assert isinstance(paid["data"], dict)
+    used = {name: paid["data"][name] for name in ("points_used", "points_value", "hold_id")}
+    assert used == {"points_used": 300, "points_value": "3.00", "hold_id": "h-1"}
+    without = Counter(replay(shop, currency="CNY", now=NOW).events)
+    assert len(Counter(told.events) - without) == 1, "nothing else is told otherwise"

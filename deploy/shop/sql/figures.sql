@@ -21,6 +21,10 @@ SELECT count(*) FROM ledger.orders WHERE paid_at IS NOT NULL;
 -- An order that was told of and not paid is known by what was sent back of it: each stands for a parked refund.
 SELECT count(*) FROM ledger.orders WHERE paid_at IS NULL;
 
+-- name: holds
+-- A hold is a fact of its member.
+SELECT value FROM ledger.fact WHERE key LIKE 'hold:%';
+
 -- name: inputs
 SELECT outcome, count(*) AS inputs FROM ledger.journal GROUP BY outcome ORDER BY outcome;
 

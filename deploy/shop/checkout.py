@@ -1,0 +1,156 @@
+"""Orders that are paid in part with points: which of a file, with how many, and the holds made for them over HTTP.
+
+The file says nothing of points, so a seed decides; that a hold is refused (the member has not so many after all) is an
+answer like another: the order is paid with money alone. Each request follows from its order, so asking again changes
+nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+from deploy.shop.day import POINTS_PER_UNIT
+from deploy.shop.online_retail import Invoice, Shop
+from deploy.shop.replay import PointsUsed, member_id
+
+SHARE = 0.3
+"""Of the orders whose member should have points by then."""
+MOST_OF_ORDER = 0.5
+"""The largest part of an order that is paid with points."""
+SHORT_SECONDS = 1
+"""How long a hold stays open that is to time out."""
+LONG_SECONDS = 3_600
+"""Longer than a part of the file takes to be booked."""
+
+_HTTP_SECONDS = 30.0
+_AT_ONCE = 16
+
+
+class Fate(StrEnum):
+    """What becomes of a hold."""
+
+    PAID = "paid"
+    PAID_LATE = "paid_late"
+    """The order names it when its time is over: honoured, since the order was paid before (P7)."""
+    RELEASED = "released"
+    LEFT = "left"
+    """The checkout is given up and nobody says so: it times out."""
+
+
+_FATES = {Fate.PAID: 80, Fate.PAID_LATE: 6, Fate.RELEASED: 8, Fate.LEFT: 6}
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """The wish to pay an order in part with points."""
+
+    order_id: str
+    member_id: str
+    points: int
+    """Worth whole units of the currency."""
+    fate: Fate
+
+    @property
+    def ttl_seconds(self) -> int:
+        """How long its hold stays open."""
+        return SHORT_SECONDS if self.fate in (Fate.PAID_LATE, Fate.LEFT) else LONG_SECONDS
+
+
+@dataclass(slots=True)
+class Purses:
+    """What each customer should have by now, reckoned from the file alone and on the safe side: a point for each unit
+    paid and not sent back. The ledger knows better, and may refuse."""
+
+    seed: int
+    decimals: int
+    _points: Counter[str] = field(default_factory=Counter)
+
+    def checkouts(self, part: Shop) -> list[Checkout]:
+        """Those of a part of the file, out of what was earned before it."""
+        made = list(self._draw(part.invoices))
+        unit = 10**self.decimals
+        for invoice in part.invoices:
+            self._points[invoice.customer] += sum(line.amount for line in invoice.lines) // unit
+        for refund in part.refunds:
+            # At the highest rate of most programs: what was earned at it is taken at it.
+            self._points[refund.customer] -= 2 * sum(amount for _, amount in refund.lines.values()) // unit
+        return made
+
+    def _draw(self, invoices: Iterable[Invoice]) -> Iterator[Checkout]:
+        for invoice in invoices:
+            drawn = random.Random(f"{self.seed}:{invoice.number}")
+            units = sum(line.amount for line in invoice.lines) // 10**self.decimals
+            most = min(self._points[invoice.customer] // POINTS_PER_UNIT, int(units * MOST_OF_ORDER))
+            if drawn.random() >= SHARE or most < 1:
+                continue
+            points = drawn.randint(1, most) * POINTS_PER_UNIT
+            self._points[invoice.customer] -= points
+            fate = drawn.choices(list(_FATES), list(_FATES.values()))[0]
+            yield Checkout(invoice.number, member_id(invoice.customer), points, fate)
+
+
+class Till(AbstractAsyncContextManager["Till"]):
+    """Makes the holds of checkouts. httpx.HTTPError when the ledger does not answer, or answers what none expects."""
+
+    def __init__(self, ledger_url: str, token: str) -> None:
+        self.answers: Counter[str] = Counter()
+        """Checkouts by their fate, or by why their hold was refused."""
+        self._http = httpx.AsyncClient(
+            base_url=ledger_url, headers={"Authorization": f"Bearer {token}"}, timeout=_HTTP_SECONDS
+        )
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def __aenter__(self) -> Till:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    async def hold(self, checkouts: Sequence[Checkout]) -> dict[str, PointsUsed]:
+        """Hold the points of all; by order, what its payment is to name. Returns when short holds are over."""
+        holds = await asyncio.gather(*(self._hold(checkout) for checkout in checkouts))
+        used: dict[str, PointsUsed] = {}
+        over = datetime.now(UTC)
+        for checkout, hold in zip(checkouts, holds, strict=True):
+            if hold is None:
+                continue
+            if checkout.ttl_seconds == SHORT_SECONDS:
+                over = max(over, datetime.fromisoformat(hold["expires_at"]))
+            if checkout.fate in (Fate.PAID, Fate.PAID_LATE):
+                used[checkout.order_id] = PointsUsed(hold["hold_id"], checkout.points)
+        await asyncio.sleep(max((over - datetime.now(UTC)).total_seconds(), 0))
+        return used
+
+    async def _hold(self, checkout: Checkout) -> Mapping[str, Any] | None:
+        """The hold, released again if that is its fate; None if it was refused."""
+        name = f"checkout-{checkout.order_id}"
+        asked = {"points": checkout.points, "reference": name, "ttl_seconds": checkout.ttl_seconds}
+        async with self._turns:
+            answer = await self._http.post(
+                f"/v1/members/{checkout.member_id}/holds", json=asked, headers={"Idempotency-Key": name}
+            )
+            hold: dict[str, Any] = answer.json()
+            if answer.status_code == httpx.codes.CONFLICT:
+                self.answers[str(hold["type"]).rpartition(":")[2]] += 1
+                return None
+            answer.raise_for_status()
+            if checkout.fate is Fate.RELEASED:
+                release = await self._http.post(
+                    f"/v1/holds/{hold['hold_id']}/release", headers={"Idempotency-Key": name}
+                )
+                release.raise_for_status()
+        self.answers[checkout.fate.value] += 1
+        return hold
