@@ -24,14 +24,16 @@ from services.ledger.domain.holds import HOLD, REDEMPTION, decode_hold, decode_r
 from services.ledger.domain.inputs import (
     AnyInput,
     CaptureHold,
-    Command,
     DueTimer,
     Enrolled,
     HoldPoints,
+    LotPart,
     MakeUpDay,
+    ReceivePoints,
     RedeemPoints,
     ReleaseHold,
     ReturnRedemption,
+    SendPoints,
     TierTold,
     encode_input,
 )
@@ -337,6 +339,8 @@ class MemoryLedger:
             available=account.available,
             pending=account.pending,
             held=account.held,
+            in_transit=account.in_transit,
+            sent=self._sent(),
             debt=account.debt,
             earned=account.earned,
             redeemed=sum(order.points_used for order in shown.values()) + self._by_command() + returned,
@@ -370,6 +374,17 @@ class MemoryLedger:
         assert account.redeemed == result.redeemed - result.returned
         assert account.expired == result.expired - result.forgiven
         return result
+
+    def _sent(self) -> dict[str, list[tuple[str, str | None, int]]]:
+        """By transfer, the lots that the receiver's account is told of."""
+        told = [message.given for row in self.journal for message in row.outcome.messages]
+        return {
+            given.transfer: [
+                (_day(part.lot_day), _day(part.parent) if part.parent else None, part.points) for part in given.lots
+            ]
+            for given in told
+            if isinstance(given, ReceivePoints)
+        }
 
     def _by_command(self) -> int:
         """Points redeemed that no order has and that did not come back: what the entries say beyond the orders' own."""
@@ -420,7 +435,7 @@ class MemoryLedger:
             return [(at, amount, orders) for at, (amount, orders) in sorted(sums.items()) if amount or orders]
 
 
-def _input_of(asked: commands.Command, name: str) -> Command:
+def _input_of(asked: commands.Command, name: str) -> AnyInput:
     """A command of a history as an input; its ids are those that the history's orders name."""
     told = ("/command", name, asked.now)
     hold, redemption = hold_id("m1", asked.reference), redemption_id("m1", asked.reference)
@@ -437,8 +452,17 @@ def _input_of(asked: commands.Command, name: str) -> Command:
             return ReturnRedemption(*told, redemption, asked.points)
         case commands.MakeUp():
             return MakeUpDay(*told, date.fromisoformat(asked.reference).toordinal())
+        case commands.Send():
+            return SendPoints(*told, asked.reference, asked.reference, "m2", asked.points)
+        case commands.Receive():
+            lots = tuple(LotPart(_ordinal(day), _ordinal(parent), points) for day, parent, points in asked.lots)
+            return ReceivePoints(*told, asked.reference, "m2", lots)
         case _:
             raise NotImplementedError(f"the fold takes no {type(asked).__name__} yet")
+
+
+def _ordinal(day: str | None) -> int:
+    return 0 if day is None else NEVER if day == "never" else date.fromisoformat(day).toordinal()
 
 
 def _day(day: int) -> str:
