@@ -28,11 +28,14 @@ from services.ledger.domain.inputs import (
     DueTimer,
     Enrolled,
     HoldPoints,
+    LotPart,
     MakeUpDay,
+    ReceivePoints,
     RedeemPoints,
     ReferralTold,
     ReleaseHold,
     ReturnRedemption,
+    SendPoints,
     TierTold,
     encode_input,
 )
@@ -181,8 +184,11 @@ class MemoryLedger:
                 program = self.programs.at(since)
                 stands = asked.at is not None and program.referral is not None
                 return ReferralTold(*told[:2], since, asked.reference, program.number if stands else 0, int(name))
-            case _:
-                raise NotImplementedError(f"the fold takes no {type(asked).__name__} yet")
+            case commands.Send():
+                return SendPoints(*told, asked.reference, asked.reference, "m2", asked.points)
+            case commands.Receive():
+                lots = tuple(LotPart(_ordinal(day), _ordinal(parent), points) for day, parent, points in asked.lots)
+                return ReceivePoints(*told, asked.reference, "m2", lots)
 
     def tick(self, now: Micros) -> None:
         """Move the clock to `now` and do everything that is due."""
@@ -375,6 +381,8 @@ class MemoryLedger:
             available=account.available,
             pending=account.pending,
             held=account.held,
+            in_transit=account.in_transit,
+            sent=self._sent(),
             debt=account.debt,
             earned=account.earned - sum(shortfall.points for shortfall in account.details.shortfalls),
             redeemed=sum(order.points_used for order in shown.values()) + self._by_command() + returned,
@@ -412,6 +420,17 @@ class MemoryLedger:
         assert account.redeemed == result.redeemed - result.returned
         assert account.expired == result.expired - result.forgiven
         return result
+
+    def _sent(self) -> dict[str, list[tuple[str, str | None, int]]]:
+        """By transfer, the lots that the receiver's account is told of."""
+        told = [message.given for row in self.journal for message in row.outcome.messages]
+        return {
+            given.transfer: [
+                (_day(part.lot_day), _day(part.parent) if part.parent else None, part.points) for part in given.lots
+            ]
+            for given in told
+            if isinstance(given, ReceivePoints)
+        }
 
     def _by_command(self) -> int:
         """Points redeemed that no order has and that did not come back: what the entries say beyond the orders' own."""
@@ -460,6 +479,10 @@ class MemoryLedger:
                 at[0] += turn.amount
                 at[1] += turn.orders
             return [(at, amount, orders) for at, (amount, orders) in sorted(sums.items()) if amount or orders]
+
+
+def _ordinal(day: str | None) -> int:
+    return 0 if day is None else NEVER if day == "never" else date.fromisoformat(day).toordinal()
 
 
 def _day(day: int) -> str:
