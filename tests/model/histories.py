@@ -120,6 +120,26 @@ def programs(
     )
 
 
+@st.composite
+def versions(draw: st.DrawFn, /, **options: Any) -> list[Program]:
+    """One program, or two versions of it of which the second begins amid what happens.
+
+    Both or none ask for birthdays and referrers: what a profile says is kept from when a version asks for it.
+    """
+    first = draw(programs(**options))
+    if draw(st.booleans()):
+        return [first]
+    second = draw(programs(**options))
+    second |= {"version": "2026.2", "effective_from": d(draw(st.sampled_from([5, 8, 30])), draw(START_TIMES))}
+    for asking in [rule for rule in MORE_RULES if rule["rule"] in ("birthday", "referral")]:
+        if asking in [*first["earn"], *second["earn"]]:
+            for version in (first, second):
+                if asking["rule"] not in [rule["rule"] for rule in version["earn"]]:
+                    version["earn"].append(asking)
+    return [first, second]
+
+
+START_TIMES = st.sampled_from(["00:00", "12:00"])
 CAMPAIGN = {"from": d(3, "00:00"), "to": d(12), "multiplier": "1.5"}
 MORE_RULES: list[dict[str, Any]] = [
     {"rule": "days", "on": "order", "campaign": CAMPAIGN},

@@ -113,7 +113,7 @@ def _book_award(
         rebalance(moves, lot_day, (order.pending, order.confirmed), (pending, confirmed), cause)
     else:
         change_pool(
-            member, moves, rule=rule.name, cap=rule.cap, day=cause.day, lot_day=lot_day,
+            member, moves, rule=rule.name, cap=rule.cap, program=program.number, day=cause.day, lot_day=lot_day,
             total=points - order.pending - order.confirmed, confirmed=confirmed - order.confirmed, cause=cause,
         )  # fmt: skip
     order.pending, order.confirmed = pending, confirmed
@@ -133,14 +133,15 @@ def _leave(member: Member, programs: Programs, moves: Moves, order: Order, lot_d
         return
     then, now = programs.by_number[order.booked_under].order, cause.program.order
     pooled = then.cap is not None or now.cap is not None
-    if order.lot_day == lot_day and (not pooled or (order.booked_day == cause.day and then == now)):
+    same_pool = (order.booked_day, order.booked_under) == (cause.day, cause.program.number)
+    if order.lot_day == lot_day and (same_pool or not pooled):
         return
     if then.cap is None:
         rebalance(moves, order.lot_day, (order.pending, order.confirmed), (0, 0), cause)
     else:
         change_pool(
-            member, moves, rule=then.name, cap=then.cap, day=order.booked_day, lot_day=order.lot_day,
-            total=-order.pending - order.confirmed, confirmed=-order.confirmed, cause=cause,
+            member, moves, rule=then.name, cap=then.cap, program=order.booked_under, day=order.booked_day,
+            lot_day=order.lot_day, total=-order.pending - order.confirmed, confirmed=-order.confirmed, cause=cause,
         )  # fmt: skip
     order.pending = order.confirmed = 0
 

@@ -1,5 +1,6 @@
 """Caps as pools (N3): what a rule gives a member on one local day is min(cap, sum of uncapped awards still standing).
 
+A day on which another program version begins has a pool of each: what both gave could be in two lots, under two caps.
 Each fact books the change of that total, which may differ from its own award: a refund or a removed review frees
 the cap for the others. Capped points are in the day's lot.
 """
@@ -16,7 +17,7 @@ from services.ledger.domain.moves import Cause, Moves
 
 
 class Pool(msgspec.Struct, array_like=True):
-    """Uncapped awards of one rule and day (`total`, of it `confirmed`), and what is booked of them."""
+    """Uncapped awards of one rule, program version and day (`total`, of it `confirmed`), and what is booked of them."""
 
     total: int = 0
     confirmed: int = 0
@@ -34,6 +35,7 @@ def change_pool(
     *,
     rule: str,
     cap: int,
+    program: int,
     day: Day,
     lot_day: Day,
     total: int,
@@ -41,7 +43,7 @@ def change_pool(
     cause: Cause,
 ) -> None:
     """Change the uncapped sums of a pool by `total` and `confirmed`, and book what that changes."""
-    key = f"cap:{rule}:{date.fromordinal(day).isoformat()}"
+    key = f"cap:{rule}:{program}:{date.fromordinal(day).isoformat()}"
     raw = member.fact(key)
     pool = Pool() if raw is None else _decode(raw)
     pool.total += total

@@ -265,10 +265,12 @@ class _Standing:
     cause: Cause
 
     @property
-    def place(self) -> tuple[str, int | None, Day]:
-        """The rule and the lot or pool that it is in."""
-        cap = self.rule.cap
-        return self.rule.name, cap, self.cause.program.lot_day(self.cause.day) if cap is None else self.cause.day
+    def place(self) -> tuple[str, int, Day]:
+        """The rule and the lot, or the version and day of the pool, that it is in."""
+        program, day = self.cause.program, self.cause.day
+        if self.rule.cap is None:
+            return self.rule.name, 0, program.lot_day(day)
+        return self.rule.name, program.number, day
 
 
 def _replace(member: Member, moves: Moves, booked: _Standing | None, due: _Standing | None) -> None:
@@ -289,6 +291,6 @@ def award(member: Member, moves: Moves, rule: FactRule, points: int, cause: Caus
         change_award(moves, lot_day, points, cause)
     elif points:
         change_pool(
-            member, moves, rule=rule.name, cap=rule.cap, day=cause.day, lot_day=lot_day,
+            member, moves, rule=rule.name, cap=rule.cap, program=cause.program.number, day=cause.day, lot_day=lot_day,
             total=points, confirmed=points, cause=cause,
         )  # fmt: skip

@@ -101,6 +101,28 @@ N3 = [
     ),
     Case(
         "N3",
+        "where_another_version_begins_during_a_day_each_has_its_cap",
+        [
+            *[
+                review(f"v{i}", d(5, f"1{i}:00")) for i in range(4)
+            ],  # two before noon: 40; two after it: min(30, 2 x 20)
+            Then(earned=70, lots={("2027-03-05", None): {"available": 40}, ("2028-03-05", None): {"available": 30}}),
+            review_removed("v3", d(6)),
+            Then(earned=60, lots={("2027-03-05", None): {"available": 40}, ("2028-03-05", None): {"available": 20}}),
+        ],
+        [
+            REVIEWS,
+            program(
+                ["review"],
+                rule={"review": {"cap": {"per": "day", "points": 30}}},
+                points={"expiry": {"kind": "rolling", "months": 24}},
+                version="2026.2",
+                effective_from=d(5, "12:00"),
+            ),
+        ],
+    ),
+    Case(
+        "N3",
         "removed_is_final_also_before_published",
         [
             review_removed("v1", d(2)),
