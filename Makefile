@@ -7,7 +7,7 @@ READY := $(VENV)/.requirements
 LOCAL := $(RUN) -m deploy.local
 
 .DEFAULT_GOAL := help
-.PHONY: help run start stop status reset token replay publish verify logs test check format bench schemas servers
+.PHONY: help run start stop status reset token replay publish verify logs test check format bench simulate schemas servers
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ format: $(READY) ## put the code into its form
 
 bench: $(READY) ## measure throughput and latency; writes build/bench.json: [ARGS="--quick"]
 	@$(RUN) -m tests.bench $(ARGS)
+
+simulate: $(READY) ## a million drawn inputs, crashes between any two store calls: [ARGS="--seed 7" or "--postgres"]
+	@$(RUN) -m tests.simulation $(ARGS)
 
 schemas: $(READY) ## write the generated contracts anew
 	@$(RUN) -m schemas generate

@@ -38,6 +38,7 @@ AWAY: Final = (
     OSError,  # refused, reset, no such socket; TimeoutError is one
     asyncpg.PostgresConnectionError,  # class 08
     asyncpg.InterfaceError,  # the connection is closed
+    asyncpg.InternalClientError,  # it is about to be: the server's last word was read, and its end not yet
     asyncpg.OperatorInterventionError,  # class 57: starting up, shutting down, cancelled
     asyncpg.InsufficientResourcesError,  # class 53: too many connections, disk full
     asyncpg.ObjectNotInPrerequisiteStateError,  # class 55: a lock not to be had

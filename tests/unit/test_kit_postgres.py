@@ -56,6 +56,7 @@ def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
         (ConnectionResetError(), True),
         (TimeoutError(), True),
         (asyncpg.InterfaceError("connection is closed"), True),
+        (asyncpg.InternalClientError("cannot switch to state 11; another operation (2) is in progress"), True),
         (asyncpg.AdminShutdownError(), True),
         (asyncpg.TooManyConnectionsError(), True),
         (asyncpg.ReadOnlySQLTransactionError(), True),

@@ -1,0 +1,260 @@
+"""What many members do in a year or so, drawn from a seed: told by the shop late, twice and in disorder, or asked for.
+
+The figures are small enough that points run short, lots expire and holds time out all the time.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final
+
+import msgspec
+
+from services.kit.calendar import MICROS_PER_SECOND, Micros, parse_rfc3339
+from services.ledger.domain.chain import digest_of
+from services.ledger.domain.inputs import (
+    ActivityRecorded,
+    AnyInput,
+    Cancelled,
+    CaptureHold,
+    Command,
+    Completed,
+    DecideShortfall,
+    Enrolled,
+    HoldPoints,
+    Line,
+    LinePart,
+    MakeUpDay,
+    Paid,
+    ProfileTold,
+    RedeemPoints,
+    Refunded,
+    RefundedLine,
+    ReleaseHold,
+    ReturnRedemption,
+    ReviewPublished,
+    ReviewRemoved,
+    Shipped,
+    SignedIn,
+    TierTold,
+)
+from services.ledger.domain.refs import order_ref
+
+START: Final = parse_rfc3339("2026-03-01T00:00:00+08:00")
+_FIRST_DAY: Final = 739_676
+"""The ordinal of 1 March 2026."""
+SECOND: Final = MICROS_PER_SECOND
+MINUTE: Final = 60 * SECOND
+HOUR: Final = 60 * MINUTE
+DAY: Final = 24 * HOUR
+
+_SHOP: Final = "/shop/backend"
+_APP: Final = "app"
+_DAYS_BETWEEN: Final = 2.0
+_AMOUNTS: Final = (1, 999, 5_000, 19_999, 20_000, 35_050, 80_000, 80_001, 120_000)
+_POINTS: Final = (1, 20, 50, 101, 300)
+_TTL_SECONDS: Final = (60, 900, 86_400, 20 * 86_400)
+_TIERS: Final = ("regular", "senior", "vip", "supreme")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An input of a member that comes in at `now`: told by a record, or asked for by a command."""
+
+    now: Micros
+    member_id: str
+    given: AnyInput
+
+    @property
+    def digest(self) -> bytes:
+        """Its name."""
+        return digest_of(self.member_id, self.given.source, self.given.id)
+
+    @property
+    def is_command(self) -> bool:
+        """Whether somebody waits for the answer; its time is then that at which it is asked."""
+        return isinstance(self.given, Command)
+
+
+def traffic(seed: str, *, members: int, steps: int) -> list[Step]:
+    """At least so many steps of so many members, in the order in which they come in."""
+    drawn: list[Step] = []
+    for number in range(members):
+        life = _Life(random.Random(f"{seed}:{number}"), f"m-{number:04}")
+        drawn += islice(life.steps(), -(-steps // members))
+    return sorted(drawn, key=lambda step: step.now)
+
+
+class _Life:
+    """One member."""
+
+    def __init__(self, rng: random.Random, member_id: str) -> None:
+        self._rng = rng
+        self._member_id = member_id
+        self._at = START + rng.randrange(10 * DAY)
+        self._names = 0
+        self._orders: list[str] = []
+        self._holds: list[str] = []
+        self._redemptions: list[str] = []
+        self._tiers: list[tuple[Micros, str]] = []
+
+    def steps(self) -> Iterator[Step]:
+        """Without an end, not in order."""
+        rng = self._rng
+        if rng.random() < 0.7:
+            yield from self._tell(Enrolled(_SHOP, self._name("enrolled"), self._at))
+            yield from self._tell(ProfileTold(_SHOP, self._name("profile"), self._at, ("name", "phone"), (), True))
+        kinds = (self._order, self._sign_in, self._review, self._activity, self._profile, self._tier, self._spend)
+        while True:
+            self._at += round(rng.expovariate(1 / _DAYS_BETWEEN) * DAY)
+            yield from rng.choices(kinds, (36, 20, 7, 8, 2, 5, 22))[0]()
+
+    # How it comes in
+
+    def _tell(self, given: AnyInput) -> Iterator[Step]:
+        """An event, mostly soon after; now and then late, twice, with another payload, or told again otherwise."""
+        rng = self._rng
+        lag = rng.choices((5 * SECOND, HOUR, 3 * DAY, 45 * DAY), (85, 8, 5, 2))[0]
+        now = given.at + rng.randrange(lag)
+        yield Step(now, self._member_id, given)
+        while rng.random() < 0.08:
+            now += rng.randrange(rng.choice((SECOND, DAY, 20 * DAY)))
+            yield Step(now, self._member_id, given)
+        if rng.random() < 0.01 and isinstance(given, Refunded | Paid):
+            other = msgspec.structs.replace(given, shipping=given.shipping + 1)
+            yield Step(now + rng.randrange(DAY), self._member_id, other)
+        if rng.random() < 0.03:
+            again = msgspec.structs.replace(given, id=f"{given.id}:again", at=given.at + rng.randrange(-HOUR, HOUR))
+            yield Step(max(now, again.at), self._member_id, again)
+
+    def _ask(self, given: Command, after: Micros = 0) -> Iterator[Step]:
+        yield Step(given.at + after, self._member_id, given)
+
+    def _name(self, what: str) -> str:
+        self._names += 1
+        return f"{what}-{self._names}"
+
+    # What a member does
+
+    def _order(self) -> Iterator[Step]:
+        rng, at = self._rng, self._at
+        order = order_ref(_SHOP, f"{self._member_id}-{self._name('o')}")
+        self._orders.append(order)
+        used = rng.choices((0, *_POINTS), (50, 10, 10, 10, 10, 10))[0]
+        named: dict[str, Any] = {}
+        if used:
+            named = {"points_used": used, "points_value": rng.choice((used, None))}
+            way = rng.random()
+            if way < 0.6:
+                named["hold_id"] = yield from self._hold(used + rng.choice((0, 0, -15, 30)))
+            elif way < 0.75:
+                named["redemption_id"] = yield from self._redeem(used + rng.choice((0, 0, 30)))
+        lines = self._lines()
+        yield from self._tell(self._paid(order, at, 0, lines, named))
+        if rng.random() < 0.08:
+            fewer = {**named, "points_used": rng.choice((0, used))} if used else named
+            yield from self._tell(self._paid(order, at + rng.randrange(2 * DAY), 1, self._lines(), fewer))
+        some = (LinePart("l1"),) if rng.random() < 0.1 else None
+        if rng.random() < 0.8:
+            yield from self._tell(Shipped(_SHOP, f"{order}:shipped", at + rng.randrange(2 * DAY), order, some))
+        if rng.random() < 0.75:
+            received = at + DAY + rng.randrange(8 * DAY)
+            yield from self._tell(Completed(_SHOP, f"{order}:completed", received, order, some))
+        for number in range(rng.choices((0, 1, 2), (70, 22, 8))[0]):
+            parts = [RefundedLine(f"l{1 + rng.randrange(3)}", rng.choice(_AMOUNTS))]
+            back = at + rng.randrange(rng.choice((5, 60)) * DAY)
+            refund = Refunded(
+                _SHOP, f"{order}:r{number}", back, order, f"r{number}", tuple(parts), rng.choice((0, 500))
+            )
+            yield from self._tell(refund)
+        if rng.random() < 0.07:
+            yield from self._tell(Cancelled(_SHOP, f"{order}:cancelled", at + rng.randrange(-HOUR, 12 * DAY), order))
+
+    def _paid(self, order: str, at: Micros, revision: int, lines: tuple[Line, ...], named: dict[str, Any]) -> Paid:
+        return Paid(
+            _SHOP, f"{order}:paid:{revision}", at, order, revision, lines, self._rng.choice((0, 1_000)), **named
+        )
+
+    def _lines(self) -> tuple[Line, ...]:
+        rng = self._rng
+        return tuple(
+            Line(f"l{number}", "sku", rng.choice((None, "apparel", "apparel", "gift-card")), "1", rng.choice(_AMOUNTS))
+            for number in range(1, rng.randint(2, 4))
+        )
+
+    def _sign_in(self) -> Iterator[Step]:
+        for day in range(self._rng.choice((1, 1, 3, 8))):
+            yield from self._tell(SignedIn(_SHOP, self._name("sign-in"), self._at + day * DAY))
+        if self._rng.random() < 0.3:
+            day = _FIRST_DAY + (self._at - START) // DAY - self._rng.randint(1, 4)
+            yield from self._ask(MakeUpDay(_APP, self._name("make-up"), self._at, day))
+
+    def _review(self) -> Iterator[Step]:
+        review = self._name("review")
+        yield from self._tell(ReviewPublished(_SHOP, f"{review}:published", self._at, review))
+        if self._rng.random() < 0.3:
+            yield from self._tell(ReviewRemoved(_SHOP, f"{review}:removed", self._at + HOUR, review))
+
+    def _activity(self) -> Iterator[Step]:
+        name, what = self._name("activity"), self._rng.choice(("favourite", "game"))
+        yield from self._tell(ActivityRecorded(_SHOP, name, self._at, what, name, str(self._rng.randint(1, 30))))
+
+    def _profile(self) -> Iterator[Step]:
+        filled = tuple(self._rng.sample(("name", "phone", "email", "birthday"), self._rng.randint(1, 4)))
+        yield from self._tell(ProfileTold(_SHOP, self._name("profile"), self._at, filled, ()))
+
+    def _tier(self) -> Iterator[Step]:
+        if not self._tiers or self._tiers[-1][0] < self._at:
+            self._tiers.append((self._at - self._rng.randrange(DAY), self._rng.choice(_TIERS)))
+            self._tiers.sort()
+        version = len(self._tiers)
+        told = TierTold("/loyalty/tiering", self._name("tier"), self._at, (version, 0), tuple(self._tiers))
+        yield from self._tell(told)
+
+    def _spend(self) -> Iterator[Step]:
+        rng, at = self._rng, self._at
+        points, part = rng.choice(_POINTS), rng.choice((None, None, 1, 20))
+        match rng.randrange(6):
+            case 0 | 1:
+                hold = yield from self._hold(points)
+                ends = rng.randrange(4)
+                if ends == 0:
+                    yield from self._ask(CaptureHold(_APP, self._name("capture"), at, hold, part))
+                elif ends == 1:
+                    yield from self._ask(ReleaseHold(_APP, self._name("release"), at, hold))
+            case 2 | 3:
+                redemption = yield from self._redeem(points)
+                if rng.random() < 0.5:
+                    given = ReturnRedemption(_APP, self._name("return"), at, redemption, part)
+                    yield from self._ask(given, rng.choice((0, DAY, 40 * DAY)))
+            case 4 if self._holds:
+                hold = rng.choice(self._holds)
+                yield from self._ask(CaptureHold(_APP, self._name("capture"), at, hold, part))
+                yield from self._ask(ReleaseHold(_APP, self._name("release"), at, hold))
+            case 5 if self._redemptions and self._orders:
+                redemption, order = rng.choice(self._redemptions), rng.choice(self._orders)
+                yield from self._ask(ReturnRedemption(_APP, self._name("return"), at, redemption, part))
+                yield from self._ask(DecideShortfall(_APP, self._name("decide"), at, order, rng.random() < 0.5))
+
+    def _hold(self, points: int) -> Generator[Step, None, str]:
+        """The id of a hold asked for shortly before; now and then its reference is not new."""
+        rng = self._rng
+        hold = (
+            rng.choice(self._holds) if self._holds and rng.random() < 0.03 else f"{self._member_id}-{self._name('h')}"
+        )
+        self._holds.append(hold)
+        asked = HoldPoints(_APP, self._name("hold"), self._at, hold, hold, points, rng.choice(_TTL_SECONDS))
+        yield from self._ask(asked, -5 * MINUTE)
+        return hold
+
+    def _redeem(self, points: int) -> Generator[Step, None, str]:
+        """The id of a redemption asked for shortly before."""
+        redemption = f"{self._member_id}-{self._name('r')}"
+        self._redemptions.append(redemption)
+        yield from self._ask(
+            RedeemPoints(_APP, self._name("redeem"), self._at, redemption, redemption, points), -MINUTE
+        )
+        return redemption

@@ -1,0 +1,268 @@
+"""A shop's topic, its clients and one worker of the ledger, which dies and is started again until all is done.
+
+The worker is the real executor and the real write path; the store is whoever's pool is given. As the consumer does, it
+books records from the stored offset on; as HTTP clients do, a command is asked again under its key until there is an
+answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from schemas.events import Reason
+from services.kit.calendar import Micros
+from services.kit.dead_letter import Refused
+from services.kit.executor import DatabaseAway, Executor, Fence, Fenced
+from services.kit.kafka import shard_of
+from services.kit.postgres import CONFLICTS, Queries, is_away
+from services.ledger.answers import Answer, key_reused
+from services.ledger.domain.batch import Arrival
+from services.ledger.domain.chain import digest_of
+from services.ledger.domain.inputs import DueTimer, encode_input
+from services.ledger.executor import Booked, Commanded, Ledger, Told
+from services.ledger.store import ANSWERS_KEPT, SQL
+from services.ledger.sweeper import SOURCE
+from tests.simulation.faults import Killed
+from tests.simulation.traffic import DAY, Step
+
+OFFSETS: Final = Queries.load("services.kit", "sql/offsets.sql")
+TOPIC: Final = "commerce.orders.v1"
+_MOST_SWEEPS: Final = 100
+_MOMENT_SECONDS: Final = 0.01
+_AFTERWARDS: Final[Micros] = 100 * DAY
+"""By then all that anybody did has fallen due."""
+
+
+class AnyPool(Protocol):
+    """Connections of one worker."""
+
+    def acquire(self) -> Any:
+        """One of them, as asynchronous context."""
+        ...
+
+    def terminate(self) -> None:
+        """Ends all of them at once."""
+        ...
+
+
+Open = Callable[[Callable[[], None]], Awaitable[AnyPool]]
+"""Opens the store for a new worker; it calls what it is given when the worker dies."""
+
+
+class Worker:
+    """One process, from its start to its death."""
+
+    def __init__(self) -> None:
+        self.death = asyncio.Event()
+        self.pool: AnyPool
+        self.executor: Executor[Told, Booked]
+
+    async def start(self, open_store: Open, patience_seconds: float) -> None:
+        """Connect; nothing is known of what the worker before did."""
+        self.pool = await open_store(self.kill)
+        self.executor = Executor(self.pool, Ledger().book, patience_seconds=patience_seconds)  # type: ignore[arg-type]
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        self.death.set()
+        self.pool.terminate()
+
+
+class World:
+    """Plays steps against a store, and knows in the end what must have been booked."""
+
+    def __init__(
+        self, seed: str, steps: Sequence[Step], open_store: Open, *, shards: int, patience_seconds: float
+    ) -> None:
+        self.records: dict[int, list[Told]] = {shard: [] for shard in range(shards)}
+        """The topic: each shard's records as appended."""
+        self.told: dict[tuple[bytes, Micros], bytes] = {}
+        """Each event by (digest, at), with the payload that came first."""
+        self.answers: dict[bytes, Answer] = {}
+        """What commands were answered, by digest."""
+        self.deaths = 0
+        self.counts: Counter[str] = Counter()
+        self._clock: Micros = steps[0].now
+        self._steps = steps
+        self._random = random.Random(f"{seed}:world")
+        self._open_store = open_store
+        self._shards = shards
+        self._patience_seconds = patience_seconds
+        self._asked: deque[Step] = deque(maxlen=200)
+        self._answered_at: dict[bytes, Micros] = {}
+        self._wanted: list[Step] = []
+        self._worker: Worker | None = None
+
+    async def play(self) -> None:
+        """All of it, and then what falls due in the time after."""
+        asyncio.get_running_loop().set_exception_handler(_ignore_deaths)
+        for steps in self._rounds():
+            for step in steps:
+                self._arrive(step)
+            await self._until_done(sweep=self._random.random() < 0.3)
+        self._clock += _AFTERWARDS
+        await self._until_done(sweep=True)
+        if self._worker is not None:
+            self._worker.pool.terminate()
+
+    def _rounds(self) -> Iterator[Sequence[Step]]:
+        """What comes in together: often a step or two, now and then days of it."""
+        at = 0
+        while at < len(self._steps):
+            size = self._random.choice((1, 3, 30, 120, 400))
+            steps = self._steps[at : at + size]
+            at += size
+            self._clock = max(self._clock, steps[-1].now)
+            yield steps
+
+    def _arrive(self, step: Step) -> None:
+        if step.is_command:
+            self._wanted.append(step)
+            self._asked.append(step)
+            if self._random.random() < 0.05:
+                self._wanted.append(step)
+            if self._random.random() < 0.03:
+                self._wanted.append(self._random.choice(self._asked))
+            return
+        # A broker's clock may step back, too.
+        appended = step.now - self._random.choice((0, 0, 0, 3_000_000))
+        self.told.setdefault((step.digest, step.given.at), encode_input(step.given))
+        told = Told(step.member_id, Arrival(step.digest, step.given, appended))
+        self.records[shard_of(step.member_id, self._shards)].append(told)
+
+    # Workers
+
+    async def _until_done(self, *, sweep: bool) -> None:
+        """Let workers work until everything that came in is booked and answered."""
+        while True:
+            if self._worker is None:
+                self._worker = Worker()
+                try:
+                    await self._worker.start(self._open_store, self._patience_seconds)
+                except Exception as error:
+                    if not is_away(error):
+                        raise
+                    self._worker = None
+                    continue
+            work = asyncio.create_task(self._work(self._worker, sweep=sweep))
+            death = asyncio.create_task(self._worker.death.wait())
+            await asyncio.wait({work, death}, return_when=asyncio.FIRST_COMPLETED)
+            if not self._worker.death.is_set():
+                death.cancel()
+                work.result()
+                return
+            self.deaths += 1
+            self._worker = None
+            await _end_everything()
+
+    async def _work(self, worker: Worker, *, sweep: bool) -> None:
+        lanes = [shard for shard, records in self.records.items() if records]
+        # Now and then two owners believe that a shard is theirs: the fence lets one pass.
+        lanes += [shard for shard in lanes if self._random.random() < 0.05]
+        await asyncio.gather(
+            *(self._lane(worker, shard) for shard in lanes),
+            *(self._client(worker, step) for step in self._wanted),
+        )
+        self._wanted.clear()
+        if sweep:
+            await asyncio.gather(*(self._sweep(worker, shard) for shard in self.records))
+
+    async def _lane(self, worker: Worker, shard: int) -> None:
+        """Book a shard's records from the stored offset on, batch by batch."""
+        records = self.records[shard]
+        while True:
+            try:
+                async with worker.pool.acquire() as connection:
+                    rows = await connection.fetch(OFFSETS.stored, shard, [TOPIC])
+                at = rows[0]["next_offset"]
+                if at == len(records):
+                    return
+                batch = records[at : at + self._random.choice((1, 2, 10, 60, 200))]
+                fence = Fence([TOPIC], [at], [at + len(batch)])
+                outcomes = await worker.executor.run(shard, batch, fence=fence)
+            except Fenced:
+                self.counts["fenced"] += 1
+            except Exception as error:
+                await _sit_out(worker, error)
+                self.counts["batches tried again"] += 1
+            else:
+                for outcome in outcomes:
+                    assert not isinstance(outcome, Refused) or outcome.reason is Reason.CONFLICT, outcome
+                self.counts["batches"] += 1
+
+    async def _client(self, worker: Worker, step: Step) -> None:
+        """Ask until there is an answer; the same question has the same answer, as long as answers are kept."""
+        if self._clock - self._answered_at.get(step.digest, self._clock) > ANSWERS_KEPT - DAY:
+            return
+        first, request = step.digest not in self.answers, encode_input(step.given)[:16]
+        if not first and self._random.random() < 0.3:
+            request = b"another"
+        while True:
+            now = self._clock
+            arrival = Arrival(step.digest, msgspec.structs.replace(step.given, at=now), now)
+            try:
+                answer = await worker.executor.submit(
+                    shard_of(step.member_id, self._shards), Commanded(step.member_id, arrival, request)
+                )
+            except Exception as error:
+                await _sit_out(worker, error)
+                self.counts["commands asked again"] += 1
+                continue
+            assert isinstance(answer, Answer), answer
+            if request == b"another":
+                assert answer == key_reused()
+            else:
+                self._answered_at.setdefault(step.digest, self._clock)
+                known = self.answers.setdefault(step.digest, answer)
+                assert known == answer, (step, known, answer)
+            self.counts["commands"] += first
+            return
+
+    async def _sweep(self, worker: Worker, shard: int) -> None:
+        """Book what is due of members whom nobody touches, until nothing is."""
+        for _ in range(_MOST_SWEEPS):
+            try:
+                async with worker.pool.acquire() as connection:
+                    rows = await connection.fetch(SQL["due_members"], shard, self._clock, 50)
+                if not rows:
+                    return
+                await asyncio.gather(
+                    *(worker.executor.submit(shard, self._timer(row), background=True) for row in rows)
+                )
+            except Exception as error:
+                await _sit_out(worker, error)
+        raise AssertionError(f"shard {shard}: something is due however often it is booked")
+
+    def _timer(self, row: Any) -> Told:
+        name = f"due:{row['next_due']}:{row['version']}"
+        given = DueTimer(SOURCE, name, row["next_due"])
+        return Told(row["member_id"], Arrival(digest_of(row["member_id"], SOURCE, name), given, self._clock))
+
+
+async def _sit_out(worker: Worker, error: Exception) -> None:
+    """Wait a moment, if it is the store's condition and no fault, and the worker lives."""
+    if worker.death.is_set():
+        raise Killed
+    if not (isinstance(error, (DatabaseAway, *CONFLICTS)) or is_away(error)):
+        raise error
+    await asyncio.sleep(_MOMENT_SECONDS)
+
+
+async def _end_everything() -> None:
+    """What else runs in this loop belongs to a worker that died."""
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
+
+
+def _ignore_deaths(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Nobody asks what became of a dead worker's tasks."""
+    if not isinstance(context.get("exception"), Killed):
+        loop.default_exception_handler(context)
