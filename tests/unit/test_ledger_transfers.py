@@ -47,4 +47,4 @@ def test_P6_the_fold_sends_and_receives_as_the_model_does_at_every_step(data: st
         if data.draw(st.integers(0, 9)) == 0:
             refund = shop.refunded("o1", shop.d(6), "300", refund=f"x{now}")
             history.append(Arrival(refund, now))
-    compare(program(), history)
+    compare([program()], history)
