@@ -176,22 +176,25 @@ class World:
     async def _lane(self, worker: Worker, shard: int) -> None:
         """Book a shard's records from the stored offset on, batch by batch."""
         records = self.records[shard]
-        while True:
+        at: int | None = None
+        while at != len(records):
             try:
-                async with worker.pool.acquire() as connection:
-                    rows = await connection.fetch(OFFSETS.stored, shard, [TOPIC])
-                at = rows[0]["next_offset"]
-                if at == len(records):
-                    return
+                if at is None:
+                    async with worker.pool.acquire() as connection:
+                        at = (await connection.fetch(OFFSETS.stored, shard, [TOPIC]))[0]["next_offset"]
+                    continue
                 batch = records[at : at + self._random.choice((1, 2, 10, 60, 200))]
                 fence = Fence([TOPIC], [at], [at + len(batch)])
                 outcomes = await worker.executor.run(shard, batch, fence=fence)
             except Fenced:
+                at = None
                 self.counts["fenced"] += 1
             except Exception as error:
+                at = None
                 await _sit_out(worker, error)
                 self.counts["batches tried again"] += 1
             else:
+                at += len(batch)
                 for outcome in outcomes:
                     assert not isinstance(outcome, Refused) or outcome.reason is Reason.CONFLICT, outcome
                 self.counts["batches"] += 1
