@@ -321,6 +321,18 @@ REFERRED = [
     ),
     Case(
         "R9",
+        "and_whoever_names_oneself_has_named_nobody",
+        [
+            registered(d(1), referred_by="m1"),
+            profile(d(2), referred_by="m2"),
+            paid("o1", d(3), "100"),
+            completed("o1", d(4)),
+            Then(available=150),
+        ],
+        REFERRAL,
+    ),
+    Case(
+        "R9",
         "who_referred_has_points_while_it_stands_there",
         [
             Referred(instant(d(5)), "m3", instant(d(4))),
