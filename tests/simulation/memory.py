@@ -35,9 +35,9 @@ _WRITES: Final = (
 _TABLES: Final = {"journal": "write_journal", "entry": "write_entries", "order_lines": "write_lines"}
 _TOTALS: Final = (
     "version", "head", "now", "next_due", "pending", "available", "held", "debt", "redeemed", "expired", "written_off",
-    "details",
+    "in_transit", "details",
 )  # fmt: skip
-_OPENED: Final = (0, GENESIS, 0, None, 0, 0, 0, 0, 0, 0, 0, b"")
+_OPENED: Final = (0, GENESIS, 0, None, 0, 0, 0, 0, 0, 0, 0, 0, b"")
 
 Account = tuple[int, int]
 """(shard, number)."""
