@@ -23,7 +23,7 @@ from tests.simulation.onpostgres import crash
 
 INPUTS = 1_000_000
 INPUTS_OF_A_WORLD = 2_500
-CRASH_INPUTS, CRASH_RATE = 1_300, 0.07
+CRASH_INPUTS, CRASH_RATE = 3_000, 0.08
 """Some thousand crashes."""
 
 
