@@ -214,12 +214,15 @@ async def _send_with_points(
     """Publish a file part by part, each at rest before the next: what its orders earned can be held by then."""
     sent = Published(0, 0, 0.0)
     purses = Purses(arguments.redeem, exponent(arguments.currency))
-    async with Till(stack.ledger_url, stack.token) as till:
+    async with (
+        Till(stack.ledger_url, stack.token) as till,
+        Watch(stack.database_url, stack.kafka_bootstrap_servers) as watch,
+    ):
         for part in parts(shop):
             used = await till.hold(purses.checkouts(part))
             told = replay(part, currency=arguments.currency, now=now, used=used)
             sent = sent.plus(await _send(stack, told.events))
-            await _at_rest(stack, arguments.stalled_after)
+            await settle(watch.look, console=HUMAN, stalled_after_s=arguments.stalled_after)
     for what, count in sorted(till.answers.items()):
         HUMAN.print(f"{count:>12,}  checkouts: {what.replace('_', ' ').replace('-', ' ')}")
     return sent, till.answers
@@ -227,15 +230,10 @@ async def _send_with_points(
 
 async def _settled(stack: Stack, stalled_after_s: float) -> tuple[Report, float]:
     """What became of everything, once all is at rest, and how long that took (s)."""
-    seconds = await _at_rest(stack, stalled_after_s)
+    async with Watch(stack.database_url, stack.kafka_bootstrap_servers) as watch:
+        seconds = await settle(watch.look, console=HUMAN, stalled_after_s=stalled_after_s)
     HUMAN.print(f"All booked and settled {seconds:.1f} s later.")
     return await Report.of(stack), seconds
-
-
-async def _at_rest(stack: Stack, stalled_after_s: float) -> float:
-    """Wait until all is at rest; how long that took (s)."""
-    async with Watch(stack.database_url, stack.kafka_bootstrap_servers) as watch:
-        return await settle(watch.look, console=HUMAN, stalled_after_s=stalled_after_s)
 
 
 def _compare(before: int, report: Report) -> int:

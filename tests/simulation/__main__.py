@@ -23,7 +23,7 @@ from tests.simulation.onpostgres import crash
 
 INPUTS = 1_000_000
 INPUTS_OF_A_WORLD = 2_500
-CRASH_INPUTS, CRASH_RATE = 1_300, 0.07
+CRASH_INPUTS, CRASH_RATE = 3_000, 0.08
 """Some thousand crashes."""
 
 
@@ -60,7 +60,7 @@ def _simulate(seeds: list[str], processes: int) -> int:
             if number % 20 == 0:
                 print(f"{number:>6} worlds, {inputs:>9,} inputs, {time.monotonic() - began:5.0f} s", flush=True)
     seconds = time.monotonic() - began
-    print(f"{len(seeds)} worlds: {inputs:,} inputs journalled in {seconds:.0f} s ({_named(outcomes)})")
+    print(f"{len(seeds)} worlds: {inputs:,} inputs in {seconds:.0f} s; journalled: {_named(outcomes)}")
     print(f"{faults.total():,} faults at store calls, {deaths:,} of them ended the worker ({_named(_by_kind(faults))})")
     print("all of it holds" if not failed else f"{failed} worlds are broken")
     return 1 if failed else 0

@@ -16,7 +16,8 @@ import orjson
 from tests.model.program import ALL_RULES, program
 from tests.simulation.faults import Faults
 from tests.simulation.loop import TimelessLoop
-from tests.simulation.memory import Database, Pool
+from tests.simulation.memory import Pool
+from tests.simulation.tables import Database
 from tests.simulation.traffic import traffic
 from tests.simulation.verdict import broken
 from tests.simulation.world import TOPIC, AnyPool, World
@@ -39,6 +40,8 @@ class Played:
 
     seed: str
     inputs: int = 0
+    """Told and asked, also what was known already."""
+    journalled: int = 0
     deaths: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
@@ -74,7 +77,8 @@ def play(seed: str, *, inputs: int, rate: float | None = None) -> Played:
         played.broken = [f"{type(error).__name__}: {error}", *traceback.format_exception(error)[-3:]]
     finally:
         loop.close()
-    played.inputs, played.deaths, played.counts = len(database.journal), world.deaths, world.counts
+    played.inputs, played.journalled = len(steps), len(database.journal)
+    played.deaths, played.counts = world.deaths, world.counts
     played.faults.update({f"{fault} {call}": count for (call, fault), count in faults.made.items()})
     played.outcomes.update(row[7] for row in database.journal.values())
     played.seconds = time.monotonic() - began

@@ -7,7 +7,6 @@ others when it is committed, and a locked row (an account, a stored offset) make
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -16,8 +15,8 @@ import asyncpg
 
 from services.kit.postgres import Queries
 from services.ledger import store
-from services.ledger.domain.account import GENESIS
 from tests.simulation.faults import BEGIN, COMMIT, Fault, Faults, Killed
+from tests.simulation.tables import Database, Row
 
 _NAMED: Final = {
     queries[name]: name
@@ -33,104 +32,6 @@ _WRITES: Final = (
     "write_answers",
 )  # fmt: skip
 _TABLES: Final = {"journal": "write_journal", "entry": "write_entries", "order_lines": "write_lines"}
-_TOTALS: Final = (
-    "version", "head", "now", "next_due", "pending", "available", "held", "debt", "redeemed", "expired", "written_off",
-    "in_transit", "details",
-)  # fmt: skip
-_OPENED: Final = (0, GENESIS, 0, None, 0, 0, 0, 0, 0, 0, 0, 0, b"")
-
-Account = tuple[int, int]
-"""(shard, number)."""
-
-
-class Row(dict[Any, Any]):
-    """A row by column name, or by place as a `Record` is."""
-
-    def __missing__(self, place: int) -> Any:
-        return tuple(self.values())[place]
-
-
-class Database:
-    """What was committed, and who holds which rows."""
-
-    def __init__(self, programs: Sequence[str]) -> None:
-        """`programs` are documents, each the next version."""
-        self.programs = [Row(number=number, document=document) for number, document in enumerate(programs, 1)]
-        self.identities: dict[tuple[int, str], int] = {}
-        self.accounts: dict[Account, Row] = {}
-        self.journal: dict[tuple[int, bytes, int], tuple[Any, ...]] = {}
-        self.times: defaultdict[tuple[int, bytes], list[int]] = defaultdict(list)
-        """By (shard, digest), under which times it is journalled."""
-        self.entries: defaultdict[Account, list[tuple[Any, ...]]] = defaultdict(list)
-        self.lots: defaultdict[Account, dict[tuple[int, int], list[int]]] = defaultdict(dict)
-        self.orders: defaultdict[Account, dict[str, Row]] = defaultdict(dict)
-        self.lines: defaultdict[Account, dict[tuple[str, int], bytes]] = defaultdict(dict)
-        self.facts: defaultdict[Account, dict[str, bytes]] = defaultdict(dict)
-        self.answers: dict[tuple[int, bytes], Row] = {}
-        self.offsets: dict[tuple[int, str], int] = {}
-        self.outbox: list[tuple[Any, ...]] = []
-        self.opened = 0
-        self.locks: defaultdict[object, asyncio.Lock] = defaultdict(asyncio.Lock)
-
-    def apply(self, write: str, rows: Iterable[Sequence[Any]], shard: int) -> None:
-        """Make one statement's rows everybody's."""
-        _APPLY[write](self, shard, rows)
-
-    def _journal(self, shard: int, rows: Iterable[Sequence[Any]]) -> None:
-        for row in rows:
-            key = (row[0], row[1], row[2])
-            if key in self.journal:
-                raise asyncpg.UniqueViolationError(f"journal_pkey: {key}")
-            self.journal[key] = tuple(row)
-            self.times[row[0], row[1]].append(row[2])
-
-    def _entries(self, shard: int, rows: Iterable[Sequence[Any]]) -> None:
-        for row in rows:
-            self.entries[row[0], row[1]].append(tuple(row))
-
-    def _lines(self, shard: int, rows: Iterable[Sequence[Any]]) -> None:
-        for _, account, ref, telling, lines in rows:
-            if self.lines[shard, account].setdefault((ref, telling), lines) is not lines:
-                raise asyncpg.UniqueViolationError(f"order_lines_pkey: {ref} {telling}")
-
-    def _totals(self, shard: int, rows: Iterable[Sequence[Any]]) -> None:
-        for account, *totals in rows:
-            self.accounts[shard, account].update(zip(_TOTALS, totals, strict=True))
-
-    def _lots(self, shard: int, rows: Iterable[Sequence[Any]]) -> None:
-        for account, day, parent, *changes in rows:
-            columns = self.lots[shard, account].setdefault((day, parent), [0, 0, 0, 0, 0])
-            columns[:] = [before + change for before, change in zip(columns, changes, strict=True)]
-
-    def _orders(self, shard: int, rows: Iterable[Sequence[Any]]) -> None:
-        names = ("account", "ref", "paid_at", "due", "success_from", "success_until", "state")
-        for row in rows:
-            self.orders[shard, row[0]][row[1]] = Row(zip(names, row, strict=True))
-
-    def _facts(self, shard: int, rows: Iterable[Sequence[Any]]) -> None:
-        for account, key, value in rows:
-            self.facts[shard, account][key] = value
-
-    def _answers(self, shard: int, rows: Iterable[Sequence[Any]]) -> None:
-        names = ("digest", "at", "request", "status", "body")
-        for _, *row in rows:
-            self.answers[shard, row[0]] = Row(zip(names, row, strict=True))
-
-    def _outbox(self, shard: int, rows: Iterable[Sequence[Any]]) -> None:
-        self.outbox.extend(map(tuple, rows))
-
-
-_APPLY: Final[dict[str, Callable[[Database, int, Iterable[Sequence[Any]]], None]]] = {
-    "write_journal": Database._journal,
-    "write_entries": Database._entries,
-    "write_lines": Database._lines,
-    "write_accounts": Database._totals,
-    "write_lots": Database._lots,
-    "write_orders": Database._orders,
-    "write_facts": Database._facts,
-    "write_answers": Database._answers,
-    "append": Database._outbox,
-}
 
 
 class Pool:
@@ -306,10 +207,8 @@ class Connection:
             await self._lock(("identity", shard, member))
             known = self._database.identities
             if (shard, member) not in known:
-                # Never seen by anybody before COMMIT but through its lock, so it may as well stand: an empty account.
-                self._database.opened += 1
-                known[shard, member] = number = self._database.opened
-                self._database.accounts[shard, number] = Row(zip(_TOTALS, _OPENED, strict=True))
+                # It stands even if this transaction does not: an empty account, as if somebody had opened it before.
+                self._database.open_account(shard, member)
 
     async def _lock_accounts(self, shard: int, members: Sequence[str]) -> list[Row]:
         database, found = self._database, []

@@ -33,10 +33,10 @@ def test_crashes_at_hundreds_of_points_of_real_transactions_lose_nothing_and_boo
 ) -> None:
     loop = asyncio.new_event_loop()
     try:
-        crashed = loop.run_until_complete(crash(make_database(), f"{SEED}", inputs=500, rate=0.06))
+        crashed = loop.run_until_complete(crash(make_database(), f"{SEED}", inputs=800, rate=0.08))
     finally:
         loop.close()
     assert not crashed.broken, (crashed.seed, crashed.broken[:3])
     assert crashed.summary["ok"]
-    assert crashed.crashes > 150
-    assert crashed.deaths > 30
+    assert crashed.crashes > 200
+    assert crashed.deaths > 50

@@ -15,7 +15,7 @@ from services.ledger.audit import Audit, EntryRow, JournalRow, Projections
 from services.ledger.domain.inputs import Command, decode_input
 from services.ledger.domain.member import LotRow
 from services.ledger.domain.program import Programs, compile_program
-from tests.simulation.memory import Database
+from tests.simulation.tables import Database
 from tests.simulation.world import TOPIC, World
 
 Journalled = tuple[bytes, Micros, str, bytes]

@@ -11,6 +11,7 @@ import asyncio
 import random
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from itertools import count
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -96,7 +97,9 @@ class World:
         self._patience_seconds = patience_seconds
         self._asked: deque[Step] = deque(maxlen=200)
         self._answered_at: dict[bytes, Micros] = {}
-        self._wanted: list[Step] = []
+        self._wanted: dict[int, Step] = {}
+        """What waits for an answer, by ticket."""
+        self._tickets = count()
         self._worker: Worker | None = None
 
     async def play(self) -> None:
@@ -123,18 +126,21 @@ class World:
 
     def _arrive(self, step: Step) -> None:
         if step.is_command:
-            self._wanted.append(step)
             self._asked.append(step)
+            self._want(step)
             if self._random.random() < 0.05:
-                self._wanted.append(step)
+                self._want(step)
             if self._random.random() < 0.03:
-                self._wanted.append(self._random.choice(self._asked))
+                self._want(self._random.choice(self._asked))
             return
         # A broker's clock may step back, too.
         appended = step.now - self._random.choice((0, 0, 0, 3_000_000))
         self.told.setdefault((step.digest, step.given.at), encode_input(step.given))
         told = Told(step.member_id, Arrival(step.digest, step.given, appended))
         self.records[shard_of(step.member_id, self._shards)].append(told)
+
+    def _want(self, step: Step) -> None:
+        self._wanted[next(self._tickets)] = step
 
     # Workers
 
@@ -167,9 +173,8 @@ class World:
         lanes += [shard for shard in lanes if self._random.random() < 0.05]
         await asyncio.gather(
             *(self._lane(worker, shard) for shard in lanes),
-            *(self._client(worker, step) for step in self._wanted),
+            *(self._client(worker, ticket, step) for ticket, step in self._wanted.items()),
         )
-        self._wanted.clear()
         if sweep:
             await asyncio.gather(*(self._sweep(worker, shard) for shard in self.records))
 
@@ -199,9 +204,10 @@ class World:
                     assert not isinstance(outcome, Refused) or outcome.reason is Reason.CONFLICT, outcome
                 self.counts["batches"] += 1
 
-    async def _client(self, worker: Worker, step: Step) -> None:
+    async def _client(self, worker: Worker, ticket: int, step: Step) -> None:
         """Ask until there is an answer; the same question has the same answer, as long as answers are kept."""
         if self._clock - self._answered_at.get(step.digest, self._clock) > ANSWERS_KEPT - DAY:
+            del self._wanted[ticket]
             return
         first, request = step.digest not in self.answers, encode_input(step.given)[:16]
         if not first and self._random.random() < 0.3:
@@ -224,6 +230,7 @@ class World:
                 self._answered_at.setdefault(step.digest, self._clock)
                 known = self.answers.setdefault(step.digest, answer)
                 assert known == answer, (step, known, answer)
+            del self._wanted[ticket]
             self.counts["commands"] += first
             return
 
