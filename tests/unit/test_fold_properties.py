@@ -20,7 +20,7 @@ from tests.model.result import Result
 from tests.unit.ledger_member import MemoryLedger
 
 SETTINGS = settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 
@@ -83,7 +83,7 @@ def test_P5_P7_the_fold_spends_as_the_model_does_at_every_step(data: st.DataObje
     compare([program], accepted(data.draw(checkouts(data.draw(facts(spending=True))))))
 
 
-@settings(SETTINGS, max_examples=50)
+@settings(SETTINGS, max_examples=25)
 @given(st.data())
 def test_R6_N2_the_fold_is_the_model_under_the_rest_of_the_algebra(data: st.DataObject) -> None:
     drawn = data.draw(

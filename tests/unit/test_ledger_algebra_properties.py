@@ -17,7 +17,7 @@ from tests.unit.ledger_member import MemoryLedger
 from tests.unit.test_fold_properties import accepted
 
 SETTINGS = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 EXPIRY = ("month", "none", "short", "fixed")
 

@@ -19,7 +19,7 @@ NEGATIVE, REFUND = ("debt", "clamp", "review"), ("recompute", "proportional")
 EXPIRY = ("month", "none", "year", "short", "fixed", "sliding")
 
 thorough = settings(
-    max_examples=50,
+    max_examples=12,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
