@@ -21,7 +21,7 @@ from tests.model.known import Known
 from tests.model.lot_days import SLIDING
 from tests.model.orders import Order, order_key
 from tests.model.program import Program
-from tests.model.result import HoldResult, OrderResult, RedemptionResult, Result
+from tests.model.result import HoldResult, LotName, OrderResult, RedemptionResult, Result
 from tests.model.shortfalls import Shortfalls
 from tests.model.sliding import Sliding
 from tests.model.spending import Spending
@@ -343,11 +343,7 @@ class Model:
             returned=sum(order.points_back() for order in orders.values()) + self.spending.returned(),
             expired=sum(lot.expired for lot in lots.values()),
             forgiven=sum(lot.forgiven for lot in lots.values()),
-            lots={
-                (self._named(day), None if parent is None else self._named(parent)): _figures(lot)
-                for (day, parent), lot in lots.items()
-                if any(asdict(lot).values())
-            },
+            lots=self._lots(),
             holds={
                 name: HoldResult(hold.state, hold.points, hold.captured) for name, hold in self.spending.holds.items()
             },
@@ -371,6 +367,16 @@ class Model:
         )
         result.check_books()
         return result
+
+    def _lots(self) -> dict[LotName, dict[str, int]]:
+        """The lots by their last days: one that slides may end with another (E3)."""
+        shown: dict[LotName, dict[str, int]] = {}
+        for (day, parent), lot in self.wallet.lots.items():
+            if any(asdict(lot).values()):
+                sums = shown.setdefault((self._named(day), None if parent is None else self._named(parent)), {})
+                for side, points in _figures(lot).items():
+                    sums[side] = sums.get(side, 0) + points
+        return shown
 
     def _named(self, lot: date) -> str:
         return _iso(self.wallet.last_day(lot))
