@@ -31,7 +31,8 @@ def the_same_whatever_the_arrival(result: Result, given: Program) -> dict[str, A
     rules = dict(result.rules)
     # Which part of an order's points was made up for later depends on what was known when (T1).
     rules["purchase"] = rules.get("purchase", 0) + rules.pop("tier-true-up", 0)
-    capped = "cap" in next(rule for rule in given["earn"] if rule["rule"] == "purchase")
+    on_orders = [rule for rule in given["earn"] if rule["on"] == "order"]
+    pooled = any("cap" in rule or "budget" in rule.get("campaign", {}) for rule in on_orders)
     same: dict[str, Any] = {
         "earned": result.earned,
         "pending": result.pending,
@@ -47,7 +48,7 @@ def the_same_whatever_the_arrival(result: Result, given: Program) -> dict[str, A
                 order.points_used,
                 order.points_returned,
                 # Of a pool, each fact books the change of the total (N3), so its share goes by arrival.
-                None if capped else (order.earned_pending, order.earned_confirmed),
+                None if pooled else (order.earned_pending, order.earned_confirmed),
             )
             for key, order in result.orders.items()
         },
