@@ -13,7 +13,7 @@ from tests.deployment import PROGRAM, Deployment
     ("right", "wrong", "path"),
     [
         ('{upto: "800", rate: "1.5"}', '{upto: "800", rate: "-1.5"}', "earn[0].bands.steps[1].rate"),
-        ("negative: debt ", "negative: review ", "points.negative"),
+        ("mode: upgrade_only ", "mode: upgrade_downgrade ", "tiers.mode"),
         ("- rule: first-purchase", "- rule: first-purchase\n    colour: red", "earn[1].colour"),
     ],
 )
