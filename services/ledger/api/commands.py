@@ -165,3 +165,8 @@ def refusals(*whys: Refusal) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI responses of a command that may be refused so."""
     kinds: list[Kind] = [KEY_MISSING, KEY_REUSED, UNAVAILABLE, *(REFUSALS[why][0] for why in whys)]
     return responses(*kinds)
+
+
+def unknown(why: Refusal) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI responses of a path that looks at what has an id."""
+    return responses(REFUSALS[why][0], UNAVAILABLE)

@@ -16,6 +16,7 @@ from services.ledger.api.commands import (
     Reference,
     given_id,
     refusals,
+    unknown,
 )
 from services.ledger.api.context import Context, MemberPath, answer
 from services.ledger.domain.holds import decode_hold, hold_key
@@ -92,7 +93,7 @@ def routes(context: Context, commands: Commands) -> APIRouter:
     @router.get(
         "/v1/holds/{hold_id}",
         response_model=HoldOut,
-        responses=refusals("hold_unknown"),
+        responses=unknown("hold_unknown"),
         summary="One hold",
     )
     async def look(hold_id: HoldPath, caller: Caller = reader) -> Response:

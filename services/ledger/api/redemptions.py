@@ -20,6 +20,7 @@ from services.ledger.api.commands import (
     given_id,
     refusals,
     response,
+    unknown,
 )
 from services.ledger.api.context import Context, MemberPath, answer
 from services.ledger.domain.holds import decode_redemption, redemption_key
@@ -136,7 +137,7 @@ def routes(context: Context, commands: Commands) -> APIRouter:
     @router.get(
         "/v1/redemptions/{redemption_id}",
         response_model=RedemptionOut,
-        responses=refusals("redemption_unknown"),
+        responses=unknown("redemption_unknown"),
         summary="One redemption",
     )
     async def look(redemption_id: RedemptionPath, caller: Caller = reader) -> Response:

@@ -19,6 +19,7 @@ from services.ledger.api.commands import (
     given_id,
     refusals,
     response,
+    unknown,
 )
 from services.ledger.api.context import MEMBER_ID, Context, answer
 from services.ledger.domain.inputs import SendPoints
@@ -101,7 +102,7 @@ def routes(context: Context, commands: Commands) -> APIRouter:
     @router.get(
         "/v1/transfers/{transfer_id}",
         response_model=TransferOut,
-        responses=refusals("transfer_unknown"),
+        responses=unknown("transfer_unknown"),
         summary="One transfer",
     )
     async def look(transfer_id: TransferPath, caller: Caller = reader) -> Response:
