@@ -17,7 +17,7 @@ from services.ledger.domain.holds import HOLD, Hold, HoldState, decode_hold, dec
 from services.ledger.domain.member import AVAILABLE, EXPIRED, FORGIVEN, HELD, PENDING, Member
 from services.ledger.domain.orders import Order, Taken
 from services.ledger.domain.outcome import Referral
-from services.ledger.domain.program import Program
+from services.ledger.domain.program import Program, Programs
 
 POINTS_SHORT: Final = "points_short"
 """The alarm of an order that used points which were not there (P7)."""
@@ -34,6 +34,12 @@ class Cause:
     ref: str
     day: Day
     program: Program
+
+    @staticmethod
+    def at(programs: Programs, rule: str, ref: str, instant: Micros) -> Cause:
+        """A cause as of an instant: its local date, by the version in force."""
+        program = programs.at(instant)
+        return Cause(rule, ref, program.calendar.day_of(instant), program)
 
 
 @dataclass(slots=True)

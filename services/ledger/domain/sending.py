@@ -7,7 +7,6 @@ its first coming left, so each half is booked once, however often it is told.
 
 from __future__ import annotations
 
-from services.kit.calendar import Micros
 from services.ledger.domain.inputs import LotPart, ReceivePoints, SendPoints, TransferArrived
 from services.ledger.domain.member import Member
 from services.ledger.domain.moves import Cause, Moves
@@ -26,7 +25,7 @@ def send_points(member: Member, programs: Programs, moves: Moves, given: SendPoi
         return refused("reference_used")
     if given.points > member.account.available:
         return refused("insufficient_points")
-    taken = moves.send(given.points, _cause(programs, key, moves.now))
+    taken = moves.send(given.points, Cause.at(programs, "transfer", key, moves.now))
     transfer = Transfer(given.reference, given.to, given.points, moves.now)
     member.facts[key] = encode(transfer)
     lots = tuple(LotPart(part.lot_day, part.parent, part.points) for part in taken)
@@ -39,7 +38,7 @@ def receive_points(member: Member, programs: Programs, moves: Moves, given: Rece
     key = arrival_key(given.transfer)
     if member.fact(key) is not None:
         return Outcome("known", "this transfer is booked already")
-    cause = _cause(programs, transfer_key(given.transfer), moves.now)
+    cause = Cause.at(programs, "transfer", transfer_key(given.transfer), moves.now)
     for part in given.lots:
         moves.receive((part.lot_day, part.parent), part.points, cause)
     member.facts[key] = encode(Arrived(given.sender, sum(part.points for part in given.lots), moves.now))
@@ -59,8 +58,3 @@ def finish_transfer(member: Member, given: TransferArrived) -> Outcome:
     transfer.state, transfer.arrived_at = "done", given.at
     member.facts[key] = encode(transfer)
     return Outcome("booked")
-
-
-def _cause(programs: Programs, key: str, now: Micros) -> Cause:
-    program = programs.at(now)
-    return Cause("transfer", key, program.calendar.day_of(now), program)

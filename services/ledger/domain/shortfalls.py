@@ -17,8 +17,7 @@ def decide_shortfall(member: Member, programs: Programs, moves: Moves, given: De
     """Write the shortfall off, or take it from what the member has by now and owe the rest, as under `debt`."""
     for shortfall in member.account.details.shortfalls:
         if shortfall.ref == given.ref:
-            program = programs.at(moves.now)
-            cause = Cause(REVIEW, given.ref, program.calendar.day_of(moves.now), program)
+            cause = Cause.at(programs, REVIEW, given.ref, moves.now)
             moves.settle(shortfall, write_off=given.write_off, cause=cause)
             return Outcome("booked")
     return refused("shortfall_unknown")

@@ -92,7 +92,7 @@ def hold_points(member: Member, programs: Programs, moves: Moves, given: HoldPoi
     if len(account.details.holds) >= MOST_OPEN:
         return refused("too_many_holds")
     expires_at = moves.now + given.ttl_seconds * MICROS_PER_SECOND
-    taken = moves.set_aside(given.points, _cause(programs, "hold", key, moves.now))
+    taken = moves.set_aside(given.points, Cause.at(programs, "hold", key, moves.now))
     hold = Hold(given.reference, given.points, moves.now, expires_at, taken)
     member.facts[key] = encode(hold)
     account.details.holds = sorted([*account.details.holds, (expires_at, given.hold)], key=itemgetter(0))
@@ -114,7 +114,7 @@ def capture_hold(member: Member, programs: Programs, moves: Moves, given: Captur
         return refused("hold_over")
     if points > hold.points:
         return refused("more_than_held")
-    moves.end_hold(given.hold, hold, "captured", points, _cause(programs, "hold", key, moves.now))
+    moves.end_hold(given.hold, hold, "captured", points, Cause.at(programs, "hold", key, moves.now))
     return Outcome("booked", reply=hold)
 
 
@@ -127,7 +127,7 @@ def release_hold(member: Member, programs: Programs, moves: Moves, given: Releas
     hold = decode_hold(raw)
     if hold.state != "open":
         return refused("hold_over")
-    moves.end_hold(given.hold, hold, "released", 0, _cause(programs, "hold", key, moves.now))
+    moves.end_hold(given.hold, hold, "released", 0, Cause.at(programs, "hold", key, moves.now))
     return Outcome("booked", reply=hold)
 
 
@@ -139,7 +139,7 @@ def time_out_holds(member: Member, programs: Programs, moves: Moves, at: Micros)
         key = HOLD + hold_id
         raw = member.fact(key)
         assert raw is not None
-        moves.end_hold(hold_id, decode_hold(raw), "timed_out", 0, _cause(programs, "hold-timeout", key, at))
+        moves.end_hold(hold_id, decode_hold(raw), "timed_out", 0, Cause.at(programs, "hold-timeout", key, at))
 
 
 def redeem_points(member: Member, programs: Programs, moves: Moves, given: RedeemPoints) -> Outcome:
@@ -153,7 +153,7 @@ def redeem_points(member: Member, programs: Programs, moves: Moves, given: Redee
         return refusal
     if given.points > member.account.available:
         return refused("insufficient_points")
-    taken = moves.redeem(given.points, _cause(programs, "redemption", key, moves.now))
+    taken = moves.redeem(given.points, Cause.at(programs, "redemption", key, moves.now))
     redemption = Redemption(given.reference, given.points, moves.now, taken)
     member.facts[key] = encode(redemption)
     return Outcome("booked", reply=redemption)
@@ -178,7 +178,7 @@ def return_redemption(member: Member, programs: Programs, moves: Moves, given: R
     points = left if given.points is None else given.points
     if not 0 < points <= left:
         return refused("more_than_left")
-    moves.restore(redemption.taken, points, _cause(programs, "redemption", key, moves.now))
+    moves.restore(redemption.taken, points, Cause.at(programs, "redemption", key, moves.now))
     redemption.returned += points
     member.facts[key] = encode(redemption)
     outcome = Outcome("booked", reply=redemption)
@@ -187,8 +187,3 @@ def return_redemption(member: Member, programs: Programs, moves: Moves, given: R
         told = GiveBackReward(SOURCE, f"{given.redemption}:given-back", moves.now, given.redemption)
         outcome.messages.append(Message(reward.account, told))
     return outcome
-
-
-def _cause(programs: Programs, rule: str, key: str, now: Micros) -> Cause:
-    program = programs.at(now)
-    return Cause(rule, key, program.calendar.day_of(now), program)
