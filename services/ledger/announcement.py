@@ -20,13 +20,12 @@ from services.ledger.domain.batch import JournalRow
 from services.ledger.domain.entries import Entry, EntryKind
 from services.ledger.domain.holds import REDEMPTION, Hold
 from services.ledger.domain.inputs import ReceivePoints, SendPoints
-from services.ledger.domain.outcome import Expiring, OrderQualified
+from services.ledger.domain.outcome import SOURCE, Expiring, OrderQualified
 from services.ledger.domain.program import Programs
 from services.ledger.domain.refs import order_of
 from services.ledger.domain.rewards import Issue
 from services.ledger.intake import TYPES
 
-SOURCE: Final = "/loyalty/ledger"
 TOPIC: Final = "loyalty.points.v1"
 HEADERS: Final = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
 _COVERS: Final = {

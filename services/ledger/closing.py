@@ -23,8 +23,9 @@ from services.kit.outbox import OutboxRow, append
 from services.kit.postgres import Pool, Queries
 from services.kit.program import NoProgram
 from services.ledger import store
-from services.ledger.announcement import HEADERS, SOURCE, TOPIC
+from services.ledger.announcement import HEADERS, TOPIC
 from services.ledger.consumer import TOPICS
+from services.ledger.domain.outcome import SOURCE
 
 SQL: Final = Queries.load("services.ledger", "sql/closing.sql", require=("last_closed", "offsets", "is_due", "close"))
 AFTER: Final[Micros] = 60 * MICROS_PER_SECOND

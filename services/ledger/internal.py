@@ -10,7 +10,7 @@ import orjson
 
 from services.kit.calendar import NEVER, rfc3339
 from services.kit.outbox import OutboxRow
-from services.ledger.announcement import HEADERS, SOURCE
+from services.ledger.announcement import HEADERS
 from services.ledger.domain.batch import JournalRow
 from services.ledger.domain.inputs import (
     AskReward,
@@ -22,7 +22,7 @@ from services.ledger.domain.inputs import (
     RewardAnswered,
     TransferArrived,
 )
-from services.ledger.domain.outcome import Message, Referral
+from services.ledger.domain.outcome import SOURCE, Message, Referral
 from services.ledger.intake import TYPES
 
 INTERNAL: Final = "loyalty.internal.v1"

@@ -21,10 +21,10 @@ from services.ledger import store
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
 from services.ledger.domain.inputs import ExpiryNear
+from services.ledger.domain.outcome import SOURCE
 from services.ledger.executor import Told
 
 SQL: Final = Queries.load("services.ledger", "sql/notices.sql", require=("places", "lots_of_day", "move"))
-SOURCE: Final = "/loyalty/ledger"
 DAYS_BEFORE: Final = (30, 7, 1)
 """With how many days left to spend them, the last one included, a member is told of points that expire."""
 PAGE: Final = 50

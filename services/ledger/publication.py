@@ -23,6 +23,7 @@ from services.kit.outbox import OutboxRow, append
 from services.kit.postgres import Connection, Queries, connect, is_away
 from services.kit.program import PROGRAM_TOPIC
 from services.kit.settings import Settings
+from services.ledger.domain.outcome import SOURCE
 from services.ledger.domain.program import compile_program
 from services.ledger.store import register_codecs
 
@@ -133,7 +134,7 @@ def announcement(planned: Publication) -> bytes:
         {
             "specversion": "1.0",
             "id": f"{planned.name}:{planned.version}",
-            "source": "/loyalty/ledger",
+            "source": SOURCE,
             "type": "loyalty.program.published.v1",
             "subject": planned.name,
             "time": rfc3339(planned.published_at),

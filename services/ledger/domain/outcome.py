@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -14,6 +14,9 @@ from services.ledger.domain.inputs import Between
 from services.ledger.domain.judgement import Turn
 from services.ledger.domain.rewards import Issue, Pool
 from services.ledger.domain.transfers import Transfer
+
+SOURCE: Final = "/loyalty/ledger"
+"""Who tells what the ledger has booked."""
 
 OutcomeKind = Literal["booked", "known", "parked", "refused", "forwarded", "failed"]
 """booked · known (a fact told already) · parked (waits for another fact) · refused (a command, with its reason) ·

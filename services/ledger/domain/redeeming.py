@@ -11,10 +11,10 @@ from services.ledger.domain.holds import REDEMPTION, Redemption, decode_redempti
 from services.ledger.domain.inputs import AskReward, RedeemReward, RewardAnswered
 from services.ledger.domain.member import Member
 from services.ledger.domain.moves import Cause, Moves
-from services.ledger.domain.outcome import Message, Outcome
+from services.ledger.domain.outcome import SOURCE, Message, Outcome
 from services.ledger.domain.program import Program, Programs
 from services.ledger.domain.rewards import Issue, Reward
-from services.ledger.domain.spending import SOURCE, refused
+from services.ledger.domain.spending import refused
 
 
 def redeem_reward(member: Member, programs: Programs, moves: Moves, given: RedeemReward) -> Outcome:

@@ -26,7 +26,7 @@ from services.ledger.domain.inputs import (
 )
 from services.ledger.domain.member import Member
 from services.ledger.domain.moves import Cause, Moves
-from services.ledger.domain.outcome import Message, Outcome
+from services.ledger.domain.outcome import SOURCE, Message, Outcome
 from services.ledger.domain.program import Programs
 
 Refusal = Literal[
@@ -55,9 +55,6 @@ Refusal = Literal[
     "sold_out",
 ]
 """Why a command was refused."""
-
-SOURCE: Final = "/loyalty/ledger"
-"""Who tells one account of what was booked on another."""
 
 MOST_POINTS: Final = 2**53
 """What a number of JSON can say exactly."""

@@ -7,7 +7,7 @@ from typing import Final
 from services.ledger.domain.inputs import AddCodes, AskReward, GiveBackReward, RewardAnswered
 from services.ledger.domain.member import Member, Missing, Needs
 from services.ledger.domain.moves import Moves
-from services.ledger.domain.outcome import Message, Outcome
+from services.ledger.domain.outcome import SOURCE, Message, Outcome
 from services.ledger.domain.program import Programs
 from services.ledger.domain.rewards import (
     CODES,
@@ -22,7 +22,6 @@ from services.ledger.domain.rewards import (
     encode,
     stock_key,
 )
-from services.ledger.domain.spending import SOURCE
 
 CODES_READ: Final = 200
 """Codes read at once, for all that ask in one batch."""
