@@ -31,7 +31,6 @@ NOT_BUILT: Final = (
     NotBuilt("membership.kind", ("open",), "use `open`"),
     NotBuilt("membership.condition"),
     NotBuilt("membership.earn_from", ("first_event",), "use `first_event`"),
-    NotBuilt("points.expiry.kind", ("none", "rolling", "fixed_dates"), "use `rolling`, `fixed_dates` or `none`"),
     NotBuilt("earn[].segment"),
     NotBuilt("earn[].campaign.segment"),
     NotBuilt("earn[].campaign.channels"),

@@ -17,7 +17,7 @@ from services.kit.money import decimal_string
 from services.kit.outbox import OutboxRow
 from services.ledger.answers import given_of
 from services.ledger.domain.batch import JournalRow
-from services.ledger.domain.entries import Entry, EntryKind
+from services.ledger.domain.entries import Entry, EntryKind, last_day
 from services.ledger.domain.holds import REDEMPTION, Hold
 from services.ledger.domain.inputs import ReceivePoints, SendPoints
 from services.ledger.domain.outcome import SOURCE, Expiring, OrderQualified
@@ -51,7 +51,7 @@ def announce(shard: int, member_id: str, row: JournalRow, programs: Programs) ->
     if outcome.entries or outcome.expiring:
         available, pending, held, debt = row.balance
         balance = {"available": available, "pending": pending, "held": held, "debt": debt}
-        told += [(f"loyalty.points.{kind}.v1", data) for kind, data in _movements(outcome.entries, programs)]
+        told += [(f"loyalty.points.{kind}.v1", data) for kind, data in _movements(row, programs)]
         if outcome.expiring is not None:
             told.append(("loyalty.points.expiring.v1", _expiring(outcome.expiring, programs)))
         for kind, data in told:
@@ -83,11 +83,11 @@ def announce(shard: int, member_id: str, row: JournalRow, programs: Programs) ->
     return rows
 
 
-def _movements(entries: list[Entry], programs: Programs) -> list[tuple[str, dict[str, Any]]]:
+def _movements(row: JournalRow, programs: Programs) -> list[tuple[str, dict[str, Any]]]:
     """Entries summed by kind, rule and what they are about; debt paid goes with what paid it."""
     sums: dict[tuple[EntryKind, str, str], dict[str, Any]] = {}
     paid: dict[tuple[str, str], int] = {}
-    for entry in entries:
+    for entry in row.outcome.entries:
         kind: EntryKind = entry.kind
         if entry.ref.startswith(REDEMPTION):
             # What waits for its stock has left the member; the grant itself moves nothing more.
@@ -108,8 +108,9 @@ def _movements(entries: list[Entry], programs: Programs) -> list[tuple[str, dict
                 **given_of(entry.ref),
             }
         data["points"] += -entry.points if (kind, entry.credit) == ("transferred", "in_transit") else entry.points
-        if entry.lot[0] not in (0, NEVER):
-            day = date.fromordinal(entry.lot[0]).isoformat()
+        last = last_day(entry.lot[0], row.slid)
+        if last not in (0, NEVER):
+            day = date.fromordinal(last).isoformat()
             # Of several lots, the first to expire is what a member should know.
             data["expires_on"] = min(day, data.get("expires_on", day))
         if kind in ("clawed_back", "redeemed"):

@@ -18,7 +18,7 @@ from services.kit.calendar import NEVER, Day, Micros
 from services.ledger.domain.account import GENESIS, Account, Details
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import decode_record, next_head
-from services.ledger.domain.entries import KINDS, AccountName, Entry, LotKey
+from services.ledger.domain.entries import KINDS, SLIDING, AccountName, Entry, LotKey, last_day, slides
 from services.ledger.domain.inputs import decode_input, type_of
 from services.ledger.domain.member import AVAILABLE, EXPIRED, FORGIVEN, HELD, PENDING, LotRow, Missing
 from services.ledger.domain.program import Programs
@@ -166,7 +166,10 @@ class Audit:
         if not entry.lot_day:
             return
         columns = self._lots.setdefault((entry.lot_day, entry.lot_parent), [0, 0, 0, 0, 0])
-        if debit in _COLUMN:
+        if debit == "pending" and slides(entry.lot_day):
+            # What slides is pending in a lot of its own, whichever it then goes to (E3).
+            self._lots.setdefault((SLIDING, 0), [0, 0, 0, 0, 0])[PENDING] -= points
+        elif debit in _COLUMN:
             columns[_COLUMN[debit]] -= points
         if credit in _COLUMN:
             columns[_COLUMN[credit]] += points
@@ -215,7 +218,7 @@ class Audit:
         else:
             self._totals(account)
             self._due(account, stored)
-        self._stored_lots(stored.lots)
+        self._stored_lots(stored.lots, account.details.slid if account is not None else [])
         replica = self._replica
         if replica is None:
             return
@@ -252,13 +255,15 @@ class Audit:
                 "totals", f"earned and pending are {account.earned + account.pending}, issued {-sums['issued']}"
             )
 
-    def _stored_lots(self, lots: Sequence[LotRow]) -> None:
+    def _stored_lots(self, lots: Sequence[LotRow], slid: Sequence[Day]) -> None:
         unseen = dict(self._lots)
         for lot in lots:
             summed = unseen.pop((lot.day, lot.parent), [0, 0, 0, 0, 0])
             columns = [lot.pending, lot.available, lot.held, lot.expired, lot.forgiven]
             if columns != summed:
                 self._fault("lots", f"lot {name_of(lot.day, lot.parent)} is {columns}, the entries say {summed}")
+            if lot.ends is not None and lot.ends != last_day(lot.day, slid):
+                self._fault("lots", f"lot {name_of(lot.day, lot.parent)} ends on {date.fromordinal(lot.ends)}")
         for key, summed in unseen.items():
             if any(summed):
                 self._fault("lots", f"lot {name_of(*key)} is missing, the entries say {summed}")
@@ -269,7 +274,8 @@ class Audit:
     def _due(self, account: Account, stored: Projections) -> None:
         calendar = self._programs.at(account.now).calendar
         dates = [due for _, due, _, _, _ in stored.orders.values() if due]
-        dates += [calendar.end_of(lot.day) for lot in stored.lots if lot.available > 0 and lot.day != NEVER]
+        last_days = [last_day(lot.day, account.details.slid) for lot in stored.lots if lot.available > 0]
+        dates += [calendar.end_of(day) for day in last_days if day != NEVER]
         dates += [expires_at for expires_at, _ in account.details.holds]
         if dates and (account.next_due is None or account.next_due > min(dates)):
             self._fault("due", f"next_due is {account.next_due}, something falls due at {min(dates)}")

@@ -22,7 +22,7 @@ from services.ledger.coalesced import Coalesced
 from services.ledger.domain.account import Account
 from services.ledger.domain.chain import Record, decode_record, digest_of
 from services.ledger.domain.decide import decide
-from services.ledger.domain.entries import KINDS, AccountName, EntryKind
+from services.ledger.domain.entries import KINDS, AccountName, EntryKind, last_day
 from services.ledger.domain.inputs import DueTimer, Line
 from services.ledger.domain.member import Loaded, LotRow, Member, Missing
 from services.ledger.domain.orders import Order
@@ -183,7 +183,8 @@ class Reads:
         if view is None:
             return None
         account = view.account
-        open_lots = [(lot.day, lot.available) for lot in view.lots if lot.available > 0 and lot.day != NEVER]
+        lots = [(view.member.lots.last_day(lot.day), lot.available) for lot in view.lots if lot.available > 0]
+        open_lots = [(day, points) for day, points in lots if day != NEVER]
         balance = Balance(
             account.version, account.head, account.pending, account.available, account.held, account.debt,
             account.redeemed, account.expired, _sums(open_lots), account.written_off, account.in_transit,
@@ -257,23 +258,27 @@ async def order_in(tx: Connection, shard: int, view: View, ref: str) -> tuple[Or
             return None if order == Order() else (order, lines)
 
 
-async def account_number(tx: Connection, shard: int, member_id: str) -> int | None:
-    """The account of a member; None if nothing is known of the member."""
+async def account_of(tx: Connection, shard: int, member_id: str) -> Account | None:
+    """The account of a member as last booked; None if nothing is known of the member."""
     row = await tx.fetchrow(SQL.account, shard, member_id)
-    return None if row is None else row["account"]
+    return None if row is None else store.account_of(row)
 
 
-async def balance_booked_until(tx: Connection, shard: int, account: int, instant: Micros) -> Balance:
-    """The balance as the entries booked up to an instant add up; nothing that fell due later is in it."""
+async def balance_booked_until(tx: Connection, shard: int, account: Account, instant: Micros) -> Balance:
+    """The balance as the entries booked up to an instant add up; nothing that fell due later is in it.
+
+    What slides (E3) has the last day that it has now.
+    """
     at: dict[str, int] = {}
     lots: dict[Day, int] = {}
-    for debit, credit, lot_day, points in await tx.fetch(SQL.sums_until, shard, account, instant):
+    for debit, credit, lot_day, points in await tx.fetch(SQL.sums_until, shard, account.number, instant):
         at[debit] = at.get(debit, 0) - points
         at[credit] = at.get(credit, 0) + points
-        if lot_day not in (0, NEVER):
+        day = last_day(lot_day, account.details.slid)
+        if day not in (0, NEVER):
             moved = (credit == "available") - (debit == "available")
-            lots[lot_day] = lots.get(lot_day, 0) + moved * points
-    version = await tx.fetchval(SQL.version_at, shard, account, instant)
+            lots[day] = lots.get(day, 0) + moved * points
+    version = await tx.fetchval(SQL.version_at, shard, account.number, instant)
     return Balance(
         version=version or 0,
         head=b"",

@@ -355,7 +355,7 @@ def _appended(shard: int, folds: Sequence[Fold]) -> _Rows:
 
 def _changed(folds: Sequence[Fold]) -> _Rows:
     lots = [
-        (fold.member.account.number, lot[0], lot[1], *changes)
+        (fold.member.account.number, lot[0], lot[1], *changes, fold.member.lots.end_of(lot))
         for fold in folds
         for lot, changes in fold.member.lots.changes.items()
     ]

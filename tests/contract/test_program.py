@@ -185,7 +185,6 @@ def test_everything_the_contract_names_can_be_said_and_what_is_not_built_is_refu
     ("old", "new", "path", "message", "fix"),
     [
         ("kind: open", "kind: restricted", "membership.kind", "`membership.kind: restricted`", "use `open`"),
-        ("kind: rolling", "kind: sliding", "points.expiry.kind", "`points.expiry.kind: sliding`", "`rolling`"),
         (
             "on: first_order\n    points: 100",
             f"on: order\n    campaign: {CAMPAIGN[:-1]}, budget: 1000}}",

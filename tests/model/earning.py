@@ -13,7 +13,7 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import Any
 
-from tests.model.days import Micros, is_over, local_day, major
+from tests.model.days import Micros, is_over, local_day, major, midnight_after
 from tests.model.events import MEMBER
 from tests.model.lot_days import SLIDING, order_lot, other_lot
 from tests.model.multipliers import budgeted, is_multiplier, multiplier
@@ -245,7 +245,7 @@ def qualifying_rule(program: Program) -> Rule | None:
 
 
 def sign_ins(facts: MemberFacts, program_at: ProgramAt) -> list[Award]:
-    """D2, D3, D5: a reward a local date, and a step of the streak on the day that reaches it.
+    """D2, D3, D5: a reward a local date, and a step of the streak, as of the beginning of the day that reaches it.
 
     D4: a day that was bought counts for the streak, and has no reward of its own.
     """
@@ -258,11 +258,13 @@ def sign_ins(facts: MemberFacts, program_at: ProgramAt) -> list[Award]:
     for day in sorted(days):
         run = run + 1 if day - timedelta(days=1) in days else 1
         program = program_at(days[day].at)
+        if day in first:
+            for rule in rules_on(program, "signed_in"):
+                awards.append(_at_once(f"day:{day}", rule, program, day, rule["points"]))
+        program = program_at(midnight_after(day - timedelta(days=1), program["timezone"]))
         for rule in rules_on(program, "signed_in"):
             steps = {int(length): points for length, points in rule.get("streak", {}).items()}
-            cycle = max(steps, default=1)
-            points = rule["points"] if day in first else 0
-            points += steps.get((run - 1) % cycle + 1, 0)
+            points = steps.get((run - 1) % max(steps, default=1) + 1, 0)
             awards.append(_at_once(f"day:{day}", rule, program, day, points))
     return awards
 

@@ -130,6 +130,8 @@ def versions(draw: st.DrawFn, /, **options: Any) -> list[Program]:
     if draw(st.booleans()):
         return [first]
     second = draw(programs(**options))
+    if "sliding" in (first["points"]["expiry"]["kind"], second["points"]["expiry"]["kind"]):
+        second["points"]["expiry"] = first["points"]["expiry"]  # of a program that begins to slide the model is silent
     second |= {"version": "2026.2", "effective_from": d(draw(st.sampled_from([5, 8, 30])), draw(START_TIMES))}
     for asking in [rule for rule in MORE_RULES if rule["rule"] in ("birthday", "referral")]:
         if asking in [*first["earn"], *second["earn"]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.model.commands import Referred
 from tests.model.days import DAY, MINUTE, Micros, instant, local_day, midnight_after
-from tests.model.earning import MemberFacts, TierHistory
+from tests.model.earning import MemberFacts, TierHistory, rules_on
 from tests.model.events import Event
 from tests.model.lot_days import expiry_day, order_day
 from tests.model.orders import Facts, Order, Telling, order_key, read
@@ -152,6 +152,7 @@ class Known:
         """E3: until when each thing the member did keeps points alive, under `sliding`; a refund is no activity."""
         member = self.member
         others = [*member.signed_in, *member.published, *member.activities, *member.profile, *member.enrolled]
+        others += [telling for telling in member.referred.values() if rules_on(self.program_at(telling.at), "referral")]
         orders = [telling for facts in self._orders.values() for telling in facts.paid]
         deeds: list[tuple[Callable[[Program, date], date], Micros]]
         deeds = [(order_day, telling.at) for telling in orders]

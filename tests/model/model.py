@@ -101,6 +101,8 @@ class Model:
                 outcome = self.spending.do(command, _grace_days(program))
         if isinstance(command, Hold | Redeem | MakeUp | Send) and outcome == "booked":
             self.sliding.reach(self.known.active_until(self.wallet.now))
+        elif isinstance(command, Referred):
+            self.sliding.reach(self.known.active_until())
         self._settle()
         self._follow_tiers()
         self.outcomes.append((f"{type(command).__name__} {command.reference}", outcome))

@@ -41,6 +41,7 @@ class Database:
         """By (shard, digest), under which times it is journalled."""
         self.entries: defaultdict[Account, list[tuple[Any, ...]]] = defaultdict(list)
         self.lots: defaultdict[Account, dict[tuple[int, int], list[int]]] = defaultdict(dict)
+        self.ends: defaultdict[Account, dict[tuple[int, int], int | None]] = defaultdict(dict)
         self.orders: defaultdict[Account, dict[str, Row]] = defaultdict(dict)
         self.lines: defaultdict[Account, dict[tuple[str, int], bytes]] = defaultdict(dict)
         self.facts: defaultdict[Account, dict[str, bytes]] = defaultdict(dict)
@@ -82,9 +83,10 @@ class Database:
             self.accounts[shard, account].update(zip(_TOTALS, totals, strict=True))
 
     def _lots(self, shard: int, rows: Iterable[Sequence[Any]]) -> None:
-        for account, day, parent, *changes in rows:
+        for account, day, parent, *changes, ends in rows:
             columns = self.lots[shard, account].setdefault((day, parent), [0, 0, 0, 0, 0])
             columns[:] = [before + change for before, change in zip(columns, changes, strict=True)]
+            self.ends[shard, account][day, parent] = ends
 
     def _orders(self, shard: int, rows: Iterable[Sequence[Any]]) -> None:
         names = ("account", "ref", "paid_at", "due", "success_from", "success_until", "state")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
+from msgspec.structs import replace
 
 from services.kit.calendar import Micros
 from services.ledger import store
@@ -83,7 +84,10 @@ def _accounts(database: Database) -> Iterator[str]:
             audit.stray(stray)
         totals = {"account": number, "member_id": member, **database.accounts[key]}
         stored = Projections(
-            lots=[LotRow(*lot, *columns) for lot, columns in database.lots[key].items()],
+            lots=[
+                replace(LotRow(*lot, *columns), ends=database.ends[key][lot])
+                for lot, columns in database.lots[key].items()
+            ],
             orders={
                 ref: (
                     order["paid_at"] or 0, order["due"] or 0, order["success_from"] or 0, order["success_until"] or 0,

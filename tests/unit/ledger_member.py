@@ -20,6 +20,7 @@ from services.ledger.domain.account import Account
 from services.ledger.domain.batch import Arrival, JournalRow, fold_member
 from services.ledger.domain.booking import book_orders
 from services.ledger.domain.chain import digest_of
+from services.ledger.domain.entries import last_day
 from services.ledger.domain.holds import HOLD, REDEMPTION, decode_hold, decode_redemption
 from services.ledger.domain.inputs import (
     AnyInput,
@@ -397,7 +398,7 @@ class MemoryLedger:
                     "forgiven": columns[4],
                     **({"held": columns[2]} if columns[2] else {}),
                 }
-                for (day, parent), columns in self.lots.items()
+                for (day, parent), columns in self._lots().items()
                 if any(columns)
             },
             orders=shown,
@@ -420,6 +421,15 @@ class MemoryLedger:
         assert account.redeemed == result.redeemed - result.returned
         assert account.expired == result.expired - result.forgiven
         return result
+
+    def _lots(self) -> dict[tuple[int, int], list[int]]:
+        """The lots by their last days, whether or not they slide (E3)."""
+        shown: dict[tuple[int, int], list[int]] = {}
+        for key, columns in self.lots.items():
+            day, parent = (last_day(part, self.account.details.slid) for part in key)
+            before = shown.get((day, parent), [0] * len(columns))
+            shown[day, parent] = [sum(pair) for pair in zip(before, columns, strict=True)]
+        return shown
 
     def _sent(self) -> dict[str, list[tuple[str, str | None, int]]]:
         """By transfer, the lots that the receiver's account is told of."""

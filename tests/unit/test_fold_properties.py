@@ -89,7 +89,7 @@ def test_R6_N2_the_fold_is_the_model_under_the_rest_of_the_algebra(data: st.Data
     drawn = data.draw(
         versions(
             lateness=("none", 30),
-            expiry=("month", "none", "short", "fixed"),
+            expiry=("month", "none", "short", "fixed", "sliding"),
             negative=("debt", "clamp", "review"),
             refund=("recompute", "proportional"),
             more=True,

@@ -19,7 +19,7 @@ from tests.unit.test_fold_properties import accepted
 SETTINGS = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
-EXPIRY = ("month", "none", "short", "fixed")
+EXPIRY = ("month", "none", "short", "fixed", "sliding")
 
 
 def end_of(given_by: Sequence[Program], history: Sequence[Step]) -> dict[str, Any]:

@@ -16,8 +16,9 @@ from services.kit.clock import Clock
 from services.kit.kafka import shard_of
 from services.kit.postgres import Connection
 from services.kit.problem import INVALID, NOT_FOUND, UNAVAILABLE, Problem, kind, responses
+from services.ledger.domain.account import Account
 from services.ledger.domain.program import Programs
-from services.ledger.reads import Reads, View, account_number, view_of
+from services.ledger.reads import Reads, View, account_of, view_of
 
 MEMBER_UNKNOWN: Final = kind("member-unknown", "No such member", 404)
 
@@ -48,10 +49,10 @@ class Context:
         """Where a member's account is."""
         return shard_of(member_id, self.shards)
 
-    async def account(self, tx: Connection, member_id: str) -> tuple[int, int]:
-        """(shard, account) of a member. Raises Problem 404 if nothing is known of the member."""
+    async def account(self, tx: Connection, member_id: str) -> tuple[int, Account]:
+        """(shard, account) of a member, as last booked. Raises Problem 404 if nothing is known of the member."""
         shard = self.shard(member_id)
-        account = await account_number(tx, shard, member_id)
+        account = await account_of(tx, shard, member_id)
         if account is None:
             raise unknown_member(member_id)
         return shard, account

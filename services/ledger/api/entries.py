@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from services.kit.auth import Caller
-from services.kit.calendar import Calendar, rfc3339
+from services.kit.calendar import Calendar, Day, rfc3339
 from services.kit.problem import INVALID, Problem
 from services.ledger import reads
 from services.ledger.api.context import READ_ANSWERS, Context, MemberPath, answer, instant_or_day, iso_day
-from services.ledger.domain.entries import EntryKind
+from services.ledger.domain.entries import EntryKind, last_day
 from services.ledger.domain.program import Programs
 from services.ledger.domain.refs import order_of
 from services.ledger.reads import EntryRow
@@ -95,12 +96,12 @@ def routes(context: Context) -> APIRouter:
             programs = await context.reads.programs.read(tx)
             calendar = programs.at(context.clock()).calendar
             rows = await reads.entries(
-                tx, shard, account, before=_place(cursor), kind=kind, limit=limit + 1,
+                tx, shard, account.number, before=_place(cursor), kind=kind, limit=limit + 1,
                 **_span(booked_from, booked_until, calendar),
             )  # fmt: skip
         more, rows = len(rows) > limit, rows[:limit]
         cursor = f"{rows[-1].version}.{rows[-1].line}" if more else None
-        return answer({"entries": [shown(row, programs) for row in rows], "next_cursor": cursor})
+        return answer({"entries": [shown(row, programs, account.details.slid) for row in rows], "next_cursor": cursor})
 
     return router
 
@@ -123,8 +124,8 @@ def _span(booked_from: str | None, booked_until: str | None, calendar: Calendar)
     return span
 
 
-def shown(row: EntryRow, programs: Programs) -> dict[str, Any]:
-    """An entry as the contract has it."""
+def shown(row: EntryRow, programs: Programs, slid: Sequence[Day]) -> dict[str, Any]:
+    """An entry as the contract has it. `slid` are the last days of the account's lots that slide (E3)."""
     out = {
         "entry": f"{row.version}.{row.line}",
         "version": row.version,
@@ -138,7 +139,7 @@ def shown(row: EntryRow, programs: Programs) -> dict[str, Any]:
         "ref": row.ref,
         "day": iso_day(row.day),
         "booked_at": rfc3339(row.booked_at),
-        "lot": shown_lot(row),
+        "lot": _lot(row, slid),
         "program_version": programs.by_number[row.program].version,
     }
     order = order_of(row.ref)
@@ -147,13 +148,12 @@ def shown(row: EntryRow, programs: Programs) -> dict[str, Any]:
     return out
 
 
-def shown_lot(row: EntryRow) -> dict[str, Any] | None:
-    """The lot of an entry."""
+def _lot(row: EntryRow, slid: Sequence[Day]) -> dict[str, Any] | None:
     if not row.lot_day:
         return None
-    lot = {"expires_on": iso_day(row.lot_day)}
+    lot = {"expires_on": iso_day(last_day(row.lot_day, slid))}
     if row.lot_parent:
-        lot["grace_of"] = iso_day(row.lot_parent)
+        lot["grace_of"] = iso_day(last_day(row.lot_parent, slid))
     return lot
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from fractions import Fraction
 from typing import Any, Final
@@ -10,7 +11,7 @@ from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, Field
 
 from services.kit.auth import Caller
-from services.kit.calendar import rfc3339
+from services.kit.calendar import Day, rfc3339
 from services.kit.money import decimal_string
 from services.kit.problem import UNAVAILABLE, Problem, kind, responses
 from services.ledger import reads
@@ -21,7 +22,7 @@ from services.ledger.api.inputs import shown as shown_input
 from services.ledger.domain.chain import Record
 from services.ledger.domain.decide import EXPIRY, TRUE_UP
 from services.ledger.domain.earning import OrderRule
-from services.ledger.domain.entries import EntryKind
+from services.ledger.domain.entries import EntryKind, last_day, slides
 from services.ledger.domain.facts import BIRTHDAY_TRUE_UP
 from services.ledger.domain.outcome import Reason
 from services.ledger.domain.program import Program, Programs
@@ -117,25 +118,26 @@ def routes(context: Context) -> APIRouter:
         version, line = map(int, entry.split("."))
         async with context.reads.snapshot() as tx:
             shard, account = await context.account(tx, member_id)
+            number, slid = account.number, account.details.slid
             programs = await context.reads.programs.read(tx)
-            journal = await reads.journal_row(tx, shard, account, version)
-            booked = await reads.entries_of(tx, shard, account, [version])
+            journal = await reads.journal_row(tx, shard, number, version)
+            booked = await reads.entries_of(tx, shard, number, [version])
             row = next((each for each in booked if each.line == line), None)
             if journal is None or row is None:
                 raise Problem(ENTRY_UNKNOWN, f"Member {member_id} has no entry {entry}.")
-            records = await reads.records_about(tx, shard, account, row)
-            later = await reads.taken_later(tx, shard, account, row) if row.lot_day else []
+            records = await reads.records_about(tx, shard, number, row)
+            later = await reads.taken_later(tx, shard, number, row) if row.lot_day else []
         program = programs.by_number[row.program]
         cause = shown_input(member_id, journal)
         reason = reason_of(row, program, records)
         return answer(
             {
-                "entry": shown_entry(row, programs),
-                "says": says(row, program, reason),
+                "entry": shown_entry(row, programs, slid),
+                "says": says(row, program, reason, slid),
                 "event": {name: cause[name] for name in Event.model_fields},
                 "program": {"version": program.version, "effective_from": rfc3339(program.effective_from)},
                 "sum": None if reason is None else sum_of(reason, programs),
-                "taken_later": [shown_entry(each, programs) for each in later],
+                "taken_later": [shown_entry(each, programs, slid) for each in later],
             }
         )
 
@@ -199,8 +201,8 @@ def plain(number: Fraction) -> str:
     return str(number)
 
 
-def says(row: EntryRow, program: Program, reason: Reason | None) -> str:
-    """An entry in plain English."""
+def says(row: EntryRow, program: Program, reason: Reason | None, slid: Sequence[Day] = ()) -> str:
+    """An entry in plain English. `slid` are the last days of the account's lots that slide (E3)."""
     day = date.fromordinal(row.day).isoformat()
     if row.rule == EXPIRY:
         return f"{row.points} points expired: their last day was {day}."
@@ -211,9 +213,10 @@ def says(row: EntryRow, program: Program, reason: Reason | None) -> str:
     ]
     if reason is not None:
         sentences.append(_in_words(reason, program))
-    last = iso_day(row.lot_day)
+    last = iso_day(last_day(row.lot_day, slid))
     if last is not None and row.credit in ("pending", "available"):
-        sentences.append(f"They can be spent until the end of {last}.")
+        longer = ", and longer with each activity until then" if slides(row.lot_day) else ""
+        sentences.append(f"They can be spent until the end of {last}{longer}.")
     return " ".join(sentences)
 
 

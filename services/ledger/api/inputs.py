@@ -79,11 +79,13 @@ def routes(context: Context) -> APIRouter:
                     "record is a dead letter on loyalty.dead_letters.v1, with the reason.",
                 )
             programs = await context.reads.programs.read(tx)
+            known = await reads.account_of(tx, shard, subject)
+            slid = known.details.slid if known is not None else []
             entries = [await reads.entries_of(tx, shard, account, [row.version]) for account, row in told]
         return answer(
             {
                 "inputs": [
-                    shown(subject, row) | {"entries": [shown_entry(entry, programs) for entry in booked]}
+                    shown(subject, row) | {"entries": [shown_entry(entry, programs, slid) for entry in booked]}
                     for (_, row), booked in zip(told, entries, strict=True)
                 ]
             }

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from services.kit.auth import Caller
-from services.kit.calendar import rfc3339
+from services.kit.calendar import Day, rfc3339
 from services.ledger.api.context import READ_ANSWERS, Context, MemberPath, answer, iso_day
+from services.ledger.domain.entries import last_day
 from services.ledger.domain.member import LotRow
 
 
 class LotOut(BaseModel):
     """Points with one last day. A lot with `grace_of` holds points that were returned after their own lot's day."""
 
-    expires_on: str | None = Field(description="The last local day on which they can be spent; null: never expires.")
+    expires_on: str | None = Field(
+        description="The last local day on which they can be spent; null: never expires. Where the program lets points "
+        "slide, it moves with what the member does."
+    )
     grace_of: str | None
     pending: int
     available: int
@@ -53,16 +58,18 @@ def routes(context: Context) -> APIRouter:
         now = context.clock()
         async with context.reads.snapshot() as tx:
             _, _, view = await context.view(tx, member_id, now)
-        listed = [_shown(lot) for lot in view.lots if spent or lot.pending or lot.available or lot.held]
+        slid = view.account.details.slid
+        lots = sorted(view.lots, key=lambda lot: (last_day(lot.day, slid), last_day(lot.parent, slid)))
+        listed = [_shown(lot, slid) for lot in lots if spent or lot.pending or lot.available or lot.held]
         return answer({"lots": listed, "version": view.account.version, "as_of": rfc3339(now)})
 
     return router
 
 
-def _shown(lot: LotRow) -> dict[str, Any]:
+def _shown(lot: LotRow, slid: Sequence[Day]) -> dict[str, Any]:
     return {
-        "expires_on": iso_day(lot.day),
-        "grace_of": iso_day(lot.parent),
+        "expires_on": iso_day(last_day(lot.day, slid)),
+        "grace_of": iso_day(last_day(lot.parent, slid)),
         "pending": lot.pending,
         "available": lot.available,
         "held": lot.held,

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from services.kit.auth import Caller
-from services.kit.calendar import Micros, rfc3339
+from services.kit.calendar import Day, Micros, rfc3339
 from services.kit.money import decimal_string
 from services.kit.problem import UNAVAILABLE, Problem, kind, responses
 from services.ledger import reads
@@ -134,14 +134,15 @@ def routes(context: Context) -> APIRouter:
         told, lines = found
         program = programs.at(told.paid_at or now)
         booked_under = programs.by_number.get(told.booked_under)
-        body = shown(told, lines, program, None if booked_under is None else booked_under.version, now)
+        last_day = view.member.lots.last_day(told.lot_day)
+        body = shown(told, lines, program, None if booked_under is None else booked_under.version, last_day, now)
         return answer({"order_id": order_id, "shop": shop, **body, "as_of": rfc3339(now)})
 
     return router
 
 
 def shown(
-    order: Order, lines: tuple[Line, ...], program: Program, booked_under: str | None, now: Micros
+    order: Order, lines: tuple[Line, ...], program: Program, booked_under: str | None, last_day: Day, now: Micros
 ) -> dict[str, Any]:
     """An order's state as the contract has it."""
     timeline = judge(order, lines, program, now).timeline if order.paid_at else []
@@ -152,7 +153,7 @@ def shown(
         "booked": {
             "pending": order.pending,
             "confirmed": order.confirmed,
-            "expires_on": iso_day(order.lot_day),
+            "expires_on": iso_day(last_day),
             "points_used": order.used,
             "program_version": booked_under,
         },

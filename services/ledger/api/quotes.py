@@ -210,6 +210,6 @@ def _award(award: Award, programs: Programs) -> dict[str, Any]:
     return {
         "rule": award.rule,
         "points": award.points,
-        "expires_on": iso_day(award.lot_day),
+        "expires_on": iso_day(award.last_day),
         "sum": None if award.reason is None else sum_of(award.reason, programs),
     }

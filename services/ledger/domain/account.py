@@ -61,7 +61,8 @@ class Award(msgspec.Struct, array_like=True):
 class Details(msgspec.Struct, array_like=True):
     """What the account remembers besides its totals.
 
-    `holds` are the open ones by when they are over, `birthdays` are as in `multipliers`. Fields are only ever appended.
+    `holds` are the open ones by when they are over, `birthdays` are as in `multipliers`, `slid` are the last days of
+    the lots that slide (E3), by number. Fields are only ever appended.
     """
 
     tiers: list[tuple[Micros, str]] = []
@@ -77,6 +78,7 @@ class Details(msgspec.Struct, array_like=True):
     shortfalls: list[Shortfall] = []
     referrer: str = ""
     referral: Award | None = None
+    slid: list[Day] = []
 
 
 def tier_of(history: Sequence[tuple[Micros, str]], instant: Micros) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from services.kit.calendar import Micros
+from services.kit.calendar import Day, Micros
 from services.ledger.domain.account import Account
 from services.ledger.domain.chain import encode_record, next_head
 from services.ledger.domain.decide import decide
@@ -27,7 +27,7 @@ class Arrival(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class JournalRow:
-    """What becomes of one input, ready to write."""
+    """What becomes of one input, ready to write, and what there was then: the balance, the ends of lots that slide."""
 
     arrival: Arrival
     type: str
@@ -38,6 +38,7 @@ class JournalRow:
     head: bytes
     outcome: Outcome
     balance: tuple[int, int, int, int]
+    slid: tuple[Day, ...]
 
 
 @dataclass(slots=True)
@@ -95,4 +96,5 @@ def _journal(account: Account, arrival: Arrival, outcome: Outcome) -> JournalRow
         head=account.head,
         outcome=outcome,
         balance=(account.available, account.pending, account.held, account.debt),
+        slid=tuple(account.details.slid),
     )

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from services.kit.calendar import NEVER, Day, Micros
 from services.ledger.domain.account import Bonus
 from services.ledger.domain.caps import change_award
+from services.ledger.domain.entries import SLIDING
 from services.ledger.domain.member import Member, Success
 from services.ledger.domain.moves import Cause, Moves
 from services.ledger.domain.program import Programs
@@ -70,7 +71,7 @@ def holding(successes: Iterable[Success], programs: Programs) -> tuple[Success, 
             rise_day = _lot_day(programs, success)
             # A lot whose day was over when the number fell to 0 is kept: a refund refreshes no expired bonus.
             calendar = programs.at(success.paid_at).calendar
-            if holder is None or lot_day == NEVER or until < calendar.end_of(lot_day):
+            if holder is None or lot_day in (NEVER, SLIDING) or until < calendar.end_of(lot_day):
                 lot_day = rise_day
             holder = success
             until = success.until or _FOREVER
@@ -116,4 +117,4 @@ def _bonus(programs: Programs, holder: tuple[Success, Day] | None) -> Bonus | No
 
 def _cause(programs: Programs, bonus: Bonus) -> Cause:
     program = programs.at(bonus.paid_at)
-    return Cause(bonus.rule, bonus.order, program.calendar.day_of(bonus.since), program)
+    return Cause(bonus.rule, bonus.order, program.calendar.day_of(bonus.since), program, award=bonus.rule)

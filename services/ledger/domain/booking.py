@@ -64,7 +64,13 @@ def _book_order(
     changes.append(SuccessChange(ref, (order.success_from, order.success_until), order.booked_day not in (0, day)))
     order.success_from, order.success_until = judged.success_from, judged.success_until
     reason = _book_award(
-        member, programs, moves, order, program, judged, Cause(label or program.order.name, ref, day, program)
+        member,
+        programs,
+        moves,
+        order,
+        program,
+        judged,
+        Cause(label or program.order.name, ref, day, program, award=f"order:{ref}"),
     )
     _book_used(moves, ref, order, judged, Cause("points-used", ref, day, program))
     if judged.due:

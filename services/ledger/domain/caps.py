@@ -7,11 +7,13 @@ the cap for the others. Capped points are in the day's lot.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import msgspec
 
 from services.kit.calendar import Day
+from services.ledger.domain.entries import SLIDING
 from services.ledger.domain.member import Member
 from services.ledger.domain.moves import Cause, Moves
 
@@ -48,6 +50,8 @@ def change_pool(
     pool = Pool() if raw is None else _decode(raw)
     pool.total += total
     pool.confirmed += confirmed
+    if lot_day == SLIDING:
+        cause = replace(cause, award=key)
     give_confirmed = min(cap, pool.confirmed)
     give_pending = min(cap, pool.total) - give_confirmed
     rebalance(

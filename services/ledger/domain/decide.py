@@ -16,6 +16,7 @@ from services.ledger.domain import (
     sending,
     shortfalls,
     signins,
+    sliding,
     spending,
     stock,
 )
@@ -74,7 +75,11 @@ def decide(programs: Programs, member: Member, given: AnyInput, now: Micros) -> 
     now = account.now = max(now, account.now)
     moves = Moves(member, now)
     qualified = _settle_due(member, programs, moves, now) if _is_due(member, now) else []
+    if programs.slide:
+        sliding.follow(member, programs, given, now)
     outcome = _decide(programs, member, moves, given, now)
+    if programs.slide and outcome.kind == "booked":
+        sliding.follow_command(member, programs, given, now)
     if isinstance(given, DueTimer | ExpiryNear) and not (moves.entries or qualified or outcome.expiring):
         return None
     moves.carry_out()
@@ -106,9 +111,10 @@ def _settle_due(member: Member, programs: Programs, moves: Moves, now: Micros) -
     qualified: dict[str, OrderQualified] = {}
     orders = member.orders_due(now)
     while True:
-        over = [(calendar.end_of(lot[0]), lot, points) for lot, points in member.lots.spendable() if lot[0] != NEVER]
+        last_days = [member.lots.last_day(lot[0]) for lot, _ in member.lots.spendable()]
+        ends = [calendar.end_of(day) for day in last_days if day != NEVER]
         holds = [expires_at for expires_at, _ in member.account.details.holds[:1]]
-        at = min([due for due, _ in orders] + [end for end, _, _ in over] + holds, default=None)
+        at = min([due for due, _ in orders] + ends + holds, default=None)
         if at is None or at > now:
             break
         moves.now = at
@@ -117,8 +123,9 @@ def _settle_due(member: Member, programs: Programs, moves: Moves, now: Micros) -
         qualified.update({told.order: told for told, _ in book_orders(member, programs, moves, refs, at)})
         moves.carry_out()
         for lot, points in member.lots.spendable():
-            if lot[0] != NEVER and calendar.end_of(lot[0]) <= at:
-                moves.expire(lot, points, Cause(EXPIRY, "", lot[0], programs.at(at)))
+            last_day = member.lots.last_day(lot[0])
+            if last_day != NEVER and calendar.end_of(last_day) <= at:
+                moves.expire(lot, points, Cause(EXPIRY, "", last_day, programs.at(at)))
         spending.time_out_holds(member, programs, moves, at)
         orders = member.orders_due(now)
     moves.now = now
@@ -187,7 +194,7 @@ def _decide(programs: Programs, member: Member, moves: Moves, given: AnyInput, n
 def _expiring(programs: Programs, member: Member, given: ExpiryNear, now: Micros) -> Expiring | None:
     """What a member still has of the points that end on a day; None if there is nothing to tell."""
     program = programs.at(now)
-    points = sum(points for lot, points in member.lots.spendable() if lot[0] == given.day)
+    points = sum(points for lot, points in member.lots.spendable() if member.lots.last_day(lot[0]) == given.day)
     if not points:
         return None
     return Expiring(points, given.day, given.day + 1 - program.calendar.day_of(now), program.number)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
-from services.kit.calendar import Day
+from services.kit.calendar import NEVER, Day
 
 AccountName = Literal[
     "issued",
@@ -63,10 +64,34 @@ KINDS: dict[tuple[str, str], EntryKind] = {
 """What a move from one account to another is called."""
 
 LotKey = tuple[Day, Day]
-"""(last day, parent): the parent is 0, or the last day of the lot whose expired returns have grace (P4)."""
+"""(day, parent): the last day, or of a lot that slides its number (`SLIDING`); the parent is 0, or the day of the lot
+whose expired returns have grace (P4)."""
 
 NO_LOT: LotKey = (0, 0)
 """The lot of an entry that moves debt alone."""
+
+SLIDING: Day = 1
+"""The day of the lot in which what slides is pending (E3). What is not pending is in the lots that follow, one for each
+time that a member's points were allowed to expire; they are numbered as days long before any other lot's."""
+
+_LAST_SLIDING: Day = 365 * 1900
+
+
+def slides(day: Day) -> bool:
+    """Whether a lot's day is but its number, and the day it ends follows what the member does (E3)."""
+    return SLIDING <= day < _LAST_SLIDING
+
+
+def last_day(day: Day, slid: Sequence[Day]) -> Day:
+    """Until when points of a lot can be spent, as of now. `slid` are the last days of the lots that slide, by number.
+
+    What slides and is pending has the day of the lot that is open.
+    """
+    if not slides(day):
+        return day
+    if day == SLIDING:
+        return slid[-1] if slid else NEVER
+    return slid[day - SLIDING - 1]
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -14,7 +14,7 @@ import msgspec
 
 from services.kit.calendar import NEVER, Calendar, Day, Micros
 from services.ledger.domain.account import Account
-from services.ledger.domain.entries import LotKey
+from services.ledger.domain.entries import SLIDING, LotKey, last_day, slides
 from services.ledger.domain.inputs import Line
 from services.ledger.domain.orders import Order, decode_lines, decode_order
 
@@ -42,7 +42,10 @@ class Missing(Exception):
 
 
 class LotRow(msgspec.Struct, array_like=True):
-    """A lot as stored: points by where they are. `forgiven` are expired points that a clawback let go (R7)."""
+    """A lot as stored: points by where they are. `forgiven` are expired points that a clawback let go (R7).
+
+    `ends` is the last day of a lot that slides (E3), where it was asked for.
+    """
 
     day: Day
     parent: Day
@@ -51,6 +54,7 @@ class LotRow(msgspec.Struct, array_like=True):
     held: int
     expired: int
     forgiven: int
+    ends: Day | None = None
 
 
 @dataclass(slots=True)
@@ -89,11 +93,38 @@ class Lots:
     Earning writes a change without reading; only spends, claims and what is due need the lots themselves.
     """
 
-    __slots__ = ("_loaded", "changes")
+    __slots__ = ("_loaded", "_slid", "changes")
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: Loaded, slid: list[Day]) -> None:
         self._loaded = loaded
+        self._slid = slid
         self.changes: dict[LotKey, list[int]] = {}
+
+    def last_day(self, day: Day) -> Day:
+        """Until when points of a lot can be spent, as of now."""
+        return last_day(day, self._slid)
+
+    def end_of(self, lot: LotKey) -> Day | None:
+        """The last day of a lot that slides; None for one that ends on its own day, or is not begun."""
+        return self.last_day(lot[0]) if lot[0] != SLIDING and slides(lot[0]) else None
+
+    @property
+    def open(self) -> LotKey:
+        """The lot to which what slides goes (E3)."""
+        return SLIDING + len(self._slid), 0
+
+    def slide(self, day: Day, now: Micros, calendar: Calendar) -> None:
+        """The member did something that keeps points until a day (E3). What is over is over: it begins another lot."""
+        slid = self._slid
+        if slid and calendar.end_of(slid[-1]) > now:
+            if day <= slid[-1]:
+                return
+            slid[-1] = day
+        elif not slid or calendar.end_of(day) > now:
+            slid.append(day)
+        else:
+            return
+        self.changes.setdefault(self.open, [0, 0, 0, 0, 0])
 
     def change(self, lot: LotKey, column: int, points: int) -> None:
         """Add (or, negative, take) points of a lot in one of its columns."""
@@ -110,7 +141,12 @@ class Lots:
         for lot, changes in self.changes.items():
             if changes[AVAILABLE]:
                 available[lot] = available.get(lot, 0) + changes[AVAILABLE]
-        return sorted((lot, points) for lot, points in available.items() if points > 0)
+        lots = sorted((lot, points) for lot, points in available.items() if points > 0)
+        return sorted(lots, key=self._rank) if self._slid else lots
+
+    def _rank(self, lot: tuple[LotKey, int]) -> tuple[Day, Day]:
+        (day, parent), _ = lot
+        return self.last_day(day), self.last_day(parent)
 
     def unforgiven(self, day: Day) -> list[tuple[LotKey, int]]:
         """Expired points of a lot, then of its grace lots, that no clawback has forgiven yet (R7)."""
@@ -135,7 +171,7 @@ class Member:
     def __init__(self, account: Account, loaded: Loaded) -> None:
         self.account = account
         self._loaded = loaded
-        self.lots = Lots(loaded)
+        self.lots = Lots(loaded, account.details.slid)
         self.orders: dict[str, Order] = {}
         self.facts: dict[str, bytes | None] = {}
         self._lines: dict[tuple[str, int], tuple[Line, ...]] = {}
@@ -206,7 +242,8 @@ class Member:
         loaded = self._loaded
         instants = [at for ref, at in loaded.due if at > now and ref not in self.orders]
         instants += [order.due for order in self.orders.values() if order.due > now]
-        instants += [calendar.end_of(lot[0]) for lot, _ in self.lots.spendable()[:1] if lot[0] != NEVER]
+        last_days = [self.lots.last_day(lot[0]) for lot, _ in self.lots.spendable()[:1]]
+        instants += [calendar.end_of(day) for day in last_days if day != NEVER]
         instants += [expires_at for expires_at, _ in self.account.details.holds]
         if loaded.due_later is not None:
             at, ref = loaded.due_later

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from services.kit.calendar import NEVER, Day, Micros
+from services.ledger.domain import sliding
 from services.ledger.domain.account import Debt, Shortfall
-from services.ledger.domain.entries import NO_LOT, AccountName, Entry, LotKey
+from services.ledger.domain.entries import NO_LOT, SLIDING, AccountName, Entry, LotKey, slides
 from services.ledger.domain.holds import HOLD, Hold, HoldState, decode_hold, decode_redemption, encode, split
 from services.ledger.domain.member import AVAILABLE, EXPIRED, FORGIVEN, HELD, PENDING, Member
 from services.ledger.domain.orders import Order, Taken
@@ -34,6 +35,13 @@ class Cause:
     ref: str
     day: Day
     program: Program
+    award: str = ""
+    """The name of the award that is moved, for one that keeps it while rule or object change."""
+
+    @property
+    def named(self) -> str:
+        """The award that is moved."""
+        return self.award or f"{self.rule}:{self.ref}"
 
     @staticmethod
     def at(programs: Programs, rule: str, ref: str, instant: Micros) -> Cause:
@@ -150,12 +158,19 @@ class Moves:
         for back in self._returns:
             self._return(back)
         for claim in sorted(self._claims, key=_lot_day):
-            self._claim(claim)
+            if claim.lot_day == SLIDING:
+                for day, points in sliding.take_back(self.member, claim.cause.named, claim.points):
+                    self._claim(_Claim(day, points, claim.order, claim.cause))
+            else:
+                self._claim(claim)
         for spend in self._spends:
             self._spend(spend)
         # What expires first pays debt first.
         for award in sorted(self._awards, key=_lot_day):
-            self._arrive((award.lot_day, 0), award.points, award.out_of, award.cause)
+            day = award.lot_day
+            if day == SLIDING:
+                day = sliding.grant(self.member, award.cause.named, award.points)
+            self._arrive((day, 0), award.points, award.out_of, award.cause)
         self._returns, self._claims, self._spends, self._awards = [], [], [], []
 
     def expire(self, lot: LotKey, points: int, cause: Cause) -> None:
@@ -242,7 +257,8 @@ class Moves:
         self.entries.append(Entry(debit, credit, points, lot, cause.rule, cause.ref, cause.day, cause.program.number))
 
     def _is_over(self, lot: LotKey, cause: Cause) -> bool:
-        return lot[0] != NEVER and cause.program.calendar.end_of(lot[0]) <= self.now
+        last_day = self.member.lots.last_day(lot[0])
+        return last_day != NEVER and cause.program.calendar.end_of(last_day) <= self.now
 
     def _arrive(self, lot: LotKey, points: int, out_of: AccountName, cause: Cause) -> None:
         """Points become available in a lot: then they expire if its day is over, else pay debt first (P6)."""
@@ -252,7 +268,7 @@ class Moves:
         lots.change(lot, AVAILABLE, points)
         if out_of == "pending":
             account.pending -= points
-            lots.change(lot, PENDING, -points)
+            lots.change((SLIDING, 0) if slides(lot[0]) else lot, PENDING, -points)
         elif out_of == "redeemed":
             account.redeemed -= points
         elif out_of == "held":
@@ -265,8 +281,8 @@ class Moves:
             return
         if account.debt:
             points -= self._pay_debt(lot, points, cause)
-        if points and lot[0] != NEVER:
-            account.due_by(cause.program.calendar.end_of(lot[0]))
+        if points and (last_day := lots.last_day(lot[0])) != NEVER:
+            account.due_by(cause.program.calendar.end_of(last_day))
 
     def _pay_debt(self, lot: LotKey, points: int, cause: Cause) -> int:
         account, debts = self.member.account, self.member.account.details.debts
@@ -301,7 +317,7 @@ class Moves:
         """R7 then R6: forgive what has expired, take from the lot and its grace lots, from the others, owe the rest."""
         account, lots = self.member.account, self.member.lots
         left, cause = claim.points, claim.cause
-        if claim.lot_day != NEVER and cause.program.calendar.end_of(claim.lot_day) <= self.now:
+        if self._is_over((claim.lot_day, 0), cause):
             for lot, expired in lots.unforgiven(claim.lot_day):
                 part = min(left, expired)
                 if part:

@@ -22,6 +22,7 @@ from services.kit.calendar import (
 from services.kit.money import exponent
 from services.ledger.domain.cash_offset import CashOffset, compile_cash_offset
 from services.ledger.domain.earning import Exclusion, OrderRule, compile_order_rule, exclusion_of
+from services.ledger.domain.entries import SLIDING
 from services.ledger.domain.multipliers import is_multiplier
 from services.ledger.domain.rewards import Reward, compile_rewards
 
@@ -96,6 +97,7 @@ class Program:
     calendar: Calendar
     currency: str
     decimals: int
+    slides: bool
     expiry_months: int | None
     expiry_dates: tuple[YearDay, ...]
     min_life_days: int
@@ -129,15 +131,23 @@ class Program:
         )
 
     def lot_day(self, day: Day) -> Day:
-        """The last day of points awarded for a local date (E4, E7)."""
+        """The day of the lot of points awarded for a local date: their last day, unless they slide (E3, E7)."""
+        return SLIDING if self.slides else self.last_day(day)
+
+    def order_lot_day(self, paid_day: Day) -> Day:
+        """The day of the lot of an order's points, known at `paid` (E3, E7)."""
+        return SLIDING if self.slides else self.order_last_day(paid_day)
+
+    def last_day(self, day: Day) -> Day:
+        """The rule of expiry applied to a local date (E4)."""
         if self.expiry_months is not None:
             return add_months(day, self.expiry_months)
         return next_of(self.expiry_dates, day) if self.expiry_dates else NEVER
 
-    def order_lot_day(self, paid_day: Day) -> Day:
-        """The last day of an order's points: known at `paid`, never before they could be used a while (E7)."""
+    def order_last_day(self, paid_day: Day) -> Day:
+        """The last day of an order's points: never before they could be used a while (E7)."""
         # What never expires is beyond any least length of life.
-        return max(self.lot_day(paid_day), paid_day + self.auto_after_days + self.min_life_days)
+        return max(self.last_day(paid_day), paid_day + self.auto_after_days + self.min_life_days)
 
     def worth(self, points: int) -> int:
         """What points used are worth in minor units, rounded down; 0 where the program has no `cash_offset`."""
@@ -157,6 +167,8 @@ class Programs:
             raise ValueError("a ledger needs a program")
         self._starts = [program.effective_from for program in self.versions]
         self.by_number = {program.number: program for program in self.versions}
+        self.slide = any(program.slides for program in self.versions)
+        """Whether points of a version slide (E3)."""
         self.offer_make_up = any(program.sign_in and program.sign_in.make_up for program in self.versions)
         """Whether a version lets missed days be bought."""
 
@@ -210,7 +222,8 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
         calendar=calendar,
         currency=currency,
         decimals=decimals,
-        expiry_months=expiry["months"] if expiry["kind"] == "rolling" else None,
+        slides=expiry["kind"] == "sliding",
+        expiry_months=expiry["months"] if expiry["kind"] in ("rolling", "sliding") else None,
         expiry_dates=_year_days(expiry.get("dates") or ()) if expiry["kind"] == "fixed_dates" else (),
         min_life_days=expiry.get("min_life_days") or 0,
         auto_after_days=points["pending"]["auto_after_days"],

@@ -42,7 +42,7 @@ class Award:
 
     rule: str
     points: int = 0
-    lot_day: Day = 0
+    last_day: Day = 0
     reason: Reason | None = None
 
 
@@ -86,10 +86,10 @@ def quote(programs: Programs, member: Member, cart: Cart, now: Micros) -> Quote:
     outcomes = [outcome for outcome in told if outcome is not None]
     reason = outcomes[0].reasons[0]
     entries = [entry for outcome in outcomes for entry in outcome.entries]
-    return Quote(program, reason.tier, available, payable, usable, _awards(reason, entries))
+    return Quote(program, reason.tier, available, payable, usable, _awards(member, reason, entries))
 
 
-def _awards(reason: Reason, entries: list[Entry]) -> list[Award]:
+def _awards(member: Member, reason: Reason, entries: list[Entry]) -> list[Award]:
     """What entries issue, by rule, less what they claw back; the order's rule first, also where it gives nothing."""
     awards = {reason.rule: Award(reason.rule, reason=reason)}
     for entry in entries:
@@ -98,7 +98,7 @@ def _awards(reason: Reason, entries: list[Entry]) -> list[Award]:
         award = awards.setdefault(entry.rule, Award(entry.rule))
         if entry.debit == "issued":
             award.points += entry.points
-            award.lot_day = entry.lot[0]
+            award.last_day = member.lots.last_day(entry.lot[0])
         else:
             award.points -= entry.points
     return list(awards.values())

@@ -28,7 +28,9 @@ def send_points(member: Member, programs: Programs, moves: Moves, given: SendPoi
     taken = moves.send(given.points, Cause.at(programs, "transfer", key, moves.now))
     transfer = Transfer(given.reference, given.to, given.points, moves.now)
     member.facts[key] = encode(transfer)
-    lots = tuple(LotPart(part.lot_day, part.parent, part.points) for part in taken)
+    # What slid keeps the day that it had.
+    until = member.lots.last_day
+    lots = tuple(LotPart(until(part.lot_day), until(part.parent), part.points) for part in taken)
     told = ReceivePoints(SOURCE, f"{given.transfer}:sent", moves.now, given.transfer, member.account.member_id, lots)
     return Outcome("booked", reply=transfer, messages=[Message(given.to, told)])
 

@@ -164,13 +164,13 @@ SET version = excluded.version, head = excluded.head, now = excluded.now, next_d
 
 -- name: write_lots
 -- lot_pkey. Differences, so that earning needs no reading.
-INSERT INTO lot AS l (shard, account, day, parent, pending, available, held, expired, forgiven)
-SELECT $1, c.account, c.day, c.parent, c.pending, c.available, c.held, c.expired, c.forgiven
-FROM unnest($2::lot_change[]) AS c
+INSERT INTO lot AS l (shard, account, day, parent, pending, available, held, expired, forgiven, ends)
+SELECT $1, c.account, c.day, c.parent, c.pending, c.available, c.held, c.expired, c.forgiven, c.ends
+FROM unnest($2::lot_difference[]) AS c
 ON CONFLICT (shard, account, day, parent) DO UPDATE
 SET pending = l.pending + excluded.pending, available = l.available + excluded.available,
     held = l.held + excluded.held, expired = l.expired + excluded.expired,
-    forgiven = l.forgiven + excluded.forgiven;
+    forgiven = l.forgiven + excluded.forgiven, ends = excluded.ends;
 
 -- name: write_orders
 -- orders_pkey.

@@ -5,12 +5,12 @@
 SELECT days, day, account FROM notice WHERE shard = $1;
 
 -- name: lots_of_day
--- lot_day, from an account on; identity_account.
+-- lot_last_day, from an account on; identity_account.
 SELECT p.account, p.available, i.member_id
 FROM (
     SELECT account, sum(available)::bigint AS available
     FROM lot
-    WHERE shard = $1 AND day = $2 AND account > $3
+    WHERE shard = $1 AND coalesce(ends, day) = $2 AND account > $3
     GROUP BY account
     ORDER BY account
     LIMIT $4

@@ -12,7 +12,7 @@ CROSS JOIN LATERAL (
     SELECT * FROM account WHERE shard = k.shard AND account = i.account OFFSET 0
 ) AS a
 LEFT JOIN LATERAL (
-    SELECT array_agg(l.day) AS days, array_agg(l.available) AS points
+    SELECT array_agg(coalesce(l.ends, l.day)) AS days, array_agg(l.available) AS points
     FROM lot l
     WHERE l.shard = a.shard AND l.account = a.account AND l.available > 0 AND l.day < 'infinity'
 ) AS e ON true;

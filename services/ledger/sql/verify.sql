@@ -30,7 +30,7 @@ WHERE shard = $1 AND ($2::bigint[] IS NULL OR account = ANY ($2))
 ORDER BY account, version, line;
 
 -- name: lots
-SELECT account, day, parent, pending, available, held, expired, forgiven
+SELECT account, day, parent, pending, available, held, expired, forgiven, ends
 FROM lot
 WHERE shard = $1 AND ($2::bigint[] IS NULL OR account = ANY ($2))
 ORDER BY account;

@@ -46,7 +46,6 @@ CASES: list[Case] = [
 ]
 
 AHEAD: list[Case] = [
-    *lot_days.AHEAD,
     *multipliers.AHEAD,
     *transfers.CASES,
 ]

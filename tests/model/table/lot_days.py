@@ -189,5 +189,4 @@ E3 = [
     ),
 ]
 
-CASES = E7
-AHEAD = E3
+CASES = [*E7, *E3]
