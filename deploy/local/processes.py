@@ -22,8 +22,8 @@ STACK_VARIABLE = "POINTS_LEDGER_STACK"
 _SAME_PROCESS_S = 5.0  # the system's boot time, from which start times are derived, moves with clock corrections
 _POLL_S = 0.02
 
-# Children of this very process. Held so that they are reaped when they end, and their handles never warn.
-_children: dict[int, subprocess.Popen[bytes]] = {}
+_children: set[int] = set()
+"""Children of this very process that were not reaped yet."""
 
 
 class StartError(Exception):
@@ -51,9 +51,8 @@ class Process:
     @property
     def running(self) -> bool:
         """Whether it still runs; also reaps it if it was a child of this process and has ended."""
-        child = _children.get(self.pid)
-        if child is not None and child.poll() is not None:
-            del _children[self.pid]
+        if self.pid in _children and os.waitpid(self.pid, os.WNOHANG)[0]:
+            _children.discard(self.pid)
         now = Process.of(self.pid)
         return now is not None and abs(now.started - self.started) < _SAME_PROCESS_S
 
@@ -89,7 +88,8 @@ def spawn(
             start_new_session=True,
             preexec_fn=preparation,  # noqa: PLW1509  # one prctl, no Python locks
         )
-    _children[child.pid] = child
+    _children.add(child.pid)
+    child.returncode = 0  # it outlives its handle, which need not warn of that: `running` reaps it
     # A child that ended at once is still a zombie of ours, so its start time can be read.
     return Process(child.pid, psutil.Process(child.pid).create_time())
 
