@@ -203,9 +203,11 @@ async def test_without_a_cash_offset_what_is_available_may_be_used_and_is_worth_
     make_database: MakeDatabase, jwks_file: Path, signer: Signer
 ) -> None:
     async with (
-        ledger_on(make_database(), jwks_file=jwks_file) as plain,
+        ledger_on(make_database(), jwks_file=jwks_file, publish=False) as plain,
         client_of(plain.app(), reader_token(signer)) as client,
     ):
+        async with plain.pool.acquire() as connection:
+            await publish_document(connection, {**DOCUMENT, "redeem": {}})
         await member_with_points(plain, "w1")
         body = await quoted(client, cart("10", member_id="w1"))
         assert (body["usable"]["points"], body["usable"]["value"]) == (1900, "0.00")
