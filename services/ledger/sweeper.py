@@ -7,7 +7,9 @@ from typing import Any
 
 from services.kit import clock
 from services.kit.calendar import Micros
+from services.kit.clock import Clock
 from services.kit.executor import Executor
+from services.kit.lane import COURTEOUS_BATCH
 from services.kit.postgres import Pool
 from services.kit.sweeper import Pass
 from services.ledger.domain.batch import Arrival
@@ -28,18 +30,19 @@ def in_turn(*passes: Pass) -> Pass:
     return sweep
 
 
-def sweep_of(pool: Pool, executor: Executor[Any, Any], limit: int) -> Pass:
+def sweep_of(pool: Pool, executor: Executor[Any, Any], limit: int, *, now: Clock = clock.now) -> Pass:
     """A pass over one shard: accounts whose `next_due` has come, earliest first; answers how many it found.
 
-    A timer's id says after which version what is due when, so two sweepers, or one killed and started again, book it
+    At most `limit` of them are one batch, and fewer while commands come in: who waits for an answer goes first. A
+    timer's id says after which version what is due when, so two sweepers, or one killed and started again, book it
     once.
     """
 
     async def sweep(shard: int) -> int:
-        now = clock.now()
+        present, most = now(), min(limit, COURTEOUS_BATCH) if executor.is_asked else limit
         async with pool.acquire() as connection:
-            rows = await connection.fetch(SQL["due_members"], shard, now, limit)
-        timers = [_timer(row["member_id"], row["version"], row["next_due"], now) for row in rows]
+            rows = await connection.fetch(SQL["due_members"], shard, present, most)
+        timers = [_timer(row["member_id"], row["version"], row["next_due"], present) for row in rows]
         await asyncio.gather(*(executor.submit(shard, timer, background=True) for timer in timers))
         return len(timers)
 
