@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 from services.kit import clock
@@ -33,17 +34,20 @@ def in_turn(*passes: Pass) -> Pass:
 def sweep_of(pool: Pool, executor: Executor[Any, Any], limit: int, *, now: Clock = clock.now) -> Pass:
     """A pass over one shard: accounts whose `next_due` has come, earliest first; answers how many it found.
 
-    At most `limit` of them are one batch, and fewer while commands come in: who waits for an answer goes first. A
-    timer's id says after which version what is due when, so two sweepers, or one killed and started again, book it
-    once.
+    At most `limit` of them are one batch. While commands or records come in it is a small one, and as much time as it
+    took is left to them before the next: they go first. A timer's id says after which version what is due when, so two
+    sweepers, or one killed and started again, book it once.
     """
 
     async def sweep(shard: int) -> int:
-        present, most = now(), min(limit, COURTEOUS_BATCH) if executor.is_asked else limit
+        present, began = now(), time.monotonic()
+        most = min(limit, COURTEOUS_BATCH) if executor.is_busy else limit
         async with pool.acquire() as connection:
             rows = await connection.fetch(SQL["due_members"], shard, present, most)
         timers = [_timer(row["member_id"], row["version"], row["next_due"], present) for row in rows]
         await asyncio.gather(*(executor.submit(shard, timer, background=True) for timer in timers))
+        if timers and executor.is_busy:
+            await asyncio.sleep(time.monotonic() - began)
         return len(timers)
 
     return sweep

@@ -139,7 +139,7 @@ async def test_E1_on_a_day_with_very_much_due_commands_and_events_go_first(ledge
             worker.executor.run(shard, [told("buyer", given, ledger.now)], fence=fence)
         )
         assert isinstance(outcome, Outcome)
-        assert timers <= 2 * SWEEP
+        assert timers <= 3 * COURTEOUS_BATCH
 
     async with worker.sweeping():
         while not worker.timers:  # noqa: ASYNC110  # until a state, not an event
