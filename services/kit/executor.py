@@ -91,7 +91,7 @@ class Executor(Generic[I, O]):
         self._patience_seconds = patience_seconds
         self._queues: dict[int, deque[tuple[I, asyncio.Future[O | Refused]]]] = {}
         self._workers: dict[int, asyncio.Task[None]] = {}
-        self._asked_at = float("-inf")
+        self._asked_at = self._ran_at = float("-inf")
 
     async def run(
         self, shard: int, inputs: Sequence[I], *, fence: Fence, also: Also[O] | None = None
@@ -101,6 +101,7 @@ class Executor(Generic[I, O]):
         Raises `Fenced` when another owner has the shard, `DatabaseAway` (then reload the stored offsets: the batch
         may stand), or what `book` or `also` raised.
         """
+        self._ran_at = time.monotonic()
         for attempt in range(1, ATTEMPTS + 1):
             outcomes: list[O | Refused] = []
             try:
@@ -125,6 +126,11 @@ class Executor(Generic[I, O]):
     def is_asked(self) -> bool:
         """Whether commands come in: records should leave them room, for someone waits for each of them."""
         return time.monotonic() - self._asked_at < ASKED_SECONDS
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether commands or records come in: what nobody waits for should leave them room."""
+        return time.monotonic() - max(self._asked_at, self._ran_at) < ASKED_SECONDS
 
     async def submit(self, shard: int, command: I, *, background: bool = False) -> O | Refused:
         """Books one command, sharing a transaction with those that arrive together; for one in the `background` nobody

@@ -48,13 +48,16 @@ AWAY: Final = (
     asyncpg.InvalidCatalogNameError,  # the database is being made or restored
     asyncpg.InvalidAuthorizationSpecificationError,  # class 28: the role is being made
 )
-"""The classes of `is_away`, which knows the exception to them."""
+"""The classes of `is_away`, which knows the exceptions to them."""
 # asyncpg raises this for an argument that does not fit its type, and derives it from InterfaceError.
 _BROKEN_ARGUMENT: Final = (asyncpg.exceptions._base.DataError,)
 
 
 def is_away(error: BaseException) -> bool:
     """Whether an error is the database's condition, to be tried again later, and not the fault of what was asked."""
+    if isinstance(error, asyncpg.CheckViolationError):
+        # Of no constraint: the partition of a month is not there yet, as when the clock has jumped.
+        return error.constraint_name is None
     return isinstance(error, AWAY) and not isinstance(error, _BROKEN_ARGUMENT)
 
 

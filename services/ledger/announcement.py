@@ -15,7 +15,7 @@ import orjson
 from services.kit.calendar import NEVER, rfc3339
 from services.kit.money import decimal_string
 from services.kit.outbox import OutboxRow
-from services.ledger.answers import given_of
+from services.ledger.answers import given_of, order_shown
 from services.ledger.domain.batch import JournalRow
 from services.ledger.domain.entries import Entry, EntryKind, last_day
 from services.ledger.domain.holds import REDEMPTION, Hold
@@ -150,11 +150,7 @@ def _issued(issue: Issue, cause: dict[str, Any], programs: Programs) -> dict[str
 
 
 def _cause(entry: Entry, version: str) -> dict[str, Any]:
-    cause: dict[str, Any] = {"rule": entry.rule, "program_version": version}
-    order = order_of(entry.ref)
-    if order is not None:
-        cause["shop"], cause["order_id"] = order
-    return cause
+    return {"rule": entry.rule, "program_version": version, **order_shown(entry.ref)}
 
 
 def _timeline(qualified: OrderQualified) -> dict[str, Any]:

@@ -26,101 +26,78 @@ from services.ledger.domain.inputs import (
     SendPoints,
 )
 from services.ledger.domain.refs import order_of
+from services.ledger.domain.refusals import Refusal
 from services.ledger.domain.rewards import ACCOUNT, Pool
-from services.ledger.domain.spending import Refusal
 from services.ledger.domain.transfers import Transfer
 
 KEY_REUSED: Final = kind("idempotency-key-reused", "The key was used with another request", 422)
 
-REFUSALS: Final[Mapping[Refusal, tuple[Kind, str]]] = {
-    "points_not_positive": (
-        kind("points-not-positive", "Points must be positive", 422),
-        "Send a whole number of points above 0.",
-    ),
+_REFUSALS: Final[Mapping[Refusal, tuple[int, str, str]]] = {
+    "points_not_positive": (422, "Points must be positive", "Send a whole number of points above 0."),
     "insufficient_points": (
-        kind("insufficient-points", "Not enough points", 409),
+        409,
+        "Not enough points",
         "The member has {available} points available; ask for at most so many.",
     ),
-    "below_minimum": (
-        kind("below-minimum", "Fewer points than the program lets be spent", 409),
-        "Ask for at least {minimum} points.",
-    ),
-    "off_step": (
-        kind("off-step", "Not a number of points that the program lets be spent", 409),
-        "Ask for a multiple of {step} points.",
-    ),
+    "below_minimum": (409, "Fewer points than the program lets be spent", "Ask for at least {minimum} points."),
+    "off_step": (409, "Not a number of points that the program lets be spent", "Ask for a multiple of {step} points."),
     "reference_used": (
-        kind("reference-used", "The reference was used", 409),
+        409,
+        "The reference was used",
         "The member has one under this reference already: look at it, or use another reference.",
     ),
-    "too_many_holds": (
-        kind("too-many-holds", "Too many open holds", 409),
-        "Capture or release some of the member's open holds first.",
-    ),
-    "hold_unknown": (kind("hold-unknown", "No such hold", 404), "Nothing is held under this id."),
+    "too_many_holds": (409, "Too many open holds", "Capture or release some of the member's open holds first."),
+    "hold_unknown": (404, "No such hold", "Nothing is held under this id."),
     "hold_over": (
-        kind("hold-over", "The hold has ended", 409),
+        409,
+        "The hold has ended",
         "It was captured, released, or its time was over: a hold ends once. Make a new one.",
     ),
-    "more_than_held": (
-        kind("more-than-held", "More than is held", 409),
-        "Capture at most what is held.",
-    ),
-    "redemption_unknown": (
-        kind("redemption-unknown", "No such redemption", 404),
-        "Nothing was redeemed under this id.",
-    ),
+    "more_than_held": (409, "More than is held", "Capture at most what is held."),
+    "redemption_unknown": (404, "No such redemption", "Nothing was redeemed under this id."),
     "redemption_in_order": (
-        kind("redemption-in-order", "An order has the redemption", 409),
+        409,
+        "An order has the redemption",
         "Its points return with the order's refund or cancellation.",
     ),
-    "more_than_left": (
-        kind("more-than-left", "More than is left to return", 409),
-        "Return at most what was not given back yet.",
-    ),
-    "make_up_not_offered": (
-        kind("make-up-not-offered", "Missed days are not sold", 409),
-        "The program in force sells no missed days.",
-    ),
+    "more_than_left": (409, "More than is left to return", "Return at most what was not given back yet."),
+    "make_up_not_offered": (409, "Missed days are not sold", "The program in force sells no missed days."),
     "day_out_of_reach": (
-        kind("day-out-of-reach", "The day is out of reach", 409),
+        409,
+        "The day is out of reach",
         "Name a day before today, no longer ago than the program allows.",
     ),
-    "day_not_missed": (
-        kind("day-not-missed", "The day was not missed", 409),
-        "The member signed in that day, or bought it already.",
-    ),
+    "day_not_missed": (409, "The day was not missed", "The member signed in that day, or bought it already."),
     "shortfall_unknown": (
-        kind("shortfall-unknown", "No such shortfall", 404),
+        404,
+        "No such shortfall",
         "Nothing waits for a decision under this ref: it was decided, or never was.",
     ),
-    "same_member": (
-        kind("same-member", "The points are there already", 422),
-        "Name another member to give the points to.",
-    ),
+    "same_member": (422, "The points are there already", "Name another member to give the points to."),
     "receiver_unknown": (
-        kind("receiver-unknown", "No such receiver", 404),
+        404,
+        "No such receiver",
         "Nothing is known of the member that is to get the points: check the id.",
     ),
-    "transfer_unknown": (kind("transfer-unknown", "No such transfer", 404), "Nothing was sent under this id."),
+    "transfer_unknown": (404, "No such transfer", "Nothing was sent under this id."),
     "reward_unknown": (
-        kind("reward-unknown", "No such reward", 404),
+        404,
+        "No such reward",
         "The program in force has no such reward: look at the catalogue, /v1/rewards.",
     ),
     "reward_asked": (
-        kind("reward-asked", "The reward is not issued yet", 409),
+        409,
+        "The reward is not issued yet",
         "Whether there is one left is being asked: look at the redemption in a moment.",
     ),
-    "reward_drawn": (
-        kind("reward-drawn", "A draw is not returned", 409),
-        "Its prize, or that there is none, is known.",
-    ),
-    "sold_out": (
-        kind("sold-out", "Sold out", 409),
-        "None is left. The points are back in the lots they came from.",
-    ),
+    "reward_drawn": (409, "A draw is not returned", "Its prize, or that there is none, is known."),
+    "sold_out": (409, "Sold out", "None is left. The points are back in the lots they came from."),
 }
-"""Each refusal as a problem: its kind, and the way out."""
+"""The status of each refusal, its title, and the way out."""
+REFUSALS: Final[Mapping[Refusal, tuple[Kind, str]]] = {
+    why: (kind(why.replace("_", "-"), title, status), detail) for why, (status, title, detail) in _REFUSALS.items()
+}
+"""Each refusal as a problem: its kind, named as the refusal is, and the way out."""
 
 _STATUS: Final[Mapping[type, int]] = {
     HoldPoints: 201,
@@ -190,7 +167,7 @@ def hold_shown(member_id: str, hold_id: str, hold: Hold, now: Micros) -> dict[st
         "made_at": rfc3339(hold.made_at),
         "expires_at": rfc3339(hold.expires_at),
         **({"ended_at": rfc3339(ended_at)} if ended_at else {}),
-        **_order(hold.order),
+        **order_shown(hold.order),
     }
 
 
@@ -203,7 +180,7 @@ def redemption_shown(member_id: str, redemption_id: str, redemption: Redemption)
         "points": redemption.points,
         "returned": redemption.returned,
         "made_at": rfc3339(redemption.made_at),
-        **_order(redemption.order),
+        **order_shown(redemption.order),
         **(_reward(redemption) if redemption.reward else {}),
     }
 
@@ -242,8 +219,9 @@ def transfer_shown(member_id: str, transfer_id: str, transfer: Transfer) -> dict
     }
 
 
-def _order(ref: str) -> dict[str, str]:
-    order = order_of(ref) if ref else None
+def order_shown(ref: str) -> dict[str, str]:
+    """What a ref says of an order: its shop and id; nothing if it is about something else."""
+    order = order_of(ref)
     return {"shop": order[0], "order_id": order[1]} if order else {}
 
 

@@ -63,6 +63,7 @@ from services.ledger.domain.program import Programs
 from services.ledger.domain.rewards import CODES, GRANT
 from services.ledger.domain.transfers import arrival_key, transfer_key
 from services.ledger.internal import INTERNAL, letters
+from services.ledger.months import Months
 
 FOLD_SLICE: Final = 200
 """Inputs folded between two yields to the event loop: some 10 ms, so that reads and heartbeats go on."""
@@ -102,6 +103,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.programs = store.KnownPrograms()
+        self.months = Months()
 
     async def book(self, tx: Connection, shard: int, inputs: Sequence[Told | Misplaced]) -> Sequence[Booked | Refused]:
         """Book inputs of one shard in the given transaction; one outcome each, in order."""
@@ -125,7 +127,11 @@ class Ledger:
                     outbox += announce(shard, member_id, row, programs)
                     outbox += letters(shard, member_id, row)
             fault("ledger.folded")
-            await store.write(tx, shard, folds, answers)
+            try:
+                await store.write(tx, shard, folds, answers)
+            except asyncpg.CheckViolationError:
+                self.months.miss(folds)
+                raise
             fault("ledger.written")
         await append(tx, outbox)
         _count(outcomes)

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from contextlib import suppress
 
 import structlog
 
 from services.kit import clock
-from services.kit.calendar import MICROS_PER_SECOND, Micros
 from services.kit.health import State
-from services.kit.migrate import ensure_months
 from services.kit.postgres import Pool, is_away
 from services.kit.program import NoProgram
 from services.ledger.executor import Ledger
-from services.ledger.intake import MAX_EVENT_AGE_DAYS
 from services.ledger.store import forget_answers
 
-_DAY: Final = 86_400 * MICROS_PER_SECOND
-MONTHS_AHEAD: Final = 62 * _DAY
 _log = structlog.get_logger("ledger")
 
 
 class Groundwork:
-    """The part `program`: waits for the first program, keeps the coming months' partitions ready, and clears away
+    """The part `program`: waits for the first program, keeps the partitions of months ready, and clears away
     answers to commands that are kept no longer."""
 
     name = "program"
@@ -61,9 +56,9 @@ class Groundwork:
             try:
                 async with self._pool.acquire() as connection, connection.transaction():
                     await self._ledger.programs.read(connection)
-                await self._lay_months(clock.now())
-                self._laid.set()
                 async with self._pool.acquire() as connection:
+                    await self._ledger.months.lay(connection, clock.now())
+                    self._laid.set()
                     await forget_answers(connection, self._shards, clock.now())
                 pause = 3600.0
             except NoProgram:
@@ -72,9 +67,6 @@ class Groundwork:
                 if not is_away(error):
                     _log.exception("groundwork failed")
                 self._trouble, pause = f"database: {type(error).__name__}", 1.0
-            await asyncio.sleep(pause)
-
-    async def _lay_months(self, now: Micros) -> None:
-        async with self._pool.acquire() as connection:
-            await ensure_months(connection, "journal", now - MAX_EVENT_AGE_DAYS * _DAY, now + MONTHS_AHEAD)
-            await ensure_months(connection, "entry", now, now + MONTHS_AHEAD)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._ledger.months.missed.wait()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 from services.kit import clock
 from services.kit.calendar import Micros
+from services.kit.clock import Clock
 from services.kit.executor import Executor
+from services.kit.lane import COURTEOUS_BATCH
 from services.kit.postgres import Pool
 from services.kit.sweeper import Pass
 from services.ledger.domain.batch import Arrival
@@ -28,19 +31,23 @@ def in_turn(*passes: Pass) -> Pass:
     return sweep
 
 
-def sweep_of(pool: Pool, executor: Executor[Any, Any], limit: int) -> Pass:
+def sweep_of(pool: Pool, executor: Executor[Any, Any], limit: int, *, now: Clock = clock.now) -> Pass:
     """A pass over one shard: accounts whose `next_due` has come, earliest first; answers how many it found.
 
-    A timer's id says after which version what is due when, so two sweepers, or one killed and started again, book it
-    once.
+    At most `limit` of them are one batch. While commands or records come in it is a small one, and as much time as it
+    took is left to them before the next: they go first. A timer's id says after which version what is due when, so two
+    sweepers, or one killed and started again, book it once.
     """
 
     async def sweep(shard: int) -> int:
-        now = clock.now()
+        present, began = now(), time.monotonic()
+        most = min(limit, COURTEOUS_BATCH) if executor.is_busy else limit
         async with pool.acquire() as connection:
-            rows = await connection.fetch(SQL["due_members"], shard, now, limit)
-        timers = [_timer(row["member_id"], row["version"], row["next_due"], now) for row in rows]
+            rows = await connection.fetch(SQL["due_members"], shard, present, most)
+        timers = [_timer(row["member_id"], row["version"], row["next_due"], present) for row in rows]
         await asyncio.gather(*(executor.submit(shard, timer, background=True) for timer in timers))
+        if timers and executor.is_busy:
+            await asyncio.sleep(time.monotonic() - began)
         return len(timers)
 
     return sweep

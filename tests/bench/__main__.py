@@ -13,6 +13,7 @@ from deploy.local.processes import StartError
 from tests.bench import report, workload
 from tests.bench.chain import ALL as CHAIN
 from tests.bench.chain import chain
+from tests.bench.due import LOTS, QUICK_LOTS, due
 from tests.bench.orders import order_events
 from tests.bench.profile import profile
 from tests.bench.report import Figure
@@ -27,7 +28,7 @@ WIDTH = 120
 QUICK_EVENTS = 12_000
 PROFILE_EVENTS = 20_000
 
-MEASUREMENTS = ("order_events", *CHAIN, "redemptions")
+MEASUREMENTS = ("order_events", *CHAIN, "redemptions", "due")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,6 +61,8 @@ def _measure(given: argparse.Namespace, human: Console) -> int:
             figures += chain(run, wanted)
         if "redemptions" in wanted:
             figures += redemptions(run)
+        if "due" in wanted:
+            figures += due(run, given.lots or (QUICK_LOTS if given.quick else LOTS))
     out = Console(highlight=False)
     report.show(figures, out if out.is_terminal else Console(highlight=False, width=WIDTH))
     report.write(figures, given.out)
@@ -72,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("command", nargs="?", choices=["profile"], help="say where the ledger's time goes instead")
     parser.add_argument("--only", action="append", choices=MEASUREMENTS, help="one measurement (may be repeated)")
     parser.add_argument("--events", type=int, help=f"order events of the backlog ({workload.DEFAULT_EVENTS:,})")
+    parser.add_argument("--lots", type=int, help=f"due: lots that end on one day ({LOTS:,})")
     parser.add_argument("--file", type=Path, help="orders in the Online Retail CSV format instead of an imitation")
     parser.add_argument("--rounds", type=int, help=f"how often each is measured ({ROUNDS})")
     parser.add_argument("--quick", action="store_true", help=f"one round of {QUICK_EVENTS:,} events: does it all work?")

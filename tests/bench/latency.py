@@ -54,7 +54,7 @@ def publish_to_readable(run: Run, services: Sequence[Service], top_rate: float) 
     """p50 and p99 in milliseconds, over some 1,000 probes; `services` are those that run, the ledger first."""
     rate = max(top_rate * SHARE_OF_TOP, 2.0 * PROBES_A_SECOND)
     # A fork is started for nothing else here, so the loop is this process's own.
-    seconds, behind, busy = uvloop.run(_measure(run, services, rate))
+    seconds, behind, busy = uvloop.run(measure(run, services, rate))
     milliseconds = sorted(1000 * sample for sample in seconds)
     p50, p99 = (milliseconds[min(len(milliseconds) - 1, int(len(milliseconds) * q))] for q in (0.50, 0.99))
     run.say(
@@ -71,13 +71,18 @@ def publish_to_readable(run: Run, services: Sequence[Service], top_rate: float) 
     ]
 
 
-async def _measure(run: Run, services: Sequence[Service], rate: float) -> tuple[list[float], float, dict[str, float]]:
-    """The latencies and the publisher's own worst delay (s), and the processors that each family kept busy."""
+async def measure(
+    run: Run, services: Sequence[Service], rate: float, *, seconds: float = SECONDS
+) -> tuple[list[float], float, dict[str, float]]:
+    """The latencies and the publisher's own worst delay (s), and the processors that each family kept busy.
+
+    The first of `services` is the ledger; the mix is full, and probed for so many seconds.
+    """
     ledger = services[0]
     token = run.system.signer.token()
     members = run.workload.members
     random.Random(2).shuffle(members)
-    wanted = min(int(PROBES_A_SECOND * SECONDS), len(members) // 2)
+    wanted = min(int(PROBES_A_SECOND * seconds), len(members) // 2)
     probes, others = members[:wanted], members[wanted:]
     free: asyncio.Queue[Client] = asyncio.Queue()
     clients = [await connect(ledger.url) for _ in range(_CONNECTIONS)]
@@ -107,7 +112,7 @@ async def _measure(run: Run, services: Sequence[Service], rate: float) -> tuple[
             if is_probe:
                 request = get(f"/v1/members/{event.member_id}/balance", token)
                 waiting.append(asyncio.create_task(_readable(free, request, versions[event.member_id], sent)))
-        seconds = await asyncio.gather(*waiting)
+        latencies = await asyncio.gather(*waiting)
         took = time.perf_counter() - began
         busy = {name: (sum(family_cpu(process).values()) - used[name]) / took for name, process in families.items()}
         await producer.flush()
@@ -115,7 +120,7 @@ async def _measure(run: Run, services: Sequence[Service], rate: float) -> tuple[
         await asyncio.wait_for(producer.stop(), 30)
         for client in clients:
             client.close()
-    return seconds, 1000 * behind, busy
+    return latencies, 1000 * behind, busy
 
 
 async def _readable(free: asyncio.Queue[Client], request: bytes, version: int, sent: float) -> float:
@@ -146,14 +151,14 @@ def _plan(run: Run, probes: Sequence[str], others: Sequence[str], rate: float, *
     carts = _carts(run)
     for number_, probe in enumerate(probes):
         at_s = _FULL_MIX_S + number_ / PROBES_A_SECOND
-        yield Due(at_s, True, _event(start, at_s, probe, f"probe-{number_}", "paid", rng.choice(carts)))
+        yield Due(at_s, True, _event(start, at_s, probe, f"probe-{start}-{number_}", "paid", rng.choice(carts)))
     orders_a_second = (rate - PROBES_A_SECOND) / (3 + _REFUNDED)
     end_s = _FULL_MIX_S + len(probes) / PROBES_A_SECOND
     for number_ in itertools.count():
         paid_s = number_ / orders_a_second
         if paid_s > end_s:
             return
-        member, order, cart = rng.choice(others), f"steady-{number_}", rng.choice(carts)
+        member, order, cart = rng.choice(others), f"steady-{start}-{number_}", rng.choice(carts)
         first = cart["lines"][0]
         refund = {"refund_id": f"r-{number_}", "lines": [{"line_id": first["line_id"], "amount": first["amount"]}]}
         steps = [(0.0, "paid", cart), (2.0, "shipped", {}), (4.0, "completed", {})]

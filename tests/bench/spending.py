@@ -57,14 +57,14 @@ def redemptions(run: Run) -> list[Figure]:
         for _ in range(run.rounds):
             for clients in CLIENTS:
                 for kind, members in (("uniform", _names()), ("hot", [HOT])):
-                    told = load(ledger.url, Storm(_redeem(run, members), clients, SECONDS, status=201))
+                    told = load(ledger.url, Storm(redeem(run, members), clients, SECONDS, status=201))
                     rates[f"{kind}_{clients}"].append(told.per_second)
                     loads[f"{kind}_{clients}"] = told
                     run.say(_said(f"redemptions, {kind}, {clients} clients", told))
             plain.append(_tps(run.system.pgbench(tpcb, "-n", "-c32", "-j2", f"-T{SECONDS:.0f}")))
             run.say(f"pgbench TPC-B, 32 clients: {plain[-1]:,.0f} transactions a second")
         half = min(rates["uniform_32"]) / 2
-        told = load(ledger.url, Storm(_redeem(run, _names()), 32, SECONDS, status=201, rate=half))
+        told = load(ledger.url, Storm(redeem(run, _names()), 32, SECONDS, status=201, rate=half))
         run.say(_said(f"redemptions at {half:,.0f} a second", told))
         theirs = _p99_at(run, tpcb, min(plain) / 2)
         run.say(f"pgbench TPC-B at {min(plain) / 2:,.0f} a second: p99 {number(theirs)} ms")
@@ -109,7 +109,7 @@ def _names() -> list[str]:
     return [f"spender-{n}" for n in range(MEMBERS)]
 
 
-def _redeem(run: Run, members: list[str]) -> Callable[[], bytes]:
+def redeem(run: Run, members: list[str]) -> Callable[[], bytes]:
     """Makes requests: a point of a member at random, never twice the same."""
     token = run.system.signer.token()
     count = itertools.count()
@@ -149,10 +149,11 @@ def _while_draining(run: Run, rate: float) -> Load:
     ):
         ledger.ready()
         # Of members who have no points yet: they are refused by the same write path, and an answer is an answer.
-        return load(ledger.url, Storm(_redeem(run, _strangers()), 32, SECONDS / 2, status=409, rate=rate))
+        return load(ledger.url, Storm(redeem(run, strangers()), 32, SECONDS / 2, status=409, rate=rate))
 
 
-def _strangers() -> list[str]:
+def strangers() -> list[str]:
+    """Members who have no points."""
     return [f"stranger-{n}" for n in range(MEMBERS)]
 
 

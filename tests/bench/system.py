@@ -29,17 +29,14 @@ from deploy.local.readiness import readiness
 from deploy.local.tokens import Signer
 from schemas.topics import ALL, SHARDS
 from services.kit import clock
-from services.kit.migrate import ensure_months
 from services.kit.topics import ensure_topics
-from services.ledger.groundwork import MONTHS_AHEAD
-from services.ledger.intake import MAX_EVENT_AGE_DAYS
+from services.ledger.months import Months
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PROGRAM = CHECKOUT / "deploy" / "program.yaml"
 SERVICES = ("ledger", "tiering", "notifier")
 _TEMPLATE = "prepared"
 _READY_WITHIN_S = 120.0
-_DAY_MICROS = 86_400_000_000
 
 Say = Callable[[str], None]
 
@@ -243,10 +240,8 @@ def _announce(ours: System) -> None:
 
 
 async def _lay_months(database: Database) -> None:
-    now = clock.now()
     connection = await asyncpg.connect(database.dsn(), server_settings={"search_path": "ledger"})
     try:
-        await ensure_months(connection, "journal", now - MAX_EVENT_AGE_DAYS * _DAY_MICROS, now + MONTHS_AHEAD)
-        await ensure_months(connection, "entry", now, now + MONTHS_AHEAD)
+        await Months().lay(connection, clock.now())
     finally:
         await connection.close()

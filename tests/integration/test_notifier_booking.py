@@ -223,7 +223,7 @@ async def test_a_days_points_and_its_streaks_are_one_message(desk: Desk) -> None
     assert orjson.loads(parameters)["points"] == 35
 
 
-async def test_S2_a_withdrawn_consent_is_respected_also_within_its_batch(desk: Desk) -> None:
+async def test_S2_S6_a_withdrawn_consent_is_respected_also_within_its_batch(desk: Desk) -> None:
     await desk.book(profile(), happened(), consent("sms", "notice", granted=False))
     assert await desk.decisions() == {
         ("points-confirmed", "inapp"): None,
@@ -232,7 +232,7 @@ async def test_S2_a_withdrawn_consent_is_respected_also_within_its_batch(desk: D
     assert await desk.requests() == []
 
 
-async def test_S2_a_withdrawal_takes_back_what_has_not_left_of_its_class_alone(desk: Desk) -> None:
+async def test_S6_a_withdrawal_takes_back_what_has_not_left_of_its_class_alone(desk: Desk) -> None:
     debt = happened(kind="clawed_back", debt=30, debt_made=30)
     await desk.book(profile(), happened(), debt)
     classes = [request["data"]["class"] for request in await desk.requests()]

@@ -13,23 +13,17 @@ from unittest.mock import patch
 
 import orjson
 
-from tests.model.program import ALL_RULES, program
+from services.ledger.internal import INTERNAL
 from tests.simulation.faults import Faults
 from tests.simulation.loop import TimelessLoop
 from tests.simulation.memory import Pool
+from tests.simulation.post import Sealed
+from tests.simulation.programs import draw_program
 from tests.simulation.tables import Database
 from tests.simulation.traffic import traffic
 from tests.simulation.verdict import broken
-from tests.simulation.world import TOPIC, AnyPool, World
+from tests.simulation.world import TOPICS, AnyPool, World
 
-_EXPIRY: tuple[dict[str, Any], ...] = (
-    {"kind": "none"},
-    {"kind": "rolling", "months": 12, "min_life_days": 30},
-    {"kind": "rolling", "months": 1, "min_life_days": 0},
-    {"kind": "rolling", "months": 2, "min_life_days": 20},
-    {"kind": "fixed_dates", "dates": ["03-10", "06-30", "12-31"], "min_life_days": 5},
-    {"kind": "sliding", "months": 1, "min_life_days": 0},
-)
 _RATES = (0.0, 0.002, 0.01, 0.05)
 _PATIENCE_SECONDS = 0.02
 
@@ -57,13 +51,20 @@ def play(seed: str, *, inputs: int, rate: float | None = None) -> Played:
     faults = Faults(seed, drawn if rate is None else rate)
     shards = rng.choice((1, 2, 4))
     database = Database([orjson.dumps(draw_program(rng), option=orjson.OPT_NON_STR_KEYS).decode()])
-    database.offsets = {(shard, TOPIC): 0 for shard in range(shards)}
+    database.offsets = {(shard, topic): 0 for shard in range(shards) for topic in TOPICS}
     steps = traffic(seed, members=rng.choice((3, 20, 60)), steps=inputs)
 
     async def open_store(killed: Any) -> AnyPool:
         return Pool(database, faults, killed)
 
-    world = World(seed, steps, open_store, shards=shards, patience_seconds=_PATIENCE_SECONDS)
+    collected = 0
+
+    async def collect() -> list[Sealed]:
+        nonlocal collected
+        rows, collected = database.outbox[collected:], len(database.outbox)
+        return [Sealed(shard, key, value) for shard, topic, key, value, _ in rows if topic == INTERNAL]
+
+    world = World(seed, steps, open_store, collect, shards=shards, patience_seconds=_PATIENCE_SECONDS)
     loop = TimelessLoop()
     played = Played(seed)
     # What waits by chance or by the clock waits by the seed and by the loop: a world is played again as it was.
@@ -83,26 +84,3 @@ def play(seed: str, *, inputs: int, rate: float | None = None) -> Played:
     played.outcomes.update(row[7] for row in database.journal.values())
     played.seconds = time.monotonic() - began
     return played
-
-
-def draw_program(rng: random.Random) -> dict[str, Any]:
-    """The default program with its options drawn."""
-    return program(
-        ALL_RULES,
-        points={
-            "rounding": rng.choice(("floor", "half_up", "ceil")),
-            "expiry": rng.choice(_EXPIRY),
-            "pending": {"until": "order_completed", "auto_after_days": rng.choice((15, 3))},
-            "negative": rng.choice(("debt", "clamp", "review")),
-            "refund": {
-                "mode": rng.choice(("recompute", "proportional")),
-                "returned_expired": rng.choice(({"grace_days": 30}, "expire_at_once")),
-                "park_days": 30,
-            },
-            "max_lateness_days": rng.choice(("none", 30, 3)),
-        },
-        rule={
-            "purchase": {"base": rng.choice(("net_of_points", "gross")), "stacking": rng.choice(("multiply", "max"))},
-            "sign-in": {"make_up": {"cost": 3, "within_days": 4}},
-        },
-    )

@@ -14,13 +14,14 @@ from typing import Any, Final
 import asyncpg
 
 from services.kit.postgres import Queries
-from services.ledger import store
+from services.ledger import reads, store
 from tests.simulation.faults import BEGIN, COMMIT, Fault, Faults, Killed
 from tests.simulation.tables import Database, Row
 
 _NAMED: Final = {
     queries[name]: name
     for queries in (
+        reads.SQL,
         store.SQL,
         Queries.load("services.kit", "sql/offsets.sql"),
         Queries.load("services.kit", "sql/outbox.sql"),
@@ -98,6 +99,11 @@ class Connection:
             rows = list(getattr(self, f"_{name}")(*arguments))
         self._end(fault)
         return rows
+
+    async def fetchrow(self, statement: str, *arguments: Any) -> Row | None:
+        """The first row."""
+        rows = await self.fetch(statement, *arguments)
+        return rows[0] if rows else None
 
     async def fetchval(self, statement: str, *arguments: Any) -> Any:
         """The first column of the first row."""
@@ -236,6 +242,11 @@ class Connection:
 
     def _programs(self) -> list[Row]:
         return self._database.programs
+
+    def _account(self, shard: int, member: str) -> Iterable[Row]:
+        database = self._database
+        if (number := database.identities.get((shard, member))) is not None:
+            yield Row(member_id=member, account=number, **database.accounts[shard, number])
 
     def _journalled(self, shard: int, digests: Sequence[bytes], first: int, last: int) -> Iterable[Row]:
         database = self._database

@@ -11,18 +11,23 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import asyncpg
 
+from schemas.program import Program
 from services.kit.migrate import ensure_months, migrate
 from services.kit.postgres import COMMAND_SECONDS, _keep_session, session_settings
 from services.ledger import store
 from services.ledger.answers import Answer
+from services.ledger.domain.rewards import compile_rewards
+from services.ledger.internal import INTERNAL
 from services.ledger.publication import publish_document
 from services.ledger.verify import examine, summarise
 from tests.conftest import as_role
 from tests.integration.ledger_support import DOCUMENT, ledger_settings
 from tests.simulation.faults import BEGIN, COMMIT, Fault, Faults
+from tests.simulation.post import Sealed
+from tests.simulation.programs import with_all
 from tests.simulation.traffic import DAY, START, traffic
-from tests.simulation.verdict import answered_once, told_once
-from tests.simulation.world import OFFSETS, TOPIC, AnyPool, World
+from tests.simulation.verdict import answered_once, between_accounts, told_once
+from tests.simulation.world import OFFSETS, TOPICS, AnyPool, World
 
 if TYPE_CHECKING:
     _Connection = asyncpg.Connection[asyncpg.Record]
@@ -36,6 +41,9 @@ MEMBERS = 40
 _SECONDS_TO_DIE = 5_000
 _REFUSE = "DO $$ BEGIN RAISE EXCEPTION 'drawn' USING ERRCODE = '40001'; END $$"
 _MONTHS = 14
+_STOCK = 10
+_FACTS = "SELECT member_id, key, value FROM fact JOIN identity USING (shard, account)"
+_COLLECT = "DELETE FROM outbox WHERE topic = $1 RETURNING id, shard, key, value"
 
 
 class FaultyConnection(_Connection):
@@ -125,16 +133,21 @@ async def crash(dsn: str, seed: str, *, inputs: int, rate: float) -> Crashed:
             server_settings=session_settings(settings, "simulation"),
         )
 
+    async def collect() -> list[Sealed]:
+        rows = await owner.fetch(_COLLECT, INTERNAL)
+        return [Sealed(row["shard"], row["key"], row["value"]) for row in sorted(rows, key=lambda row: row["id"])]
+
     try:
         await store.register_codecs(owner)
         for table in ("journal", "entry"):
             await ensure_months(owner, table, START - 30 * DAY, START + _MONTHS * 30 * DAY)
-        await publish_document(owner, DOCUMENT)
+        document = Program.from_document(with_all(DOCUMENT, stock=_STOCK)).document()
+        await publish_document(owner, document)
         for shard in range(SHARDS):
-            await owner.execute(OFFSETS.seed, shard, [TOPIC], [0])
+            await owner.execute(OFFSETS.seed, shard, list(TOPICS), [0] * len(TOPICS))
         random.seed(seed)
         steps = traffic(seed, members=MEMBERS, steps=inputs)
-        world = World(seed, steps, open_store, shards=SHARDS, patience_seconds=1.0)
+        world = World(seed, steps, open_store, collect, shards=SHARDS, patience_seconds=1.0)
         faults.rate = rate
         await world.play()
         crashed = Crashed(seed, faults.made.total(), world.deaths, counts=world.counts)
@@ -145,6 +158,10 @@ async def crash(dsn: str, seed: str, *, inputs: int, rate: float) -> Crashed:
         crashed.broken += answered_once(
             world, {digest: Answer(row["status"], row["body"]) for digest, row in kept.items()}
         )
+        facts: dict[str, dict[str, bytes]] = {}
+        for row in await owner.fetch(_FACTS):
+            facts.setdefault(row["member_id"], {})[row["key"]] = row["value"]
+        crashed.broken += between_accounts(facts, compile_rewards(document))
         crashed.summary = summarise(*await examine(settings))
         crashed.broken += [str(example) for example in crashed.summary["examples"]]
         return crashed

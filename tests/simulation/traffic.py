@@ -6,7 +6,7 @@ The figures are small enough that points run short, lots expire and holds time o
 from __future__ import annotations
 
 import random
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
@@ -17,6 +17,7 @@ from services.kit.calendar import MICROS_PER_SECOND, Micros, parse_rfc3339
 from services.ledger.domain.chain import digest_of
 from services.ledger.domain.inputs import (
     ActivityRecorded,
+    AddCodes,
     AnyInput,
     Cancelled,
     CaptureHold,
@@ -31,17 +32,22 @@ from services.ledger.domain.inputs import (
     Paid,
     ProfileTold,
     RedeemPoints,
+    RedeemReward,
     Refunded,
     RefundedLine,
     ReleaseHold,
     ReturnRedemption,
     ReviewPublished,
     ReviewRemoved,
+    SendPoints,
     Shipped,
     SignedIn,
     TierTold,
 )
+from services.ledger.domain.quote import Cart
 from services.ledger.domain.refs import order_ref
+from services.ledger.domain.rewards import pool_account
+from tests.simulation.programs import POOL, REWARDS
 
 START: Final = parse_rfc3339("2026-03-01T00:00:00+08:00")
 _FIRST_DAY: Final = 739_676
@@ -57,6 +63,9 @@ _DAYS_BETWEEN: Final = 2.0
 _AMOUNTS: Final = (1, 999, 5_000, 19_999, 20_000, 35_050, 80_000, 80_001, 120_000)
 _POINTS: Final = (1, 20, 50, 101, 300)
 _TTL_SECONDS: Final = (60, 900, 86_400, 20 * 86_400)
+_REFERRED: Final = 0.3
+_CODES: Final = 12
+"""Of one delivery: fewer than are asked for."""
 _TIERS: Final = ("regular", "senior", "vip", "supreme")
 
 
@@ -81,19 +90,42 @@ class Step:
 
 def traffic(seed: str, *, members: int, steps: int) -> list[Step]:
     """At least so many steps of so many members, in the order in which they come in."""
-    drawn: list[Step] = []
-    for number in range(members):
-        life = _Life(random.Random(f"{seed}:{number}"), f"m-{number:04}")
+    names = [f"m-{number:04}" for number in range(members)]
+    drawn = list(_codes(random.Random(f"{seed}:codes")))
+    for number, name in enumerate(names):
+        life = _Life(random.Random(f"{seed}:{number}"), name, [other for other in names if other != name])
         drawn += islice(life.steps(), -(-steps // members))
     return sorted(drawn, key=lambda step: step.now)
+
+
+def _codes(rng: random.Random) -> Iterator[Step]:
+    """The shop fills the pool now and then, with some codes that it has already given."""
+    for delivery in range(8):
+        at = START + rng.randrange(200 * DAY)
+        codes = tuple(f"code-{delivery * _CODES + number}" for number in range(-2 if delivery else 0, _CODES))
+        yield Step(at, pool_account(POOL), AddCodes(_APP, f"codes-{delivery}", at, codes))
+
+
+def draw_cart(rng: random.Random) -> Cart:
+    """What somebody may have in a cart."""
+    return Cart(draw_lines(rng), shipping=rng.choice((0, 1_000)))
+
+
+def draw_lines(rng: random.Random) -> tuple[Line, ...]:
+    """A few lines of an order."""
+    return tuple(
+        Line(f"l{number}", "sku", rng.choice((None, "apparel", "apparel", "gift-card")), "1", rng.choice(_AMOUNTS))
+        for number in range(1, rng.randint(2, 4))
+    )
 
 
 class _Life:
     """One member."""
 
-    def __init__(self, rng: random.Random, member_id: str) -> None:
+    def __init__(self, rng: random.Random, member_id: str, others: Sequence[str]) -> None:
         self._rng = rng
         self._member_id = member_id
+        self._others = others
         self._at = START + rng.randrange(10 * DAY)
         self._names = 0
         self._orders: list[str] = []
@@ -106,11 +138,15 @@ class _Life:
         rng = self._rng
         if rng.random() < 0.7:
             yield from self._tell(Enrolled(_SHOP, self._name("enrolled"), self._at))
-            yield from self._tell(ProfileTold(_SHOP, self._name("profile"), self._at, ("name", "phone"), (), True))
-        kinds = (self._order, self._sign_in, self._review, self._activity, self._profile, self._tier, self._spend)
+            registered = ProfileTold(_SHOP, self._name("profile"), self._at, ("name", "phone"), (), True)
+            yield from self._tell(msgspec.structs.replace(registered, referred_by=self._referrer()))
+        kinds = (
+            self._order, self._sign_in, self._review, self._activity, self._profile, self._tier, self._spend,
+            self._buy, self._send,
+        )  # fmt: skip
         while True:
             self._at += round(rng.expovariate(1 / _DAYS_BETWEEN) * DAY)
-            yield from rng.choices(kinds, (36, 20, 7, 8, 2, 5, 22))[0]()
+            yield from rng.choices(kinds, (36, 20, 7, 8, 2, 5, 22, 14, 8))[0]()
 
     # How it comes in
 
@@ -152,11 +188,11 @@ class _Life:
                 named["hold_id"] = yield from self._hold(used + rng.choice((0, 0, -15, 30)))
             elif way < 0.75:
                 named["redemption_id"] = yield from self._redeem(used + rng.choice((0, 0, 30)))
-        lines = self._lines()
+        lines = draw_lines(rng)
         yield from self._tell(self._paid(order, at, 0, lines, named))
         if rng.random() < 0.08:
             fewer = {**named, "points_used": rng.choice((0, used))} if used else named
-            yield from self._tell(self._paid(order, at + rng.randrange(2 * DAY), 1, self._lines(), fewer))
+            yield from self._tell(self._paid(order, at + rng.randrange(2 * DAY), 1, draw_lines(rng), fewer))
         some = (LinePart("l1"),) if rng.random() < 0.1 else None
         if rng.random() < 0.8:
             yield from self._tell(Shipped(_SHOP, f"{order}:shipped", at + rng.randrange(2 * DAY), order, some))
@@ -170,19 +206,13 @@ class _Life:
                 _SHOP, f"{order}:r{number}", back, order, f"r{number}", tuple(parts), rng.choice((0, 500))
             )
             yield from self._tell(refund)
-        if rng.random() < 0.07:
+        # First orders more often, so that what depends on them comes and goes.
+        if rng.random() < (0.5 if len(self._orders) < 3 else 0.07):
             yield from self._tell(Cancelled(_SHOP, f"{order}:cancelled", at + rng.randrange(-HOUR, 12 * DAY), order))
 
     def _paid(self, order: str, at: Micros, revision: int, lines: tuple[Line, ...], named: dict[str, Any]) -> Paid:
         return Paid(
             _SHOP, f"{order}:paid:{revision}", at, order, revision, lines, self._rng.choice((0, 1_000)), **named
-        )
-
-    def _lines(self) -> tuple[Line, ...]:
-        rng = self._rng
-        return tuple(
-            Line(f"l{number}", "sku", rng.choice((None, "apparel", "apparel", "gift-card")), "1", rng.choice(_AMOUNTS))
-            for number in range(1, rng.randint(2, 4))
         )
 
     def _sign_in(self) -> Iterator[Step]:
@@ -204,7 +234,13 @@ class _Life:
 
     def _profile(self) -> Iterator[Step]:
         filled = tuple(self._rng.sample(("name", "phone", "email", "birthday"), self._rng.randint(1, 4)))
-        yield from self._tell(ProfileTold(_SHOP, self._name("profile"), self._at, filled, ()))
+        yield from self._tell(
+            ProfileTold(_SHOP, self._name("profile"), self._at, filled, (), referred_by=self._referrer())
+        )
+
+    def _referrer(self) -> str:
+        """Who referred the member, if somebody did; at times another than was told before."""
+        return self._rng.choice(self._others) if self._rng.random() < _REFERRED else ""
 
     def _tier(self) -> Iterator[Step]:
         if not self._tiers or self._tiers[-1][0] < self._at:
@@ -238,6 +274,24 @@ class _Life:
                 redemption, order = rng.choice(self._redemptions), rng.choice(self._orders)
                 yield from self._ask(ReturnRedemption(_APP, self._name("return"), at, redemption, part))
                 yield from self._ask(DecideShortfall(_APP, self._name("decide"), at, order, rng.random() < 0.5))
+
+    def _buy(self) -> Iterator[Step]:
+        """A reward, of which there may be none left; now and then it is given back, or of an unknown name."""
+        rng, redemption = self._rng, f"{self._member_id}-{self._name('reward')}"
+        reward = rng.choice((*REWARDS, *REWARDS, "unicorn"))
+        yield from self._ask(RedeemReward(_APP, self._name("buy"), self._at, redemption, redemption, reward, nonce=""))
+        if rng.random() < 0.5:
+            given = ReturnRedemption(_APP, self._name("return"), self._at, redemption, rng.choice((None, None, 10)))
+            yield from self._ask(given, rng.choice((SECOND, DAY, 10 * DAY, 40 * DAY)))
+        else:
+            self._redemptions.append(redemption)
+
+    def _send(self) -> Iterator[Step]:
+        """Points for another member; now and then under a reference that was used."""
+        rng, name = self._rng, self._name("transfer")
+        transfer = f"{self._member_id}-{'transfer-first' if rng.random() < 0.1 else name}"
+        sent = SendPoints(_APP, name, self._at, transfer, transfer, rng.choice(self._others), rng.choice(_POINTS))
+        yield from self._ask(sent)
 
     def _hold(self, points: int) -> Generator[Step, None, str]:
         """The id of a hold asked for shortly before; now and then its reference is not new."""

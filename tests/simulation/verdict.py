@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
+import msgspec
 import orjson
 from msgspec.structs import replace
 
@@ -13,12 +14,28 @@ from services.kit.calendar import Micros
 from services.ledger import store
 from services.ledger.answers import Answer
 from services.ledger.audit import Audit, EntryRow, JournalRow, Projections
+from services.ledger.domain.account import Account
+from services.ledger.domain.holds import REDEMPTION, Redemption, decode_redemption
 from services.ledger.domain.inputs import Command, decode_input
 from services.ledger.domain.member import LotRow
 from services.ledger.domain.program import Programs, compile_program
+from services.ledger.domain.rewards import (
+    CODES,
+    GRANT,
+    Grant,
+    Reward,
+    compile_rewards,
+    decode_grant,
+    decode_pool,
+    decode_stock,
+    stock_key,
+)
+from services.ledger.internal import INTERNAL
+from services.ledger.transit import Transit
 from tests.simulation.tables import Database
-from tests.simulation.world import TOPIC, World
+from tests.simulation.world import World
 
+_REFERRED: Final = "referral:"
 Journalled = tuple[bytes, Micros, str, bytes]
 """(digest, at, type, input)."""
 
@@ -29,11 +46,18 @@ def broken(world: World, database: Database) -> Iterator[str]:
     yield from told_once(world, rows)
     kept = {digest: Answer(row["status"], row["body"]) for (_, digest), row in database.answers.items()}
     yield from answered_once(world, kept)
-    for shard, records in world.records.items():
-        if database.offsets[shard, TOPIC] != len(records):
-            yield f"shard {shard} ends at {database.offsets[shard, TOPIC]} of {len(records)} records"
+    for shard, topics in world.records.items():
+        for topic, records in topics.items():
+            if database.offsets[shard, topic] != len(records):
+                yield f"shard {shard} ends at {database.offsets[shard, topic]} of {len(records)} records of {topic}"
     yield from _accounts(database)
     yield from _announced(database)
+    numbers = database.identities.items()
+    facts = {member: database.facts[shard, number] for (shard, member), number in numbers}
+    rewards = compile_rewards(orjson.loads(database.programs[-1]["document"]))
+    yield from between_accounts(facts, rewards)
+    accounts = {member: _account(database, shard, member) for shard, member in database.identities}
+    yield from _referrals(accounts, facts)
 
 
 def told_once(world: World, journal: Iterable[Journalled]) -> Iterator[str]:
@@ -63,6 +87,78 @@ def answered_once(world: World, kept: Mapping[bytes, Answer]) -> Iterator[str]:
             yield f"{digest.hex()} was answered {answer}, kept is {kept.get(digest)}"
 
 
+def between_accounts(facts: Mapping[str, Mapping[str, bytes]], rewards: Mapping[str, Reward]) -> Iterator[str]:
+    """What must hold of several accounts together, once all that they tell each other has come in.
+
+    `facts` are those of each account, by its member's id.
+    """
+    transit = Transit()
+    grants: dict[str, tuple[str, Grant]] = {}
+    bought: dict[str, Redemption] = {}
+    for member, known in facts.items():
+        transit.read(known)
+        for key, raw in known.items():
+            if key.startswith(GRANT):
+                grants[key.removeprefix(GRANT)] = member, decode_grant(raw)
+            elif key.startswith(REDEMPTION) and (redemption := decode_redemption(raw)).issues:
+                bought[key.removeprefix(REDEMPTION)] = redemption
+    yield from (f"transfer {name}: {points} points did not arrive" for name, points in transit.left.items())
+    yield from _stocks(facts, rewards, [grant for _, grant in grants.values()])
+    yield from _granted(bought, grants, rewards)
+
+
+def _stocks(
+    facts: Mapping[str, Mapping[str, bytes]], rewards: Mapping[str, Reward], grants: Sequence[Grant]
+) -> Iterator[str]:
+    """No more is out than there is, and as much as was granted."""
+    out = Counter(grant.reward for grant in grants if grant.granted and not grant.given_back)
+    for reward in rewards.values():
+        if (account := reward.account) is None:
+            continue
+        known = facts.get(account, {})
+        granted = decode_stock(known.get(stock_key(reward.name))).granted
+        if granted != out[reward.name]:
+            yield f"{granted} of {reward.name} are out, {out[reward.name]} were granted"
+        if reward.stock is not None and granted > reward.stock:
+            yield f"{granted} of {reward.name} are out, there are {reward.stock}"
+        pool = decode_pool(known.get(CODES))
+        if pool.taken > pool.added:
+            yield f"{pool.taken} codes of {pool.added} are out"
+
+
+def _granted(
+    bought: Mapping[str, Redemption], grants: Mapping[str, tuple[str, Grant]], rewards: Mapping[str, Reward]
+) -> Iterator[str]:
+    """Who was granted a reward has it, with a code that nobody else has; who was not has the points."""
+    for name, redemption in bought.items():
+        if rewards[redemption.issues].account is None:
+            continue
+        _, grant = grants.get(name, ("", Grant("", False)))
+        if redemption.state != ("done" if grant.granted else "sold_out"):
+            yield f"redemption {name} is {redemption.state}, granted: {grant.granted}"
+        if grant.given_back != (grant.granted and redemption.returned == redemption.points):
+            yield f"redemption {name} has {redemption.returned} points back, its reward is back: {grant.given_back}"
+    codes = Counter(redemption.code for redemption in bought.values() if redemption.code)
+    yield from (f"code {code} was given out {times} times" for code, times in codes.items() if times > 1)
+
+
+def _referrals(accounts: Mapping[str, Account], facts: Mapping[str, Mapping[str, bytes]]) -> Iterator[str]:
+    """Who referred has its award while the referred member has one, and nobody else has."""
+    due = {
+        (account.details.referrer, member)
+        for member, account in accounts.items()
+        if account.details.referral is not None
+    }
+    booked = {
+        (referrer, key.removeprefix(_REFERRED))
+        for referrer, known in facts.items()
+        for key, raw in known.items()
+        if key.startswith(_REFERRED) and msgspec.msgpack.decode(raw)[1] is not None  # (seen, award)
+    }
+    yield from (f"{referrer} has nothing for referring {member}" for referrer, member in due - booked)
+    yield from (f"{referrer} has points for {member}, who has none" for referrer, member in booked - due)
+
+
 def _accounts(database: Database) -> Iterator[str]:
     """Chains, sums, lots and dates of each account, and its projections beside what the fold makes of its inputs."""
     programs = Programs(compile_program(row["number"], orjson.loads(row["document"])) for row in database.programs)
@@ -82,7 +178,6 @@ def _accounts(database: Database) -> Iterator[str]:
             audit.journal(row, entries.pop(version, ()))
         for stray in entries.values():
             audit.stray(stray)
-        totals = {"account": number, "member_id": member, **database.accounts[key]}
         stored = Projections(
             lots=[
                 replace(LotRow(*lot, *columns), ends=database.ends[key][lot])
@@ -98,18 +193,26 @@ def _accounts(database: Database) -> Iterator[str]:
             lines=database.lines[key],
             facts=database.facts[key],
         )  # fmt: skip
-        audit.finish(store.account_of(totals), totals["details"], stored)  # type: ignore[arg-type]
+        audit.finish(_account(database, shard, member), database.accounts[key]["details"], stored)
         for fault in audit.faults:
             yield f"{member}: {fault.check}: {fault.detail}"
         if sum(audit.sums.values()):
             yield f"{member}: the books do not balance"
 
 
+def _account(database: Database, shard: int, member: str) -> Account:
+    number = database.identities[shard, member]
+    row = {"account": number, "member_id": member, **database.accounts[shard, number]}
+    return store.account_of(row)  # type: ignore[arg-type]
+
+
 def _announced(database: Database) -> Iterator[str]:
     """What moved points is told to the outside, each part once."""
     told: defaultdict[str, set[int]] = defaultdict(set)
     ids: set[str] = set()
-    for *_, value, _ in database.outbox:
+    for _, topic, _, value, _ in database.outbox:
+        if topic == INTERNAL:
+            continue
         event = orjson.loads(value)
         if event["id"] in ids:
             yield f"{event['id']} is announced twice"

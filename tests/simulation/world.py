@@ -1,8 +1,8 @@
 """A shop's topic, its clients and one worker of the ledger, which dies and is started again until all is done.
 
 The worker is the real executor and the real write path; the store is whoever's pool is given. As the consumer does, it
-books records from the stored offset on; as HTTP clients do, a command is asked again under its key until there is an
-answer.
+books records from the stored offsets on, those of the shop and what accounts tell each other; as HTTP clients do, a
+command is asked again under its key until there is an answer.
 """
 
 from __future__ import annotations
@@ -25,15 +25,19 @@ from services.kit.postgres import CONFLICTS, Queries, is_away
 from services.ledger.answers import Answer, key_reused
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
-from services.ledger.domain.inputs import DueTimer, encode_input
+from services.ledger.domain.inputs import AnyInput, DueTimer, RedeemReward, encode_input
 from services.ledger.executor import Booked, Commanded, Ledger, Told
+from services.ledger.internal import INTERNAL
+from services.ledger.quotes import quote_for
 from services.ledger.store import ANSWERS_KEPT, SQL
 from services.ledger.sweeper import SOURCE
 from tests.simulation.faults import Killed
-from tests.simulation.traffic import DAY, Step
+from tests.simulation.post import Collect, Post
+from tests.simulation.traffic import DAY, Step, draw_cart
 
 OFFSETS: Final = Queries.load("services.kit", "sql/offsets.sql")
-TOPIC: Final = "commerce.orders.v1"
+SHOP: Final = "commerce.orders.v1"
+TOPICS: Final = (SHOP, INTERNAL)
 _MOST_SWEEPS: Final = 100
 _MOMENT_SECONDS: Final = 0.01
 _AFTERWARDS: Final[Micros] = 100 * DAY
@@ -62,12 +66,14 @@ class Worker:
     def __init__(self) -> None:
         self.death = asyncio.Event()
         self.pool: AnyPool
+        self.ledger: Ledger
         self.executor: Executor[Told, Booked]
 
     async def start(self, open_store: Open, patience_seconds: float) -> None:
         """Connect; nothing is known of what the worker before did."""
         self.pool = await open_store(self.kill)
-        self.executor = Executor(self.pool, Ledger().book, patience_seconds=patience_seconds)  # type: ignore[arg-type]
+        self.ledger = Ledger()
+        self.executor = Executor(self.pool, self.ledger.book, patience_seconds=patience_seconds)  # type: ignore[arg-type]
 
     def kill(self) -> None:
         """`kill -9`."""
@@ -79,10 +85,19 @@ class World:
     """Plays steps against a store, and knows in the end what must have been booked."""
 
     def __init__(
-        self, seed: str, steps: Sequence[Step], open_store: Open, *, shards: int, patience_seconds: float
+        self,
+        seed: str,
+        steps: Sequence[Step],
+        open_store: Open,
+        collect: Collect,
+        *,
+        shards: int,
+        patience_seconds: float,
     ) -> None:
-        self.records: dict[int, list[Told]] = {shard: [] for shard in range(shards)}
-        """The topic: each shard's records as appended."""
+        self.records: dict[int, dict[str, list[Told]]] = {
+            shard: {topic: [] for topic in TOPICS} for shard in range(shards)
+        }
+        """Each shard's records as appended, by topic."""
         self.told: dict[tuple[bytes, Micros], bytes] = {}
         """Each event by (digest, at), with the payload that came first."""
         self.answers: dict[bytes, Answer] = {}
@@ -93,6 +108,8 @@ class World:
         self._steps = steps
         self._random = random.Random(f"{seed}:world")
         self._open_store = open_store
+        self._collect = collect
+        self._post = Post(self._random)
         self._shards = shards
         self._patience_seconds = patience_seconds
         self._asked: deque[Step] = deque(maxlen=200)
@@ -108,9 +125,12 @@ class World:
         for steps in self._rounds():
             for step in steps:
                 self._arrive(step)
+            await self._deliver(self._random.random())
             await self._until_done(sweep=self._random.random() < 0.3)
         self._clock += _AFTERWARDS
         await self._until_done(sweep=True)
+        while await self._deliver(1.0):
+            await self._until_done(sweep=True)
         if self._worker is not None:
             self._worker.pool.terminate()
 
@@ -135,9 +155,22 @@ class World:
             return
         # A broker's clock may step back, too.
         appended = step.now - self._random.choice((0, 0, 0, 3_000_000))
-        self.told.setdefault((step.digest, step.given.at), encode_input(step.given))
-        told = Told(step.member_id, Arrival(step.digest, step.given, appended))
-        self.records[shard_of(step.member_id, self._shards)].append(told)
+        self._append(SHOP, step.member_id, step.given, appended)
+
+    async def _deliver(self, share: float) -> int:
+        """Let a share of what accounts have told each other come in; how much that was."""
+        self._post.collect(await self._collect())
+        letters = list(self._post.deliver(share))
+        for letter in letters:
+            self._append(INTERNAL, letter.to, letter.given, self._clock)
+        self.counts["letters"] += len(letters)
+        return len(letters)
+
+    def _append(self, topic: str, member_id: str, given: AnyInput, appended: Micros) -> None:
+        digest = digest_of(member_id, given.source, given.id)
+        self.told.setdefault((digest, given.at), encode_input(given))
+        shard = shard_of(member_id, self._shards)
+        self.records[shard][topic].append(Told(member_id, Arrival(digest, given, appended)))
 
     def _want(self, step: Step) -> None:
         self._wanted[next(self._tickets)] = step
@@ -168,28 +201,32 @@ class World:
             await _end_everything()
 
     async def _work(self, worker: Worker, *, sweep: bool) -> None:
-        lanes = [shard for shard, records in self.records.items() if records]
+        lanes = [shard for shard, topics in self.records.items() if any(topics.values())]
         # Now and then two owners believe that a shard is theirs: the fence lets one pass.
         lanes += [shard for shard in lanes if self._random.random() < 0.05]
         await asyncio.gather(
             *(self._lane(worker, shard) for shard in lanes),
             *(self._client(worker, ticket, step) for ticket, step in self._wanted.items()),
+            *(self._look(worker, step.member_id) for step in self._asked if self._random.random() < 0.02),
         )
         if sweep:
             await asyncio.gather(*(self._sweep(worker, shard) for shard in self.records))
 
     async def _lane(self, worker: Worker, shard: int) -> None:
-        """Book a shard's records from the stored offset on, batch by batch."""
+        """Book a shard's records from the stored offsets on, batch by batch."""
         records = self.records[shard]
-        at: int | None = None
-        while at != len(records):
+        ends = {topic: len(appended) for topic, appended in records.items()}
+        at: dict[str, int] | None = None
+        while at != ends:
             try:
                 if at is None:
                     async with worker.pool.acquire() as connection:
-                        at = (await connection.fetch(OFFSETS.stored, shard, [TOPIC]))[0]["next_offset"]
+                        rows = await connection.fetch(OFFSETS.stored, shard, list(TOPICS))
+                    at = {row["topic"]: row["next_offset"] for row in rows}
                     continue
-                batch = records[at : at + self._random.choice((1, 2, 10, 60, 200))]
-                fence = Fence([TOPIC], [at], [at + len(batch)])
+                batch, to = self._batch(records, at)
+                moved = [topic for topic in TOPICS if to[topic] != at[topic]]
+                fence = Fence(moved, [at[topic] for topic in moved], [to[topic] for topic in moved])
                 outcomes = await worker.executor.run(shard, batch, fence=fence)
             except Fenced:
                 at = None
@@ -199,10 +236,21 @@ class World:
                 await _sit_out(worker, error)
                 self.counts["batches tried again"] += 1
             else:
-                at += len(batch)
+                at = to
                 for outcome in outcomes:
                     assert not isinstance(outcome, Refused) or outcome.reason is Reason.CONFLICT, outcome
                 self.counts["batches"] += 1
+
+    def _batch(self, records: dict[str, list[Told]], at: dict[str, int]) -> tuple[list[Told], dict[str, int]]:
+        """The next records, the topics merged somehow, each in its order; and where that leads. At least one."""
+        batch, to = [], dict(at)
+        for _ in range(self._random.choice((1, 2, 10, 60, 200))):
+            if not (waiting := [topic for topic in TOPICS if to[topic] < len(records[topic])]):
+                break
+            topic = self._random.choice(waiting)
+            batch.append(records[topic][to[topic]])
+            to[topic] += 1
+        return batch, to
 
     async def _client(self, worker: Worker, ticket: int, step: Step) -> None:
         """Ask until there is an answer; the same question has the same answer, as long as answers are kept."""
@@ -213,8 +261,11 @@ class World:
         if not first and self._random.random() < 0.3:
             request = b"another"
         while True:
-            now = self._clock
-            arrival = Arrival(step.digest, msgspec.structs.replace(step.given, at=now), now)
+            now, given = self._clock, msgspec.structs.replace(step.given, at=self._clock)
+            if isinstance(given, RedeemReward):
+                # Taken where the request comes in, so another each time; the first that was booked decides.
+                given = msgspec.structs.replace(given, nonce=f"{self._random.getrandbits(64):016x}")
+            arrival = Arrival(step.digest, given, now)
             try:
                 answer = await worker.executor.submit(
                     shard_of(step.member_id, self._shards), Commanded(step.member_id, arrival, request)
@@ -233,6 +284,19 @@ class World:
             del self._wanted[ticket]
             self.counts["commands"] += first
             return
+
+    async def _look(self, worker: Worker, member_id: str) -> None:
+        """Price a cart, which writes nothing."""
+        try:
+            async with worker.pool.acquire() as connection, connection.transaction():
+                programs = await worker.ledger.programs.read(connection)
+                shard, cart = shard_of(member_id, self._shards), draw_cart(self._random)
+                quote = await quote_for(connection, programs, shard, member_id, cart, self._clock)
+        except Exception as error:
+            await _sit_out(worker, error)
+            return
+        assert quote is None or all(award.points >= 0 for award in quote.awards), quote
+        self.counts["quotes"] += 1
 
     async def _sweep(self, worker: Worker, shard: int) -> None:
         """Book what is due of members whom nobody touches, until nothing is."""

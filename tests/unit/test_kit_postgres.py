@@ -50,6 +50,12 @@ def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.database_url.get_secret_value().endswith("@h/d")
 
 
+def _violated(constraint: str) -> Exception:
+    error = asyncpg.CheckViolationError()
+    error.constraint_name = constraint
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "away"),
     [
@@ -60,6 +66,8 @@ def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
         (asyncpg.AdminShutdownError(), True),
         (asyncpg.TooManyConnectionsError(), True),
         (asyncpg.ReadOnlySQLTransactionError(), True),
+        (asyncpg.CheckViolationError('no partition of relation "journal" found for row'), True),
+        (_violated("account_available_check"), False),
         (asyncpg.exceptions._base.DataError("an argument that does not fit"), False),
         (asyncpg.DataError(), False),
         (asyncpg.UniqueViolationError(), False),

@@ -26,7 +26,7 @@ def test_the_most_is_allowed_and_a_step_more_is_not(
         )
 
     assert fits(most)
-    assert most == 0 or offset.takes(most)
+    assert most == 0 or offset.objection(most) is None
     least = max(offset.step, -(-offset.minimum // offset.step) * offset.step)
     assert not fits(most + offset.step if most else least)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Annotated, Any, Final
 
 import orjson
-from fastapi import Header, Response, Security
+from fastapi import Depends, Header, Request, Response, Security
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.kit.auth import Caller, Guard
@@ -25,13 +26,16 @@ from services.ledger.api.context import PRIVATE
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
 from services.ledger.domain.inputs import Command
-from services.ledger.domain.spending import MOST_POINTS, Refusal
+from services.ledger.domain.refusals import Refusal
 from services.ledger.executor import Commanded
 from services.ledger.reads import given_by_id
 
 PATIENCE_SECONDS: Final = 2.0
 """How long a request waits for another shard's half."""
 LOOK_SECONDS: Final = 0.05
+
+MOST_POINTS: Final = 2**53
+"""What a number of JSON can say exactly."""
 
 KEY_MISSING: Final = kind("idempotency-key-missing", "An Idempotency-Key is needed", 400)
 
@@ -51,7 +55,16 @@ Reference = Annotated[
 ]
 
 _Make = Callable[[str, str, Micros], Command]
-"""(source, id, at) and what the request says, as a command."""
+"""(source, id, at) as a command that says what the request says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who asks for a command, on which path, and under which key."""
+
+    caller: Caller
+    path: str
+    key: str | None
 
 
 class PointsOut(BaseModel):
@@ -79,21 +92,22 @@ class Commands:
         self._shards = shards
         self._clock = clock
 
-    def spender(self) -> Any:
-        """The dependency of paths that spend: a token with `ledger:spend`, a member's for that member alone."""
-        return Security(self._guard, scopes=["ledger:spend"])
+    def asked(self, scope: str = "ledger:spend") -> Any:
+        """The dependency of paths that command: a key, and a token with the scope, a member's for that member alone."""
+        guarded = Security(self._guard, scopes=[scope])
 
-    async def do(
-        self, caller: Caller, path: str, key: str | None, member_id: str, body: Body | None, make: _Make
-    ) -> Response:
+        def asked(request: Request, key: IdempotencyKey = None, caller: Caller = guarded) -> Asked:
+            return Asked(caller, request.url.path, key)
+
+        return Depends(asked)
+
+    async def do(self, asked: Asked, member_id: str, body: Body | None, make: _Make) -> Response:
         """Book a command and answer as it was answered first. Raises Problem 400 without a key, DatabaseAway."""
-        return response(await self.ask(caller, path, key, member_id, body, make))
+        return response(await self.ask(asked, member_id, body, make))
 
-    async def ask(
-        self, caller: Caller, path: str, key: str | None, member_id: str, body: Body | None, make: _Make
-    ) -> Answer:
+    async def ask(self, asked: Asked, member_id: str, body: Body | None, make: _Make) -> Answer:
         """`do`, for paths that have more to say. Raises as it does."""
-        if not key:
+        if not asked.key:
             raise Problem(
                 KEY_MISSING,
                 "Send an Idempotency-Key header, new for each thing you want done.",
@@ -103,7 +117,11 @@ class Commands:
         said = orjson.dumps(body.model_dump() if body is not None else None, option=orjson.OPT_SORT_KEYS)
         command = Commanded(
             member_id=member_id,
-            arrival=Arrival(digest_of(member_id, f"{caller.subject} {path}", key), make(caller.subject, key, now), now),
+            arrival=Arrival(
+                digest_of(member_id, f"{asked.caller.subject} {asked.path}", asked.key),
+                make(asked.caller.subject, asked.key, now),
+                now,
+            ),
             request=blake2b(said, digest_size=16).digest(),
         )
         outcome = await self._executor.submit(shard_of(member_id, self._shards), command)
@@ -152,6 +170,18 @@ def response(answer: Answer) -> Response:
     """An answer as it goes out."""
     media_type = MEDIA_TYPE if answer.status >= 400 else "application/json"
     return Response(answer.body, answer.status, media_type=media_type, headers=PRIVATE)
+
+
+def accepted(asked: Answer, path: str) -> Response:
+    """The answer to a command whose other half is not booked yet: where to look for it."""
+    answer = response(Answer(202, asked.body))
+    answer.headers["Location"] = path
+    return answer
+
+
+def created(asked: Answer, shown: dict[str, Any]) -> Response:
+    """The answer to a command whose other half is booked, with what that has changed."""
+    return response(Answer(201, orjson.dumps(orjson.loads(asked.body) | shown)))
 
 
 def given_id(what: str, member_id: str, reference: str) -> str:

@@ -12,10 +12,10 @@ from services.kit.auth import Caller
 from services.kit.calendar import Calendar, Day, rfc3339
 from services.kit.problem import INVALID, Problem
 from services.ledger import reads
+from services.ledger.answers import order_shown
 from services.ledger.api.context import READ_ANSWERS, Context, MemberPath, answer, instant_or_day, iso_day
 from services.ledger.domain.entries import EntryKind, last_day
 from services.ledger.domain.program import Programs
-from services.ledger.domain.refs import order_of
 from services.ledger.reads import EntryRow
 
 MOST: Final = 500
@@ -126,7 +126,7 @@ def _span(booked_from: str | None, booked_until: str | None, calendar: Calendar)
 
 def shown(row: EntryRow, programs: Programs, slid: Sequence[Day]) -> dict[str, Any]:
     """An entry as the contract has it. `slid` are the last days of the account's lots that slide (E3)."""
-    out = {
+    return {
         "entry": f"{row.version}.{row.line}",
         "version": row.version,
         "line": row.line,
@@ -141,11 +141,8 @@ def shown(row: EntryRow, programs: Programs, slid: Sequence[Day]) -> dict[str, A
         "booked_at": rfc3339(row.booked_at),
         "lot": _lot(row, slid),
         "program_version": programs.by_number[row.program].version,
+        **order_shown(row.ref),
     }
-    order = order_of(row.ref)
-    if order is not None:
-        out["shop"], out["order_id"] = order
-    return out
 
 
 def _lot(row: EntryRow, slid: Sequence[Day]) -> dict[str, Any] | None:

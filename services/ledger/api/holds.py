@@ -1,16 +1,17 @@
 """Holds: points set aside for a checkout, then captured or released."""
 
+from functools import partial
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, Field
 
 from services.kit.auth import Caller
 from services.ledger.answers import hold_shown
 from services.ledger.api.commands import (
+    Asked,
     Body,
     Commands,
-    IdempotencyKey,
     Points,
     PointsOut,
     Reference,
@@ -70,7 +71,7 @@ class HoldDone(HoldOut):
 def routes(context: Context, commands: Commands) -> APIRouter:
     """The hold's paths."""
     router = APIRouter(tags=["holds"])
-    reader, spender = context.reader(), commands.spender()
+    reader, spending = context.reader(), commands.asked()
 
     @router.post(
         "/v1/members/{member_id}/holds",
@@ -79,16 +80,16 @@ def routes(context: Context, commands: Commands) -> APIRouter:
         responses=refusals("insufficient_points", "below_minimum", "off_step", "reference_used", "too_many_holds"),
         summary="Set points aside",
     )
-    async def hold(
-        member_id: MemberPath, body: HoldIn, request: Request, key: IdempotencyKey = None, caller: Caller = spender
-    ) -> Response:
+    async def hold(member_id: MemberPath, body: HoldIn, asked: Asked = spending) -> Response:
         """What is held can be neither spent elsewhere nor clawed back; an order that names the hold has it."""
-        hold_id = given_id("hold", member_id, body.reference)
-
-        def make(source: str, name: str, at: int) -> HoldPoints:
-            return HoldPoints(source, name, at, hold_id, body.reference, body.points, body.ttl_seconds)
-
-        return await commands.do(caller, request.url.path, key, member_id, body, make)
+        make = partial(
+            HoldPoints,
+            hold=given_id("hold", member_id, body.reference),
+            reference=body.reference,
+            points=body.points,
+            ttl_seconds=body.ttl_seconds,
+        )
+        return await commands.do(asked, member_id, body, make)
 
     @router.get(
         "/v1/holds/{hold_id}",
@@ -107,21 +108,11 @@ def routes(context: Context, commands: Commands) -> APIRouter:
         responses=refusals("hold_unknown", "hold_over", "more_than_held"),
         summary="Redeem what is held",
     )
-    async def capture(
-        hold_id: HoldPath,
-        request: Request,
-        body: CaptureIn | None = None,
-        key: IdempotencyKey = None,
-        caller: Caller = spender,
-    ) -> Response:
+    async def capture(hold_id: HoldPath, body: CaptureIn | None = None, asked: Asked = spending) -> Response:
         """All of it, or `points` of it; the rest is released."""
-        member_id, _ = await commands.find(caller, hold_key(hold_id), hold_id, "hold_unknown")
+        member_id, _ = await commands.find(asked.caller, hold_key(hold_id), hold_id, "hold_unknown")
         points = body.points if body is not None else None
-
-        def make(source: str, name: str, at: int) -> CaptureHold:
-            return CaptureHold(source, name, at, hold_id, points)
-
-        return await commands.do(caller, request.url.path, key, member_id, body, make)
+        return await commands.do(asked, member_id, body, partial(CaptureHold, hold=hold_id, points=points))
 
     @router.post(
         "/v1/holds/{hold_id}/release",
@@ -129,15 +120,9 @@ def routes(context: Context, commands: Commands) -> APIRouter:
         responses=refusals("hold_unknown", "hold_over"),
         summary="Free what is held",
     )
-    async def release(
-        hold_id: HoldPath, request: Request, key: IdempotencyKey = None, caller: Caller = spender
-    ) -> Response:
+    async def release(hold_id: HoldPath, asked: Asked = spending) -> Response:
         """The points are the member's again, in the lots they came from."""
-        member_id, _ = await commands.find(caller, hold_key(hold_id), hold_id, "hold_unknown")
-
-        def make(source: str, name: str, at: int) -> ReleaseHold:
-            return ReleaseHold(source, name, at, hold_id)
-
-        return await commands.do(caller, request.url.path, key, member_id, None, make)
+        member_id, _ = await commands.find(asked.caller, hold_key(hold_id), hold_id, "hold_unknown")
+        return await commands.do(asked, member_id, None, partial(ReleaseHold, hold=hold_id))
 
     return router

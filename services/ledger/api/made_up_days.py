@@ -1,13 +1,13 @@
 """Days of a streak that a member missed and buys."""
 
 from datetime import date
+from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from services.kit.auth import Caller
-from services.ledger.api.commands import Body, Commands, IdempotencyKey, PointsOut, refusals
+from services.ledger.api.commands import Asked, Body, Commands, PointsOut, refusals
 from services.ledger.api.context import MemberPath
 from services.ledger.domain.inputs import MakeUpDay
 
@@ -30,7 +30,7 @@ class MadeUpDayDone(BaseModel):
 def routes(commands: Commands) -> APIRouter:
     """POST /v1/members/{member_id}/made-up-days"""
     router = APIRouter(tags=["members"])
-    spender = commands.spender()
+    spending = commands.asked()
 
     @router.post(
         "/v1/members/{member_id}/made-up-days",
@@ -39,18 +39,8 @@ def routes(commands: Commands) -> APIRouter:
         responses=refusals("make_up_not_offered", "day_out_of_reach", "day_not_missed", "insufficient_points"),
         summary="Buy a missed day of the streak",
     )
-    async def make_up(
-        member_id: MemberPath,
-        body: MadeUpDayIn,
-        request: Request,
-        key: IdempotencyKey = None,
-        caller: Caller = spender,
-    ) -> Response:
+    async def make_up(member_id: MemberPath, body: MadeUpDayIn, asked: Asked = spending) -> Response:
         """For the price that the program names, as long after the day as it allows, once for each day."""
-
-        def make(source: str, name: str, at: int) -> MakeUpDay:
-            return MakeUpDay(source, name, at, body.day.toordinal())
-
-        return await commands.do(caller, request.url.path, key, member_id, body, make)
+        return await commands.do(asked, member_id, body, partial(MakeUpDay, day=body.day.toordinal()))
 
     return router

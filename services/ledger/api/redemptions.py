@@ -1,22 +1,25 @@
 """Redemptions: points spent by command, alone or for a reward of the catalogue, and given back."""
 
+from functools import partial
 from secrets import token_hex
 from typing import Annotated, Literal, Self
 
 import orjson
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, Field, model_validator
 
 from services.kit.auth import Caller
 from services.kit.problem import FORBIDDEN, Problem
-from services.ledger.answers import REFUSALS, Answer, redemption_shown
+from services.ledger.answers import REFUSALS, redemption_shown
 from services.ledger.api.commands import (
+    Asked,
     Body,
     Commands,
-    IdempotencyKey,
     Points,
     PointsOut,
     Reference,
+    accepted,
+    created,
     given_id,
     refusals,
     response,
@@ -86,7 +89,7 @@ class RedemptionDone(RedemptionOut):
 def routes(context: Context, commands: Commands) -> APIRouter:
     """The redemption's paths."""
     router = APIRouter(tags=["redemptions"])
-    reader, spender = context.reader(), commands.spender()
+    reader, spending = context.reader(), commands.asked()
 
     @router.post(
         "/v1/members/{member_id}/redemptions",
@@ -100,39 +103,34 @@ def routes(context: Context, commands: Commands) -> APIRouter:
         },
         summary="Spend points",
     )
-    async def redeem(
-        member_id: MemberPath,
-        body: RedemptionIn,
-        request: Request,
-        key: IdempotencyKey = None,
-        caller: Caller = spender,
-    ) -> Response:
+    async def redeem(member_id: MemberPath, body: RedemptionIn, asked: Asked = spending) -> Response:
         """What expires first is spent first. An order that names the redemption has its points.
 
         A reward of which there are only so many is asked for where its stock is: 201 once it is issued, 409 if it is
         sold out (the points are back), or 202 if that takes over two seconds.
         """
         redemption_id = given_id("redemption", member_id, body.reference)
-
-        def make(source: str, name: str, at: int) -> RedeemPoints | RedeemReward:
-            if body.reward is not None:
-                return RedeemReward(source, name, at, redemption_id, body.reference, body.reward, token_hex(16))
+        if body.reward is None:
             assert body.points is not None
-            return RedeemPoints(source, name, at, redemption_id, body.reference, body.points)
-
-        asked = await commands.ask(caller, request.url.path, key, member_id, body, make)
-        if asked.status >= 400 or body.reward is None or orjson.loads(asked.body)["state"] != "asked":
-            return response(asked)
+            make = partial(RedeemPoints, redemption=redemption_id, reference=body.reference, points=body.points)
+            return await commands.do(asked, member_id, body, make)
+        buy = partial(
+            RedeemReward,
+            redemption=redemption_id,
+            reference=body.reference,
+            reward=body.reward,
+            nonce=token_hex(16),
+        )
+        bought = await commands.ask(asked, member_id, body, buy)
+        if bought.status >= 400 or orjson.loads(bought.body)["state"] != "asked":
+            return response(bought)
         settled = await commands.settled(redemption_key(redemption_id), redemption_id, _is_settled)
         if settled is None:
-            waiting = response(Answer(202, asked.body))
-            waiting.headers["Location"] = f"/v1/redemptions/{redemption_id}"
-            return waiting
+            return accepted(bought, f"/v1/redemptions/{redemption_id}")
         redemption = decode_redemption(settled)
         if redemption.state == "sold_out":
             raise Problem(*REFUSALS["sold_out"])
-        shown = redemption_shown(member_id, redemption_id, redemption)
-        return response(Answer(201, orjson.dumps(orjson.loads(asked.body) | shown)))
+        return created(bought, redemption_shown(member_id, redemption_id, redemption))
 
     @router.get(
         "/v1/redemptions/{redemption_id}",
@@ -154,22 +152,17 @@ def routes(context: Context, commands: Commands) -> APIRouter:
         summary="Give redeemed points back",
     )
     async def give_back(
-        redemption_id: RedemptionPath,
-        request: Request,
-        body: ReturnIn | None = None,
-        key: IdempotencyKey = None,
-        caller: Caller = spender,
+        redemption_id: RedemptionPath, body: ReturnIn | None = None, asked: Asked = spending
     ) -> Response:
         """To the lots they came from, the last spent first; where a lot is over, with the program's grace."""
-        member_id, raw = await commands.find(caller, redemption_key(redemption_id), redemption_id, "redemption_unknown")
-        if caller.member is not None and decode_redemption(raw).reward:
+        member_id, raw = await commands.find(
+            asked.caller, redemption_key(redemption_id), redemption_id, "redemption_unknown"
+        )
+        if asked.caller.member is not None and decode_redemption(raw).reward:
             raise Problem(FORBIDDEN, "A reward is taken back by the shop.")
         points = body.points if body is not None else None
-
-        def make(source: str, name: str, at: int) -> ReturnRedemption:
-            return ReturnRedemption(source, name, at, redemption_id, points)
-
-        return await commands.do(caller, request.url.path, key, member_id, body, make)
+        make = partial(ReturnRedemption, redemption=redemption_id, points=points)
+        return await commands.do(asked, member_id, body, make)
 
     return router
 

@@ -1,14 +1,15 @@
 """The redemption catalogue, with the stock left, and the codes of its coupons."""
 
+from functools import partial
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Request, Response, Security
+from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, Field
 
 from services.kit.auth import Caller
 from services.kit.problem import UNAVAILABLE, responses
 from services.ledger import reads
-from services.ledger.api.commands import Body, Commands, IdempotencyKey, refusals
+from services.ledger.api.commands import Asked, Body, Commands, refusals
 from services.ledger.api.context import Context, answer
 from services.ledger.domain.inputs import AddCodes
 from services.ledger.domain.rewards import CODES, Reward, decode_pool, decode_stock, pool_account, stock_key
@@ -67,8 +68,7 @@ class PoolOut(BaseModel):
 def routes(context: Context, commands: Commands) -> APIRouter:
     """The catalogue's paths."""
     router = APIRouter(tags=["rewards"])
-    reader = context.reader()
-    operator = Security(context.guard, scopes=["ledger:adjust"])
+    reader, adjusting = context.reader(), commands.asked("ledger:adjust")
 
     @router.get(
         "/v1/rewards",
@@ -96,15 +96,9 @@ def routes(context: Context, commands: Commands) -> APIRouter:
         responses=refusals(),
         summary="Fill a pool of codes",
     )
-    async def fill(
-        pool: PoolPath, body: CodesIn, request: Request, key: IdempotencyKey = None, caller: Caller = operator
-    ) -> Response:
+    async def fill(pool: PoolPath, body: CodesIn, asked: Asked = adjusting) -> Response:
         """They are given out in this order, each once; a code that the pool was given before is not added again."""
-
-        def make(source: str, name: str, at: int) -> AddCodes:
-            return AddCodes(source, name, at, tuple(body.codes))
-
-        return await commands.do(caller, request.url.path, key, pool_account(pool), body, make)
+        return await commands.do(asked, pool_account(pool), body, partial(AddCodes, codes=tuple(body.codes)))
 
     return router
 

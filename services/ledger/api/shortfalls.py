@@ -1,17 +1,17 @@
 """Points that clawbacks did not find, and what is decided about them, where the program says `negative: review`."""
 
-from typing import Annotated, Any, Literal
+from functools import partial
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Request, Response, Security
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from services.kit.auth import Caller
 from services.kit.calendar import rfc3339
-from services.ledger.api.commands import Body, Commands, IdempotencyKey, PointsOut, refusals
+from services.ledger.answers import order_shown
+from services.ledger.api.commands import Asked, Body, Commands, PointsOut, refusals
 from services.ledger.api.context import READ_ANSWERS, Context, MemberPath, answer
-from services.ledger.domain.account import Shortfall
 from services.ledger.domain.inputs import DecideShortfall
-from services.ledger.domain.refs import order_of
 
 
 class ShortfallOut(BaseModel):
@@ -52,7 +52,7 @@ class DecisionDone(BaseModel):
 def routes(context: Context, commands: Commands) -> APIRouter:
     """GET and POST /v1/members/{member_id}/shortfalls"""
     router = APIRouter(tags=["members"])
-    reader, adjuster = context.reader(), Security(context.guard, scopes=["ledger:adjust"])
+    reader, adjusting = context.reader(), commands.asked("ledger:adjust")
 
     @router.get(
         "/v1/members/{member_id}/shortfalls",
@@ -65,7 +65,10 @@ def routes(context: Context, commands: Commands) -> APIRouter:
         now = context.clock()
         async with context.reads.snapshot() as tx:
             _, _, view = await context.view(tx, member_id, now)
-        listed = [_shown(each) for each in view.account.details.shortfalls]
+        listed = [
+            {"ref": each.ref, "points": each.points, **order_shown(each.ref)}
+            for each in view.account.details.shortfalls
+        ]
         return answer({"shortfalls": listed, "version": view.account.version, "as_of": rfc3339(now)})
 
     @router.post(
@@ -74,24 +77,9 @@ def routes(context: Context, commands: Commands) -> APIRouter:
         responses=refusals("shortfall_unknown"),
         summary="Decide about a clawback that found too little",
     )
-    async def decide(
-        member_id: MemberPath,
-        body: DecisionIn,
-        request: Request,
-        key: IdempotencyKey = None,
-        caller: Caller = adjuster,
-    ) -> Response:
+    async def decide(member_id: MemberPath, body: DecisionIn, asked: Asked = adjusting) -> Response:
         """Booked under the rule `clawback-review`, with who decided in the journal."""
-
-        def make(source: str, name: str, at: int) -> DecideShortfall:
-            return DecideShortfall(source, name, at, body.ref, body.decision == "write_off")
-
-        return await commands.do(caller, request.url.path, key, member_id, body, make)
+        make = partial(DecideShortfall, ref=body.ref, write_off=body.decision == "write_off")
+        return await commands.do(asked, member_id, body, make)
 
     return router
-
-
-def _shown(shortfall: Shortfall) -> dict[str, Any]:
-    order = order_of(shortfall.ref)
-    about = {"shop": order[0], "order_id": order[1]} if order else {}
-    return {"ref": shortfall.ref, "points": shortfall.points, **about}

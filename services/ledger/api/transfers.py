@@ -1,21 +1,23 @@
 """Transfers: points given by one member to another."""
 
+from functools import partial
 from typing import Annotated, Literal
 
-import orjson
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, Field
 
 from services.kit.auth import Caller
 from services.kit.problem import Problem
-from services.ledger.answers import REFUSALS, Answer, transfer_shown
+from services.ledger.answers import REFUSALS, transfer_shown
 from services.ledger.api.commands import (
+    Asked,
     Body,
     Commands,
-    IdempotencyKey,
     Points,
     PointsOut,
     Reference,
+    accepted,
+    created,
     given_id,
     refusals,
     response,
@@ -63,7 +65,7 @@ class TransferDone(TransferOut):
 def routes(context: Context, commands: Commands) -> APIRouter:
     """The transfer's paths."""
     router = APIRouter(tags=["transfers"])
-    reader, spender = context.reader(), commands.spender()
+    reader, spending = context.reader(), commands.asked()
 
     @router.post(
         "/v1/transfers",
@@ -75,29 +77,21 @@ def routes(context: Context, commands: Commands) -> APIRouter:
         },
         summary="Give points to another member",
     )
-    async def send(
-        body: TransferIn, request: Request, key: IdempotencyKey = None, caller: Caller = spender
-    ) -> Response:
+    async def send(body: TransferIn, asked: Asked = spending) -> Response:
         """Each lot keeps its last day. 201 once the receiver has the points, or 202 if that takes over two seconds."""
-        caller.require_member(body.sender)
+        asked.caller.require_member(body.sender)
         if body.sender == body.to:
             raise _problem("same_member", "to")
         await _require_known(context, body.to)
         transfer_id = given_id("transfer", body.sender, body.reference)
-
-        def make(source: str, name: str, at: int) -> SendPoints:
-            return SendPoints(source, name, at, transfer_id, body.reference, body.to, body.points)
-
-        asked = await commands.ask(caller, request.url.path, key, body.sender, body, make)
-        if asked.status >= 400:
-            return response(asked)
+        make = partial(SendPoints, transfer=transfer_id, reference=body.reference, to=body.to, points=body.points)
+        sent = await commands.ask(asked, body.sender, body, make)
+        if sent.status >= 400:
+            return response(sent)
         done = await commands.settled(transfer_key(transfer_id), transfer_id, _is_done)
         if done is None:
-            sent = response(Answer(202, asked.body))
-            sent.headers["Location"] = f"/v1/transfers/{transfer_id}"
-            return sent
-        shown = orjson.loads(asked.body) | transfer_shown(body.sender, transfer_id, decode_transfer(done))
-        return response(Answer(201, orjson.dumps(shown)))
+            return accepted(sent, f"/v1/transfers/{transfer_id}")
+        return created(sent, transfer_shown(body.sender, transfer_id, decode_transfer(done)))
 
     @router.get(
         "/v1/transfers/{transfer_id}",

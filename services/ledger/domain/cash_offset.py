@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,11 @@ class CashOffset:
         most -= most % self.step
         return most if most >= self.minimum else 0
 
-    def takes(self, points: int) -> bool:
-        """Whether so many points are no fewer than the minimum, and a number of steps."""
-        return points >= self.minimum and points % self.step == 0
+    def objection(self, points: int) -> Literal["below_minimum", "off_step"] | None:
+        """Why so many points may not be spent at once; None if they may."""
+        if points < self.minimum:
+            return "below_minimum"
+        return "off_step" if points % self.step else None
 
 
 def compile_cash_offset(document: Mapping[str, Any]) -> CashOffset | None:

@@ -76,7 +76,7 @@ def quote(programs: Programs, member: Member, cart: Cart, now: Micros) -> Quote:
     payable = cart.shipping + cart.tax + program.points_cannot_pay.rest(cart.lines)
     offset = program.cash_offset
     usable = available if offset is None else offset.most(available, payable, program.decimals)
-    if cart.points_used and (cart.points_used > usable or (offset is not None and not offset.takes(cart.points_used))):
+    if cart.points_used and (cart.points_used > usable or (offset is not None and offset.objection(cart.points_used))):
         raise NotUsable(program, cart.points_used, available, usable)
     paid = Paid(
         "", CART, now, CART, 0, cart.lines, cart.shipping, cart.tax, cart.points_used,

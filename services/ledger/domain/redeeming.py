@@ -13,8 +13,8 @@ from services.ledger.domain.member import Member
 from services.ledger.domain.moves import Cause, Moves
 from services.ledger.domain.outcome import SOURCE, Message, Outcome
 from services.ledger.domain.program import Program, Programs
+from services.ledger.domain.refusals import refused
 from services.ledger.domain.rewards import Issue, Reward
-from services.ledger.domain.spending import refused
 
 
 def redeem_reward(member: Member, programs: Programs, moves: Moves, given: RedeemReward) -> Outcome:

@@ -12,7 +12,7 @@ from services.ledger.domain.member import Member
 from services.ledger.domain.moves import Cause, Moves
 from services.ledger.domain.outcome import SOURCE, Message, Outcome
 from services.ledger.domain.program import Programs
-from services.ledger.domain.spending import refused
+from services.ledger.domain.refusals import refused
 from services.ledger.domain.transfers import Arrived, Transfer, arrival_key, decode_transfer, encode, transfer_key
 
 

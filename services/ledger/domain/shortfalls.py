@@ -7,7 +7,7 @@ from services.ledger.domain.member import Member
 from services.ledger.domain.moves import Cause, Moves
 from services.ledger.domain.outcome import Outcome
 from services.ledger.domain.program import Programs
-from services.ledger.domain.spending import refused
+from services.ledger.domain.refusals import refused
 
 REVIEW = "clawback-review"
 """The rule of entries that a decision makes."""

@@ -14,7 +14,7 @@ from services.ledger.domain.member import Member
 from services.ledger.domain.moves import Cause, Moves
 from services.ledger.domain.outcome import Outcome, Reason
 from services.ledger.domain.program import Program, Programs
-from services.ledger.domain.spending import refused
+from services.ledger.domain.refusals import refused
 from services.ledger.domain.streaks import Run, add_day, steps_of
 
 MAKE_UP = "make-up"

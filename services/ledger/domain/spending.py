@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from operator import itemgetter
-from typing import Final, Literal
 
 from services.kit.calendar import MICROS_PER_SECOND, Micros
 from services.ledger.domain.holds import (
@@ -28,41 +27,7 @@ from services.ledger.domain.member import Member
 from services.ledger.domain.moves import Cause, Moves
 from services.ledger.domain.outcome import SOURCE, Message, Outcome
 from services.ledger.domain.program import Programs
-
-Refusal = Literal[
-    "points_not_positive",
-    "insufficient_points",
-    "below_minimum",
-    "off_step",
-    "reference_used",
-    "too_many_holds",
-    "hold_unknown",
-    "hold_over",
-    "more_than_held",
-    "redemption_unknown",
-    "redemption_in_order",
-    "more_than_left",
-    "make_up_not_offered",
-    "day_out_of_reach",
-    "day_not_missed",
-    "shortfall_unknown",
-    "same_member",
-    "receiver_unknown",
-    "transfer_unknown",
-    "reward_unknown",
-    "reward_asked",
-    "reward_drawn",
-    "sold_out",
-]
-"""Why a command was refused."""
-
-MOST_POINTS: Final = 2**53
-"""What a number of JSON can say exactly."""
-
-
-def refused(why: Refusal, **figures: int) -> Outcome:
-    """The outcome of a command that moves nothing; the figures are what its words name."""
-    return Outcome("refused", why, figures=figures)
+from services.ledger.domain.refusals import refused
 
 
 def _not_offered(programs: Programs, points: int, now: Micros) -> Outcome | None:
@@ -70,9 +35,13 @@ def _not_offered(programs: Programs, points: int, now: Micros) -> Outcome | None
     offset = programs.at(now).cash_offset
     if offset is None:
         return None
-    if points < offset.minimum:
-        return refused("below_minimum", minimum=offset.minimum)
-    return refused("off_step", step=offset.step) if points % offset.step else None
+    match offset.objection(points):
+        case "below_minimum" as why:
+            return refused(why, minimum=offset.minimum)
+        case "off_step" as why:
+            return refused(why, step=offset.step)
+        case _:
+            return None
 
 
 def hold_points(member: Member, programs: Programs, moves: Moves, given: HoldPoints) -> Outcome:

@@ -1,0 +1,61 @@
+"""What accounts tell each other: each letter is delivered at least once, late, and in any order between shards."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from schemas.events import parse_event
+from services.ledger.domain.inputs import AnyInput
+from services.ledger.intake import input_of
+
+
+class Sealed(NamedTuple):
+    """A row of the outbox: the shard whose transaction wrote it, and the record that it is to become."""
+
+    shard: int
+    key: bytes
+    value: bytes
+
+
+Collect = Callable[[], Awaitable[Sequence[Sealed]]]
+"""What was committed for other accounts since the last look, in the order of each shard."""
+
+
+class Letter(NamedTuple):
+    """What an account is told."""
+
+    to: str
+    given: AnyInput
+
+
+class Post:
+    """Delivers what was collected. A shard's letters leave in order; a part of them may come again."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._random = rng
+        self._waiting: defaultdict[int, deque[Letter]] = defaultdict(deque)
+        self._delivered: list[Letter] = []
+
+    def collect(self, letters: Sequence[Sealed]) -> None:
+        """Take in what is to be delivered."""
+        for sealed in letters:
+            event = parse_event(sealed.value)
+            given = input_of(event, "", 0)
+            assert given is not None
+            assert event["subject"].encode() == sealed.key
+            self._waiting[sealed.shard].append(Letter(event["subject"], given))
+
+    def deliver(self, share: float) -> Iterator[Letter]:
+        """About so much of what waits; now and then something for the second time."""
+        rng = self._random
+        left = sum(map(len, self._waiting.values()))
+        for _ in range(left if share >= 1 else int(left * share)):
+            shard = rng.choice([shard for shard, letters in self._waiting.items() if letters])
+            letter = self._waiting[shard].popleft()
+            self._delivered.append(letter)
+            yield letter
+            while rng.random() < 0.08:
+                yield rng.choice(self._delivered)
