@@ -192,6 +192,12 @@ class Member:
         except KeyError:
             raise Missing(Needs(facts={key})) from None
 
+    def want_facts(self, keys: Iterable[str]) -> None:
+        """Ask at once for several facts."""
+        missing = {key for key in keys if key not in self.facts and key not in self._loaded.facts}
+        if missing:
+            raise Missing(Needs(facts=missing))
+
     def orders_due(self, now: Micros) -> list[tuple[Micros, str]]:
         """Orders with lines that fall due by `now`, earliest first."""
         loaded = self._loaded

@@ -47,7 +47,6 @@ CASES: list[Case] = [
 
 AHEAD: list[Case] = [
     *lot_days.AHEAD,
-    *multipliers.AHEAD,
     *transfers.CASES,
 ]
 
