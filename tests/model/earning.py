@@ -336,8 +336,9 @@ def pooled(awards: Iterable[Award], program_of: Mapping[str, Program]) -> list[A
     for award in awards:
         rule = next(rule for rule in program_of[award.version]["earn"] if rule["rule"] == award.rule)
         if "campaign" in rule:
-            campaign = (award.rule, award.version)
-            allowed = min(award.pending + award.confirmed, rule["campaign"]["budget"] - spent.get(campaign, 0))
+            campaign = (award.rule, rule["campaign"]["from"])
+            left = max(0, rule["campaign"]["budget"] - spent.get(campaign, 0))
+            allowed = min(award.pending + award.confirmed, left)
             spent[campaign] = spent.get(campaign, 0) + allowed
             confirmed = min(award.confirmed, allowed)
             free.append(replace(award, pending=allowed - confirmed, confirmed=confirmed))

@@ -194,7 +194,12 @@ class Member:
 
     def want_facts(self, keys: Iterable[str]) -> None:
         """Ask at once for several facts."""
-        missing = {key for key in keys if key not in self.facts and key not in self._loaded.facts}
+        missing: set[str] = set()
+        for key in keys:
+            try:
+                self.fact(key)
+            except Missing:
+                missing.add(key)
         if missing:
             raise Missing(Needs(facts=missing))
 
