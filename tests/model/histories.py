@@ -153,6 +153,11 @@ MORE_RULES: list[dict[str, Any]] = [
 AHEAD_RULES: list[dict[str, Any]] = [
     {"rule": "gift", "on": "order", "campaign": CAMPAIGN | {"multiplier": "2", "budget": 150}},
     {"rule": "gift", "on": "order", "campaign": CAMPAIGN | {"multiplier": "3", "budget": 1000, "from": d(8)}},
+    {
+        "rule": "gift",
+        "on": "order",
+        "campaign": CAMPAIGN | {"from": d(2), "to": d(30), "budget": 100_000, "include": {"categories": ["apparel"]}},
+    },
 ]
 
 
