@@ -144,6 +144,8 @@ ALL: Final[tuple[Topic, ...]] = (
             "loyalty.reward.answered.v1",
             "loyalty.reward.given_back.v1",
             "loyalty.referral.told.v1",
+            "loyalty.budget.asked.v1",
+            "loyalty.budget.answered.v1",
         ),
         "ledger",
         sent_on=tuple(kind for topic in _COMMERCE for kind in topic.types),

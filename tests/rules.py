@@ -44,7 +44,7 @@ RULES: Final = {
     "N3": Rule("A cap is a pool: each fact books its change of what the period's awards come to."),
     "N4": Rule("An entry can be explained: from event, rule and version to what later took from it."),
     "N5": Rule("Band and rate look at eligible lines alone; nobody earns more by paying less."),
-    "N6": Rule("A campaign's budget is a pool, and says when it is spent.", "budgets", "earn[].campaign.budget"),
+    "N6": Rule("A campaign's budget is a pool, and says when it is spent."),
     "R1": Rule("A clawback is what was earned so far less what the rest earns."),
     "R2": Rule("However refunds are split, the end is the same, and nobody gains a point by one."),
     "R3": Rule("A refund is recomputed or proportional; either way on the sum of refunds."),

@@ -8,7 +8,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from schemas.events.envelope import Envelope
-from schemas.events.fields import Count, Flag, Id, IsoDate, MemberId, Positive, Token
+from schemas.events.fields import Count, Flag, Id, IsoDate, MemberId, Positive, Shop, Token
 
 
 class LotSent(TypedDict):
@@ -113,5 +113,55 @@ class RewardGivenBack(Envelope):
     data: RewardGivenBackData
 
 
-InternalEvent = TransferSent | TransferArrived | RewardAsked | RewardAnswered | RewardGivenBack | ReferralTold
+class BudgetAskedData(TypedDict):
+    """What an order is to have of a campaign's budget."""
+
+    member_id: MemberId
+    shop: Shop
+    order_id: Id
+    points: Count
+    """All in all, as if the budget had no end; 0: nothing any more."""
+    asked: Positive
+    """The version of the member's account that says so: what is not newer is old news."""
+    program: Positive
+    """The number of the program version under which the order met the campaign."""
+
+
+class BudgetAsked(Envelope):
+    """An order asks for points of a budget, or gives some up; the subject is the account that keeps it (N6)."""
+
+    type: Literal["loyalty.budget.asked.v1"]
+    data: BudgetAskedData
+
+
+class BudgetAnsweredData(TypedDict):
+    """What an order has of a campaign's budget."""
+
+    account: MemberId
+    """The account that keeps the budget."""
+    shop: Shop
+    order_id: Id
+    points: Count
+    """All in all; less than it asked for: the budget is spent, and the order waits for what others give up."""
+    asked: Positive
+    """What is answered, as the question said."""
+
+
+class BudgetAnswered(Envelope):
+    """A budget has given points to an order of the subject, at once or after others gave some up (N6)."""
+
+    type: Literal["loyalty.budget.answered.v1"]
+    data: BudgetAnsweredData
+
+
+InternalEvent = (
+    TransferSent
+    | TransferArrived
+    | RewardAsked
+    | RewardAnswered
+    | RewardGivenBack
+    | ReferralTold
+    | BudgetAsked
+    | BudgetAnswered
+)
 """Everything that one shard tells another."""

@@ -166,10 +166,13 @@ class Campaign(Part):
     multiplier: Decimal
     segment: Name | None = None
     channels: tuple[str, ...] = ()
+    """Only orders of these channels, as `paid` tells them; of all if empty."""
     include: Exclude = Exclude()
-    """Only these goods; all if empty."""
+    """Only the lines of these goods; all if empty. The band is that of the whole order, which is rounded once (N1)."""
     budget: PositivePoints | None = None
-    """Points it gives in all, then it ends (N6)."""
+    """Points it gives in all, to all members, under its own name; then it ends (N6). It gives what an order would earn
+    less without it, to orders as they come in; what refunds free goes to those that wait. A campaign of the same name
+    and beginning is the same one in every version, and a version may change its budget."""
 
 
 class CampaignRule(Rule):

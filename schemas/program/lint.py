@@ -30,6 +30,9 @@ from schemas.program.problems import Finding, Path
 NO_TIER: Final = "none"
 """The name of having no tier yet; no step of the ladder may be called so."""
 
+LONGEST_BUDGETED: Final = 38
+"""The longest name of a campaign with a budget: it is a part of the id of the account that keeps that."""
+
 SAYS: Final = (
     "joining_gift",
     "points_earned",
@@ -59,8 +62,8 @@ def errors(program: Program) -> Iterator[Finding]:
             if rule.make_up is not None and not rule.make_up.within_days:
                 path = (*path, "make_up", "within_days")
                 yield Finding(path, "a missed day is at least a day ago, so none could be bought", "use 1 or more")
-        elif isinstance(rule, CampaignRule) and rule.campaign.ends <= rule.campaign.starts:
-            yield Finding((*path, "campaign", "to"), "the campaign ends before it begins", "give a later time")
+        elif isinstance(rule, CampaignRule):
+            yield from _campaign(rule, path)
         elif isinstance(rule, ActivityRule) and (rule.points is None) == (rule.points_per_unit is None):
             yield Finding(path, "an activity earns `points` or `points_per_unit`", "give one of them")
     yield from _points(program)
@@ -184,6 +187,20 @@ def _triggers(program: Program) -> Iterator[Finding]:
         first.setdefault(deed, rule.rule)
     if "order" not in first:
         yield Finding(("earn",), "no rule says what an order earns", "add a rule with `on: order` and a rate")
+
+
+def _campaign(rule: CampaignRule, path: Path) -> Iterator[Finding]:
+    campaign = rule.campaign
+    if campaign.ends <= campaign.starts:
+        yield Finding((*path, "campaign", "to"), "the campaign ends before it begins", "give a later time")
+    if campaign.budget is None:
+        return
+    if Fraction(campaign.multiplier) < 1:
+        message = f"times {campaign.multiplier} takes points, and a budget is there to give them"
+        yield Finding((*path, "campaign", "budget"), message, "leave it out, or use a multiplier above 1")
+    if len(rule.rule) > LONGEST_BUDGETED:
+        message = f"the name of a campaign with a budget has at most {LONGEST_BUDGETED} characters"
+        yield Finding((*path, "rule"), message, "give it a shorter one")
 
 
 def _order_rule(rule: OrderRule, path: Path, program: Program) -> Iterator[Finding]:

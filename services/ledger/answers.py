@@ -25,9 +25,9 @@ from services.ledger.domain.inputs import (
     ReturnRedemption,
     SendPoints,
 )
-from services.ledger.domain.refs import order_of
+from services.ledger.domain.refs import REWARD, order_of
 from services.ledger.domain.refusals import Refusal
-from services.ledger.domain.rewards import ACCOUNT, Pool
+from services.ledger.domain.rewards import Pool
 from services.ledger.domain.transfers import Transfer
 
 KEY_REUSED: Final = kind("idempotency-key-reused", "The key was used with another request", 422)
@@ -202,7 +202,7 @@ def _draw(redemption: Redemption) -> dict[str, str | None]:
 
 def pool_shown(account: str, pool: Pool) -> dict[str, Any]:
     """A pool of codes as the outside sees it."""
-    return {"pool": account.removeprefix(ACCOUNT), "added": pool.added, "left": pool.added - pool.taken}
+    return {"pool": account.removeprefix(REWARD), "added": pool.added, "left": pool.added - pool.taken}
 
 
 def transfer_shown(member_id: str, transfer_id: str, transfer: Transfer) -> dict[str, Any]:

@@ -105,12 +105,12 @@ class Projections(NamedTuple):
 class Audit:
     """One account: its journal rows are given in order, each with its entries; then what is stored beside them."""
 
-    def __init__(self, programs: Programs, number: int) -> None:
+    def __init__(self, programs: Programs, number: int, member_id: str) -> None:
         self.faults: list[Fault] = []
         self.sums: Counter[AccountName] = Counter()
         self.outcomes: Counter[str] = Counter()
         self._programs = programs
-        self._replica: Replica | None = Replica(programs, number)
+        self._replica: Replica | None = Replica(programs, number, member_id)
         self._version = 0
         self._head = GENESIS
         self._now: Micros = 0

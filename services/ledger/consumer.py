@@ -10,7 +10,7 @@ from services.kit import metrics
 from services.kit.kafka import Record, partition_of
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
-from services.ledger.domain.rewards import ACCOUNT
+from services.ledger.domain.refs import OWN
 from services.ledger.executor import Ledger, Misplaced, Told
 from services.ledger.intake import check_time, input_of
 from services.ledger.internal import INTERNAL
@@ -47,8 +47,10 @@ class Decoder:
             if given is None:
                 return None
             if event["type"].startswith("commerce."):
-                if event["subject"].startswith(ACCOUNT):
-                    raise Refused(Reason.BROKEN_FIELD, "subject", f"ids that begin with {ACCOUNT} are the ledger's own")
+                if event["subject"].startswith(OWN):
+                    raise Refused(
+                        Reason.BROKEN_FIELD, "subject", f"ids that begin with {' or '.join(OWN)} are the ledger's own"
+                    )
                 check_time(given.at, record.appended_at)
         except Refused as refused:
             return refused

@@ -25,12 +25,15 @@ from services.ledger import store
 from services.ledger.announcement import announce
 from services.ledger.answers import Answer, answer_of, key_reused
 from services.ledger.domain.batch import Arrival, Fold, fold_member
+from services.ledger.domain.budget import BUDGET, allotment_key
 from services.ledger.domain.holds import hold_key, redemption_key
 from services.ledger.domain.inputs import (
     ActivityRecorded,
     AddCodes,
     AnyInput,
+    AskBudget,
     AskReward,
+    BudgetAnswered,
     Cancelled,
     CaptureHold,
     Completed,
@@ -283,6 +286,10 @@ class _Work:
                     needs.paid_after = first if needs.paid_after is None else min(first, needs.paid_after)
             elif isinstance(given, ExpiryNear):
                 needs.spendable = True
+            elif isinstance(given, BudgetAnswered):
+                needs.orders.add(given.order)
+            elif isinstance(given, AskBudget):
+                needs.facts.update((BUDGET, allotment_key(given.member, given.order)))
             elif (key := _fact_key(given)) is not None:
                 needs.facts.add(key)
                 needs.spendable = needs.spendable or isinstance(

@@ -14,7 +14,9 @@ from services.kit.money import minor_units
 from services.ledger.domain.inputs import (
     ActivityRecorded,
     AnyInput,
+    AskBudget,
     AskReward,
+    BudgetAnswered,
     Cancelled,
     Completed,
     Enrolled,
@@ -75,6 +77,8 @@ TYPES: Final[Mapping[str, str]] = {
     "ask_reward": "loyalty.reward.asked.v1",
     "reward_answered": "loyalty.reward.answered.v1",
     "give_back_reward": "loyalty.reward.given_back.v1",
+    "ask_budget": "loyalty.budget.asked.v1",
+    "budget_answered": "loyalty.budget.answered.v1",
     "timer": "loyalty.timer.due.v1",
     "expiring": "loyalty.timer.due.v1",
 }
@@ -124,6 +128,7 @@ def _paid(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, currenc
         _points_value(data, decimals),
         data.get("hold_id"),
         data.get("redemption_id"),
+        data.get("channel", ""),
     )
 
 
@@ -281,6 +286,18 @@ def _reward_given_back(event: Mapping[str, Any], data: Mapping[str, Any], at: Mi
     return GiveBackReward(event["source"], event["id"], at, data["redemption_id"])
 
 
+def _budget_asked(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    order = order_ref(data["shop"], data["order_id"])
+    return AskBudget(
+        event["source"], event["id"], at, data["member_id"], order, data["points"], data["asked"], data["program"]
+    )
+
+
+def _budget_answered(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    order = order_ref(data["shop"], data["order_id"])
+    return BudgetAnswered(event["source"], event["id"], at, data["account"], order, data["points"], data["asked"])
+
+
 def _day(told: date | None) -> Day:
     return 0 if told is None else told.toordinal()
 
@@ -309,5 +326,7 @@ _READERS: Final[Mapping[str, _Reader]] = {
     "loyalty.reward.asked.v1": _reward_asked,
     "loyalty.reward.answered.v1": _reward_answered,
     "loyalty.reward.given_back.v1": _reward_given_back,
+    "loyalty.budget.asked.v1": _budget_asked,
+    "loyalty.budget.answered.v1": _budget_answered,
     **dict.fromkeys(TIER_HISTORY_TYPES, _tier),
 }

@@ -13,8 +13,10 @@ from services.kit.outbox import OutboxRow
 from services.ledger.announcement import HEADERS
 from services.ledger.domain.batch import JournalRow
 from services.ledger.domain.inputs import (
+    AskBudget,
     AskReward,
     Between,
+    BudgetAnswered,
     GiveBackReward,
     LotPart,
     ReceivePoints,
@@ -23,6 +25,7 @@ from services.ledger.domain.inputs import (
     TransferArrived,
 )
 from services.ledger.domain.outcome import SOURCE, Message, Referral
+from services.ledger.domain.refs import order_of
 from services.ledger.intake import TYPES
 
 INTERNAL: Final = "loyalty.internal.v1"
@@ -75,8 +78,19 @@ def _data(given: Between) -> dict[str, Any]:
             return {"redemption_id": given.redemption, "granted": given.granted, **code}
         case GiveBackReward():
             return {"redemption_id": given.redemption}
+        case AskBudget():
+            asked = {"member_id": given.member, "points": given.points, "asked": given.asked, "program": given.program}
+            return asked | _order(given.order)
+        case BudgetAnswered():
+            return {"account": given.account, "points": given.points, "asked": given.asked} | _order(given.order)
         case _:
             assert_never(given)
+
+
+def _order(ref: str) -> dict[str, str]:
+    order = order_of(ref)
+    assert order is not None, ref
+    return {"shop": order[0], "order_id": order[1]}
 
 
 def _lot(part: LotPart) -> dict[str, Any]:

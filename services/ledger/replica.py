@@ -51,9 +51,9 @@ class _Families(dict[Day, list[LotRow]]):
 class Replica:
     """A member's state in memory, in the form of its rows. Each `fold` is a batch: any cut gives the same (O7)."""
 
-    def __init__(self, programs: Programs, number: int) -> None:
+    def __init__(self, programs: Programs, number: int, member_id: str) -> None:
         self._programs = programs
-        self.account = Account(number, "")
+        self.account = Account(number, member_id)
         self.orders: dict[str, OrderRow] = {}
         self.states: dict[str, bytes] = _Known()
         self.lines: dict[tuple[str, int], bytes] = {}

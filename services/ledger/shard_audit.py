@@ -16,6 +16,7 @@ from services.kit.kafka import shard_of
 from services.kit.postgres import Connection, Queries
 from services.ledger import store
 from services.ledger.audit import Audit, Check, EntryRow, Fault, JournalRow, Projections
+from services.ledger.budgets import Budgets
 from services.ledger.domain.account import Account
 from services.ledger.domain.member import LotRow
 from services.ledger.domain.orders import decode_order
@@ -55,6 +56,7 @@ class Report(msgspec.Struct):
     broken: int = 0
     checks: Counter[str] = msgspec.field(default_factory=Counter)
     transit: Transit = msgspec.field(default_factory=Transit)
+    budgets: Budgets = msgspec.field(default_factory=Budgets)
     examples: list[Broken] = msgspec.field(default_factory=list)
 
     def add(self, other: Report) -> None:
@@ -68,6 +70,7 @@ class Report(msgspec.Struct):
         self.broken += other.broken
         self.checks.update(other.checks)
         self.transit.add(other.transit)
+        self.budgets.add(other.budgets)
         self.examples = (self.examples + other.examples)[:MOST_EXAMPLES]
 
     def blame(self, shard: int, account: int, member: str, faults: Sequence[Fault]) -> None:
@@ -158,7 +161,8 @@ async def _audit_account(
     present: Micros,
     report: Report,
 ) -> None:
-    audit = Audit(programs, number)
+    members = [row["member_id"] for row in await streams["identities"].take(number)]
+    audit = Audit(programs, number, members[0] if members else "")
     journal, entries = streams["journal"], streams["entries"]
     while (row := await journal.take_one(number)) is not None:
         booked = [EntryRow(*entry) for entry in await entries.take_version(number, row[1])]
@@ -168,7 +172,6 @@ async def _audit_account(
             booked = booked[len(strays) :]
         audit.journal(JournalRow(*row), booked)
     audit.stray([EntryRow(*entry) for entry in await entries.take(number)])
-    members = [row["member_id"] for row in await streams["identities"].take(number)]
     stored = Projections(
         lots=[LotRow(*tuple(row)[1:]) for row in await streams["lots"].take(number)],
         orders={
@@ -192,6 +195,9 @@ async def _audit_account(
     report.outcomes.update(audit.outcomes)
     report.points.update(audit.sums)
     report.transit.read(stored.facts)
+    if members:
+        states = {ref: state for ref, (*_, state) in stored.orders.items()}
+        report.budgets.read(members[0], states, stored.facts, programs)
     for paid_at, *_, state in stored.orders.values():
         if not paid_at:
             report.parked += 1

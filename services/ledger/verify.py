@@ -44,6 +44,7 @@ WHOLE_CHECKS: Final = {
     "months": "every month's partition belongs to its table",
     "grants": "the runtime role cannot change journal and entries",
     "transit": "what is in transit was sent and has not arrived; each arrival was sent",
+    "budgets": "no campaign gave more than its budget, no order has more of one than it was given",
     "books": "what all accounts have together is what all entries add up to",
 }
 
@@ -117,6 +118,8 @@ async def survey(
         faults["books"] = wrong
     if members is None and (wrong := report.transit.faults(report.points["in_transit"])):
         faults["transit"] = wrong
+    if members is None and (wrong := report.budgets.faults()):
+        faults["budgets"] = wrong
     if report.accounts and not figures["programs"]:
         faults["programs"] = ["accounts were booked, and no program is there"]
     return report, faults, figures

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -25,6 +26,11 @@ DEFAULT = Path(__file__).parent.parent.parent / "deploy" / "program.yaml"
 TEXT = DEFAULT.read_text(encoding="utf-8")
 
 
+FIRST_PURCHASE = """\
+rule: first-purchase
+    title: {zh-CN: 首次购物, zh-TW: 首次購物, en: First purchase}
+    on: first_order
+    points: 100"""
 CAMPAIGN = '{from: 2026-06-08T00:00:00+08:00, to: 2026-06-09T00:00:00+08:00, multiplier: "2"}'
 
 
@@ -131,7 +137,8 @@ def test_a_published_document_that_spells_out_its_defaults_is_taken_again() -> N
     ],
 )
 def test_a_cash_offset_in_odd_steps_is_warned_about(offset: str, field: str, message: str, fix: str) -> None:
-    text = changed(("\nredeem:\n", f"\nredeem:\n  cash_offset: {{{offset}}}\n"))
+    (written,) = re.findall(r"cash_offset: (\{.*\}\})", TEXT)
+    text = changed((written, f"{{{offset}}}"))
     (warning,) = [each for each in check(text).warnings if each.path == f"redeem.cash_offset.{field}"]
     assert warning.line == line_of(text, "cash_offset:")
     assert message in warning.message
@@ -187,9 +194,9 @@ def test_everything_the_contract_names_can_be_said_and_what_is_not_built_is_refu
         ("kind: open", "kind: restricted", "membership.kind", "`membership.kind: restricted`", "use `open`"),
         (
             "on: first_order\n    points: 100",
-            f"on: order\n    campaign: {CAMPAIGN[:-1]}, budget: 1000}}",
-            "earn[1].campaign.budget",
-            "`earn.campaign.budget: 1000` is not built",
+            f"on: order\n    campaign: {CAMPAIGN[:-1]}, segment: top}}",
+            "earn[1].campaign.segment",
+            "`earn.campaign.segment: top` is not built",
             "leave it out",
         ),
         ("mode: upgrade_only", "mode: upgrade_downgrade", "tiers.mode", "`tiers.mode: upgr", "upgrade_only"),
@@ -233,6 +240,18 @@ def test_what_is_not_built_is_refused_with_its_line_and_the_way_out(
             f"on: order\n    campaign: {CAMPAIGN.replace('06-09', '06-08')}",
             "earn[1].campaign.to",
             "ends before it begins",
+        ),
+        (
+            "on: first_order\n    points: 100",
+            "on: order\n    campaign: " + CAMPAIGN.replace('"2"', '"0.9", budget: 1000'),
+            "earn[1].campaign.budget",
+            "times 0.9 takes points",
+        ),
+        (
+            FIRST_PURCHASE,
+            f"rule: {'m' * 39}\n    on: order\n    campaign: {CAMPAIGN[:-1]}, budget: 1000}}",
+            "earn[1].rule",
+            "has at most 38 characters",
         ),
         (
             "  - rule: profile\n",

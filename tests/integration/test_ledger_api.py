@@ -228,11 +228,13 @@ async def test_N4_an_order_is_explained_by_tier_band_multiplier_and_rounding(
         "units": None,
         "band": {"up_to": "200.00", "exclusive": True, "rate": "1"},
         "multipliers": {"tier senior": "1.1"},
+        "by_goods": [],
         "stacking": "multiply",
         "exact": "219.989",
         "rounding": "floor",
         "points": 219,
         "cap": None,
+        "granted": None,
     }
     assert body["event"]["type"] == "commerce.order.paid.v1"
     assert body["event"]["id"] == "n4:paid"

@@ -51,3 +51,14 @@ async def test_R9_who_referred_has_points_while_the_referred_member_has_a_succes
         summary = summarise(*await examine(ledger.settings))
         assert summary["examples"] == []
         assert summary["ok"]
+
+
+async def test_who_names_oneself_as_referrer_is_no_fault_of_the_books(
+    make_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with ledger_on(make_database(), publish=False) as ledger:
+        async with ledger.pool.acquire() as connection:
+            await publish_document(connection, REFERRING)
+        await ledger.tell(shop.registered(shop.d(1), member=GUEST, referred_by=GUEST), at=shop.d(1, "10:00:01"))
+        monkeypatch.setattr("services.kit.clock.now", lambda: ledger.now)
+        assert summarise(*await examine(ledger.settings))["examples"] == []

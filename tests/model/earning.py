@@ -37,7 +37,7 @@ class Award:
     pending: int
     confirmed: int
     about: str = ""
-    """The order that brought it, where that is not the owner."""
+    """What a shortfall of it is about, where that is not the owner."""
 
 
 @dataclass(frozen=True)
@@ -227,11 +227,11 @@ def first_purchase(orders: Mapping[str, Order], facts: MemberFacts, now: Micros)
                 lot = None  # it was still good: the next first order brings its own
     if successful == 0 or rising is None or lot is None:
         return []
-    gifts = [(rule["rule"], rule["points"]) for rule in rules_on(rising.program, "first_order")]
+    gifts = [(rule["rule"], rule["points"], rising.key) for rule in rules_on(rising.program, "first_order")]
     if any(telling.data.get("referred_by") not in (None, MEMBER) for telling in facts.profile):
-        gifts += [(rule["rule"], rule["referred"]) for rule in rules_on(rising.program, "referral")]
+        gifts += [(rule["rule"], rule["referred"], "referral") for rule in rules_on(rising.program, "referral")]
     version, day = rising.program["version"], rising.date
-    return [Award("member", name, version, day, lot, 0, points, about=rising.key) for name, points in gifts]
+    return [Award("member", name, version, day, lot, 0, points, about=about) for name, points, about in gifts]
 
 
 def order_rules(program: Program) -> list[Rule]:
@@ -338,8 +338,9 @@ def pooled(awards: Iterable[Award], program_of: Mapping[str, Program]) -> list[A
     for award in awards:
         rule = next(rule for rule in program_of[award.version]["earn"] if rule["rule"] == award.rule)
         if "campaign" in rule:
-            campaign = (award.rule, award.version)
-            allowed = min(award.pending + award.confirmed, rule["campaign"]["budget"] - spent.get(campaign, 0))
+            campaign = (award.rule, rule["campaign"]["from"])
+            left = max(0, rule["campaign"]["budget"] - spent.get(campaign, 0))
+            allowed = min(award.pending + award.confirmed, left)
             spent[campaign] = spent.get(campaign, 0) + allowed
             confirmed = min(award.confirmed, allowed)
             free.append(replace(award, pending=allowed - confirmed, confirmed=confirmed))

@@ -71,7 +71,7 @@ def programs(
     """The default program with its options drawn, and with figures small enough to be reached.
 
     With `more`, it has marginal bands, campaigns, birthdays, referrals and days that can be made up; with `ahead` also
-    what the ledger does not do yet: campaigns for some goods or channels, and with a budget.
+    campaigns that give from a budget: the model's goes to orders by paid time, the ledger's as they come in.
     """
     kinds: dict[str, dict[str, Any]] = {
         "none": {"kind": "none"},
@@ -146,14 +146,20 @@ CAMPAIGN = {"from": d(3, "00:00"), "to": d(12), "multiplier": "1.5"}
 MORE_RULES: list[dict[str, Any]] = [
     {"rule": "days", "on": "order", "campaign": CAMPAIGN},
     {"rule": "evening", "on": "order", "campaign": CAMPAIGN | {"multiplier": "0.7", "from": d(8)}},
+    {"rule": "goods", "on": "order", "campaign": CAMPAIGN | {"include": {"categories": ["apparel"]}, "channels": []}},
+    {"rule": "app", "on": "order", "campaign": CAMPAIGN | {"multiplier": "1.1", "channels": ["app", "mini"]}},
     {"rule": "birthday", "on": "order", "when": "birthday_month", "multiplier": "2"},
     {"rule": "birthday", "on": "order", "when": "birthday", "multiplier": "2", "feb29": "mar1"},
     {"rule": "referral", "on": "referral", "referrer": 100, "referred": 50},
 ]
 AHEAD_RULES: list[dict[str, Any]] = [
-    {"rule": "goods", "on": "order", "campaign": CAMPAIGN | {"include": {"categories": ["apparel"]}, "channels": []}},
     {"rule": "gift", "on": "order", "campaign": CAMPAIGN | {"multiplier": "2", "budget": 150}},
     {"rule": "gift", "on": "order", "campaign": CAMPAIGN | {"multiplier": "3", "budget": 1000, "from": d(8)}},
+    {
+        "rule": "gift",
+        "on": "order",
+        "campaign": CAMPAIGN | {"from": d(2), "to": d(30), "budget": 100_000, "include": {"categories": ["apparel"]}},
+    },
 ]
 
 
@@ -362,6 +368,7 @@ def an_order(draw: st.DrawFn, order: str, *, spending: bool = False) -> list[Eve
                 points_value=draw(st.sampled_from([*[f"{used // 100}.{used % 100:02}"] * 5, "999"])) if used else None,
                 hold=draw(hold),
                 redemption=draw(redemption),
+                channel=draw(st.sampled_from([None, "app"])),
                 revision=revision,
             )
         )

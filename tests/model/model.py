@@ -223,7 +223,7 @@ class Model:
 
         self._booked = target
         for (_, name, _), pending, confirmed in changes:
-            shown = label if label and self._is_on_orders(name) else name
+            shown = label if label and self._is_order_rule(name) else name
             self._rules[shown] = self._rules.get(shown, 0) + pending + confirmed
         self._share_out(earned)
 
@@ -260,10 +260,8 @@ class Model:
             self._order_points[name[0]] = pending, confirmed
         self._earned = standing
 
-    def _is_on_orders(self, name: str) -> bool:
-        return any(
-            rule["on"] == "order" for version in self.known.versions for rule in version["earn"] if rule["rule"] == name
-        )
+    def _is_order_rule(self, name: str) -> bool:
+        return any(rule["rule"] == name for version in self.known.versions for rule in earning.order_rules(version))
 
     def _order_awards(self, orders: dict[str, Order]) -> dict[tuple[str, str], Award]:
         """What each order earns by each rule, before caps; by paid time."""

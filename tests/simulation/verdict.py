@@ -167,7 +167,7 @@ def _accounts(database: Database) -> Iterator[str]:
         journals[row[0], row[3]].append(row)
     for (shard, member), number in database.identities.items():
         key = shard, number
-        audit = Audit(programs, number)
+        audit = Audit(programs, number, member)
         entries: defaultdict[int, list[EntryRow]] = defaultdict(list)
         for entry in database.entries[key]:
             entries[entry[2]].append(EntryRow(*entry[1:]))

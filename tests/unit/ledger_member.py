@@ -1,4 +1,4 @@
-"""One member's account on the real fold, with a dictionary where PostgreSQL would be.
+"""One account on the real fold, with a dictionary where PostgreSQL would be.
 
 It answers the fold's questions (`Missing`) exactly as the store does, and tells its figures as the naive model does.
 """
@@ -24,6 +24,7 @@ from services.ledger.domain.entries import last_day
 from services.ledger.domain.holds import HOLD, REDEMPTION, decode_hold, decode_redemption
 from services.ledger.domain.inputs import (
     AnyInput,
+    AskBudget,
     CaptureHold,
     DecideShortfall,
     DueTimer,
@@ -43,7 +44,7 @@ from services.ledger.domain.inputs import (
 from services.ledger.domain.member import Loaded, LotRow, Member, Missing, Needs, Success
 from services.ledger.domain.moves import Moves
 from services.ledger.domain.orders import decode_order, encode_lines, encode_order
-from services.ledger.domain.outcome import Outcome, Reason
+from services.ledger.domain.outcome import Message, Outcome, Reason
 from services.ledger.domain.program import Programs, compile_program
 from services.ledger.domain.refs import order_of, order_ref
 from services.ledger.domain.shortfalls import REVIEW
@@ -66,7 +67,7 @@ class MemoryLedger:
     """The fold driven by events, input by input or in batches.
 
     With `tiers="closed"` tiering's own fold follows each batch at once and its history comes back as an input;
-    with `"given"` only tier events change tiers.
+    with `"given"` only tier events change tiers. The accounts of campaigns' budgets answer each step at once.
     """
 
     def __init__(
@@ -74,7 +75,9 @@ class MemoryLedger:
         program: Mapping[str, Any] | Sequence[Mapping[str, Any]],
         *,
         tiers: Literal["closed", "given"] = "closed",
+        member_id: str = "m1",
     ) -> None:
+        self._documents = program
         documents = [program] if isinstance(program, Mapping) else list(program)
         self.programs = Programs(compile_program(number, document) for number, document in enumerate(documents, 1))
         self._versions = Versions(compile_tiers(document) for document in documents)
@@ -85,7 +88,9 @@ class MemoryLedger:
         self._told: dict[tuple[bytes, Micros], bytes] = {}
         self._asked_for = 0
         self.clock: Micros = 0
-        self.account = Account(1, "m1")
+        self.account = Account(1, member_id)
+        self.budgets: dict[str, MemoryLedger] = {}
+        self._heard = 0
         self.orders: dict[str, bytes] = {}
         self.lines: dict[tuple[str, int], bytes] = {}
         self.facts: dict[str, bytes] = {}
@@ -108,7 +113,7 @@ class MemoryLedger:
             outcome = arrival
         else:
             outcome = self._book([arrival])[0]
-            self._follow_tiers(now)
+            self._follow(now)
         self.outcomes.append((event["id"], outcome))
         return outcome
 
@@ -139,16 +144,26 @@ class MemoryLedger:
         """Take a command; "booked", or why it was refused."""
         arrival = self._asked(asked)
         self._book([arrival])
-        self._follow_tiers(asked.now)
+        self._follow(asked.now)
         outcome = next(row.outcome for row in reversed(self.journal) if row.arrival is arrival)
         answer = outcome.detail if outcome.kind == "refused" else outcome.kind
         self.outcomes.append((f"{type(asked).__name__} {asked.reference}", answer))
         return answer
 
+    def take_event(self, event: Mapping[str, Any], now: Micros) -> None:
+        """Take an event, and nothing that others answer to it."""
+        arrival = self._arrival(event, now)
+        if not isinstance(arrival, str):
+            self._book([arrival])
+
     def do(self, given: AnyInput, now: Micros) -> str:
         """Take an input as it is, at `now`; "booked", or why it was refused."""
         self.clock = max(self.clock, now)
-        arrival = Arrival(digest_of("m1", given.source, given.id), given, now)
+        key = (digest_of(self.account.member_id, given.source, given.id), given.at)
+        if key in self._told:
+            return "known" if self._told[key] == encode_input(given) else "conflict"
+        self._told[key] = encode_input(given)
+        arrival = Arrival(key[0], given, now)
         self._book([arrival])
         outcome = next(row.outcome for row in reversed(self.journal) if row.arrival is arrival)
         return outcome.detail if outcome.kind == "refused" else outcome.kind
@@ -198,7 +213,7 @@ class MemoryLedger:
         if due is not None and due <= now:
             name = f"due:{due}:{self.account.version}"
             self._book([Arrival(digest_of("m1", "/timer", name), DueTimer("/timer", name, due), now)])
-        self._follow_tiers(now)
+        self._follow(now)
 
     def _arrival(self, event: Mapping[str, Any], now: Micros) -> Arrival | str:
         given = self._input(event, now)
@@ -232,6 +247,24 @@ class MemoryLedger:
         except Refused as refused:
             return str(refused.reason)
         return given
+
+    def _follow(self, now: Micros) -> None:
+        """Let tiering and the accounts of budgets follow what is booked."""
+        self._follow_tiers(now)
+        for message in self.told(since=self._heard):
+            if isinstance(message.given, AskBudget):
+                budget = self.budgets.get(message.to)
+                if budget is None:
+                    budget = self.budgets[message.to] = MemoryLedger(self._documents, member_id=message.to)
+                answers = len(budget.journal)
+                budget.do(message.given, now)
+                for answer in budget.told(since=answers):
+                    self.do(answer.given, now)
+        self._heard = len(self.journal)
+
+    def told(self, since: int = 0) -> list[Message]:
+        """What this account told others, from a place in its journal on."""
+        return [message for row in self.journal[since:] for message in row.outcome.messages]
 
     def _follow_tiers(self, now: Micros) -> None:
         """Tell tiering what qualified, and the ledger what tiering then says, until neither has news."""
@@ -324,7 +357,8 @@ class MemoryLedger:
         rules: dict[str, int] = {}
         sums = dict.fromkeys(("redeemed", "returned", "expired", "forgiven", "earned"), 0)
         by_order: dict[str, list[int]] = {}
-        order_rules = {program.order.name for program in self.programs.versions} | {
+        rules_on_orders = [program.order for program in self.programs.versions]
+        order_rules = {name for rule in rules_on_orders for name in (rule.name, *rule.budgeted)} | {
             "tier-true-up",
             "birthday-true-up",
             REVIEW,
@@ -433,7 +467,7 @@ class MemoryLedger:
 
     def _sent(self) -> dict[str, list[tuple[str, str | None, int]]]:
         """By transfer, the lots that the receiver's account is told of."""
-        told = [message.given for row in self.journal for message in row.outcome.messages]
+        told = [message.given for message in self.told()]
         return {
             given.transfer: [
                 (_day(part.lot_day), _day(part.parent) if part.parent else None, part.points) for part in given.lots
@@ -450,16 +484,16 @@ class MemoryLedger:
     def _reasons(self, ref: str) -> list[Reason]:
         """The newest reasons that the journal gives for an order's points."""
         told = [
-            row.outcome.reasons
+            [reason for reason in row.outcome.reasons if reason.granted is None]
             for row in self.journal
-            if getattr(row.arrival.given, "order", None) == ref and row.outcome.reasons
+            if getattr(row.arrival.given, "order", None) == ref
         ]
-        return told[-1] if told else []
+        return next((reasons for reasons in reversed(told) if reasons), [])
 
     def _working(self, reason: Reason) -> Mapping[str, Any]:
         """A reason spelled out, from the program version that it names (N4)."""
         program = self.programs.by_number[reason.program]
-        tariff = program.order.tariff(reason.tier, reason.multipliers)
+        tariff = program.order.tariff(reason.tier, reason.multipliers, reason.by_goods)
         rate = tariff.rate(reason.amount).step.rate
         amount = Fraction(reason.amount, 10**program.decimals)
         return {

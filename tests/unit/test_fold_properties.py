@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.events import Refused, parse_event
+from services.ledger.domain.budget import BUDGET, decode_budget
 from tests.model.events import Arrival, Event, Timer
 from tests.model.histories import arrivals, checkouts, facts, programs, versions
 from tests.model.model import Model, Step
@@ -97,6 +98,19 @@ def test_R6_N2_the_fold_is_the_model_under_the_rest_of_the_algebra(data: st.Data
     )
     told = data.draw(facts(spending=True, more=True))
     compare(drawn, accepted(data.draw(checkouts(told, reviews=True, more=True))))
+
+
+@settings(SETTINGS, max_examples=25)
+@given(st.data())
+def test_N6_the_fold_gives_in_all_what_the_model_gives_of_a_budget(data: st.DataObject) -> None:
+    drawn = data.draw(versions(refund=("recompute", "proportional"), more=True, ahead=True))
+    history = accepted(data.draw(facts(more=True).flatmap(arrivals)))
+    ledger = MemoryLedger(drawn)
+    fold, model = figures(ledger.play(history), drawn), figures(Model(drawn).play(history), drawn)
+    assert fold["rules"].get("gift", 0) == model["rules"].get("gift", 0)
+    if not any(decode_budget(budget.facts[BUDGET]).spent for budget in ledger.budgets.values()):
+        assert fold["rules"].get("purchase", 0) == model["rules"].get("purchase", 0)
+        assert (fold["pending"], fold["tiers"]) == (model["pending"], model["tiers"])
 
 
 def compare(versions: Sequence[Program], history: Sequence[Step]) -> None:

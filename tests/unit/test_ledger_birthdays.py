@@ -37,7 +37,7 @@ def holds(paid_at: str, *told: tuple[str, int], when: str = "birthday_month", fe
     """Whether an order paid at a time meets the rule, of a member who told these birthdays."""
     made = compile_multiplier(rule(when, feb29), CALENDAR)
     assert isinstance(made, Birthday)
-    return made.holds(parse_rfc3339(at(paid_at)), [(parse_rfc3339(at(time)), day) for time, day in told])
+    return made.holds(parse_rfc3339(at(paid_at)), "", [(parse_rfc3339(at(time)), day) for time, day in told])
 
 
 LONG_AGO = "2020-01-01 00:00"

@@ -198,7 +198,7 @@ def a_history() -> list[Arrival]:
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
 def test_O7_a_replica_is_the_same_however_it_is_cut(size: int) -> None:
     history = a_history()
-    whole, sliced = Replica(PROGRAMS, 1), Replica(PROGRAMS, 1)
+    whole, sliced = Replica(PROGRAMS, 1, "m1"), Replica(PROGRAMS, 1, "m1")
     whole.fold(history)
     heads = [
         row.head for start in range(0, len(history), size) for row in sliced.fold(history[start : start + size]).rows

@@ -67,8 +67,18 @@ class Band(BaseModel):
     rate: str = Field(description="Points for one unit of the currency.")
 
 
+class GoodsOut(BaseModel):
+    """A part of the basis, and which campaigns for some goods alone it is of."""
+
+    campaigns: list[str]
+    amount: str
+
+
 class Sum(BaseModel):
-    """What the rule gives for the fact as it stood, before a cap; the entry books the difference to what was booked."""
+    """What the rule gives for the fact as it stood, before a cap; the entry books the difference to what was booked.
+
+    A campaign with a budget gives what the order would earn less without it.
+    """
 
     tier: str | None = Field(description="The tier that counted: the last one effective before the order was paid.")
     amount: str | None = Field(description="What is left of the eligible lines, net of points used.")
@@ -78,6 +88,7 @@ class Sum(BaseModel):
     units: int | None = Field(description="For other facts: units, days in a row, or fields.")
     band: Band | None
     multipliers: dict[str, str] = Field(description="The tier's, then those of the rules that the order met.")
+    by_goods: list[GoodsOut] = Field(description="The parts of the basis, where a campaign is for some goods alone.")
     stacking: str | None = Field(description="How several multipliers go together: multiply, add or max.")
     exact: str | None = Field(
         description="Amount × rate × multipliers, before rounding; in marginal bands each part at its own rate."
@@ -85,6 +96,9 @@ class Sum(BaseModel):
     rounding: str | None
     points: int
     cap: int | None = Field(description="The most that the rule gives a member on one local day.")
+    granted: int | None = Field(
+        description="What a campaign's budget has given of these points so far; null: no budget."
+    )
 
 
 class ExplanationOut(BaseModel):
@@ -151,10 +165,13 @@ def reason_of(row: EntryRow, program: Program, records: list[Record]) -> Reason 
     """
     is_true_up = row.rule in (TRUE_UP, BIRTHDAY_TRUE_UP)
     rule = program.order.name if is_true_up else row.rule
-    about = row.ref if is_true_up or row.ref.startswith("streak:") else ""
+    about = {row.ref if is_true_up or row.ref.startswith("streak:") else ""}
+    if rule in program.order.budgeted:
+        # Its entries go by its own name, also where the order was trued up.
+        about.add(row.ref)
     for record in records:
         for reason in record.reasons:
-            if reason.rule == rule and reason.ref == about:
+            if reason.rule == rule and reason.ref in about:
                 return reason
     return None
 
@@ -163,13 +180,14 @@ def sum_of(reason: Reason, programs: Programs) -> dict[str, Any]:
     """A reason worked out again, as the contract has it."""
     program = programs.by_number[reason.program]
     rule, decimals = program.order, program.decimals
-    if reason.rule != rule.name:
+    if not reason.tier:
         return {
-            "tier": None, "amount": None, "basis": None, "units": reason.amount, "band": None, "multipliers": {},
-            "stacking": None, "exact": None, "rounding": None, "points": reason.points, "cap": reason.cap,
+            "tier": None, "amount": None, "basis": None, "units": None if reason.granted is not None else reason.amount,
+            "band": None, "multipliers": {}, "by_goods": [], "stacking": None, "exact": None, "rounding": None,
+            "points": reason.points, "cap": reason.cap, "granted": reason.granted,
         }  # fmt: skip
     basis = reason.basis or reason.amount
-    tariff = rule.tariff(reason.tier, reason.multipliers)
+    tariff = rule.tariff(reason.tier, reason.multipliers, reason.by_goods)
     step = tariff.rate(basis).step
     return {
         "tier": reason.tier,
@@ -182,11 +200,16 @@ def sum_of(reason: Reason, programs: Programs) -> dict[str, Any]:
             "rate": plain(step.rate),
         },
         "multipliers": {name: plain(factor) for name, factor in _factors(reason, rule).items()},
+        "by_goods": [
+            {"campaigns": list(campaigns), "amount": decimal_string(amount, decimals)}
+            for campaigns, amount in reason.by_goods
+        ],
         "stacking": rule.stacking,
         "exact": plain(tariff.exact(reason.amount, basis)),
         "rounding": rule.rounding,
         "points": reason.points,
         "cap": reason.cap,
+        "granted": reason.granted,
     }
 
 
@@ -233,6 +256,11 @@ def _verb(row: EntryRow) -> str:
 
 
 def _in_words(reason: Reason, program: Program) -> str:
+    if reason.granted is not None:
+        return (
+            f"Without this campaign the order would earn {reason.points} points less; "
+            f"of these the campaign's budget has given {reason.granted} so far."
+        )
     if reason.rule != program.order.name:
         cap = f", at most {reason.cap} a day" if reason.cap is not None else ""
         return f"The rule gives {reason.points} points for it{cap}."
@@ -240,7 +268,7 @@ def _in_words(reason: Reason, program: Program) -> str:
     basis = reason.basis or reason.amount
     if reason.amount <= 0 or basis < rule.min_spend:
         return f"What is left of the order's eligible lines, {amount} {program.currency}, earns nothing."
-    tariff = rule.tariff(reason.tier, reason.multipliers)
+    tariff = rule.tariff(reason.tier, reason.multipliers, reason.by_goods)
     rate, exact, factor = tariff.rate(basis), plain(tariff.exact(reason.amount, basis)), _factor_in_words(reason, rule)
     rounded = "" if exact == str(reason.points) else f", rounded ({rule.rounding}) to {reason.points}"
     if rate.offset:
@@ -260,10 +288,16 @@ def _factors(reason: Reason, rule: OrderRule) -> dict[str, Fraction]:
 
 
 def _factor_in_words(reason: Reason, rule: OrderRule) -> str:
-    whole = rule.tariff(reason.tier, reason.multipliers).multiplier
+    whole = rule.tariff(reason.tier, reason.multipliers, reason.by_goods).multiplier
     factors = {name: factor for name, factor in _factors(reason, rule).items() if factor != 1}
     if whole == 1:
         return ""
+    if reason.by_goods:
+        each = ", ".join(
+            f"{plain(factor)} for {'its goods of ' if name in rule.limited else ''}{name}"
+            for name, factor in factors.items()
+        )
+        return f" × {plain(whole)} (on average: {each})"
     if rule.stacking == "multiply" or len(factors) < 2:
         return "".join(f" × {plain(factor)} for {name}" for name, factor in factors.items())
     each = ", ".join(f"{plain(factor)} for {name}" for name, factor in factors.items())

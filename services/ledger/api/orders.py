@@ -15,7 +15,8 @@ from services.ledger import reads
 from services.ledger.api.context import MEMBER_UNKNOWN, Context, MemberPath, answer, iso_day
 from services.ledger.domain.inputs import Line
 from services.ledger.domain.judgement import Turn, judge, points_value
-from services.ledger.domain.orders import Order, PartTold, holding_refunds
+from services.ledger.domain.multipliers import campaign_of
+from services.ledger.domain.orders import Order, PartTold, Share, holding_refunds
 from services.ledger.domain.program import Program
 from services.ledger.domain.refs import order_ref
 
@@ -61,6 +62,7 @@ class Facts(BaseModel):
     lines: list[LineOut]
     shipping: str
     tax: str
+    channel: str | None
     points_used: int
     points_value: str
     shipped_at: str | None
@@ -71,11 +73,25 @@ class Facts(BaseModel):
     refunds: list[RefundOut]
 
 
+class ShareOut(BaseModel):
+    """What the order has of the budget of a campaign."""
+
+    rule: str
+    wanted: int = Field(description="What the campaign would give it if its budget had no end.")
+    pending: int
+    confirmed: int
+    state: Literal["asked", "given", "waits"] = Field(
+        description="asked: the budget has not answered yet; given: all of it; waits: the budget is spent, and what "
+        "others give up comes here."
+    )
+
+
 class Booked(BaseModel):
-    """What is booked for these facts, before a cap."""
+    """What is booked for these facts, before a cap, and by campaigns with a budget."""
 
     pending: int
     confirmed: int
+    budgets: list[ShareOut]
     expires_on: str | None = Field(description="The last day of the lot its points are in.")
     points_used: int = Field(description="Net of what was returned.")
     program_version: str | None
@@ -153,6 +169,7 @@ def shown(
         "booked": {
             "pending": order.pending,
             "confirmed": order.confirmed,
+            "budgets": [_share(share) for share in order.shares if share.wanted],
             "expires_on": iso_day(last_day),
             "points_used": order.used,
             "program_version": booked_under,
@@ -192,6 +209,7 @@ def _facts(order: Order, lines: tuple[Line, ...], program: Program) -> dict[str,
         ],
         "shipping": decimal_string(order.shipping, decimals),
         "tax": decimal_string(order.tax, decimals),
+        "channel": order.channel or None,
         "points_used": order.points_used,
         "points_value": decimal_string(points_value(order, program), decimals),
         "shipped_at": _time(order.shipped_at),
@@ -211,6 +229,18 @@ def _facts(order: Order, lines: tuple[Line, ...], program: Program) -> dict[str,
             }
             for refund in holding_refunds(order).values()
         ],
+    }
+
+
+def _share(share: Share) -> dict[str, Any]:
+    pending, confirmed = share.booked
+    waits = "waits" if share.answered == share.asked else "asked"
+    return {
+        "rule": campaign_of(share.account),
+        "wanted": share.wanted,
+        "pending": pending,
+        "confirmed": confirmed,
+        "state": "given" if share.granted == share.wanted else waits,
     }
 
 

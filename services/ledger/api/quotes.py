@@ -7,19 +7,22 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from schemas.events.fields import Count, Currency, Id, Money, Quantity
+from schemas.events.fields import Count, Currency, Id, Money, Quantity, Token
 from services.kit.auth import Caller
-from services.kit.calendar import rfc3339
+from services.kit.calendar import Micros, rfc3339
 from services.kit.money import decimal_string, minor_units
+from services.kit.postgres import Connection
 from services.kit.problem import NOT_FOUND, UNAVAILABLE, Problem, kind, responses
 from services.ledger.answers import REFUSALS
 from services.ledger.api.commands import Body
 from services.ledger.api.context import MEMBER_ID, MEMBER_UNKNOWN, Context, answer, iso_day, unknown_member
 from services.ledger.api.explanation import Sum, plain, sum_of
+from services.ledger.domain.budget import BUDGET, decode_budget
 from services.ledger.domain.inputs import Line
 from services.ledger.domain.program import Program, Programs
 from services.ledger.domain.quote import Award, Cart, NotUsable, Quote
 from services.ledger.quotes import quote_for, quote_for_new
+from services.ledger.reads import facts_of
 
 OTHER_CURRENCY: Final = kind("other-currency", "Another currency", 422)
 TOO_MANY_DECIMALS: Final = kind("too-many-decimals", "More decimals than the currency has", 422)
@@ -52,6 +55,7 @@ class CartIn(Body):
     shipping: Money = "0"
     tax: Money = "0"
     points_used: Count = Field(default=0, description="Points that are to pay a part of it.")
+    channel: Token | None = Field(default=None, description="The channel that its order would tell.")
 
 
 class AwardOut(BaseModel):
@@ -61,6 +65,9 @@ class AwardOut(BaseModel):
     points: int
     expires_on: str | None = Field(
         description="The last day to spend them; null: they never expire, or there are none."
+    )
+    if_budget_lasts: int = Field(
+        description="Points that a campaign would give beyond `points`, of what its budget has left now."
     )
     sum: Sum | None = Field(description="The working; null where the rule gives a fixed number.")
 
@@ -131,11 +138,23 @@ def routes(context: Context) -> APIRouter:
                     found = await quote_for(tx, programs, context.shard(member_id), member_id, cart, now)
             except NotUsable as refused:
                 raise _not_usable(refused) from None
+            if found is not None:
+                await _look_at_budgets(context, tx, programs, found, now)
         if found is None:
             raise unknown_member(str(member_id))
         return answer({"member_id": member_id, **shown(found, cart, programs), "as_of": rfc3339(now)})
 
     return router
+
+
+async def _look_at_budgets(context: Context, tx: Connection, programs: Programs, quote: Quote, now: Micros) -> None:
+    """Quote of a campaign no more than its budget has left at this moment."""
+    awards = [award for award in quote.awards if award.if_budget_lasts]
+    accounts = [quote.program.order.budgeted[award.rule].account for award in awards]
+    states = await facts_of(tx, [(context.shard(account), account, BUDGET) for account in accounts])
+    for award, account, state in zip(awards, accounts, states, strict=True):
+        left = programs.budget(account, quote.program.number, now) - decode_budget(state).given
+        award.if_budget_lasts = max(min(award.if_budget_lasts, left), 0)
 
 
 def cart_of(body: CartIn, program: Program) -> Cart:
@@ -158,6 +177,7 @@ def cart_of(body: CartIn, program: Program) -> Cart:
         _minor(body.shipping, program, "shipping"),
         _minor(body.tax, program, "tax"),
         body.points_used,
+        body.channel or "",
     )
 
 
@@ -211,5 +231,6 @@ def _award(award: Award, programs: Programs) -> dict[str, Any]:
         "rule": award.rule,
         "points": award.points,
         "expires_on": iso_day(award.last_day),
+        "if_budget_lasts": award.if_budget_lasts,
         "sum": None if award.reason is None else sum_of(award.reason, programs),
     }

@@ -25,7 +25,7 @@ from services.ledger.api.commands import (
 )
 from services.ledger.api.context import MEMBER_ID, Context, answer
 from services.ledger.domain.inputs import SendPoints
-from services.ledger.domain.rewards import ACCOUNT
+from services.ledger.domain.refs import OWN
 from services.ledger.domain.transfers import decode_transfer, transfer_key
 from services.ledger.reads import account_of
 
@@ -115,7 +115,7 @@ async def _require_known(context: Context, member_id: str) -> None:
     """Points sent to nobody would be lost: the receiver must be a member of whom something is known."""
     async with context.reads.snapshot() as tx:
         unknown = await account_of(tx, context.shard(member_id), member_id) is None
-    if unknown or member_id.startswith(ACCOUNT):
+    if unknown or member_id.startswith(OWN):
         raise _problem("receiver_unknown", "to")
 
 

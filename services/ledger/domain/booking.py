@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
+
+from msgspec import structs
 
 from services.kit.calendar import Day, Micros
 from services.ledger.domain.bonus import SuccessChange, settle_bonus
 from services.ledger.domain.caps import change_pool, rebalance
+from services.ledger.domain.earning import OrderRule, sum_by_goods
 from services.ledger.domain.judgement import Judgement, judge, judge_simple
 from services.ledger.domain.member import Member
 from services.ledger.domain.moves import POINTS_SHORT, Cause, Moves
 from services.ledger.domain.orders import Order
 from services.ledger.domain.outcome import OrderQualified, Reason
 from services.ledger.domain.program import Program, Programs
+from services.ledger.domain.shares import book_shares
 
 
 def book_orders(
     member: Member, programs: Programs, moves: Moves, refs: Sequence[str], now: Micros, label: str | None = None
-) -> list[tuple[OrderQualified, Reason]]:
+) -> list[tuple[OrderQualified, list[Reason]]]:
     """Judge paid orders and ask `moves` for the difference to what is booked.
 
     `label` names the rule of the entries where it is not the order rule itself (`true_up`).
     """
-    booked: list[tuple[OrderQualified, Reason]] = []
+    booked: list[tuple[OrderQualified, list[Reason]]] = []
     changes: list[SuccessChange] = []
     for ref in refs:
         booked.append(_book_order(member, programs, moves, ref, now, label, changes))
@@ -35,12 +40,16 @@ def true_up(
 ) -> list[Reason]:
     """Book orders anew that may earn something else than is booked; why, for those that do (T1, B2)."""
     member.want(refs)
-    before_each = [(order.pending, order.confirmed) for order in map(member.order, refs)]
+    before_each = [_earned(order) for order in map(member.order, refs)]
     booked = book_orders(member, programs, moves, refs, now, label)
-    after_each = [(order.pending, order.confirmed) for order in map(member.order, refs)]
-    return [
-        reason for (_, reason), before, after in zip(booked, before_each, after_each, strict=True) if before != after
-    ]
+    after_each = [_earned(order) for order in map(member.order, refs)]
+    changes = zip(booked, before_each, after_each, strict=True)
+    return [reason for (_, reasons), before, after in changes if before != after for reason in reasons]
+
+
+def _earned(order: Order) -> list[tuple[int, int]]:
+    """What an order earns: before a cap, and by campaigns with a budget as if they had no end."""
+    return [(order.pending, order.confirmed), *[(share.wanted, share.ready) for share in order.shares]]
 
 
 def _book_order(
@@ -51,7 +60,7 @@ def _book_order(
     now: Micros,
     label: str | None,
     changes: list[SuccessChange],
-) -> tuple[OrderQualified, Reason]:
+) -> tuple[OrderQualified, list[Reason]]:
     order = member.order(ref)
     program = programs.at(order.paid_at)
     _know_eligible(member, ref, order, program)
@@ -63,7 +72,7 @@ def _book_order(
     day = program.calendar.day_of(order.paid_at)
     changes.append(SuccessChange(ref, (order.success_from, order.success_until), order.booked_day not in (0, day)))
     order.success_from, order.success_until = judged.success_from, judged.success_until
-    reason = _book_award(
+    reasons = _book_award(
         member,
         programs,
         moves,
@@ -79,13 +88,18 @@ def _book_order(
     # That points were missing once stays said; the other alarms are what the facts amount to now.
     order.alarms = judged.alarms + [alarm for alarm in order.alarms if alarm == POINTS_SHORT]
     member.touched.add(ref)
-    return OrderQualified(ref, order.paid_at, judged.timeline, program.decimals), reason
+    return OrderQualified(ref, order.paid_at, judged.timeline, program.decimals), reasons
 
 
 def _know_eligible(member: Member, ref: str, order: Order, program: Program) -> None:
     """The eligible sum is kept with the order, so that events on whole orders need not read its lines."""
     if order.eligible_under != program.number:
-        order.eligible = program.order.excludes.rest(member.lines(ref, order.telling))
+        rule, lines = program.order, member.lines(ref, order.telling)
+        order.eligible = rule.excludes.rest(lines)
+        order.by_goods = []
+        if rule.limited:
+            eligible = [line for line in lines if not rule.excludes.has(line)]
+            order.by_goods = sum_by_goods((rule.campaigns_of(line), line.amount) for line in eligible)
         order.eligible_under = program.number
 
 
@@ -105,15 +119,16 @@ def _book_award(
     program: Program,
     judged: Judgement,
     cause: Cause,
-) -> Reason:
+) -> list[Reason]:
+    """Book what an order earns by its rule, and by campaigns that give from a budget; how all that came about."""
     rule = program.order
     tier = member.account.tier_at(order.paid_at)
-    met = rule.met(order.paid_at, member.account.details.birthdays) if rule.multipliers else ()
-    tariff = rule.tariff(tier, met)
-    points = tariff.points(judged.earning, judged.basis)
-    confirmed = points if judged.all_confirmed else min(points, tariff.part(judged.confirmed, judged.basis))
+    met = _met(rule, member, order, judged) if rule.multipliers else ()
+    always = tuple([name for name in met if name not in rule.budgeted]) if rule.budgeted else met
+    points, confirmed = _points(rule, tier, always, judged)
     pending = points - confirmed
     lot_day = program.order_lot_day(cause.day)
+    was_in = order.lot_day
     _leave(member, programs, moves, order, lot_day, cause)
     if rule.cap is None:
         rebalance(moves, lot_day, (order.pending, order.confirmed), (pending, confirmed), cause)
@@ -130,7 +145,71 @@ def _book_award(
         order.all_confirmed = order.telling
     about = "" if cause.rule == rule.name else cause.ref
     basis = 0 if judged.basis == judged.earning else judged.basis
-    return Reason(rule.name, program.number, tier, judged.earning, points, rule.cap, about, basis, met)
+    by_goods = () if rule.limited.keys().isdisjoint(met) else tuple(judged.by_goods)
+    reason = Reason(rule.name, program.number, tier, judged.earning, points, rule.cap, about, basis, always, by_goods)
+    if len(always) == len(met) and not order.shares:
+        return [reason]
+    extras = _extras(rule, tier, met, judged, (points, confirmed))
+    wants = {rule.budgeted[extra.campaign].account: (extra.points, extra.confirmed) for extra in extras}
+    book_shares(member, moves, order, wants, (was_in or lot_day, lot_day), cause)
+    granted = {share.account: share.granted for share in order.shares}
+    return [
+        reason,
+        *[
+            structs.replace(
+                reason, rule=extra.campaign, points=extra.points, cap=None, multipliers=extra.met,
+                granted=granted.get(rule.budgeted[extra.campaign].account, 0),
+            )
+            for extra in extras
+        ],
+    ]  # fmt: skip
+
+
+def _met(rule: OrderRule, member: Member, order: Order, judged: Judgement) -> tuple[str, ...]:
+    """The multipliers that an order met beside its tier's, those for some goods alone only if it has such goods."""
+    met = rule.met(order.paid_at, order.channel, member.account.details.birthdays)
+    if not rule.limited:
+        return met
+    found = {name for names, amount in judged.by_goods if amount for name in names}
+    return tuple([name for name in met if name not in rule.limited or name in found])
+
+
+def _points(rule: OrderRule, tier: str, met: tuple[str, ...], judged: Judgement) -> tuple[int, int]:
+    """What an order earns at a tier that met these multipliers, and how much of it is confirmed (O8)."""
+    tariff = rule.tariff(tier, met, judged.by_goods)
+    points = tariff.points(judged.earning, judged.basis)
+    if judged.all_confirmed:
+        return points, points
+    if judged.by_goods:
+        tariff = rule.tariff(tier, met, judged.confirmed_by_goods)
+    return points, min(points, tariff.part(judged.confirmed, judged.basis))
+
+
+class _Extra(NamedTuple):
+    """What a campaign with a budget adds to what an order earns without it, as if the budget had no end (N6).
+
+    `met` are the multipliers that make it, the campaign the last of them that has a budget.
+    """
+
+    campaign: str
+    met: tuple[str, ...]
+    points: int
+    confirmed: int
+
+
+def _extras(
+    rule: OrderRule, tier: str, met: tuple[str, ...], judged: Judgement, earned: tuple[int, int]
+) -> list[_Extra]:
+    """What campaigns with a budget add to what is earned without them, one after the other, in the order written."""
+    extras: list[_Extra] = []
+    later = [name for name in rule.budgeted if name in met]
+    while later:
+        name = later.pop(0)
+        with_it = tuple([each for each in met if each not in later])
+        points, confirmed = _points(rule, tier, with_it, judged)
+        extras.append(_Extra(name, with_it, points - earned[0], confirmed - earned[1]))
+        earned = points, confirmed
+    return extras
 
 
 def _leave(member: Member, programs: Programs, moves: Moves, order: Order, lot_day: Day, cause: Cause) -> None:

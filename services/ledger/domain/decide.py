@@ -22,11 +22,14 @@ from services.ledger.domain import (
 )
 from services.ledger.domain.account import ORDERS, tier_of
 from services.ledger.domain.booking import book_orders, true_up
+from services.ledger.domain.budget import allot
 from services.ledger.domain.inputs import (
     ActivityRecorded,
     AddCodes,
     AnyInput,
+    AskBudget,
     AskReward,
+    BudgetAnswered,
     Cancelled,
     CaptureHold,
     Completed,
@@ -61,6 +64,7 @@ from services.ledger.domain.moves import Cause, Moves, is_unclaimed
 from services.ledger.domain.orders import tell
 from services.ledger.domain.outcome import Expiring, OrderQualified, Outcome
 from services.ledger.domain.program import Programs
+from services.ledger.domain.shares import ask_budgets, take_share
 
 EXPIRY = "expiry"
 TRUE_UP = "tier-true-up"
@@ -93,6 +97,8 @@ def decide(programs: Programs, member: Member, given: AnyInput, now: Micros) -> 
         told = {each.order for each in outcome.qualified}
         outcome.qualified = [each for each in qualified if each.order not in told] + outcome.qualified
     account.version += 1
+    if moves.asked:
+        outcome.messages += ask_budgets(member, moves)
     return outcome
 
 
@@ -177,6 +183,10 @@ def _decide(programs: Programs, member: Member, moves: Moves, given: AnyInput, n
             return stock.take_back_reward(member, given)
         case AddCodes():
             return stock.add_codes(member, given)
+        case AskBudget():
+            return allot(member, programs, moves, given)
+        case BudgetAnswered():
+            return take_share(member, programs, moves, given)
         case MakeUpDay():
             return signins.make_up(member, programs, moves, given)
         case DecideShortfall():
@@ -216,10 +226,10 @@ def _order_fact(programs: Programs, member: Member, moves: Moves, given: OrderIn
     if not order.paid_at:
         return Outcome("parked", "waits for the order to be paid")
     alarms = set(order.alarms)
-    [(qualified, reason)] = book_orders(member, programs, moves, [ref], now)
+    [(qualified, reasons)] = book_orders(member, programs, moves, [ref], now)
     moves.carry_out()
     raised = [alarm for alarm in order.alarms if alarm not in alarms]
-    return Outcome("booked", reasons=[reason], qualified=[qualified], alarms=raised)
+    return Outcome("booked", reasons=reasons, qualified=[qualified], alarms=raised)
 
 
 def _tell_tiers(programs: Programs, member: Member, moves: Moves, given: TierTold, now: Micros) -> Outcome:

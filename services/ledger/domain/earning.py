@@ -10,11 +10,17 @@ from typing import Any, Literal
 
 from services.kit.calendar import Calendar, Micros
 from services.kit.money import minor_units
+from services.ledger.domain.goods import Goods, compile_goods
 from services.ledger.domain.inputs import Line
-from services.ledger.domain.multipliers import Birthday, Birthdays, Multiplier, compile_multiplier
+from services.ledger.domain.multipliers import Birthday, Birthdays, Campaign, Multiplier, compile_multiplier
 
 Rounding = Literal["floor", "half_up", "ceil"]
 Stacking = Literal["multiply", "add", "max"]
+ByGoods = Sequence[tuple[tuple[str, ...], int]]
+"""An eligible amount in minor units by the campaigns whose goods its parts are, of campaigns for some goods alone.
+
+Empty where the program has no such campaign."""
+
 _ONE = Fraction(1)
 
 
@@ -91,31 +97,12 @@ class Tariff:
 
 
 @dataclass(frozen=True, slots=True)
-class Exclusion:
-    """Lines that something does not apply to, by category or stock keeping unit."""
-
-    categories: frozenset[str]
-    skus: frozenset[str]
-
-    def has(self, line: Line) -> bool:
-        """Whether a line is excluded."""
-        return line.category in self.categories or line.sku in self.skus
-
-    def rest(self, lines: Iterable[Line]) -> int:
-        """What is owed for the lines that are not excluded, in minor units."""
-        categories, skus = self.categories, self.skus
-        if skus:
-            return sum([line.amount for line in lines if line.category not in categories and line.sku not in skus])
-        return sum([line.amount for line in lines if line.category not in categories])
-
-
-@dataclass(frozen=True, slots=True)
 class OrderRule:
     """The rule that turns an order's eligible amount into points (N1, N5), with what multiplies it (N2)."""
 
     name: str
     net_of_points: bool
-    excludes: Exclusion
+    excludes: Goods
     min_spend: int
     steps: tuple[Step, ...]
     marginal: bool
@@ -125,6 +112,10 @@ class OrderRule:
     stacking: Stacking
     rounding: Rounding
     cap: int | None
+    limited: Mapping[str, Goods]
+    """The goods of the campaigns that are for some alone."""
+    budgeted: Mapping[str, Campaign]
+    """The campaigns that give from a budget, by name, in the order written (N6)."""
     _tariffs: dict[tuple[str, tuple[str, ...]] | str, Tariff] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -132,19 +123,32 @@ class OrderRule:
         """Whether it matters when a member's birthday is."""
         return any(isinstance(each, Birthday) for each in self.multipliers)
 
-    def met(self, paid_at: Micros, birthdays: Birthdays) -> tuple[str, ...]:
-        """The names of the multipliers that an order paid at an instant meets beside its tier's, as written."""
-        return tuple([each.name for each in self.multipliers if each.holds(paid_at, birthdays)])
+    def met(self, paid_at: Micros, channel: str, birthdays: Birthdays) -> tuple[str, ...]:
+        """The names of the multipliers that an order meets beside its tier's, as written, whatever its goods are."""
+        return tuple([each.name for each in self.multipliers if each.holds(paid_at, channel, birthdays)])
 
-    def tariff(self, tier: str, met: tuple[str, ...] = ()) -> Tariff:
-        """What an order earns at a tier (without a multiplier of its own: 1) with the other multipliers it met."""
+    def campaigns_of(self, line: Line) -> tuple[str, ...]:
+        """Of the campaigns for some goods alone, those that a line's are of."""
+        return tuple([name for name, goods in self.limited.items() if goods.has(line)])
+
+    def tariff(self, tier: str, met: tuple[str, ...] = (), by_goods: ByGoods = ()) -> Tariff:
+        """What an order earns at a tier (without a multiplier of its own: 1) with the other multipliers it met.
+
+        Where they are not the same for all its goods they count by the amounts, `by_goods`: as their mean.
+        """
+        if by_goods and not self.limited.keys().isdisjoint(met):
+            return self._make_tariff(self._mean_factor(tier, met, by_goods))
         key = (tier, met) if met else tier
         tariff = self._tariffs.get(key)
         if tariff is None:
             if tier not in self.tiers and tier:
                 return self.tariff("", met)
-            tariff = self._tariffs[key] = self._make_tariff([self.tier_factor(tier), *self.factors(met).values()])
+            tariff = self._tariffs[key] = self._make_tariff(self._factor(tier, met))
         return tariff
+
+    def budget(self, account: str) -> int | None:
+        """The points of the budget that an account keeps; None for one that is not of this rule's campaigns."""
+        return next((each.budget for each in self.budgeted.values() if each.account == account), None)
 
     def tier_factor(self, tier: str) -> Fraction:
         """The multiplier of a tier; 1 for one that is not named."""
@@ -158,10 +162,31 @@ class OrderRule:
         """Whether two tiers earn the same on every amount."""
         return self.tier_factor(tier) == self.tier_factor(other)
 
-    def _make_tariff(self, factors: Sequence[Fraction]) -> Tariff:
-        multiplier = stacked(self.stacking, factors)
+    def _factor(self, tier: str, met: tuple[str, ...]) -> Fraction:
+        return stacked(self.stacking, [self.tier_factor(tier), *self.factors(met).values()])
+
+    def _mean_factor(self, tier: str, met: tuple[str, ...], by_goods: ByGoods) -> Fraction:
+        whole = sum(amount for _, amount in by_goods)
+        if not whole:
+            return self._factor(tier, self._met_by((), met))
+        each = [amount * self._factor(tier, self._met_by(campaigns, met)) for campaigns, amount in by_goods]
+        return sum(each, Fraction(0)) / whole
+
+    def _met_by(self, campaigns: tuple[str, ...], met: tuple[str, ...]) -> tuple[str, ...]:
+        """What goods of these campaigns meet of what their order met."""
+        return tuple([name for name in met if name not in self.limited or name in campaigns])
+
+    def _make_tariff(self, multiplier: Fraction) -> Tariff:
         rates = _rates(self.steps, multiplier, self.unit, self.marginal)
         return Tariff(multiplier, rates, self.min_spend, self.rounding)
+
+
+def sum_by_goods(parts: Iterable[tuple[tuple[str, ...], int]]) -> list[tuple[tuple[str, ...], int]]:
+    """Parts of an amount, each with the campaigns whose goods it is, added up."""
+    sums: dict[tuple[str, ...], int] = {}
+    for campaigns, amount in parts:
+        sums[campaigns] = sums.get(campaigns, 0) + amount
+    return list(sums.items())
 
 
 def stacked(stacking: Stacking, factors: Sequence[Fraction]) -> Fraction:
@@ -171,12 +196,6 @@ def stacked(stacking: Stacking, factors: Sequence[Fraction]) -> Fraction:
     if stacking == "add":
         return max(Fraction(0), sum((factor - 1 for factor in factors), start=_ONE))
     return max(factors)
-
-
-def exclusion_of(rule: Mapping[str, Any]) -> Exclusion:
-    """What a part of a document excludes."""
-    exclude = rule.get("exclude") or {}
-    return Exclusion(frozenset(exclude.get("categories") or ()), frozenset(exclude.get("skus") or ()))
 
 
 def compile_order_rule(
@@ -199,19 +218,23 @@ def compile_order_rule(
     else:
         steps = (Step(None, False, Fraction(rule["rate"])),)
     cap = rule.get("cap")
+    compiled = tuple(compile_multiplier(each, calendar) for each in multipliers)
+    campaigns = [each for each in compiled if isinstance(each, Campaign)]
     return OrderRule(
         name=rule["rule"],
         net_of_points=(rule.get("base") or "net_of_points") == "net_of_points",
-        excludes=exclusion_of(rule),
+        excludes=compile_goods(rule.get("exclude")),
         min_spend=minor_units(rule.get("min_spend") or "0", decimals),
         steps=steps,
         marginal=bool(rule.get("bands")) and rule["bands"].get("mode") == "marginal",
         unit=10**decimals,
         tiers={tier: Fraction(text) for tier, text in (rule.get("tier_multiplier") or {}).items()},
-        multipliers=tuple(compile_multiplier(each, calendar) for each in multipliers),
+        multipliers=compiled,
         stacking=rule.get("stacking") or "multiply",
         rounding=rounding,
         cap=None if cap is None else int(cap["points"]),
+        limited={each.name: each.goods for each in campaigns if each.goods is not None},
+        budgeted={each.name: each for each in campaigns if each.budget is not None},
     )
 
 

@@ -204,7 +204,7 @@ def _know_birthdays(
         ref
         for paid_at, ref in member.paid_after(differs_from)
         for rule in (programs.at(paid_at).order,)
-        if rule.met(paid_at, before) != rule.met(paid_at, told)
+        if rule.met(paid_at, "", before) != rule.met(paid_at, "", told)
     ]
     outcome.reasons += true_up(member, programs, moves, refs, moves.now, BIRTHDAY_TRUE_UP)
 

@@ -45,6 +45,7 @@ class Paid(Input, frozen=True, array_like=True, tag="paid"):
     points_value: int | None = 0
     hold_id: str | None = None
     redemption_id: str | None = None
+    channel: str = ""
 
 
 class LinePart(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -286,7 +287,39 @@ class GiveBackReward(Input, frozen=True, array_like=True, tag="give_back_reward"
     redemption: str
 
 
-Between = ReceivePoints | TransferArrived | AskReward | RewardAnswered | GiveBackReward | ReferralTold
+class AskBudget(Input, frozen=True, array_like=True, tag="ask_budget"):
+    """A member's order is to have so many points, all in all, of the budget that this account keeps (N6).
+
+    `asked` is the version of the member's account that says so: what is not newer is old news. `program` is the version
+    under which the order met the campaign.
+    """
+
+    member: str
+    order: str
+    points: int
+    asked: int
+    program: int
+
+
+class BudgetAnswered(Input, frozen=True, array_like=True, tag="budget_answered"):
+    """An order of this account has so many points, all in all, of the budget that `account` keeps, as `asked`."""
+
+    account: str
+    order: str
+    points: int
+    asked: int
+
+
+Between = (
+    ReceivePoints
+    | TransferArrived
+    | AskReward
+    | RewardAnswered
+    | GiveBackReward
+    | ReferralTold
+    | AskBudget
+    | BudgetAnswered
+)
 """What one account tells another."""
 
 
@@ -329,6 +362,8 @@ AnyInput = (
     | AskReward
     | RewardAnswered
     | GiveBackReward
+    | AskBudget
+    | BudgetAnswered
     | DueTimer
     | ExpiryNear
 )

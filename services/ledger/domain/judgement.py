@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import Final, Literal
 
 from services.kit.calendar import Micros
+from services.ledger.domain.earning import ByGoods, sum_by_goods
 from services.ledger.domain.inputs import Line
 from services.ledger.domain.orders import Order, PartTold, holding_refunds
 from services.ledger.domain.program import Program
@@ -38,7 +39,8 @@ class Judgement:
     `earning` is the amount that earns, at the rate of `basis`: itself, or under proportional refunds what it was
     before any (R3). `confirmed` is the part of it that is completed;
     `all_confirmed` says that nothing that earns is left to confirm; `confirmed_lines` are the
-    lines that stay confirmed, None where all share one fate. `used` and `returned` are points.
+    lines that stay confirmed, None where all share one fate. `used` and `returned` are points. `by_goods` and
+    `confirmed_by_goods` are `basis` and `confirmed` by the campaigns whose goods they are, where there are such.
     """
 
     earning: int
@@ -53,6 +55,8 @@ class Judgement:
     success_until: Micros
     due: Micros
     alarms: list[str]
+    by_goods: ByGoods
+    confirmed_by_goods: ByGoods
 
 
 def judge_simple(order: Order, program: Program, now: Micros) -> Judgement:
@@ -89,6 +93,8 @@ def judge_simple(order: Order, program: Program, now: Micros) -> Judgement:
         success_until=until,
         due=0 if at or cancelled_at else due,
         alarms=[],
+        by_goods=order.by_goods,
+        confirmed_by_goods=order.by_goods,
     )
 
 
@@ -106,6 +112,7 @@ class _Part:
     completed_at: Micros = 0
     cause: TimelineCause = "completed"
     due: Micros = 0
+    campaigns: tuple[str, ...] = ()
 
     def net_after(self, refunded: int) -> int:
         """What is left of the amount net of points, once so much of it is refunded; an integer >= 0 (P2)."""
@@ -144,6 +151,9 @@ def judge(order: Order, lines: tuple[Line, ...], program: Program, now: Micros) 
     paid_at = order.paid_at
     cancelled_at = max(order.cancelled_at, paid_at) if order.cancelled_at else 0
     goods = [_Part(line.line_id, line.amount, not rule.excludes.has(line)) for line in lines]
+    if rule.limited:
+        for part, line in zip(goods, lines, strict=True):
+            part.campaigns = rule.campaigns_of(line)
     shipping, tax = _Part("", order.shipping, False), _Part("", order.tax, False)
     alarms: list[str] = []
     if order.points_used:
@@ -160,6 +170,15 @@ def judge(order: Order, lines: tuple[Line, ...], program: Program, now: Micros) 
         earning = sum(part.earning(rule.net_of_points) for part in goods)
         returned = sum(part.share(part.points, part.refunded) for part in (*goods, shipping, tax) if part.points)
     open_dues = [part.due for part in goods if part.due > now and not part.completed_at]
+    by_goods: ByGoods = []
+    confirmed_by_goods: ByGoods = []
+    if rule.limited:
+        net, stays = rule.net_of_points, set(confirmed_lines)
+        whole = _Part.bought if program.proportional else _Part.earning
+        by_goods = sum_by_goods((part.campaigns, whole(part, net)) for part in goods)
+        confirmed_by_goods = sum_by_goods(
+            (part.campaigns, part.earning(net)) for part in goods if part.line_id in stays
+        )
     return Judgement(
         earning=earning,
         basis=sum(part.bought(rule.net_of_points) for part in goods) if program.proportional else earning,
@@ -173,6 +192,8 @@ def judge(order: Order, lines: tuple[Line, ...], program: Program, now: Micros) 
         success_until=until,
         due=min(open_dues, default=0) if not cancelled_at else 0,
         alarms=alarms,
+        by_goods=by_goods,
+        confirmed_by_goods=confirmed_by_goods,
     )
 
 

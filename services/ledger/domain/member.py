@@ -228,6 +228,17 @@ class Member:
         except KeyError:
             raise Missing(Needs(facts={key})) from None
 
+    def want_facts(self, keys: Iterable[str]) -> None:
+        """Ask at once for several facts."""
+        missing: set[str] = set()
+        for key in keys:
+            try:
+                self.fact(key)
+            except Missing:
+                missing.add(key)
+        if missing:
+            raise Missing(Needs(facts=missing))
+
     def orders_due(self, now: Micros) -> list[tuple[Micros, str]]:
         """Orders with lines that fall due by `now`, earliest first."""
         loaded = self._loaded

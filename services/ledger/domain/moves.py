@@ -17,7 +17,7 @@ from services.ledger.domain.entries import NO_LOT, SLIDING, AccountName, Entry, 
 from services.ledger.domain.holds import HOLD, Hold, HoldState, decode_hold, decode_redemption, encode, split
 from services.ledger.domain.member import AVAILABLE, EXPIRED, FORGIVEN, HELD, PENDING, Member
 from services.ledger.domain.orders import Order, Taken
-from services.ledger.domain.outcome import Referral
+from services.ledger.domain.outcome import Asked, Referral
 from services.ledger.domain.program import Program, Programs
 
 POINTS_SHORT: Final = "points_short"
@@ -97,6 +97,7 @@ class Moves:
         "_returns",
         "_spends",
         "alarms",
+        "asked",
         "entries",
         "member",
         "now",
@@ -109,6 +110,8 @@ class Moves:
         self.entries: list[Entry] = []
         self.alarms: list[str] = []
         self.referrals: list[Referral] = []
+        self.asked: dict[tuple[str, str], Asked] = {}
+        """What orders are to have of budgets, by (the budget's account, order)."""
         self.now = now
         self.paying = ""
         """The order of which `paid` comes in: then it takes over the hold or redemption that it names (P5, P7)."""

@@ -1,15 +1,17 @@
-"""Rules that multiply what orders earn, by when an order was paid: campaigns and birthdays (N2, B1, B2)."""
+"""Rules that multiply what orders earn, by when an order was paid: campaigns and birthdays (N2, N6, B1, B2)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Final
 
-from services.kit.calendar import Calendar, Day, Micros, parse_rfc3339
+from services.kit.calendar import MICROS_PER_SECOND, Calendar, Day, Micros, parse_rfc3339
+from services.ledger.domain.goods import Goods, compile_goods
+from services.ledger.domain.refs import CAMPAIGN
 
 Birthdays = Sequence[tuple[Micros, int]]
 """A member's birthdays as told, by business time: month x 100 + day; 0 = emptied."""
@@ -23,16 +25,29 @@ _NOT_CHANGED: Final = (2**63, 0)
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """Multiplies for orders paid from `starts` until before `ends`."""
+    """Multiplies for orders paid from `starts` until before `ends`.
+
+    `channels`: only of these, None = of all; `goods`: only the lines of these, None = all. `budget`: the points that it
+    gives in all, to all members together (N6), None = without end; `account` keeps it.
+    """
 
     name: str
     factor: Fraction
     starts: Micros
     ends: Micros
+    channels: frozenset[str] | None
+    goods: Goods | None
+    budget: int | None
+    account: str
 
-    def holds(self, paid_at: Micros, _birthdays: Birthdays) -> bool:
-        """Whether an order paid at an instant meets it."""
-        return self.starts <= paid_at < self.ends
+    def holds(self, paid_at: Micros, channel: str, _birthdays: Birthdays) -> bool:
+        """Whether an order paid at an instant over a channel meets it, with the goods that it is for."""
+        return self.starts <= paid_at < self.ends and (self.channels is None or channel in self.channels)
+
+
+def campaign_of(account: str) -> str:
+    """The name of the campaign whose budget an account keeps."""
+    return account.removeprefix(CAMPAIGN).partition(":")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +64,7 @@ class Birthday:
     """The day on which 29 February is kept in common years: 228 or 301 (B1)."""
     calendar: Calendar
 
-    def holds(self, paid_at: Micros, birthdays: Birthdays) -> bool:
+    def holds(self, paid_at: Micros, _channel: str, birthdays: Birthdays) -> bool:
         """Whether an order paid at an instant meets it."""
         day = self.calendar.day_of(paid_at)
         year = date.fromordinal(day).year
@@ -87,8 +102,26 @@ def is_multiplier(rule: Mapping[str, Any]) -> bool:
 def compile_multiplier(rule: Mapping[str, Any], calendar: Calendar) -> Multiplier:
     """The multiplier of a validated document's rule."""
     if "campaign" in rule:
-        campaign = rule["campaign"]
-        starts, ends = parse_rfc3339(campaign["from"]), parse_rfc3339(campaign["to"])
-        return Campaign(rule["rule"], Fraction(campaign["multiplier"]), starts, ends)
+        return _compile_campaign(rule["rule"], rule["campaign"])
     leap_day = 301 if rule.get("feb29") == "mar1" else 228
     return Birthday(rule["rule"], Fraction(rule["multiplier"]), rule["when"] == "birthday_month", leap_day, calendar)
+
+
+def _compile_campaign(name: str, campaign: Mapping[str, Any]) -> Campaign:
+    goods, channels = compile_goods(campaign.get("include")), campaign.get("channels")
+    starts = parse_rfc3339(campaign["from"])
+    return Campaign(
+        name=name,
+        factor=Fraction(campaign["multiplier"]),
+        starts=starts,
+        ends=parse_rfc3339(campaign["to"]),
+        channels=frozenset(channels) if channels else None,
+        goods=goods if goods.categories or goods.skus else None,
+        budget=campaign.get("budget"),
+        account=_account(name, starts),
+    )
+
+
+def _account(name: str, starts: Micros) -> str:
+    """In every version of the program a campaign of a name that begins at a time is the same one, with one budget."""
+    return f"{CAMPAIGN}{name}:{datetime.fromtimestamp(starts // MICROS_PER_SECOND, UTC):%Y%m%dT%H%M%SZ}"

@@ -34,6 +34,27 @@ class Taken(msgspec.Struct, array_like=True):
     points: int
 
 
+class Share(msgspec.Struct, array_like=True):
+    """What an order has of a campaign's budget, which the campaign's `account` keeps (N6).
+
+    `wanted` points, `ready` of them confirmed, are what the order's facts earn by the campaign; `granted` of them are
+    booked. `asked` and `answered` are the versions of this account with which it last asked, and was last answered.
+    """
+
+    account: str
+    wanted: int = 0
+    ready: int = 0
+    granted: int = 0
+    asked: int = 0
+    answered: int = 0
+
+    @property
+    def booked(self) -> tuple[int, int]:
+        """What is booked of it: (pending, confirmed)."""
+        confirmed = min(self.ready, self.granted)
+        return self.granted - confirmed, confirmed
+
+
 PartTold = tuple[str, str | None, Micros]
 """(line, quantity or None for all of it, business time)."""
 
@@ -80,6 +101,11 @@ class Order(msgspec.Struct, array_like=True):
     # them: those that are not booked yet.
     names: tuple[str, ...] = ()
     room: int = 0
+    # `channel` is a fact; `by_goods` is the eligible sum by the campaigns whose goods its parts are, kept like it.
+    # `shares` are of the budgets of campaigns, and not in `pending` and `confirmed`.
+    channel: str = ""
+    by_goods: list[tuple[tuple[str, ...], int]] = []
+    shares: list[Share] = []
 
     @property
     def is_simple(self) -> bool:
@@ -157,6 +183,7 @@ def _tell_paid(order: Order, given: Paid, counted_at: Micros) -> bool:
     order.told_at, order.told_source, order.told_id = counted_at, given.source, given.id
     order.telling += 1
     order.eligible_under = 0
+    order.channel = given.channel
     order.shipping, order.tax = given.shipping, given.tax
     order.room = max(given.points_used - order.points_used, 0)
     order.points_used, order.points_value = given.points_used, given.points_value

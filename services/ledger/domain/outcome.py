@@ -28,7 +28,8 @@ class Reason(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     `ref` says what it is about where the input does not: an order that was trued up, a step of a streak.
     `basis` is the amount whose rate held, where it is another than `amount` (R3); `multipliers` are the rules that
-    multiplied it beside the tier (N2).
+    multiplied it beside the tier (N2), and `by_goods` the parts of the basis where they are for some goods alone.
+    `granted` is what a campaign's budget has given of `points`; None where there is no budget (N6).
     """
 
     rule: str
@@ -40,6 +41,8 @@ class Reason(msgspec.Struct, frozen=True, array_like=True, gc=False):
     ref: str = ""
     basis: int = 0
     multipliers: tuple[str, ...] = ()
+    by_goods: tuple[tuple[tuple[str, ...], int], ...] = ()
+    granted: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,13 @@ class Referral(NamedTuple):
 
     referrer: str
     at: Micros
+    program: int
+
+
+class Asked(NamedTuple):
+    """Points that an order is to have, all in all, of a campaign's budget, under a program version (N6)."""
+
+    points: int
     program: int
 
 

@@ -21,8 +21,9 @@ from services.kit.calendar import (
 )
 from services.kit.money import exponent
 from services.ledger.domain.cash_offset import CashOffset, compile_cash_offset
-from services.ledger.domain.earning import Exclusion, OrderRule, compile_order_rule, exclusion_of
+from services.ledger.domain.earning import OrderRule, compile_order_rule
 from services.ledger.domain.entries import SLIDING
+from services.ledger.domain.goods import Goods, compile_goods
 from services.ledger.domain.multipliers import is_multiplier
 from services.ledger.domain.rewards import Reward, compile_rewards
 
@@ -108,7 +109,7 @@ class Program:
     negative: Negative
     max_lateness: Micros | None
     open_membership: bool
-    points_cannot_pay: Exclusion
+    points_cannot_pay: Goods
     points_per_unit: int | None
     cash_offset: CashOffset | None
     rewards: Mapping[str, Reward]
@@ -183,6 +184,15 @@ class Programs:
         """The highest number known."""
         return max(self.by_number)
 
+    def budget(self, account: str, met_under: int, instant: Micros) -> int:
+        """The points of the budget that an account keeps, as the newest version that is in force at an instant has it.
+
+        Where none that is in force knows of it, the version counts under which an order met it.
+        """
+        in_force = [version for version in reversed(self.versions) if version.effective_from <= instant]
+        versions = [*in_force, self.by_number[met_under]]
+        return next(points for version in versions if (points := version.order.budget(account)) is not None)
+
 
 def compile_program(number: int, document: Mapping[str, Any]) -> Program:
     """The program of a validated document (`schemas.program`), as plain JSON values."""
@@ -233,7 +243,7 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
         proportional=refund.get("mode") == "proportional",
         max_lateness=None if lateness in (None, "none") else int(lateness) * _MICROS_PER_DAY,
         open_membership=document["membership"]["kind"] == "open",
-        points_cannot_pay=exclusion_of(cash_offset),
+        points_cannot_pay=compile_goods(cash_offset.get("exclude")),
         points_per_unit=cash_offset.get("points_per_unit"),
         cash_offset=compile_cash_offset(document),
         rewards=compile_rewards(document),

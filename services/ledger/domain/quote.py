@@ -29,6 +29,7 @@ class Cart:
     shipping: int = 0
     tax: int = 0
     points_used: int = 0
+    channel: str = ""
 
     @property
     def amount(self) -> int:
@@ -38,12 +39,16 @@ class Cart:
 
 @dataclass(slots=True)
 class Award:
-    """The points that a rule would give for a cart, the last day to spend them (0: none given), and its working."""
+    """The points that a rule would give for a cart, the last day to spend them (0: none given), and its working.
+
+    `if_budget_lasts` are points that a campaign's budget gives as long as it has some: nobody knows before (N6).
+    """
 
     rule: str
     points: int = 0
     last_day: Day = 0
     reason: Reason | None = None
+    if_budget_lasts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +85,22 @@ def quote(programs: Programs, member: Member, cart: Cart, now: Micros) -> Quote:
         raise NotUsable(program, cart.points_used, available, usable)
     paid = Paid(
         "", CART, now, CART, 0, cart.lines, cart.shipping, cart.tax, cart.points_used,
-        None if cart.points_used else 0,
+        None if cart.points_used else 0, channel=cart.channel,
     )  # fmt: skip
     told = [decide(programs, member, given, now) for given in (paid, Completed("", CART, now, CART))]
     outcomes = [outcome for outcome in told if outcome is not None]
-    reason = outcomes[0].reasons[0]
+    reasons = outcomes[0].reasons
     entries = [entry for outcome in outcomes for entry in outcome.entries]
-    return Quote(program, reason.tier, available, payable, usable, _awards(member, reason, entries))
+    last_day = program.order_last_day(program.calendar.day_of(now))
+    return Quote(program, reasons[0].tier, available, payable, usable, _awards(member, reasons, last_day, entries))
 
 
-def _awards(member: Member, reason: Reason, entries: list[Entry]) -> list[Award]:
+def _awards(member: Member, reasons: list[Reason], last_day: Day, entries: list[Entry]) -> list[Award]:
     """What entries issue, by rule, less what they claw back; the order's rule first, also where it gives nothing."""
-    awards = {reason.rule: Award(reason.rule, reason=reason)}
+    awards = {reason.rule: Award(reason.rule, reason=reason) for reason in reasons}
+    for reason in reasons:
+        if reason.granted is not None:
+            awards[reason.rule].if_budget_lasts, awards[reason.rule].last_day = reason.points, last_day
     for entry in entries:
         if "issued" not in (entry.debit, entry.credit):
             continue

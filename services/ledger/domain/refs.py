@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+REWARD: Final = "reward:"
+CAMPAIGN: Final = "campaign:"
+OWN: Final = (REWARD, CAMPAIGN)
+"""What the ids of accounts begin with that are no member's: each keeps what all members share, a stock or a budget."""
+
 _ESCAPES = {"%": "%25", "/": "%2F", ":": "%3A"}
 
 

@@ -14,10 +14,10 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
+from services.ledger.domain.refs import REWARD
+
 RewardKind = Literal["gift", "coupon", "points_cash", "free_shipping", "lottery", "tier", "privilege"]
 
-ACCOUNT: Final = "reward:"
-"""Begins the member id of an account that keeps stock; no member has such an id."""
 GRANT: Final = "grant:"
 CODES: Final = "codes"
 
@@ -50,7 +50,7 @@ class Reward:
         """The account that keeps its stock or codes; None if there is nothing to count."""
         if self.codes is not None:
             return pool_account(self.codes)
-        return None if self.stock is None else ACCOUNT + self.name
+        return None if self.stock is None else REWARD + self.name
 
     def drawn(self, nonce: str, redemption_id: str) -> Prize | None:
         """The prize of a draw: anyone who knows the nonce can draw again.
@@ -134,7 +134,7 @@ def decode_code(raw: bytes) -> str:
 
 def pool_account(pool: str) -> str:
     """The account that keeps a pool of codes."""
-    return ACCOUNT + pool
+    return REWARD + pool
 
 
 def stock_key(reward: str) -> str:

@@ -84,7 +84,7 @@ def take_back_reward(member: Member, given: GiveBackReward) -> Outcome:
 def add_codes(member: Member, given: AddCodes) -> Outcome:
     """Fill the pool; a code that it was given before is not added again."""
     asked = {code: f"has:{code}" for code in given.codes}
-    _want(member, [CODES, *asked.values()])
+    member.want_facts([CODES, *asked.values()])
     pool = decode_pool(member.fact(CODES))
     for code, key in asked.items():
         if member.fact(key) is None:
@@ -93,15 +93,3 @@ def add_codes(member: Member, given: AddCodes) -> Outcome:
             pool.added += 1
     member.facts[CODES] = encode(pool)
     return Outcome("booked", reply=pool)
-
-
-def _want(member: Member, keys: list[str]) -> None:
-    """Ask for several facts at once."""
-    missing: set[str] = set()
-    for key in keys:
-        try:
-            member.fact(key)
-        except Missing:
-            missing.add(key)
-    if missing:
-        raise Missing(Needs(facts=missing))

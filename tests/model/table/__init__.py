@@ -46,7 +46,6 @@ CASES: list[Case] = [
 ]
 
 AHEAD: list[Case] = [
-    *multipliers.AHEAD,
     *transfers.CASES,
 ]
 

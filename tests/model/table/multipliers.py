@@ -105,14 +105,11 @@ N6 = [
     ),
     Case(
         "N6",
-        "it_goes_by_paid_time_whatever_came_first",
+        "whatever_came_first_it_gives_no_more",
         [
             paid("o2", d(3), "100"),
             late(paid("o1", d(2), "100"), d(4)),
-            Then(
-                lots={("2027-03-02", None): {"pending": 200}, ("2027-03-03", None): {"pending": 150}},
-                rules={"member-day": 150},
-            ),
+            Then(pending=350, rules={"purchase": 200, "member-day": 150}),
         ],
         BUDGET,
     ),
@@ -347,5 +344,4 @@ REFERRED = [
     ),
 ]
 
-CASES = [*N2, *B1, *B2, *D4, *REFERRED]
-AHEAD = [*GOODS_AND_CHANNELS, *N6]
+CASES = [*N2, *GOODS_AND_CHANNELS, *N6, *B1, *B2, *D4, *REFERRED]
