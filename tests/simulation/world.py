@@ -67,7 +67,13 @@ class Worker:
     async def start(self, open_store: Open, patience_seconds: float) -> None:
         """Connect; nothing is known of what the worker before did."""
         self.pool = await open_store(self.kill)
-        self.executor = Executor(self.pool, Ledger().book, patience_seconds=patience_seconds)  # type: ignore[arg-type]
+        ledger = Ledger()
+        self.executor = Executor(
+            self.pool,  # type: ignore[arg-type]
+            ledger.book,
+            at_once=ledger.book_at_once,
+            patience_seconds=patience_seconds,
+        )
 
     def kill(self) -> None:
         """`kill -9`."""
