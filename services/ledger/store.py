@@ -323,7 +323,7 @@ async def write(
     """Writes what a batch has changed, answered and has to tell: in one statement, or if it is much by COPY and arrays
     of rows."""
     rows = _rows(shard, folds, answers)
-    if len(rows["write_journal"]) <= FEW and len(outbox) <= FEW:
+    if len(rows["write_journal"]) <= FEW:
         rows["write_outbox"] = _told(outbox)
         names = tuple(name for name, filled in rows.items() if filled)
         if names:

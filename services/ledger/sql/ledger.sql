@@ -239,7 +239,7 @@ WHERE o.shard = $1
 ORDER BY o.ordinality;
 
 -- name: due_members
--- account_due.
+-- account_due, identity_account.
 SELECT i.member_id, a.version, a.next_due
 FROM account a
 JOIN LATERAL (
