@@ -1,7 +1,8 @@
 """Batches of inputs of one shard, each one transaction: `begin; fence; book; commit`.
 
 Kafka's batches come through `run` with the fence that moves their stored offsets; HTTP commands come through `submit`
-and share a transaction with those that arrive while one is in flight for their shard (group commit).
+and share a transaction with those that arrive while one is in flight for their shard (group commit). A batch of
+commands is first tried as one statement that is its own transaction (`BookAtOnce`).
 
 A deadlock or a serialization failure runs the whole batch again: it left nothing behind. So does, for commands, a
 connection lost before COMMIT. A connection lost *in* COMMIT leaves its outcome open, and it is never repeated blindly:
@@ -47,6 +48,15 @@ class Book(Protocol[I_contra, O_co]):
     async def __call__(self, tx: Connection, shard: int, inputs: Sequence[I_contra], /) -> Sequence[O_co | Refused]: ...
 
 
+class BookAtOnce(Protocol[I_contra, O_co]):
+    """Books commands of one shard on a connection outside of any transaction, by one statement that writes all or
+    nothing; or None, when `Book` has to do it, and nothing was booked. A lost connection leaves the outcome open."""
+
+    async def __call__(
+        self, connection: Connection, shard: int, inputs: Sequence[I_contra], /
+    ) -> Sequence[O_co | Refused] | None: ...
+
+
 class Fence(msgspec.Struct, frozen=True):
     """The stored offsets of one shard that a batch moves: `expected` is what this owner last wrote or loaded."""
 
@@ -78,16 +88,22 @@ class Executor(Generic[I, O]):
         pool: Pool,
         book: Book[I, O],
         *,
+        at_once: BookAtOnce[I, O] | None = None,
         committed: Callable[[int], None] | None = None,
         max_batch: int = 1000,
+        concurrent_shards: int = 2,
         patience_seconds: float = 5.0,
     ) -> None:
-        """`committed(shard)` is called after each COMMIT (it wakes the relay). Commands wait `patience_seconds` for a
+        """Commands are tried `at_once` first: of few commands it is the round trips of a transaction that cost.
+        Those of `concurrent_shards` are booked side by side: what waits for its turn comes together meanwhile.
+        `committed(shard)` is called after each COMMIT (it wakes the relay). Commands wait `patience_seconds` for a
         database that is away before they answer `DatabaseAway`."""
         self._pool = pool
         self._book = book
+        self._at_once = at_once
         self._committed = committed
         self._max_batch = max_batch
+        self._turns = asyncio.Semaphore(concurrent_shards)
         self._patience_seconds = patience_seconds
         self._queues: dict[int, deque[tuple[I, asyncio.Future[O | Refused]]]] = {}
         self._workers: dict[int, asyncio.Task[None]] = {}
@@ -156,8 +172,9 @@ class Executor(Generic[I, O]):
         queue = self._queues[shard]
         try:
             while queue:
-                batch = [queue.popleft() for _ in range(min(len(queue), self._max_batch))]
-                await self._answer(shard, batch)
+                async with self._turns:
+                    batch = [queue.popleft() for _ in range(min(len(queue), self._max_batch))]
+                    await self._answer(shard, batch)
         finally:
             del self._queues[shard], self._workers[shard]
 
@@ -184,6 +201,8 @@ class Executor(Generic[I, O]):
         while True:
             attempt += 1
             try:
+                if (outcomes := await self._try_at_once(shard, commands)) is not None:
+                    return outcomes
                 return await self._transact(shard, commands, None, None, [])
             except CONFLICTS:
                 if attempt >= ATTEMPTS:
@@ -195,6 +214,17 @@ class Executor(Generic[I, O]):
                 if time.monotonic() > patience_ends:
                     raise DatabaseAway(repr(error)) from error
             await backoff(attempt)
+
+    async def _try_at_once(self, shard: int, commands: Sequence[I]) -> Sequence[O | Refused] | None:
+        if self._at_once is None:
+            return None
+        began = time.perf_counter()
+        async with self._pool.acquire() as connection:
+            outcomes = await self._at_once(connection, shard, commands)
+        if outcomes is not None:
+            fault("after_commit")
+            self._booked(shard, len(commands), began)
+        return outcomes
 
     async def _transact(
         self,
@@ -234,9 +264,7 @@ class Executor(Generic[I, O]):
                     raise _InDoubt from lost
                 raise
             fault("after_commit")
-        metrics.observe("transaction_seconds", time.perf_counter() - began)
-        metrics.observe("transaction_inputs", len(inputs))
-        self._done(shard)
+        self._booked(shard, len(inputs), began)
         return outcomes
 
     async def _pass_fence(self, connection: Connection, shard: int, fence: Fence) -> None:
@@ -261,6 +289,11 @@ class Executor(Generic[I, O]):
         if all(stored.get(topic) == at for topic, at in zip(fence.topics, fence.expected, strict=True)):
             return False
         raise Fenced(f"shard {shard}")
+
+    def _booked(self, shard: int, inputs: int, began: float) -> None:
+        metrics.observe("transaction_seconds", time.perf_counter() - began)
+        metrics.observe("transaction_inputs", inputs)
+        self._done(shard)
 
     def _done(self, shard: int) -> None:
         if self._committed is not None:

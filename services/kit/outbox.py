@@ -75,18 +75,27 @@ class OutboxRow(NamedTuple):
     headers: Headers = ()
 
 
+OutboxRecord = tuple[int, str, bytes | None, bytes | None, bytes | None]
+"""Shard, topic, key, value, headers."""
+
+
 async def append(tx: Connection, rows: Sequence[OutboxRow]) -> None:
     """Writes rows, in order, in the caller's transaction (after the members' locks are held)."""
     if not rows:
         return
-    records = [
-        (shard, topic, key, value, msgspec.msgpack.encode(headers) if headers else None)
-        for shard, topic, key, value, headers in rows
-    ]
+    records = records_of(rows)
     if len(records) <= FEW_ROWS:
         await tx.execute(_SQL.append, *(list(column) for column in zip(*records, strict=True)))
     else:
         await tx.copy_records_to_table("outbox", columns=_COLUMNS, records=records)
+
+
+def records_of(rows: Iterable[OutboxRow]) -> list[OutboxRecord]:
+    """Rows as the table has them, for who writes them together with others."""
+    return [
+        (shard, topic, key, value, msgspec.msgpack.encode(headers) if headers else None)
+        for shard, topic, key, value, headers in rows
+    ]
 
 
 class _Unsent(Exception):

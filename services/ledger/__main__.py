@@ -33,7 +33,14 @@ def wire(worker: Worker[LedgerSettings]) -> Sequence[Part]:
     ledger = Ledger()
     groundwork = Groundwork(pool, ledger, settings.shards)
     relay = Relay(settings)
-    executor = Executor(pool, ledger.book, committed=relay.wake, max_batch=settings.max_batch)
+    executor = Executor(
+        pool,
+        ledger.book,
+        at_once=ledger.book_at_once,
+        committed=relay.wake,
+        max_batch=settings.max_batch,
+        concurrent_shards=settings.concurrent_shards,
+    )
     consumer = Consumer(
         settings,
         pool,

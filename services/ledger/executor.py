@@ -19,7 +19,7 @@ from schemas.events import Reason, Refused
 from services.kit import metrics
 from services.kit.calendar import Micros
 from services.kit.faults import fault
-from services.kit.outbox import OutboxRow, append
+from services.kit.outbox import OutboxRow
 from services.kit.postgres import Connection
 from services.ledger import store
 from services.ledger.announcement import announce
@@ -112,6 +112,8 @@ class Ledger:
         """Book inputs of one shard in the given transaction; one outcome each, in order."""
         outcomes: list[Booked | Refused] = [None] * len(inputs)
         outbox: list[OutboxRow] = []
+        answers: list[store.AnswerRow] = []
+        work: list[_Work] = []
         members: dict[str, list[tuple[int, Told]]] = {}
         for index, given in enumerate(inputs):
             if isinstance(given, Misplaced):
@@ -122,56 +124,90 @@ class Ledger:
         if members:
             rows = await store.lock_accounts(tx, shard, sorted(members))
             programs = await self.programs.up_to(next(iter(rows.values()))["newest_program"], tx)
-            answers: list[store.AnswerRow] = []
-            folds = await self._fold(tx, shard, programs, rows, members, outcomes, answers)
-            for fold in folds:
-                member_id = fold.member.account.member_id
-                for row in fold.rows:
-                    outbox += announce(shard, member_id, row, programs)
-                    outbox += letters(shard, member_id, row)
-            fault("ledger.folded")
-            try:
-                await store.write(tx, shard, folds, answers)
-            except asyncpg.CheckViolationError:
-                self.months.miss(folds)
-                raise
-            fault("ledger.written")
-        await append(tx, outbox)
+            known = await _known(tx, shard, members)
+            work = [_Work(rows[member_id], known.rest(told, outcomes)) for member_id, told in members.items()]
+            work = [each for each in work if each.arrivals]
+            await store.load(tx, shard, [(each.account, each.loaded, each.sure_needs()) for each in work])
+            await _fold(tx, shard, programs, work)
+            for each in work:
+                each.answer(outcomes, answers)
+            known.repeat(outcomes)
+            outbox += _told(shard, work, programs)
+        folds = [each.done for each in work if each.has_changed]
+        fault("ledger.folded")
+        with self.months.needed_by(folds):
+            await store.write(tx, shard, folds, answers, outbox)
+        fault("ledger.written")
         _count(outcomes)
         return outcomes
 
-    async def _fold(
-        self,
-        tx: Connection,
-        shard: int,
-        programs: Programs,
-        rows: dict[str, asyncpg.Record],
-        members: dict[str, list[tuple[int, Told]]],
-        outcomes: list[Booked | Refused],
-        answers: list[store.AnswerRow],
-    ) -> list[Fold]:
-        known = await _known(tx, shard, members)
-        work = [_Work(rows[member_id], known.rest(told, outcomes)) for member_id, told in members.items()]
-        waiting = work = [each for each in work if each.arrivals]
-        await store.load(tx, shard, [(each.account, each.loaded, each.sure_needs()) for each in work])
-        while waiting:
-            missing: list[tuple[_Work, Needs]] = []
-            folded = 0
-            for each in waiting:
-                try:
-                    each.fold(programs)
-                except Missing as question:
-                    missing.append((each, question.needs))
-                folded += len(each.arrivals)
-                if folded >= FOLD_SLICE:
-                    folded = 0
-                    await asyncio.sleep(0)
-            await store.load(tx, shard, [(each.account, each.loaded, needs) for each, needs in missing])
-            waiting = [each for each, _ in missing]
+    async def book_at_once(
+        self, connection: Connection, shard: int, inputs: Sequence[Told | Misplaced]
+    ) -> Sequence[Booked | Refused] | None:
+        """Book commands of different members without a transaction around: read as of one moment, fold, and write in
+        a statement that stands only if none of them has moved in between.
+
+        None, and nothing is booked, if one has, or if these inputs are no such commands: then `book` is the way.
+        """
+        commands = {each.member_id: (n, each) for n, each in enumerate(inputs) if isinstance(each, Commanded)}
+        if len(commands) < len(inputs) or len(inputs) > store.FEW:
+            return None
+        asked = [(member, told.arrival.digest, fact_key(told.arrival.given)) for member, (_, told) in commands.items()]
+        rows = await store.commanded(connection, shard, asked)
+        if len(rows) < len(commands):
+            return None  # an account is opened under its lock
+        programs = await self.programs.up_to(next(iter(rows.values()))["newest_program"], connection)
+        outcomes: list[Booked | Refused] = [None] * len(inputs)
+        answers: list[store.AnswerRow] = []
+        work = []
+        for member_id, (index, told) in commands.items():
+            row = rows[member_id]
+            if row["at"] is not None and row["at"] > told.arrival.now - store.ANSWERS_KEPT:
+                outcomes[index] = _again(told, row["request"], Answer(row["status"], row["body"]))
+            else:
+                work.append(_Work(row, [(index, told)]))
+        await store.load(connection, shard, [(each.account, each.loaded, each.needs_beyond_row()) for each in work])
+        await _fold(connection, shard, programs, work)
         for each in work:
             each.answer(outcomes, answers)
-        known.repeat(outcomes)
-        return [each.done for each in work if each.has_changed]
+        folds = [each.done for each in work if each.done.rows]
+        fault("ledger.folded")
+        with self.months.needed_by(folds):
+            outbox = _told(shard, work, programs)
+            if folds and not await store.write_unless_moved(connection, shard, folds, answers, outbox):
+                return None
+        _count(outcomes)
+        return outcomes
+
+
+async def _fold(connection: Connection, shard: int, programs: Programs, work: Sequence[_Work]) -> None:
+    """Fold the members' arrivals, reading what the folds find that they lack."""
+    waiting = work
+    while waiting:
+        missing: list[tuple[_Work, Needs]] = []
+        folded = 0
+        for each in waiting:
+            try:
+                each.fold(programs)
+            except Missing as question:
+                missing.append((each, question.needs))
+            folded += len(each.arrivals)
+            if folded >= FOLD_SLICE:
+                folded = 0
+                await asyncio.sleep(0)
+        await store.load(connection, shard, [(each.account, each.loaded, needs) for each, needs in missing])
+        waiting = [each for each, _ in missing]
+
+
+def _told(shard: int, work: Sequence[_Work], programs: Programs) -> list[OutboxRow]:
+    """What the outside and other accounts are told of these folds."""
+    told: list[OutboxRow] = []
+    for each in work:
+        member_id = each.done.member.account.member_id
+        for row in each.done.rows:
+            told += announce(shard, member_id, row, programs)
+            told += letters(shard, member_id, row)
+    return told
 
 
 def _count(outcomes: Sequence[Booked | Refused]) -> None:
@@ -290,7 +326,7 @@ class _Work:
                 needs.orders.add(given.order)
             elif isinstance(given, AskBudget):
                 needs.facts.update((BUDGET, allotment_key(given.member, given.order)))
-            elif (key := _fact_key(given)) is not None:
+            elif (key := fact_key(given)) is not None:
                 needs.facts.add(key)
                 needs.spendable = needs.spendable or isinstance(
                     given, HoldPoints | RedeemPoints | RedeemReward | MakeUpDay | SendPoints
@@ -298,6 +334,18 @@ class _Work:
         now = max(told.arrival.now for _, told in self.arrivals)
         if (due := self._row["next_due"]) is not None and due <= now:
             needs.due_until, needs.spendable = now, True
+        return needs
+
+    def needs_beyond_row(self) -> Needs:
+        """The same, without what `store.commanded` has read with the row."""
+        needs = self.sure_needs()
+        if self.loaded is not FRESH:
+            (told,) = self.arrivals
+            if (key := fact_key(told[1].arrival.given)) is not None:
+                self.loaded.facts[key] = self._row["fact"]
+                needs.facts.discard(key)
+            self.loaded.spendable = [store.lot_of(lot) for lot in self._row["lots"] or ()]
+            needs.spendable = False
         return needs
 
     def fold(self, programs: Programs) -> None:
@@ -358,7 +406,8 @@ FRESH: Final = Loaded(
 """What is read of an account that has no version yet: nothing, without asking."""
 
 
-def _fact_key(given: AnyInput) -> str | None:
+def fact_key(given: AnyInput) -> str | None:
+    """The fact that an input surely looks at."""
     match given:
         case ReviewPublished(review_id=review) | ReviewRemoved(review_id=review):
             return f"review:{review}"

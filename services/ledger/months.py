@@ -7,8 +7,11 @@ jump. A batch that finds no partition is tried again (`is_away`), by then it is 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
+
+import asyncpg
 
 from services.kit.calendar import MICROS_PER_SECOND, Micros
 from services.kit.migrate import ensure_months
@@ -29,12 +32,17 @@ class Months:
         self._booked: set[Micros] = set()
         self._happened: set[Micros] = set()
 
-    def miss(self, folds: Sequence[Fold]) -> None:
-        """Note the months that a batch needs, one of which was not there."""
-        rows = [row for fold in folds for row in fold.rows]
-        self._booked.update(row.now for row in rows)
-        self._happened.update(row.arrival.given.at for row in rows)
-        self.missed.set()
+    @contextmanager
+    def needed_by(self, folds: Sequence[Fold]) -> Iterator[None]:
+        """Write a batch in here: if one of its months is not there, all that it needs are noted."""
+        try:
+            yield
+        except asyncpg.CheckViolationError:
+            rows = [row for fold in folds for row in fold.rows]
+            self._booked.update(row.now for row in rows)
+            self._happened.update(row.arrival.given.at for row in rows)
+            self.missed.set()
+            raise
 
     async def lay(self, connection: Connection, now: Micros) -> None:
         """Make the partitions that events of the next two months need, and those that were missed."""

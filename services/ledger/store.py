@@ -10,6 +10,7 @@ the lock. Nothing else is ever locked for long: lots, orders and facts are writt
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any, Final
 
 import asyncpg
@@ -17,6 +18,7 @@ import msgspec
 import orjson
 
 from services.kit.calendar import NEVER, Day, Micros
+from services.kit.outbox import OutboxRow, append, records_of
 from services.kit.postgres import Connection, Queries
 from services.kit.program import NoProgram
 from services.ledger.domain.account import Account, Details
@@ -31,8 +33,9 @@ SQL: Final = Queries.load(
     require=(
         "newest_program", "programs", "open_accounts", "lock_accounts", "journalled", "orders", "order_lines",
         "facts", "spendable_lots", "lot_families", "orders_due", "next_orders_due", "successes",
-        "orders_paid_after", "write_journal", "write_entries", "write_lines", "write_accounts", "write_lots",
-        "write_orders", "write_facts", "answers", "forget_answers", "write_answers", "due_members",
+        "orders_paid_after", "write_journal", "write_entries", "write_lines", "write_accounts", "move_accounts",
+        "write_lots", "write_orders", "write_facts", "answers", "forget_answers", "write_answers", "write_outbox",
+        "commanded", "due_members",
     ),
 )  # fmt: skip
 
@@ -181,6 +184,17 @@ async def answers(tx: Connection, shard: int, digests: Sequence[bytes], now: Mic
     return {row["digest"]: row for row in rows if row["at"] > now - ANSWERS_KEPT}
 
 
+async def commanded(
+    connection: Connection, shard: int, asked: Sequence[tuple[str, bytes, str | None]]
+) -> dict[str, asyncpg.Record]:
+    """What commands, one a member, surely look at: (member, digest, key of a fact); the rows of known members.
+
+    Nothing is locked: what was read is good for `write_unless_moved` alone.
+    """
+    rows = await connection.fetch(SQL["commanded"], shard, *(list(column) for column in zip(*asked, strict=True)))
+    return {row["member_id"]: row for row in rows}
+
+
 async def forget_answers(connection: Connection, shards: int, now: Micros) -> None:
     """Deletes the answers that are kept no longer, a bounded number in each statement."""
     for shard in range(shards):
@@ -231,16 +245,17 @@ async def _load_lots(tx: Connection, shard: int, needs: _Needs, by_account: _ByA
         for row in await tx.fetch(SQL["spendable_lots"], shard, spendable):
             lots = by_account[row["account"]].spendable
             assert lots is not None
-            lots.append(_lot_of(row))
+            lots.append(lot_of(row))
     if families := [(account, day) for account, _, need in needs for day in need.families]:
         for account, day in families:
             by_account[account].families[day] = []
         columns = [list(column) for column in zip(*families, strict=True)]
         for row in await tx.fetch(SQL["lot_families"], shard, *columns):
-            by_account[row["account"]].families[row["family"]].append(_lot_of(row))
+            by_account[row["account"]].families[row["family"]].append(lot_of(row))
 
 
-def _lot_of(row: asyncpg.Record) -> LotRow:
+def lot_of(row: asyncpg.Record) -> LotRow:
+    """A row of `lot` as the fold knows it."""
     return LotRow(
         row["day"], row["parent"], row["pending"], row["available"], row["held"], row["expired"], row["forgiven"]
     )
@@ -294,26 +309,25 @@ _APPENDS: Final = {
     "write_lines": ("order_lines", _LINES),
 }
 _CHANGES: Final = ("write_accounts", "write_lots", "write_orders", "write_facts", "write_answers")
-_FEW: Final = 50
+FEW: Final = 50
 """Inputs up to which one statement writes all tables. Beyond, COPY wins what its round trips cost."""
-_WRITE_FEW: Final = (
-    "WITH "
-    + ",\n".join(
-        f"{name} AS ({SQL[name]})".replace("$2", f"${number}") for number, name in enumerate([*_APPENDS, *_CHANGES], 2)
-    )
-    + "\nSELECT $1::smallint"
-)
 
 
 AnswerRow = tuple[bytes, Micros, bytes, int, bytes]
 """What a command was answered: digest, time, digest of the request, status, body."""
 
 
-async def write(tx: Connection, shard: int, folds: Sequence[Fold], answers: Sequence[AnswerRow] = ()) -> None:
-    """Writes what a batch has changed and answered: in one statement, or if it is much by COPY and arrays of rows."""
-    rows = {**_appended(shard, folds), **_changed(folds), "write_answers": [(shard, *answer) for answer in answers]}
-    if len(rows["write_journal"]) <= _FEW:
-        await tx.execute(_WRITE_FEW, shard, *(rows[name] for name in (*_APPENDS, *_CHANGES)))
+async def write(
+    tx: Connection, shard: int, folds: Sequence[Fold], answers: Sequence[AnswerRow], outbox: Sequence[OutboxRow]
+) -> None:
+    """Writes what a batch has changed, answered and has to tell: in one statement, or if it is much by COPY and arrays
+    of rows."""
+    rows = _rows(shard, folds, answers)
+    if len(rows["write_journal"]) <= FEW:
+        rows["write_outbox"] = _told(outbox)
+        names = tuple(name for name, filled in rows.items() if filled)
+        if names:
+            await tx.execute(_together(names), shard, *(rows[name] for name in names))
         return
     for name, (table, columns) in _APPENDS.items():
         if rows[name]:
@@ -321,9 +335,60 @@ async def write(tx: Connection, shard: int, folds: Sequence[Fold], answers: Sequ
     for name in _CHANGES:
         if rows[name]:
             await tx.execute(SQL[name], shard, rows[name])
+    await append(tx, outbox)
+
+
+async def write_unless_moved(
+    connection: Connection,
+    shard: int,
+    folds: Sequence[Fold],
+    answers: Sequence[AnswerRow],
+    outbox: Sequence[OutboxRow],
+) -> bool:
+    """Writes all that one more version of each of these accounts has changed, answered and has to tell, in a statement
+    that is its own transaction. False, and nothing is written, if an account has moved since it was read."""
+    rows = _rows(shard, sorted(folds, key=_account_number), answers)
+    rows = {"move_accounts": rows.pop("write_accounts"), **rows, "write_outbox": _told(outbox)}
+    names = tuple(name for name, filled in rows.items() if filled)
+    try:
+        await connection.execute(_together(names), shard, *(rows[name] for name in names))
+    except asyncpg.DivisionByZeroError:
+        return False
+    return True
+
+
+def _account_number(fold: Fold) -> int:
+    return fold.member.account.number
+
+
+@cache
+def _together(names: tuple[str, ...]) -> str:
+    """One statement of several, each with its array of rows. What stands behind `move_accounts` is not begun before
+    all accounts have moved, and its row locks are held: so ids of the outbox have a member's order, and the others
+    cannot meet another batch's rows. One that has not moved makes an error of the whole."""
+    parts = {name: SQL[name].replace("$2", f"${number}") for number, name in enumerate(names, 2)}
+    statement = ",\n".join(f"{name} AS ({text})" for name, text in parts.items())
+    if names[0] == "move_accounts":
+        rest = ",\n".join(
+            f"{name} AS ({parts[name].replace('FROM unnest(', 'FROM all_moved, unnest(')})" for name in names[1:]
+        )
+        statement = (
+            f"move_accounts AS ({parts['move_accounts']}),\nall_moved AS (SELECT FROM move_accounts "
+            f"HAVING 1 / (count(*) = cardinality($2))::integer = 1),\n{rest}"
+        )
+    return f"WITH {statement}\nSELECT $1::smallint"
 
 
 _Rows = dict[str, list[tuple[Any, ...]]]
+
+
+def _rows(shard: int, folds: Sequence[Fold], answers: Sequence[AnswerRow]) -> _Rows:
+    answered = [(shard, *answer) for answer in answers]
+    return {**_appended(shard, folds), **_changed(folds), "write_answers": answered}
+
+
+def _told(outbox: Sequence[OutboxRow]) -> list[tuple[Any, ...]]:
+    return [(shard, None, *record) for shard, *record in records_of(outbox)]
 
 
 def _appended(shard: int, folds: Sequence[Fold]) -> _Rows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -20,6 +20,7 @@ from tests.bench.report import Figure
 from tests.bench.run import DIRECTORY, running
 from tests.bench.spending import redemptions
 from tests.bench.system import BrokenError
+from tests.bench.writing import cost_at_10m, hot_member_events
 
 OUTPUT = Path("build") / "bench.json"
 ROUNDS = 3
@@ -28,7 +29,9 @@ WIDTH = 120
 QUICK_EVENTS = 12_000
 PROFILE_EVENTS = 20_000
 
-MEASUREMENTS = ("order_events", *CHAIN, "redemptions", "due")
+ALONE = "cost_at_10m"
+"""Has a server of its own."""
+MEASUREMENTS = ("order_events", *CHAIN, "redemptions", "hot_member_events", "due", ALONE)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,24 +53,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _measure(given: argparse.Namespace, human: Console) -> int:
-    events = given.events or (QUICK_EVENTS if given.quick else workload.DEFAULT_EVENTS)
-    work = workload.prepare(DIRECTORY, events=events, file=given.file)
     wanted = set(given.only or MEASUREMENTS)
     figures: list[Figure] = []
-    with running(work, rounds=given.rounds or (1 if given.quick else ROUNDS), console=human) as run:
-        if "order_events" in wanted:
-            figures += order_events(run)
-        if wanted & set(CHAIN):
-            figures += chain(run, wanted)
-        if "redemptions" in wanted:
-            figures += redemptions(run)
-        if "due" in wanted:
-            figures += due(run, given.lots or (QUICK_LOTS if given.quick else LOTS))
+    if wanted - {ALONE}:
+        figures += _on_servers(given, human, wanted)
+    if ALONE in wanted:
+        figures += cost_at_10m(human, quick=given.quick)
     out = Console(highlight=False)
     report.show(figures, out if out.is_terminal else Console(highlight=False, width=WIDTH))
     report.write(figures, given.out)
     human.print(f"written to {given.out}")
     return 0
+
+
+def _on_servers(given: argparse.Namespace, human: Console, wanted: Collection[str]) -> list[Figure]:
+    """What shares the servers and the backlog."""
+    events = given.events or (QUICK_EVENTS if given.quick else workload.DEFAULT_EVENTS)
+    work = workload.prepare(DIRECTORY, events=events, file=given.file)
+    figures: list[Figure] = []
+    with running(work, rounds=given.rounds or (1 if given.quick else ROUNDS), console=human) as run:
+        if "order_events" in wanted:
+            figures += order_events(run)
+        if set(wanted) & set(CHAIN):
+            figures += chain(run, wanted)
+        if "redemptions" in wanted:
+            figures += redemptions(run)
+        if "hot_member_events" in wanted:
+            figures += hot_member_events(run)
+        if "due" in wanted:
+            figures += due(run, given.lots or (QUICK_LOTS if given.quick else LOTS))
+    return figures
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,6 +1,6 @@
 """`redemptions`: points spent over HTTP, beside pgbench's TPC-B on the same server.
 
-Some members get a very large order each; then clients redeem single points of theirs, each under a reference and an
+Some members get a very large order each; then clients redeem a few points of theirs, each under a reference and an
 idempotency key of its own: one client at a time a connection, of all members alike (uniform) or all of one (hot). TPC-B
 is the closest thing that everybody knows: one durable transaction of a few rows a client.
 """
@@ -13,7 +13,7 @@ import random
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -30,7 +30,7 @@ from services.kit.clock import now
 from tests.bench.http_load import Load, Storm, load, post
 from tests.bench.report import Figure, number
 from tests.bench.run import Run
-from tests.bench.system import BrokenError, Database, Service
+from tests.bench.system import BrokenError, Database
 
 BAR: Final = 0.6
 HALF_LOAD_BAR: Final = 3.0
@@ -41,7 +41,11 @@ SCALE: Final = 32
 """Of TPC-B: as many branches as clients, so that it is not its own bottleneck."""
 MEMBERS: Final = 2_000
 HOT: Final = "hot"
-_AMOUNT: Final = "1000000"
+BACKLOG: Final = 60_000
+"""Events that wait, and more, where commands come in meanwhile."""
+POINTS: Final = 100
+"""Of one redemption: the least that the default program lets anybody spend."""
+_AMOUNT: Final = "100000000"
 _BOOKED_WITHIN_S: Final = 120.0
 _TPS: Final = re.compile(r"^tps = ([0-9.]+)", re.MULTILINE)
 _AVAILABLE: Final = "SELECT count(*) FROM ledger.account WHERE available > 1000000"
@@ -53,21 +57,25 @@ def redemptions(run: Run) -> list[Figure]:
     rates: dict[str, list[float]] = {f"{kind}_{clients}": [] for kind in ("uniform", "hot") for clients in CLIENTS}
     loads: dict[str, Load] = {}
     plain: list[float] = []
-    with _prepared(run) as (ledger, tpcb):
-        for _ in range(run.rounds):
-            for clients in CLIENTS:
-                for kind, members in (("uniform", _names()), ("hot", [HOT])):
-                    told = load(ledger.url, Storm(redeem(run, members), clients, SECONDS, status=201))
-                    rates[f"{kind}_{clients}"].append(told.per_second)
-                    loads[f"{kind}_{clients}"] = told
-                    run.say(_said(f"redemptions, {kind}, {clients} clients", told))
-            plain.append(_tps(run.system.pgbench(tpcb, "-n", "-c32", "-j2", f"-T{SECONDS:.0f}")))
-            run.say(f"pgbench TPC-B, 32 clients: {plain[-1]:,.0f} transactions a second")
-        half = min(rates["uniform_32"]) / 2
-        told = load(ledger.url, Storm(redeem(run, _names()), 32, SECONDS, status=201, rate=half))
-        run.say(_said(f"redemptions at {half:,.0f} a second", told))
-        theirs = _p99_at(run, tpcb, min(plain) / 2)
-        run.say(f"pgbench TPC-B at {min(plain) / 2:,.0f} a second: p99 {number(theirs)} ms")
+    with _databases(run) as (database, tpcb):
+        with run.system.service("ledger", database) as ledger:
+            ledger.ready()
+            uvloop.run(_fortunate(database))
+            for _ in range(run.rounds):
+                for clients in CLIENTS:
+                    for kind, members in (("uniform", _names()), ("hot", [HOT])):
+                        told = load(ledger.url, Storm(redeem(run, members), clients, SECONDS, status=201))
+                        rates[f"{kind}_{clients}"].append(told.per_second)
+                        loads[f"{kind}_{clients}"] = told
+                        run.say(_said(f"redemptions, {kind}, {clients} clients", told))
+                plain.append(_tps(run.system.pgbench(tpcb, "-n", "-c32", "-j2", f"-T{SECONDS:.0f}")))
+                run.say(f"pgbench TPC-B, 32 clients: {plain[-1]:,.0f} transactions a second")
+            half = min(rates["uniform_32"]) / 2
+            told = load(ledger.url, Storm(redeem(run, _names()), 32, SECONDS, status=201, rate=half))
+            run.say(_said(f"redemptions at {half:,.0f} a second", told))
+            theirs = _p99_at(run, tpcb, min(plain) / 2)
+            run.say(f"pgbench TPC-B at {min(plain) / 2:,.0f} a second: p99 {number(theirs)} ms")
+        draining = _while_draining(run, database, half)
     figures = [
         Figure.beside(
             "redemptions_uniform"
@@ -87,8 +95,6 @@ def redemptions(run: Run) -> list[Figure]:
     for key, each in loads.items():
         figures.append(Figure.of(f"redemptions_{key}_p50", [each.percentile(0.50)], "ms"))
         figures.append(Figure.of(f"redemptions_{key}_p99", [each.percentile(0.99)], "ms"))
-    draining = _while_draining(run, half)
-    run.say(_said("redemptions while a backlog drains", draining))
     figures.append(_slower("redemptions_p99_draining", draining.percentile(0.99), theirs, DRAINING_BAR))
     return figures
 
@@ -109,52 +115,76 @@ def _names() -> list[str]:
     return [f"spender-{n}" for n in range(MEMBERS)]
 
 
+def strangers() -> list[str]:
+    """Members who have no points."""
+    return [f"stranger-{n}" for n in range(MEMBERS)]
+
+
 def redeem(run: Run, members: list[str]) -> Callable[[], bytes]:
-    """Makes requests: a point of a member at random, never twice the same."""
+    """Makes requests: some points of a member at random, never twice the same."""
     token = run.system.signer.token()
     count = itertools.count()
 
     def request() -> bytes:
         name = f"{random.getrandbits(64):x}-{next(count)}"
-        body = orjson.dumps({"points": 1, "reference": name})
+        body = orjson.dumps({"points": POINTS, "reference": name})
         return post(f"/v1/members/{random.choice(members)}/redemptions", token, name, body)
 
     return request
 
 
 @contextmanager
-def _prepared(run: Run) -> Iterator[tuple[Service, Database]]:
-    """A ledger that has booked the backlog and whose spenders have points, and a database of TPC-B beside it.
+def _databases(run: Run) -> Iterator[tuple[Database, Database]]:
+    """A database for a ledger whose spenders will have points, and one of TPC-B beside it.
 
     At the end the invariants are checked.
     """
     system = run.system
-    publishing = publish(_fortunes(), bootstrap_servers=system.kafka.bootstrap, console=Console(quiet=True))
-    asyncio.run(publishing)
+    _publish(run, _fortunes())
     with system.database("tpcb") as tpcb, system.database("spending") as database:
         system.pgbench(tpcb, "-q", "-i", "-I", "dtGvp", f"-s{SCALE}")
-        with system.service("ledger", database) as ledger:
-            ledger.ready()
-            uvloop.run(_fortunate(database))
-            yield ledger, tpcb
+        yield database, tpcb
         system.verify(database)
         run.say("the invariants hold")
 
 
-def _while_draining(run: Run, rate: float) -> Load:
-    """Commands at a rate on a ledger that has just been started on the whole backlog."""
-    with (
-        run.system.database("draining") as database,
-        run.system.service("ledger", database) as ledger,
-    ):
+def _while_draining(run: Run, database: Database, rate: float) -> Load:
+    """Commands at a rate on a ledger that was stopped, and started again on a new backlog of other members' orders.
+
+    Raises BrokenError if the backlog was booked before the commands ended.
+    """
+    backlog = _backlog(run)
+    _publish(run, backlog)
+    before = _booked(run, database)
+    with run.system.service("ledger", database) as ledger:
         ledger.ready()
-        # Of members who have no points yet: they are refused by the same write path, and an answer is an answer.
-        return load(ledger.url, Storm(redeem(run, strangers()), 32, SECONDS / 2, status=409, rate=rate))
+        told = load(ledger.url, Storm(redeem(run, _names()), 32, SECONDS / 2, status=201, rate=rate))
+        booked = _booked(run, database) - before
+    run.say(_said(f"redemptions while {booked:,} events of a backlog were booked", told))
+    if booked >= len(backlog):
+        raise BrokenError(f"a backlog of {booked:,} events was booked before the commands had ended")
+    return told
 
 
-def strangers() -> list[str]:
-    """Members who have no points."""
-    return [f"stranger-{n}" for n in range(MEMBERS)]
+def _booked(run: Run, database: Database) -> int:
+    return int(run.system.postgres.psql("SELECT sum(next_offset) FROM ledger.consumer_offset", database.name))
+
+
+def _publish(run: Run, events: Sequence[Event]) -> None:
+    asyncio.run(publish(events, bootstrap_servers=run.system.kafka.bootstrap, console=Console(quiet=True)))
+
+
+def _backlog(run: Run) -> list[Event]:
+    """The workload's events once more, as often as it takes, each time of members that nobody has heard of."""
+    backlog: list[Event] = []
+    for turn in itertools.count():
+        if len(backlog) >= BACKLOG:
+            return backlog
+        for event in run.workload.events:
+            told = orjson.loads(event.body)
+            told["subject"] = member = f"{turn}-{event.member_id}"
+            backlog.append(event._replace(member_id=member, body=orjson.dumps(told)))
+    raise AssertionError
 
 
 def _fortunes() -> list[Event]:

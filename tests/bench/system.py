@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -187,11 +187,18 @@ class System:
 
 
 @contextmanager
-def system(directory: Path, say: Say, *, broker: bool = True) -> Iterator[System]:
-    """Start everything in `directory`, which is wiped before and after; without a broker for who needs none."""
+def system(
+    directory: Path, say: Say, *, broker: bool = True, settings: Mapping[str, str] | None = None
+) -> Iterator[System]:
+    """Start everything in `directory`, which is wiped before and after; without a broker for who needs none.
+
+    `settings` are PostgreSQL's, where they differ from those of `make run`.
+    """
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(mode=0o711, parents=True)
-    database = postgres.start(directory / "postgres", log=directory / "logs" / "postgres.log", die_with_parent=True)
+    database = postgres.start(
+        directory / "postgres", log=directory / "logs" / "postgres.log", settings=settings, die_with_parent=True
+    )
     running: kafka.Kafka | None = None
     try:
         say("PostgreSQL runs")

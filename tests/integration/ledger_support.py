@@ -157,7 +157,7 @@ class LedgerUnderTest:
         app = FastAPI()
         problem.install(app)
         guard = Guard(self.settings)
-        executor = Executor(self.pool, self.ledger.book)
+        executor = Executor(self.pool, self.ledger.book, at_once=self.ledger.book_at_once)
         brokers = publisher or Publisher(self.settings)
         for router in routers(self.pool, executor, brokers, guard, self.settings, clock=self.clock):
             app.include_router(router)

@@ -7,6 +7,7 @@ others when it is committed, and a locked row (an account, a stored offset) make
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -28,10 +29,8 @@ _NAMED: Final = {
     )
     for name in queries.names()
 }
-_WRITES: Final = (
-    "write_journal", "write_entries", "write_lines", "write_accounts", "write_lots", "write_orders", "write_facts",
-    "write_answers",
-)  # fmt: skip
+_PART: Final = re.compile(r"^(?:WITH )?(write_\w+|move_accounts) AS \(", re.MULTILINE)
+"""A statement of several names its parts."""
 _TABLES: Final = {"journal": "write_journal", "entry": "write_entries", "order_lines": "write_lines"}
 
 
@@ -112,7 +111,9 @@ class Connection:
 
     async def execute(self, statement: str, *arguments: Any) -> str:
         """Do a statement that answers no rows."""
-        name = _NAMED.get(statement, "write_few")
+        if statement not in _NAMED:
+            return await self._write_together(_PART.findall(statement), *arguments)
+        name = _NAMED[statement]
         fault = await self._begin(name)
         done = "DONE"
         if name == "move":
@@ -121,9 +122,6 @@ class Connection:
             await self._open_accounts(*arguments)
         elif name == "append":
             self._writes.append((name, list(zip(*arguments, strict=True)), 0))
-        elif name == "write_few":
-            shard, *tables = arguments
-            self._writes += [(write, rows, shard) for write, rows in zip(_WRITES, tables, strict=True)]
         else:
             shard, rows = arguments
             self._writes.append((name, rows, shard))
@@ -206,6 +204,41 @@ class Connection:
             lock.release()
 
     # What the statements say
+
+    async def _write_together(self, names: Sequence[str], shard: int, *tables: Sequence[Sequence[Any]]) -> str:
+        """One statement of several: a part of a transaction, or with `move_accounts` one by itself."""
+        writes = [(name, rows, shard) for name, rows in zip(names, tables, strict=True)]
+        if names[0] != "move_accounts":
+            fault = await self._begin("write_together")
+            self._writes += writes
+        else:
+            fault = await self._begin(COMMIT)
+            for account, *_ in tables[0]:
+                await self._lock(("account", shard, account))
+            for account, version, *_ in tables[0]:
+                if self._database.accounts[shard, account]["version"] != version - 1:
+                    raise asyncpg.DivisionByZeroError("division by zero")
+            for write in writes:
+                self._database.apply(*write)
+        self._end(fault)
+        return "SELECT 1"
+
+    def _commanded(
+        self, shard: int, members: Sequence[str], digests: Sequence[bytes], facts: Sequence[str | None]
+    ) -> Iterable[Row]:
+        database = self._database
+        unanswered = Row(dict.fromkeys(("digest", "at", "request", "status", "body")))
+        for member, digest, fact in zip(members, digests, facts, strict=True):
+            if (number := database.identities.get((shard, member))) is not None:
+                yield Row(
+                    member_id=member,
+                    account=number,
+                    **database.accounts[shard, number],
+                    newest_program=len(database.programs),
+                    **database.answers.get((shard, digest), unanswered),
+                    fact=database.facts[shard, number].get(fact),  # type: ignore[arg-type]
+                    lots=list(self._spendable_lots(shard, [number])) or None,
+                )
 
     async def _open_accounts(self, shard: int, members: Sequence[str]) -> None:
         """Each in a row of its own that others wait for, as they wait for an index entry that is not committed."""

@@ -105,15 +105,20 @@ class Database:
     def _outbox(self, shard: int, rows: Iterable[Sequence[Any]]) -> None:
         self.outbox.extend(map(tuple, rows))
 
+    def _outbox_rows(self, shard: int, rows: Iterable[Sequence[Any]]) -> None:
+        self.outbox.extend((shard, *record) for shard, _, *record in rows)
+
 
 _APPLY: Final[dict[str, Callable[[Database, int, Iterable[Sequence[Any]]], None]]] = {
     "write_journal": Database._journal,
     "write_entries": Database._entries,
     "write_lines": Database._lines,
     "write_accounts": Database._totals,
+    "move_accounts": Database._totals,
     "write_lots": Database._lots,
     "write_orders": Database._orders,
     "write_facts": Database._facts,
     "write_answers": Database._answers,
     "append": Database._outbox,
+    "write_outbox": Database._outbox_rows,
 }

@@ -73,7 +73,12 @@ class Worker:
         """Connect; nothing is known of what the worker before did."""
         self.pool = await open_store(self.kill)
         self.ledger = Ledger()
-        self.executor = Executor(self.pool, self.ledger.book, patience_seconds=patience_seconds)  # type: ignore[arg-type]
+        self.executor = Executor(
+            self.pool,  # type: ignore[arg-type]
+            self.ledger.book,
+            at_once=self.ledger.book_at_once,
+            patience_seconds=patience_seconds,
+        )
 
     def kill(self) -> None:
         """`kill -9`."""

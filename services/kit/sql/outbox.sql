@@ -8,7 +8,7 @@ FROM unnest($1::smallint[], $2::text[], $3::bytea[], $4::bytea[], $5::bytea[])
 ORDER BY place;
 
 -- name: waiting
--- The next rows of several shards in one round trip, at most $2 a shard, in id order within each.
+-- outbox_pkey. The next rows of several shards in one round trip, at most $2 a shard, in id order within each.
 SELECT o.shard, o.id, o.topic, o.key, o.value, o.headers
 FROM unnest($1::smallint[]) AS s (shard)
 CROSS JOIN LATERAL (
@@ -16,7 +16,7 @@ CROSS JOIN LATERAL (
 ) AS o;
 
 -- name: delete
--- By runs of ids that were all read: between two runs there may be rows that were committed since.
+-- outbox_pkey. By runs of ids that were all read: between two runs there may be rows that were committed since.
 DELETE FROM outbox AS o
 USING unnest($1::smallint[], $2::bigint[], $3::bigint[]) AS r (shard, first_id, last_id)
 WHERE o.shard = r.shard AND o.id BETWEEN r.first_id AND r.last_id;

@@ -48,15 +48,15 @@ def routers(
     """All paths of the ledger. `publisher` is a part of the worker too: it holds a connection to the brokers."""
     context = Context(Reads(pool), guard, settings.shards, clock)
     commands = Commands(pool, executor, guard, settings.shards, clock)
-    return [
+    return [  # what is asked most comes first: each router costs those behind it
         balance.routes(context),
+        redemptions.routes(context, commands),
+        holds.routes(context, commands),
         entries.routes(context),
         explanation.routes(context),
         lots.routes(context),
         orders.routes(context),
         quotes.routes(context),
-        holds.routes(context, commands),
-        redemptions.routes(context, commands),
         rewards.routes(context, commands),
         made_up_days.routes(commands),
         shortfalls.routes(context, commands),

@@ -36,6 +36,31 @@ CROSS JOIN LATERAL (
     SELECT * FROM account WHERE shard = $1 AND account = known.account OFFSET 0 FOR UPDATE
 ) AS a;
 
+-- name: commanded
+-- identity_pkey, account_pkey, answer_pkey, fact_pkey, lot_pkey; program_pkey, backwards. What commands of different
+-- members surely look at, as of one moment and unlocked: `move_accounts` says whether it was still so when they were
+-- booked.
+SELECT asked.member_id, a.account, a.version, a.head, a.now, a.next_due,
+       a.pending, a.available, a.held, a.debt, a.redeemed, a.expired, a.written_off, a.in_transit, a.details,
+       (SELECT max(number) FROM program) AS newest_program,
+       r.at, r.request, r.status, r.body, f.value AS fact, l.lots
+FROM unnest($2::text[], $3::bytea[], $4::text[]) AS asked (member_id, digest, fact)
+CROSS JOIN LATERAL (
+    SELECT account FROM identity WHERE shard = $1 AND member_id = asked.member_id OFFSET 0
+) AS i
+CROSS JOIN LATERAL (
+    SELECT * FROM account WHERE shard = $1 AND account = i.account OFFSET 0
+) AS a
+LEFT JOIN LATERAL (
+    SELECT * FROM answer WHERE shard = $1 AND digest = asked.digest OFFSET 0
+) AS r ON true
+LEFT JOIN LATERAL (
+    SELECT value FROM fact WHERE shard = $1 AND account = i.account AND key = asked.fact OFFSET 0
+) AS f ON true
+CROSS JOIN LATERAL (
+    SELECT array_agg(lot) AS lots FROM lot WHERE shard = $1 AND account = i.account AND available > 0
+) AS l;
+
 -- name: journalled
 -- journal_pkey, in the partitions between the batch's first and last time: few, for what comes in as it happens.
 SELECT digest, at, input
@@ -162,6 +187,23 @@ SET version = excluded.version, head = excluded.head, now = excluded.now, next_d
     redeemed = excluded.redeemed, expired = excluded.expired, written_off = excluded.written_off,
     in_transit = excluded.in_transit, details = excluded.details;
 
+-- name: move_accounts
+-- account_pkey. One version each, of members who have not moved since they were read; answers which they are.
+INSERT INTO account AS a (
+    shard, account, version, head, now, next_due, pending, available, held, debt, redeemed, expired,
+    written_off, in_transit, details
+)
+SELECT $1, c.account, c.version, c.head, c.now, c.next_due, c.pending, c.available, c.held, c.debt, c.redeemed,
+       c.expired, c.written_off, c.in_transit, c.details
+FROM unnest($2::account_state[]) AS c
+ON CONFLICT (shard, account) DO UPDATE
+SET version = excluded.version, head = excluded.head, now = excluded.now, next_due = excluded.next_due,
+    pending = excluded.pending, available = excluded.available, held = excluded.held, debt = excluded.debt,
+    redeemed = excluded.redeemed, expired = excluded.expired, written_off = excluded.written_off,
+    in_transit = excluded.in_transit, details = excluded.details
+WHERE a.version = excluded.version - 1
+RETURNING a.account;
+
 -- name: write_lots
 -- lot_pkey. Differences, so that earning needs no reading.
 INSERT INTO lot AS l (shard, account, day, parent, pending, available, held, expired, forgiven, ends)
@@ -188,8 +230,16 @@ SELECT $1, c.account, c.key, c.value
 FROM unnest($2::fact_change[]) AS c
 ON CONFLICT (shard, account, key) DO UPDATE SET value = excluded.value;
 
+-- name: write_outbox
+-- Ids in the order of the rows.
+INSERT INTO outbox (shard, topic, key, value, headers)
+SELECT o.shard, o.topic, o.key, o.value, o.headers
+FROM unnest($2::outbox[]) WITH ORDINALITY AS o
+WHERE o.shard = $1
+ORDER BY o.ordinality;
+
 -- name: due_members
--- account_due.
+-- account_due, identity_account.
 SELECT i.member_id, a.version, a.next_due
 FROM account a
 JOIN LATERAL (

@@ -1,7 +1,8 @@
 -- The statements of the reading side. None takes a lock; each names the index that serves it.
 
 -- name: balances
--- identity_pkey, account_pkey, lot_pkey: reads that arrive together are one statement. `n` is the place of the key.
+-- identity_pkey, account_pkey, lot_pkey; program_pkey, backwards. Reads that arrive together are one statement; `n` is the
+-- place of the key. Lots are a member's first, and then those with a last day: by day they would be all of a shard's.
 SELECT k.n, a.version, a.head, a.next_due, a.pending, a.available, a.held, a.debt, a.redeemed, a.expired,
        a.written_off, a.in_transit, e.days, e.points, (SELECT max(number) FROM program) AS program
 FROM unnest($1::smallint[], $2::text[]) WITH ORDINALITY AS k (shard, member_id, n)
@@ -13,8 +14,8 @@ CROSS JOIN LATERAL (
 ) AS a
 LEFT JOIN LATERAL (
     SELECT array_agg(coalesce(l.ends, l.day)) AS days, array_agg(l.available) AS points
-    FROM lot l
-    WHERE l.shard = a.shard AND l.account = a.account AND l.available > 0 AND l.day < 'infinity'
+    FROM (SELECT * FROM lot WHERE shard = a.shard AND account = a.account OFFSET 0) AS l
+    WHERE l.available > 0 AND l.day < 'infinity'
 ) AS e ON true;
 
 -- name: account
