@@ -354,7 +354,7 @@ def pooled(awards: Iterable[Award], program_of: Mapping[str, Program]) -> list[A
         cap = rule["cap"]["points"]
         confirmed = min(cap, sum(award.confirmed for award in members))
         total = min(cap, sum(award.confirmed + award.pending for award in members))
-        free.append(Award(f"pool:{day}", name, version, day, members[0].lot, total - confirmed, confirmed))
+        free.append(Award(f"pool:{day}:{version}", name, version, day, members[0].lot, total - confirmed, confirmed))
     return free
 
 

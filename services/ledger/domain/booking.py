@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from msgspec import structs
@@ -13,10 +14,11 @@ from services.ledger.domain.caps import change_pool, rebalance
 from services.ledger.domain.earning import OrderRule, sum_by_goods
 from services.ledger.domain.judgement import Judgement, judge, judge_simple
 from services.ledger.domain.member import Member
-from services.ledger.domain.moves import POINTS_SHORT, Cause, Moves
+from services.ledger.domain.moves import POINTS_SHORT, Moves
 from services.ledger.domain.orders import Order
 from services.ledger.domain.outcome import OrderQualified, Reason
 from services.ledger.domain.program import Program, Programs
+from services.ledger.domain.purse import Cause
 from services.ledger.domain.shares import book_shares
 
 
@@ -221,6 +223,7 @@ def _leave(member: Member, programs: Programs, moves: Moves, order: Order, lot_d
     same_pool = (order.booked_day, order.booked_under) == (cause.day, cause.program.number)
     if order.lot_day == lot_day and (same_pool or not pooled):
         return
+    cause = replace(cause, day=order.booked_day, program=programs.by_number[order.booked_under])
     if then.cap is None:
         rebalance(moves, order.lot_day, (order.pending, order.confirmed), (0, 0), cause)
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.model.events import cancelled, completed, d, gift_card, line, paid, part, refunded
 from tests.model.program import program
-from tests.model.table.case import HUNDRED, NO_SERVICE, Case, Step, Then, decide, order, spender
+from tests.model.table.case import HUNDRED, NO_SERVICE, Case, Step, Then, decide, late, order, spender
 
 CLAMP = program(["purchase"], rule=NO_SERVICE, points={"negative": "clamp"})
 REVIEW = program(["purchase"], rule=NO_SERVICE, points={"negative": "review"})
@@ -24,6 +24,20 @@ CLAMPED = [
             Then(available=100, written_off=30),
         ],
         CLAMP,
+    ),
+    Case(
+        "R6",
+        "what_moves_to_another_version_is_claimed_as_the_one_it_was_granted_under_says",
+        [
+            paid("o1", d(12), "100"),
+            completed("o1", d(13)),
+            spender("s1", d(14), 80),
+            # It was paid on the 8th already, under the version that owes: 20 of 100 are there to be claimed, 80 are
+            # written off, and 100 are awarded anew.
+            late(paid("o1", d(8), "100", id="earlier"), d(15)),
+            Then(available=100, debt=0, written_off=80, net=100),
+        ],
+        [program(["purchase"], rule=NO_SERVICE), CLAMP | {"version": "2026.2", "effective_from": d(10, "00:00")}],
     ),
     Case(
         "R2",
