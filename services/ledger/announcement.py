@@ -18,11 +18,11 @@ from services.kit.outbox import OutboxRow
 from services.ledger.answers import given_of, order_shown
 from services.ledger.domain.batch import JournalRow
 from services.ledger.domain.entries import Entry, EntryKind, last_day
-from services.ledger.domain.holds import REDEMPTION, Hold
+from services.ledger.domain.holds import Hold
 from services.ledger.domain.inputs import ReceivePoints, SendPoints
 from services.ledger.domain.outcome import SOURCE, Expiring, OrderQualified
 from services.ledger.domain.program import Programs
-from services.ledger.domain.refs import order_of
+from services.ledger.domain.refs import REDEMPTION, order_of
 from services.ledger.domain.rewards import Issue
 from services.ledger.intake import TYPES
 

@@ -12,7 +12,7 @@ import orjson
 from services.kit.calendar import Micros, rfc3339
 from services.kit.problem import Kind, Problem, kind
 from services.ledger.domain.batch import JournalRow
-from services.ledger.domain.holds import HOLD, REDEMPTION, Hold, Redemption
+from services.ledger.domain.holds import Hold, Redemption
 from services.ledger.domain.inputs import (
     AddCodes,
     CaptureHold,
@@ -25,7 +25,7 @@ from services.ledger.domain.inputs import (
     ReturnRedemption,
     SendPoints,
 )
-from services.ledger.domain.refs import REWARD, order_of
+from services.ledger.domain.refs import HOLD, REDEMPTION, REWARD, order_of
 from services.ledger.domain.refusals import Refusal
 from services.ledger.domain.rewards import Pool
 from services.ledger.domain.transfers import Transfer

@@ -26,7 +26,6 @@ from services.ledger.announcement import announce
 from services.ledger.answers import Answer, answer_of, key_reused
 from services.ledger.domain.batch import Arrival, Fold, fold_member
 from services.ledger.domain.budget import BUDGET, allotment_key
-from services.ledger.domain.holds import hold_key, redemption_key
 from services.ledger.domain.inputs import (
     ActivityRecorded,
     AddCodes,
@@ -63,6 +62,7 @@ from services.ledger.domain.member import Loaded, Missing, Needs
 from services.ledger.domain.orders import named_by
 from services.ledger.domain.outcome import Outcome
 from services.ledger.domain.program import Programs
+from services.ledger.domain.refs import hold_key, redemption_key
 from services.ledger.domain.rewards import CODES, GRANT
 from services.ledger.domain.transfers import arrival_key, transfer_key
 from services.ledger.internal import INTERNAL, letters

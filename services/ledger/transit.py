@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from services.ledger.domain.holds import REDEMPTION, decode_redemption
+from services.ledger.domain.holds import decode_redemption
+from services.ledger.domain.refs import REDEMPTION
 from services.ledger.domain.transfers import ARRIVAL, TRANSFER, decode_arrived, decode_transfer
 
 MOST_FAULTS = 20

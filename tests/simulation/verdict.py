@@ -15,10 +15,11 @@ from services.ledger import store
 from services.ledger.answers import Answer
 from services.ledger.audit import Audit, EntryRow, JournalRow, Projections
 from services.ledger.domain.account import Account
-from services.ledger.domain.holds import REDEMPTION, Redemption, decode_redemption
+from services.ledger.domain.holds import Redemption, decode_redemption
 from services.ledger.domain.inputs import Command, decode_input
 from services.ledger.domain.member import LotRow
 from services.ledger.domain.program import Programs, compile_program
+from services.ledger.domain.refs import REDEMPTION
 from services.ledger.domain.rewards import (
     CODES,
     GRANT,

@@ -21,7 +21,7 @@ from services.ledger.domain.batch import Arrival, JournalRow, fold_member
 from services.ledger.domain.booking import book_orders
 from services.ledger.domain.chain import digest_of
 from services.ledger.domain.entries import last_day
-from services.ledger.domain.holds import HOLD, REDEMPTION, decode_hold, decode_redemption
+from services.ledger.domain.holds import decode_hold, decode_redemption
 from services.ledger.domain.inputs import (
     AnyInput,
     AskBudget,
@@ -46,7 +46,7 @@ from services.ledger.domain.moves import Moves
 from services.ledger.domain.orders import decode_order, encode_lines, encode_order
 from services.ledger.domain.outcome import Message, Outcome, Reason
 from services.ledger.domain.program import Programs, compile_program
-from services.ledger.domain.refs import order_of, order_ref
+from services.ledger.domain.refs import HOLD, REDEMPTION, order_of, order_ref
 from services.ledger.domain.shortfalls import REVIEW
 from services.ledger.intake import check_time, input_of
 from services.tiering.domain import member as tier_member

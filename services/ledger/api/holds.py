@@ -20,8 +20,9 @@ from services.ledger.api.commands import (
     unknown,
 )
 from services.ledger.api.context import Context, MemberPath, answer
-from services.ledger.domain.holds import decode_hold, hold_key
+from services.ledger.domain.holds import decode_hold
 from services.ledger.domain.inputs import CaptureHold, HoldPoints, ReleaseHold
+from services.ledger.domain.refs import hold_key
 
 DEFAULT_TTL_SECONDS = 900
 MOST_TTL_SECONDS = 30 * 86_400

@@ -15,8 +15,9 @@ from services.ledger.domain.account import Bonus
 from services.ledger.domain.caps import change_award
 from services.ledger.domain.entries import SLIDING
 from services.ledger.domain.member import Member, Success
-from services.ledger.domain.moves import Cause, Moves
+from services.ledger.domain.moves import Moves
 from services.ledger.domain.program import Programs
+from services.ledger.domain.purse import Cause
 from services.ledger.domain.referrals import settle_referral
 
 _FOREVER = 2**63

@@ -15,7 +15,8 @@ import msgspec
 from services.kit.calendar import Day
 from services.ledger.domain.entries import SLIDING
 from services.ledger.domain.member import Member
-from services.ledger.domain.moves import Cause, Moves
+from services.ledger.domain.moves import Moves
+from services.ledger.domain.purse import Cause
 
 
 class Pool(msgspec.Struct, array_like=True):

@@ -60,10 +60,11 @@ from services.ledger.domain.inputs import (
     TransferArrived,
 )
 from services.ledger.domain.member import Member
-from services.ledger.domain.moves import Cause, Moves, is_unclaimed
+from services.ledger.domain.moves import Moves, is_unclaimed
 from services.ledger.domain.orders import tell
 from services.ledger.domain.outcome import Expiring, OrderQualified, Outcome
 from services.ledger.domain.program import Programs
+from services.ledger.domain.purse import Cause
 from services.ledger.domain.shares import ask_budgets, take_share
 
 EXPIRY = "expiry"

@@ -25,9 +25,10 @@ from services.ledger.domain.inputs import (
     ReviewRemoved,
 )
 from services.ledger.domain.member import Member
-from services.ledger.domain.moves import Cause, Moves
+from services.ledger.domain.moves import Moves
 from services.ledger.domain.outcome import Outcome, Reason
 from services.ledger.domain.program import FactRule, Programs
+from services.ledger.domain.purse import Cause
 from services.ledger.domain.referrals import refer
 
 BIRTHDAY_TRUE_UP: Final = "birthday-true-up"

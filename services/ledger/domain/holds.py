@@ -69,19 +69,6 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode_hold = msgspec.msgpack.Decoder(Hold).decode
 _decode_redemption = msgspec.msgpack.Decoder(Redemption).decode
 
-HOLD: Final = "hold:"
-REDEMPTION: Final = "redemption:"
-
-
-def hold_key(hold_id: str) -> str:
-    """The key of a hold among the member's facts."""
-    return HOLD + hold_id
-
-
-def redemption_key(redemption_id: str) -> str:
-    """The key of a redemption among the member's facts."""
-    return REDEMPTION + redemption_id
-
 
 def encode(known: Hold | Redemption) -> bytes:
     """The canonical bytes."""

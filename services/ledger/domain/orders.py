@@ -11,6 +11,7 @@ import msgspec
 
 from services.kit.calendar import Day, Micros
 from services.ledger.domain.inputs import Cancelled, Completed, Line, LinePart, OrderInput, Paid, Refunded, Shipped
+from services.ledger.domain.refs import hold_key, redemption_key
 
 
 class Refund(msgspec.Struct, array_like=True):
@@ -195,8 +196,8 @@ def named_by(given: Paid) -> tuple[str, ...]:
     """The keys of the hold and the redemption that an order names for its points."""
     if not (given.hold_id or given.redemption_id):
         return ()
-    hold = (f"hold:{given.hold_id}",) if given.hold_id else ()
-    return (*hold, f"redemption:{given.redemption_id}") if given.redemption_id else hold
+    hold = (hold_key(given.hold_id),) if given.hold_id else ()
+    return (*hold, redemption_key(given.redemption_id)) if given.redemption_id else hold
 
 
 def _tell_shipped(order: Order, given: Shipped) -> bool:

@@ -7,19 +7,21 @@ reward is sold out (P3, P4).
 from __future__ import annotations
 
 from services.kit.calendar import Micros
-from services.ledger.domain.holds import REDEMPTION, Redemption, decode_redemption, encode
+from services.ledger.domain.holds import Redemption, decode_redemption, encode
 from services.ledger.domain.inputs import AskReward, RedeemReward, RewardAnswered
 from services.ledger.domain.member import Member
-from services.ledger.domain.moves import Cause, Moves
+from services.ledger.domain.moves import Moves
 from services.ledger.domain.outcome import SOURCE, Message, Outcome
 from services.ledger.domain.program import Program, Programs
+from services.ledger.domain.purse import Cause
+from services.ledger.domain.refs import redemption_key
 from services.ledger.domain.refusals import refused
 from services.ledger.domain.rewards import Issue, Reward
 
 
 def redeem_reward(member: Member, programs: Programs, moves: Moves, given: RedeemReward) -> Outcome:
     """Buy a reward of the catalogue in force."""
-    program, key = programs.at(moves.now), REDEMPTION + given.redemption
+    program, key = programs.at(moves.now), redemption_key(given.redemption)
     reward = program.rewards.get(given.reward)
     if reward is None:
         return refused("reward_unknown")
@@ -61,7 +63,7 @@ def _handed_out(program: Program, reward: Reward, won: str | None) -> Reward | N
 
 def settle_reward(member: Member, programs: Programs, moves: Moves, given: RewardAnswered) -> Outcome:
     """The reward's account has answered: issue it, or give the points back."""
-    key = REDEMPTION + given.redemption
+    key = redemption_key(given.redemption)
     raw = member.fact(key)
     redemption = None if raw is None else decode_redemption(raw)
     if redemption is None or redemption.state != "asked":

@@ -12,9 +12,10 @@ from services.ledger.domain.account import Award
 from services.ledger.domain.caps import change_award
 from services.ledger.domain.inputs import ReferralTold
 from services.ledger.domain.member import Member
-from services.ledger.domain.moves import Cause, Moves
+from services.ledger.domain.moves import Moves
 from services.ledger.domain.outcome import Outcome, Reason, Referral
 from services.ledger.domain.program import Programs
+from services.ledger.domain.purse import Cause
 
 
 class _Referred(msgspec.Struct, array_like=True):

@@ -9,6 +9,9 @@ CAMPAIGN: Final = "campaign:"
 OWN: Final = (REWARD, CAMPAIGN)
 """What the ids of accounts begin with that are no member's: each keeps what all members share, a stock or a budget."""
 
+HOLD: Final = "hold:"
+REDEMPTION: Final = "redemption:"
+
 _ESCAPES = {"%": "%25", "/": "%2F", ":": "%3A"}
 
 
@@ -28,3 +31,13 @@ def order_of(ref: str) -> tuple[str, str] | None:
         for character, escape in reversed(_ESCAPES.items()):
             shop = shop.replace(escape, character)
     return shop, order_id
+
+
+def hold_key(hold_id: str) -> str:
+    """The ref of a hold, and its key among the member's facts."""
+    return HOLD + hold_id
+
+
+def redemption_key(redemption_id: str) -> str:
+    """The ref of a redemption, and its key among the member's facts."""
+    return REDEMPTION + redemption_id

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from services.ledger.domain.inputs import LotPart, ReceivePoints, SendPoints, TransferArrived
 from services.ledger.domain.member import Member
-from services.ledger.domain.moves import Cause, Moves
+from services.ledger.domain.moves import Moves
 from services.ledger.domain.outcome import SOURCE, Message, Outcome
 from services.ledger.domain.program import Programs
+from services.ledger.domain.purse import Cause
 from services.ledger.domain.refusals import refused
 from services.ledger.domain.transfers import Arrived, Transfer, arrival_key, decode_transfer, encode, transfer_key
 

@@ -12,11 +12,12 @@ from services.kit.calendar import Day
 from services.ledger.domain.caps import rebalance
 from services.ledger.domain.inputs import AskBudget, BudgetAnswered
 from services.ledger.domain.member import Member
-from services.ledger.domain.moves import Cause, Moves
+from services.ledger.domain.moves import Moves
 from services.ledger.domain.multipliers import campaign_of
 from services.ledger.domain.orders import Order, Share
 from services.ledger.domain.outcome import SOURCE, Asked, Message, Outcome, Reason
 from services.ledger.domain.program import Programs
+from services.ledger.domain.purse import Cause
 
 Wants = Mapping[str, tuple[int, int]]
 """By the account of a campaign's budget: the points that an order earns by the campaign, and how many are confirmed."""

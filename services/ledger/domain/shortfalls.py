@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from services.ledger.domain.inputs import DecideShortfall
 from services.ledger.domain.member import Member
-from services.ledger.domain.moves import Cause, Moves
+from services.ledger.domain.moves import Moves
 from services.ledger.domain.outcome import Outcome
 from services.ledger.domain.program import Programs
+from services.ledger.domain.purse import Cause
 from services.ledger.domain.refusals import refused
 
 REVIEW = "clawback-review"

@@ -11,9 +11,10 @@ from services.ledger.domain.account import SIGN_INS
 from services.ledger.domain.facts import award
 from services.ledger.domain.inputs import MakeUpDay, SignedIn
 from services.ledger.domain.member import Member
-from services.ledger.domain.moves import Cause, Moves
+from services.ledger.domain.moves import Moves
 from services.ledger.domain.outcome import Outcome, Reason
 from services.ledger.domain.program import Program, Programs
+from services.ledger.domain.purse import Cause
 from services.ledger.domain.refusals import refused
 from services.ledger.domain.streaks import Run, add_day, steps_of
 

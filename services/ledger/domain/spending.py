@@ -5,16 +5,7 @@ from __future__ import annotations
 from operator import itemgetter
 
 from services.kit.calendar import MICROS_PER_SECOND, Micros
-from services.ledger.domain.holds import (
-    HOLD,
-    MOST_OPEN,
-    REDEMPTION,
-    Hold,
-    Redemption,
-    decode_hold,
-    decode_redemption,
-    encode,
-)
+from services.ledger.domain.holds import MOST_OPEN, Hold, Redemption, decode_hold, decode_redemption, encode
 from services.ledger.domain.inputs import (
     CaptureHold,
     GiveBackReward,
@@ -24,9 +15,11 @@ from services.ledger.domain.inputs import (
     ReturnRedemption,
 )
 from services.ledger.domain.member import Member
-from services.ledger.domain.moves import Cause, Moves
+from services.ledger.domain.moves import Moves
 from services.ledger.domain.outcome import SOURCE, Message, Outcome
 from services.ledger.domain.program import Programs
+from services.ledger.domain.purse import Cause
+from services.ledger.domain.refs import hold_key, redemption_key
 from services.ledger.domain.refusals import refused
 
 
@@ -46,7 +39,7 @@ def _not_offered(programs: Programs, points: int, now: Micros) -> Outcome | None
 
 def hold_points(member: Member, programs: Programs, moves: Moves, given: HoldPoints) -> Outcome:
     """Set points aside until they are captured, released, or the time is over (P5)."""
-    account, key = member.account, HOLD + given.hold
+    account, key = member.account, hold_key(given.hold)
     if given.points <= 0:
         return refused("points_not_positive")
     if member.fact(key) is not None:
@@ -68,7 +61,7 @@ def hold_points(member: Member, programs: Programs, moves: Moves, given: HoldPoi
 
 def capture_hold(member: Member, programs: Programs, moves: Moves, given: CaptureHold) -> Outcome:
     """Redeem what is held, or a part of it; the rest is released."""
-    key = HOLD + given.hold
+    key = hold_key(given.hold)
     if given.points is not None and given.points <= 0:
         return refused("points_not_positive")
     raw = member.fact(key)
@@ -86,7 +79,7 @@ def capture_hold(member: Member, programs: Programs, moves: Moves, given: Captur
 
 def release_hold(member: Member, programs: Programs, moves: Moves, given: ReleaseHold) -> Outcome:
     """Free what is held (P5, P6)."""
-    key = HOLD + given.hold
+    key = hold_key(given.hold)
     raw = member.fact(key)
     if raw is None:
         return refused("hold_unknown")
@@ -102,7 +95,7 @@ def time_out_holds(member: Member, programs: Programs, moves: Moves, at: Micros)
     for expires_at, hold_id in list(member.account.details.holds):
         if expires_at > at:
             break
-        key = HOLD + hold_id
+        key = hold_key(hold_id)
         raw = member.fact(key)
         assert raw is not None
         moves.end_hold(hold_id, decode_hold(raw), "timed_out", 0, Cause.at(programs, "hold-timeout", key, at))
@@ -110,7 +103,7 @@ def time_out_holds(member: Member, programs: Programs, moves: Moves, at: Micros)
 
 def redeem_points(member: Member, programs: Programs, moves: Moves, given: RedeemPoints) -> Outcome:
     """Spend points in spending order (E6)."""
-    key = REDEMPTION + given.redemption
+    key = redemption_key(given.redemption)
     if given.points <= 0:
         return refused("points_not_positive")
     if member.fact(key) is not None:
@@ -127,7 +120,7 @@ def redeem_points(member: Member, programs: Programs, moves: Moves, given: Redee
 
 def return_redemption(member: Member, programs: Programs, moves: Moves, given: ReturnRedemption) -> Outcome:
     """Give back what is left of a redemption, or a part of it, to the lots it came from (P3, P4)."""
-    key = REDEMPTION + given.redemption
+    key = redemption_key(given.redemption)
     if given.points is not None and given.points <= 0:
         return refused("points_not_positive")
     raw = member.fact(key)
