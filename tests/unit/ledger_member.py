@@ -159,11 +159,7 @@ class MemoryLedger:
     def do(self, given: AnyInput, now: Micros) -> str:
         """Take an input as it is, at `now`; "booked", or why it was refused."""
         self.clock = max(self.clock, now)
-        key = (digest_of(self.account.member_id, given.source, given.id), given.at)
-        if key in self._told:
-            return "known" if self._told[key] == encode_input(given) else "conflict"
-        self._told[key] = encode_input(given)
-        arrival = Arrival(key[0], given, now)
+        arrival = Arrival(digest_of(self.account.member_id, given.source, given.id), given, now)
         self._book([arrival])
         outcome = next(row.outcome for row in reversed(self.journal) if row.arrival is arrival)
         return outcome.detail if outcome.kind == "refused" else outcome.kind

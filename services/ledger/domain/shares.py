@@ -84,7 +84,7 @@ def take_share(member: Member, programs: Programs, moves: Moves, given: BudgetAn
     if share.answered == given.asked and given.points <= share.granted:
         return Outcome("known", "the order has so much already")
     before, share.answered = share.booked, given.asked
-    share.granted = max(share.granted, given.points)
+    share.granted = given.points
     member.touched.add(given.order)
     program = programs.by_number[order.booked_under]
     cause = Cause("", given.order, order.booked_day, program)
