@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,8 +37,10 @@ from services.ledger.publication import publish_document
 from services.ledger.settings import LedgerSettings
 from services.ledger.store import register_codecs
 from tests.conftest import as_role
+from tests.model import events as shop
 
 T = TypeVar("T")
+_keys = count(1)
 PROGRAM = Path(__file__).parents[2] / "deploy" / "program.yaml"
 DOCUMENT = program.load(PROGRAM.read_text("utf-8")).document()
 # Tests spend odd numbers of points; those of the minimum and the step say so.
@@ -197,6 +200,19 @@ async def client_of(app: FastAPI, token: str | None = None) -> AsyncIterator[htt
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://ledger", headers=headers) as client:
         yield client
+
+
+async def completed_order(ledger: LedgerUnderTest, *members: str, amount: str = "900") -> None:
+    """¥900 paid on 1 March, completed on the 5th, which it is now: 1,800 points and 100 for the first, for a year."""
+    paid = [shop.paid("o1", shop.d(1), amount, member=member, id=f"{member}:paid") for member in members]
+    await ledger.tell(*paid, at="2026-03-01T10:00:01+08:00")
+    completed = [shop.completed("o1", shop.d(5), member=member, id=f"{member}:completed") for member in members]
+    await ledger.tell(*completed, at="2026-03-05T10:00:01+08:00")
+
+
+async def post(client: httpx.AsyncClient, path: str, body: Any = None, *, key: str = "") -> httpx.Response:
+    """The answer to a command, under a key of its own unless one is given."""
+    return await client.post(path, json=body, headers={"Idempotency-Key": key or f"key-{next(_keys)}"})
 
 
 def reader_token(signer: Signer) -> str:

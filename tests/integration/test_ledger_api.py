@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +11,8 @@ import pytest
 from deploy.local.tokens import Signer
 from services.kit.calendar import parse_rfc3339
 from tests.conftest import MakeDatabase
-from tests.integration.ledger_support import LedgerUnderTest, client_of, ledger_on, reader_token
+from tests.integration.ledger_support import LedgerUnderTest, client_of, completed_order, ledger_on, reader_token
 from tests.model import events as shop
-
-
-@pytest.fixture(scope="module")
-async def ledger(make_database: MakeDatabase, jwks_file: Path) -> AsyncIterator[LedgerUnderTest]:
-    async with ledger_on(make_database(), jwks_file=jwks_file) as under_test:
-        yield under_test
-
-
-@pytest.fixture(scope="module")
-async def client(ledger: LedgerUnderTest, signer: Signer) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(ledger.app(), reader_token(signer)) as made:
-        yield made
 
 
 async def get(client: httpx.AsyncClient, path: str, **parameters: Any) -> dict[str, Any]:
@@ -35,21 +22,11 @@ async def get(client: httpx.AsyncClient, path: str, **parameters: Any) -> dict[s
     return body
 
 
-async def a_completed_order(ledger: LedgerUnderTest, member: str, amount: str = "900") -> None:
-    """¥900 paid on 1 March, completed on the 5th: 1,800 points and 100 for the first purchase, until 1 March 2027."""
-    await ledger.tell(
-        shop.paid("o1", shop.d(1), amount, member=member, id=f"{member}:paid"), at="2026-03-01T10:00:01+08:00"
-    )
-    await ledger.tell(
-        shop.completed("o1", shop.d(5), member=member, id=f"{member}:completed"), at="2026-03-05T10:00:01+08:00"
-    )
-
-
 # ── balance ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_a_balance_has_the_figures_of_the_contract(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
-    await a_completed_order(ledger, "b1")
+    await completed_order(ledger, "b1")
     assert await get(client, "/v1/members/b1/balance") == {
         "member_id": "b1",
         "available": 1900,
@@ -64,7 +41,7 @@ async def test_a_balance_has_the_figures_of_the_contract(ledger: LedgerUnderTest
 
 
 async def test_a_balance_in_debt_still_adds_up(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
-    await a_completed_order(ledger, "b2")
+    await completed_order(ledger, "b2")
     spent = shop.paid(
         "o2", shop.d(6), "100", member="b2", id="b2:spent", points_used=1900, points_value="19", shop="second"
     )
@@ -83,7 +60,7 @@ async def test_a_balance_in_debt_still_adds_up(ledger: LedgerUnderTest, client: 
 async def test_E1_reads_know_what_is_due_whether_or_not_it_was_booked(
     ledger: LedgerUnderTest, client: httpx.AsyncClient
 ) -> None:
-    await a_completed_order(ledger, "e1")
+    await completed_order(ledger, "e1")
     ledger.now = parse_rfc3339("2027-03-01T23:59:59.999999+08:00")
     before = await get(client, "/v1/members/e1/balance")
     assert (before["available"], before["version"]) == (1900, 2)
@@ -110,7 +87,7 @@ async def test_O8_a_read_confirms_what_nobody_confirmed(ledger: LedgerUnderTest,
 
 
 async def test_the_etag_changes_when_the_answer_would(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
-    await a_completed_order(ledger, "t1")
+    await completed_order(ledger, "t1")
     path = "/v1/members/t1/balance"
     first = await client.get(path)
     tag = first.headers["etag"]
@@ -131,7 +108,7 @@ async def test_the_etag_changes_when_the_answer_would(ledger: LedgerUnderTest, c
 async def test_a_balance_at_a_booking_time_is_what_was_booked_by_then(
     ledger: LedgerUnderTest, client: httpx.AsyncClient
 ) -> None:
-    await a_completed_order(ledger, "at1")
+    await completed_order(ledger, "at1")
     path = "/v1/members/at1/balance"
     before = await get(client, path, at="2026-03-05T10:00:00+08:00")
     assert (before["pending"], before["available"], before["version"]) == (1800, 0, 1)
@@ -173,7 +150,7 @@ async def test_entries_are_paged_newest_first_and_complete(ledger: LedgerUnderTe
 
 
 async def test_entries_by_kind_and_booking_time(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
-    await a_completed_order(ledger, "k1")
+    await completed_order(ledger, "k1")
     path = "/v1/members/k1/entries"
 
     async def kinds(**parameters: str) -> list[str]:
@@ -190,7 +167,7 @@ async def test_entries_by_kind_and_booking_time(ledger: LedgerUnderTest, client:
 
 
 async def test_an_entry_says_what_it_did_and_is_about(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
-    await a_completed_order(ledger, "k2")
+    await completed_order(ledger, "k2")
     confirmed = (await get(client, "/v1/members/k2/entries", kind="confirmed"))["entries"][0]
     assert confirmed == {
         "entry": "2.1",
@@ -265,7 +242,7 @@ async def test_N4_a_true_up_is_explained_by_the_tier_that_holds_now(
 async def test_N4_an_explanation_says_what_later_took_from_the_lot(
     ledger: LedgerUnderTest, client: httpx.AsyncClient
 ) -> None:
-    await a_completed_order(ledger, "n5")
+    await completed_order(ledger, "n5")
     await ledger.tell(
         shop.refunded("o1", shop.d(7), "200", member="n5", id="n5:refund"),
         at=shop.d(7, "10:00:01"),
@@ -297,7 +274,7 @@ async def test_N4_caps_and_streaks_are_named(ledger: LedgerUnderTest, client: ht
 
 
 async def test_an_explanation_of_nothing_is_a_problem(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
-    await a_completed_order(ledger, "n7")
+    await completed_order(ledger, "n7")
     for entry, status in (("9.1", 404), ("2.9", 404), ("two", 422)):
         answer = await client.get(f"/v1/members/n7/entries/{entry}/explanation")
         assert answer.status_code == status
@@ -365,7 +342,7 @@ PATHS = (
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_the_token_decides_who_sees_what(ledger: LedgerUnderTest, signer: Signer, path: str) -> None:
-    await a_completed_order(ledger, "who")
+    await completed_order(ledger, "who")
     tokens = {
         None: 401,
         "not-a-token": 401,

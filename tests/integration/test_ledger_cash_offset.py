@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from deploy.local.tokens import Signer
 from schemas.program import Program
 from services.ledger.publication import publish_document
 from tests.conftest import MakeDatabase
-from tests.integration.ledger_support import DOCUMENT, LedgerUnderTest, client_of, ledger_on
-from tests.model import events as shop
+from tests.integration.ledger_support import DOCUMENT, LedgerUnderTest, completed_order, ledger_on, post
 
-_keys = count(1)
 OFFSET = {"points_per_unit": 100, "minimum": 300, "step": 100}
 
 
@@ -30,15 +26,8 @@ async def ledger(make_database: MakeDatabase, jwks_file: Path) -> AsyncIterator[
     async with ledger_on(make_database(), publish=False, jwks_file=jwks_file) as under_test:
         async with under_test.pool.acquire() as connection:
             await publish_document(connection, with_offset())
-        await under_test.tell(shop.paid("o1", shop.d(1), "900", member="m1"), at="2026-03-01T10:00:01+08:00")
-        await under_test.tell(shop.completed("o1", shop.d(5), member="m1"), at="2026-03-05T10:00:01+08:00")
+        await completed_order(under_test, "m1")
         yield under_test
-
-
-@pytest.fixture(scope="module")
-async def client(ledger: LedgerUnderTest, signer: Signer) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(ledger.app(), signer.token(scopes=["ledger:read", "ledger:spend"])) as made:
-        yield made
 
 
 @pytest.mark.parametrize("path", ["holds", "redemptions"])
@@ -54,7 +43,7 @@ async def test_points_below_the_minimum_or_off_the_step_are_refused_with_the_way
     client: httpx.AsyncClient, path: str, points: int, code: str, way_out: str
 ) -> None:
     body = {"points": points, "reference": f"{path}:{points}"}
-    answer = await client.post(f"/v1/members/m1/{path}", json=body, headers={"Idempotency-Key": f"k{next(_keys)}"})
+    answer = await post(client, f"/v1/members/m1/{path}", body)
     problem = answer.json()
     assert (answer.status_code, problem["type"]) == (409, f"urn:loyalty:problem:{code}")
     assert (problem["detail"], problem["balance"]["available"]) == (way_out, 1900)
@@ -63,7 +52,7 @@ async def test_points_below_the_minimum_or_off_the_step_are_refused_with_the_way
 async def test_what_the_program_lets_be_spent_is_spent(client: httpx.AsyncClient) -> None:
     for path in ("holds", "redemptions"):
         body = {"points": 300, "reference": "cart"}
-        answer = await client.post(f"/v1/members/m1/{path}", json=body, headers={"Idempotency-Key": f"k{next(_keys)}"})
+        answer = await post(client, f"/v1/members/m1/{path}", body)
         assert answer.status_code == 201, answer.text
 
 

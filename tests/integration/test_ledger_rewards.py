@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from fractions import Fraction
 from hashlib import sha256
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +25,9 @@ from services.ledger.executor import Known
 from services.ledger.publication import publish_document
 from services.ledger.verify import examine, summarise
 from tests.conftest import MakeDatabase
-from tests.integration.ledger_support import DOCUMENT, LedgerUnderTest, client_of, ledger_on
+from tests.integration.ledger_support import DOCUMENT, LedgerUnderTest, client_of, completed_order, ledger_on, post
 from tests.model import events as shop
 
-_keys = count(1)
 REWARDS: list[dict[str, Any]] = [
     {"reward": "mug", "kind": "gift", "points": 500, "stock": 3},
     {"reward": "spoon", "kind": "gift", "points": 100, "stock": 2},
@@ -70,20 +68,6 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commands, "PATIENCE_SECONDS", 30)
 
 
-async def member_with_points(ledger: LedgerUnderTest, *members: str) -> None:
-    """¥900 completed on 5 March: 1,800 points and 100 for the first purchase, until 1 March 2027. It is 5 March."""
-    for tell, at, now, amount in (
-        (shop.paid, shop.d(1), "2026-03-01T10:00:01+08:00", ("900",)),
-        (shop.completed, shop.d(5), "2026-03-05T10:00:01+08:00", ()),
-    ):
-        told = [tell("o1", at, *amount, member=member, id=f"{member}:{now}") for member in members]
-        await ledger.tell(*told, at=now)
-
-
-async def post(client: httpx.AsyncClient, path: str, body: Any = None, *, key: str = "") -> httpx.Response:
-    return await client.post(path, json=body, headers={"Idempotency-Key": key or f"key-{next(_keys)}"})
-
-
 async def redeem(client: httpx.AsyncClient, member: str, reward: str, reference: str = "r", key: str = "") -> Any:
     body = {"reward": reward, "reference": reference}
     return await post(client, f"/v1/members/{member}/redemptions", body, key=key)
@@ -111,7 +95,7 @@ async def told_of(ledger: LedgerUnderTest, member: str) -> list[Any]:
 
 
 async def test_what_is_not_counted_is_issued_at_once(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
-    await member_with_points(ledger, "p1")
+    await completed_order(ledger, "p1")
     made = await redeem(client, "p1", "shipping")
     assert (made.status_code, made.json()["state"], made.json()["balance"]["available"]) == (201, "issued", 1700)
     issued = [event for event in await told_of(ledger, "p1") if event["type"] == "loyalty.reward.issued.v1"]
@@ -122,7 +106,7 @@ async def test_what_is_not_counted_is_issued_at_once(ledger: LedgerUnderTest, cl
 
 
 async def test_a_gift_is_granted_by_its_stock(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
-    await member_with_points(ledger, "g1")
+    await completed_order(ledger, "g1")
     before = await left(client, "mug")
     made = await ledger.delivering(redeem(client, "g1", "mug"))
     assert (made.status_code, made.json()["state"], made.json()["points"]) == (201, "issued", 500)
@@ -139,7 +123,7 @@ async def test_a_gift_is_granted_by_its_stock(ledger: LedgerUnderTest, client: h
 
 async def test_sold_out_is_exact_and_gives_the_points_back(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
     members = [f"s{number}" for number in range(12)]
-    await member_with_points(ledger, *members)
+    await completed_order(ledger, *members)
     stock = await left(client, "spoon")
     answers = await ledger.delivering(asyncio.gather(*(redeem(client, member, "spoon") for member in members)))
     assert Counter(answer.status_code for answer in answers) == {201: stock, 409: 12 - stock}
@@ -155,7 +139,7 @@ async def test_sold_out_is_exact_and_gives_the_points_back(ledger: LedgerUnderTe
 
 
 async def test_a_code_is_given_once(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
-    await member_with_points(ledger, "k1", "k2", "k3")
+    await completed_order(ledger, "k1", "k2", "k3")
     assert refusal(await ledger.delivering(redeem(client, "k1", "ten-off", "early"))) == (409, "sold-out")
     filled = await post(client, "/v1/pools/pool-1/codes", {"codes": ["AAA", "BBB", "AAA"]})
     assert filled.json() == {"pool": "pool-1", "added": 2, "left": 2}
@@ -174,7 +158,7 @@ async def test_while_the_stock_is_asked_the_answer_is_where_to_look(
     ledger: LedgerUnderTest, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(commands, "PATIENCE_SECONDS", 0.1)
-    await member_with_points(ledger, "w1")
+    await completed_order(ledger, "w1")
     waiting = await redeem(client, "w1", "mug", key="slow")
     assert (waiting.status_code, waiting.json()["state"]) == (202, "asked")
     where = waiting.headers["location"]
@@ -196,7 +180,7 @@ async def test_while_the_stock_is_asked_the_answer_is_where_to_look(
 
 
 async def test_a_draw_can_be_drawn_again_from_its_nonce(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
-    await member_with_points(ledger, "d1")
+    await completed_order(ledger, "d1")
     expected, prizes = 1900, Counter[str | None]()
     for number in range(24):
         made = (await redeem(client, "d1", "draw", f"ticket {number}")).json()
@@ -216,7 +200,7 @@ async def test_a_draw_can_be_drawn_again_from_its_nonce(ledger: LedgerUnderTest,
 async def test_what_cannot_be_bought_is_refused(
     ledger: LedgerUnderTest, client: httpx.AsyncClient, signer: Signer
 ) -> None:
-    await member_with_points(ledger, "n1")
+    await completed_order(ledger, "n1")
     assert refusal(await redeem(client, "n1", "yacht")) == (404, "reward-unknown")
     await redeem(client, "n1", "upgrade")
     assert refusal(await redeem(client, "n1", "upgrade", "again")) == (409, "insufficient-points")

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from itertools import count
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,38 +15,8 @@ from services.kit.calendar import parse_rfc3339, rfc3339, to_micros
 from services.ledger.api.commands import given_id
 from services.ledger.store import ANSWERS_KEPT, forget_answers
 from services.ledger.verify import examine, summarise
-from tests.conftest import MakeDatabase
-from tests.integration.ledger_support import LedgerUnderTest, client_of, ledger_on
+from tests.integration.ledger_support import LedgerUnderTest, client_of, completed_order, post
 from tests.model import events as shop
-
-_keys = count(1)
-
-
-@pytest.fixture(scope="module")
-async def ledger(make_database: MakeDatabase, jwks_file: Path) -> AsyncIterator[LedgerUnderTest]:
-    async with ledger_on(make_database(), jwks_file=jwks_file) as under_test:
-        yield under_test
-
-
-@pytest.fixture(scope="module")
-async def client(ledger: LedgerUnderTest, signer: Signer) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(ledger.app(), signer.token(scopes=["ledger:read", "ledger:spend"])) as made:
-        yield made
-
-
-async def member_with_points(ledger: LedgerUnderTest, member: str) -> None:
-    """¥900 completed on 5 March: 1,800 points and 100 for the first purchase, until 1 March 2027. It is 5 March."""
-    await ledger.tell(
-        shop.paid("o1", shop.d(1), "900", member=member, id=f"{member}:paid"), at="2026-03-01T10:00:01+08:00"
-    )
-    await ledger.tell(
-        shop.completed("o1", shop.d(5), member=member, id=f"{member}:completed"), at="2026-03-05T10:00:01+08:00"
-    )
-
-
-async def post(client: httpx.AsyncClient, path: str, body: Any = None, *, key: str = "") -> httpx.Response:
-    headers = {"Idempotency-Key": key or f"key-{next(_keys)}"}
-    return await client.post(path, json=body, headers=headers)
 
 
 async def held(client: httpx.AsyncClient, member: str, points: int, **fields: Any) -> dict[str, Any]:
@@ -81,7 +48,7 @@ async def points_of(client: httpx.AsyncClient, member: str) -> tuple[int, int, i
 async def test_P5_a_hold_is_captured_in_part_and_the_rest_released(
     ledger: LedgerUnderTest, client: httpx.AsyncClient
 ) -> None:
-    await member_with_points(ledger, "h1")
+    await completed_order(ledger, "h1")
     hold = await held(client, "h1", 500)
     assert (hold["state"], hold["points"], hold["balance"]["available"], hold["balance"]["held"]) == (
         "open", 500, 1400, 500,
@@ -95,7 +62,7 @@ async def test_P5_a_hold_is_captured_in_part_and_the_rest_released(
 
 
 async def test_P5_a_hold_ends_once(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
-    await member_with_points(ledger, "h2")
+    await completed_order(ledger, "h2")
     hold = await held(client, "h2", 500)
     released = await post(client, f"/v1/holds/{hold['hold_id']}/release")
     assert (released.status_code, released.json()["state"]) == (200, "released")
@@ -108,7 +75,7 @@ async def test_P5_a_hold_ends_once(ledger: LedgerUnderTest, client: httpx.AsyncC
 async def test_P5_a_hold_whose_time_is_over_is_free_again_before_anything_is_booked(
     ledger: LedgerUnderTest, client: httpx.AsyncClient
 ) -> None:
-    await member_with_points(ledger, "h3")
+    await completed_order(ledger, "h3")
     hold = await held(client, "h3", 500, ttl_seconds=60)
     ledger.now += 60_000_000 - 1
     assert await points_of(client, "h3") == (1400, 500, 0, 0)
@@ -124,7 +91,7 @@ async def test_P5_a_hold_whose_time_is_over_is_free_again_before_anything_is_boo
 async def test_P7_an_order_that_names_a_hold_captures_it_and_a_cancellation_gives_it_back(
     ledger: LedgerUnderTest, client: httpx.AsyncClient
 ) -> None:
-    await member_with_points(ledger, "h4")
+    await completed_order(ledger, "h4")
     hold = await held(client, "h4", 1000)
     order = naming(hold, shop.paid("o2", shop.d(6), "200", member="h4", id="h4:o2", points_used=800, points_value="8"))
     await ledger.tell(order, at=shop.d(5, "10:10:00"))
@@ -138,7 +105,7 @@ async def test_P7_an_order_that_names_a_hold_captures_it_and_a_cancellation_give
 async def test_O5_an_order_cancelled_before_it_is_paid_captures_its_hold_and_returns_it(
     ledger: LedgerUnderTest, client: httpx.AsyncClient
 ) -> None:
-    await member_with_points(ledger, "h5")
+    await completed_order(ledger, "h5")
     hold = await held(client, "h5", 500)
     await ledger.tell(shop.cancelled("o2", shop.d(7), member="h5", id="h5:no"), at=shop.d(5, "10:01:00"))
     order = naming(hold, shop.paid("o2", shop.d(6), "200", member="h5", id="h5:o2", points_used=500, points_value="5"))
@@ -153,7 +120,7 @@ async def test_O5_an_order_cancelled_before_it_is_paid_captures_its_hold_and_ret
 
 
 async def test_P3_a_redemption_is_given_back_in_parts(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
-    await member_with_points(ledger, "r1")
+    await completed_order(ledger, "r1")
     made = await post(client, "/v1/members/r1/redemptions", {"points": 700, "reference": "mug"})
     assert (made.status_code, made.json()["balance"]["available"]) == (201, 1200)
     path = f"/v1/redemptions/{made.json()['redemption_id']}"
@@ -169,7 +136,7 @@ async def test_P3_a_redemption_is_given_back_in_parts(ledger: LedgerUnderTest, c
 async def test_P7_an_order_has_the_points_of_the_redemption_it_names(
     ledger: LedgerUnderTest, client: httpx.AsyncClient
 ) -> None:
-    await member_with_points(ledger, "r2")
+    await completed_order(ledger, "r2")
     made = (await post(client, "/v1/members/r2/redemptions", {"points": 600, "reference": "cart"})).json()
     order = shop.paid("o2", shop.d(6), "200", member="r2", id="r2:o2", points_used=600, points_value="6")
     order["data"]["redemption_id"] = made["redemption_id"]
@@ -187,7 +154,7 @@ async def test_P7_an_order_has_the_points_of_the_redemption_it_names(
 async def test_more_than_there_is_is_refused_with_the_balance_that_is(
     ledger: LedgerUnderTest, client: httpx.AsyncClient
 ) -> None:
-    await member_with_points(ledger, "n1")
+    await completed_order(ledger, "n1")
     for path in ("holds", "redemptions"):
         answer = await post(client, f"/v1/members/n1/{path}", {"points": 1901, "reference": path})
         assert refusal(answer) == (409, "insufficient-points")
@@ -198,12 +165,12 @@ async def test_more_than_there_is_is_refused_with_the_balance_that_is(
 async def test_a_reference_is_unique_for_the_member_and_kind(
     ledger: LedgerUnderTest, client: httpx.AsyncClient
 ) -> None:
-    await member_with_points(ledger, "n2")
+    await completed_order(ledger, "n2")
     body = {"points": 100, "reference": "same"}
     for path in ("holds", "redemptions"):
         assert (await post(client, f"/v1/members/n2/{path}", body)).status_code == 201
         assert refusal(await post(client, f"/v1/members/n2/{path}", body)) == (409, "reference-used")
-    await member_with_points(ledger, "n3")
+    await completed_order(ledger, "n3")
     assert (await post(client, "/v1/members/n3/holds", body)).status_code == 201
 
 
@@ -230,7 +197,7 @@ async def test_a_body_that_is_not_valid_names_the_field(
 
 
 async def test_what_nobody_holds_is_unknown(ledger: LedgerUnderTest, client: httpx.AsyncClient, signer: Signer) -> None:
-    await member_with_points(ledger, "u1")
+    await completed_order(ledger, "u1")
     hold = await held(client, "u1", 100)
     nowhere = given_id("hold", "u1", "nothing")
     assert refusal(await client.get(f"/v1/holds/{nowhere}")) == (404, "hold-unknown")
@@ -255,7 +222,7 @@ async def test_what_nobody_holds_is_unknown(ledger: LedgerUnderTest, client: htt
 async def test_the_same_request_gets_the_first_answer_also_a_refusal(
     ledger: LedgerUnderTest, client: httpx.AsyncClient
 ) -> None:
-    await member_with_points(ledger, "i1")
+    await completed_order(ledger, "i1")
     path = "/v1/members/i1/redemptions"
     first = await post(client, path, {"points": 1000, "reference": "a"}, key="one")
     refused = await post(client, path, {"points": 1000, "reference": "b"}, key="two")
@@ -273,7 +240,7 @@ async def test_the_same_request_gets_the_first_answer_also_a_refusal(
 
 
 async def test_an_answer_is_kept_for_thirty_days(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
-    await member_with_points(ledger, "i2")
+    await completed_order(ledger, "i2")
     path, body = "/v1/members/i2/redemptions", {"points": 100, "reference": "a"}
     first = await post(client, path, body, key="old")
     ledger.now += 30 * 86_400_000_000 - 1
@@ -290,7 +257,7 @@ async def test_an_answer_is_kept_for_thirty_days(ledger: LedgerUnderTest, client
 async def test_two_clients_that_spend_the_same_points_one_wins(
     ledger: LedgerUnderTest, client: httpx.AsyncClient
 ) -> None:
-    await member_with_points(ledger, "c1")
+    await completed_order(ledger, "c1")
     answers = await asyncio.gather(
         *(post(client, "/v1/members/c1/redemptions", {"points": 1000, "reference": f"r{n}"}) for n in range(8))
     )
@@ -300,7 +267,7 @@ async def test_two_clients_that_spend_the_same_points_one_wins(
 
 
 async def test_as_many_commands_as_come_share_a_transaction(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
-    await member_with_points(ledger, "c3")
+    await completed_order(ledger, "c3")
     before = await transactions(ledger)
     answers = await asyncio.gather(
         *(post(client, "/v1/members/c3/redemptions", {"points": 10, "reference": f"r{n}"}) for n in range(200))
@@ -318,7 +285,7 @@ async def transactions(ledger: LedgerUnderTest) -> int:
 
 
 async def test_one_key_sent_many_times_at_once_is_done_once(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
-    await member_with_points(ledger, "c2")
+    await completed_order(ledger, "c2")
     body = {"points": 10, "reference": "r"}
     answers = await asyncio.gather(*(post(client, "/v1/members/c2/holds", body, key="once") for _ in range(30)))
     assert {(answer.status_code, answer.content) for answer in answers} == {(201, answers[0].content)}
@@ -326,7 +293,7 @@ async def test_one_key_sent_many_times_at_once_is_done_once(ledger: LedgerUnderT
 
 
 async def test_every_movement_is_told_by_the_contract(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
-    await member_with_points(ledger, "f1")
+    await completed_order(ledger, "f1")
     hold = await held(client, "f1", 500)
     await post(client, f"/v1/holds/{hold['hold_id']}/capture", {"points": 300})
     made = (await post(client, "/v1/members/f1/redemptions", {"points": 50, "reference": "mug"})).json()

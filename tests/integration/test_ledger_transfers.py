@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from itertools import count
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,23 +13,8 @@ from services.kit.calendar import parse_rfc3339
 from services.ledger.api import commands
 from services.ledger.executor import Known
 from services.ledger.verify import examine, summarise
-from tests.conftest import MakeDatabase
-from tests.integration.ledger_support import LedgerUnderTest, client_of, ledger_on
+from tests.integration.ledger_support import LedgerUnderTest, client_of, completed_order, post
 from tests.model import events as shop
-
-_keys = count(1)
-
-
-@pytest.fixture(scope="module")
-async def ledger(make_database: MakeDatabase, jwks_file: Path) -> AsyncIterator[LedgerUnderTest]:
-    async with ledger_on(make_database(), jwks_file=jwks_file) as under_test:
-        yield under_test
-
-
-@pytest.fixture(scope="module")
-async def client(ledger: LedgerUnderTest, signer: Signer) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(ledger.app(), signer.token(scopes=["ledger:read", "ledger:spend"])) as made:
-        yield made
 
 
 @pytest.fixture(autouse=True)
@@ -41,23 +23,13 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commands, "PATIENCE_SECONDS", 0.2)
 
 
-async def member_with_points(ledger: LedgerUnderTest, member: str) -> None:
-    """¥900 completed on 5 March: 1,800 points and 100 for the first purchase, until 1 March 2027. It is 5 March."""
-    await ledger.tell(
-        shop.paid("o1", shop.d(1), "900", member=member, id=f"{member}:paid"), at="2026-03-01T10:00:01+08:00"
-    )
-    await ledger.tell(
-        shop.completed("o1", shop.d(5), member=member, id=f"{member}:completed"), at="2026-03-05T10:00:01+08:00"
-    )
-
-
 async def known(ledger: LedgerUnderTest, member: str) -> None:
     await ledger.tell(shop.signed_in(shop.d(5), member=member, id=f"{member}:in"), at="2026-03-05T10:00:01+08:00")
 
 
 async def send(client: httpx.AsyncClient, *, key: str = "", **fields: Any) -> httpx.Response:
     body = {"reference": "gift", **{name.removesuffix("_"): value for name, value in fields.items()}}
-    return await client.post("/v1/transfers", json=body, headers={"Idempotency-Key": key or f"key-{next(_keys)}"})
+    return await post(client, "/v1/transfers", body, key=key)
 
 
 async def balance(client: httpx.AsyncClient, member: str) -> dict[str, Any]:
@@ -81,7 +53,7 @@ async def holds(ledger: LedgerUnderTest, monkeypatch: pytest.MonkeyPatch) -> dic
 async def test_both_halves_are_booked_and_each_lot_keeps_its_last_day(
     ledger: LedgerUnderTest, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await member_with_points(ledger, "a1")
+    await completed_order(ledger, "a1")
     await known(ledger, "b1")
     monkeypatch.setattr(commands, "PATIENCE_SECONDS", 30)
     answer = await ledger.delivering(send(client, from_="a1", to="b1", points=700))
@@ -101,7 +73,7 @@ async def test_both_halves_are_booked_and_each_lot_keeps_its_last_day(
 async def test_after_two_seconds_the_answer_is_where_to_look(
     ledger: LedgerUnderTest, client: httpx.AsyncClient
 ) -> None:
-    await member_with_points(ledger, "a2")
+    await completed_order(ledger, "a2")
     await known(ledger, "b2")
     answer = await send(client, from_="a2", to="b2", points=100, key="slow")
     assert (answer.status_code, answer.json()["state"]) == (202, "in_transit")
@@ -115,7 +87,7 @@ async def test_after_two_seconds_the_answer_is_where_to_look(
 
 
 async def test_a_half_that_is_told_twice_is_booked_once(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
-    await member_with_points(ledger, "a3")
+    await completed_order(ledger, "a3")
     await known(ledger, "b3")
     await send(client, from_="a3", to="b3", points=100)
     (sent,) = await ledger.letters()
@@ -128,7 +100,7 @@ async def test_a_half_that_is_told_twice_is_booked_once(ledger: LedgerUnderTest,
 
 
 async def test_P6_points_that_arrive_pay_debt_first(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
-    await member_with_points(ledger, "a4")
+    await completed_order(ledger, "a4")
     await known(ledger, "b4")
     order = shop.paid("o9", shop.d(5), "100", member="b4", id="b4:o9", points_used=305, points_value="3")
     await ledger.tell(order)
@@ -142,7 +114,7 @@ async def test_P6_points_that_arrive_pay_debt_first(ledger: LedgerUnderTest, cli
 async def test_P6_points_whose_day_is_over_when_they_arrive_expire(
     ledger: LedgerUnderTest, client: httpx.AsyncClient
 ) -> None:
-    await member_with_points(ledger, "a5")
+    await completed_order(ledger, "a5")
     await known(ledger, "b5")
     present = ledger.now
     ledger.now = parse_rfc3339("2027-03-01T23:59:59+08:00")
@@ -159,7 +131,7 @@ async def test_P6_points_whose_day_is_over_when_they_arrive_expire(
 async def test_what_cannot_be_sent_is_refused_and_nothing_moves(
     ledger: LedgerUnderTest, client: httpx.AsyncClient, signer: Signer
 ) -> None:
-    await member_with_points(ledger, "a6")
+    await completed_order(ledger, "a6")
     await known(ledger, "b6")
     assert refusal(await send(client, from_="a6", to="b6", points=1901)) == (409, "insufficient-points")
     assert refusal(await send(client, from_="a6", to="a6", points=1)) == (422, "same-member")
@@ -179,7 +151,7 @@ async def test_what_cannot_be_sent_is_refused_and_nothing_moves(
 
 
 async def test_both_halves_are_told_by_the_contract(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
-    await member_with_points(ledger, "a7")
+    await completed_order(ledger, "a7")
     await known(ledger, "b7")
     made = (await send(client, from_="a7", to="b7", points=250)).json()
     await ledger.deliver()
@@ -201,7 +173,7 @@ async def test_both_halves_are_told_by_the_contract(ledger: LedgerUnderTest, cli
 async def test_what_was_sent_holds_on_its_way_and_at_rest(
     ledger: LedgerUnderTest, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await member_with_points(ledger, "a8")
+    await completed_order(ledger, "a8")
     await known(ledger, "b8")
     await send(client, from_="a8", to="b8", points=500)
     assert (await holds(ledger, monkeypatch))["points"]["in_transit"] == 500
@@ -215,7 +187,7 @@ async def test_what_was_sent_holds_on_its_way_and_at_rest(
 async def test_a_half_without_the_other_is_found(
     ledger: LedgerUnderTest, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await member_with_points(ledger, "a9")
+    await completed_order(ledger, "a9")
     await known(ledger, "b9")
     made = (await send(client, from_="a9", to="b9", points=500)).json()
     await ledger.deliver()
