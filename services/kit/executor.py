@@ -229,7 +229,15 @@ class Executor(Generic[I, O]):
                     raise
                 if time.monotonic() > patience_ends:
                     raise DatabaseAway(repr(error)) from error
+            await self._pause(attempt)
+
+    async def _pause(self, attempt: int) -> None:
+        """Waits before a batch of commands runs again; meanwhile it is others' turn."""
+        self._turns.release()
+        try:
             await backoff(attempt)
+        finally:
+            await self._turns.acquire()
 
     async def _try_at_once(self, shard: int, commands: Sequence[I]) -> Sequence[O | Refused] | None:
         if self._at_once is None:
