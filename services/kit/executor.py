@@ -33,6 +33,8 @@ O = TypeVar("O")  # noqa: E741
 
 ASKED_SECONDS: Final = 1.0
 """For so long after a command the next one is expected."""
+GIVE_WAY_SECONDS: Final = 0.1
+"""How long records wait for commands at most: they go on however many commands there are."""
 
 _log = log.get(__name__)
 _SQL: Final = Queries.load("services.kit", "sql/offsets.sql", require=("move", "stored_locked"))
@@ -108,6 +110,8 @@ class Executor(Generic[I, O]):
         self._queues: dict[int, deque[tuple[I, asyncio.Future[O | Refused]]]] = {}
         self._workers: dict[int, asyncio.Task[None]] = {}
         self._asked_at = self._ran_at = float("-inf")
+        self._waiting = 0
+        self._quiet = asyncio.Event()
 
     async def run(
         self, shard: int, inputs: Sequence[I], *, fence: Fence, also: Also[O] | None = None
@@ -154,8 +158,26 @@ class Executor(Generic[I, O]):
 
         Raises `DatabaseAway`, or what `book` raised for this command.
         """
-        if not background:
-            self._asked_at = time.monotonic()
+        if background:
+            return await self._enqueue(shard, command)
+        self._asked_at = time.monotonic()
+        self._waiting += 1
+        self._quiet.clear()
+        try:
+            return await self._enqueue(shard, command)
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                self._quiet.set()
+
+    async def give_way(self) -> None:
+        """Returns when no command waits for its answer, after `GIVE_WAY_SECONDS` in any case."""
+        if self._waiting:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GIVE_WAY_SECONDS):
+                    await self._quiet.wait()
+
+    async def _enqueue(self, shard: int, command: I) -> O | Refused:
         answer: asyncio.Future[O | Refused] = asyncio.get_running_loop().create_future()
         self._queues.setdefault(shard, deque()).append((command, answer))
         if shard not in self._workers:
@@ -213,7 +235,15 @@ class Executor(Generic[I, O]):
                     raise
                 if time.monotonic() > patience_ends:
                     raise DatabaseAway(repr(error)) from error
+            await self._pause(attempt)
+
+    async def _pause(self, attempt: int) -> None:
+        """Waits before a batch of commands runs again; meanwhile it is others' turn."""
+        self._turns.release()
+        try:
             await backoff(attempt)
+        finally:
+            await self._turns.acquire()
 
     async def _try_at_once(self, shard: int, commands: Sequence[I]) -> Sequence[O | Refused] | None:
         if self._at_once is None:

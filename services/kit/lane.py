@@ -154,6 +154,7 @@ class Lane(Generic[I, O]):
                 continue
             try:
                 async with self._slots:
+                    await self._executor.give_way()
                     batch = [] if self._closing or self.lost_its_place else self._peek()
                     if batch:
                         await self._book(batch)

@@ -46,7 +46,9 @@ _HEADERS: Final = msgspec.msgpack.Decoder(list[tuple[str, bytes]])
 FEW_ROWS: Final = 50
 """Rows up to which an INSERT is cheaper than COPY with its round trips."""
 ROUND_ROWS: Final = 2000
-"""Rows of one round over all shards: some 30 ms of parsing and packing, so the event loop stays responsive."""
+"""Rows of one round over all shards: some 30 ms of parsing and packing."""
+SEND_SLICE: Final = 200
+"""Rows packed between two yields to the event loop, where commands wait for their turn."""
 SEND_SECONDS: Final = 30.0
 """An acknowledgement that takes longer means that the brokers are gone (the client would wait for ever)."""
 LEARN_SECONDS: Final = 5.0
@@ -293,7 +295,9 @@ class Relay:
         closed_shard = previous_shard = previous_id = -1
         now_ms = int(time.time() * 1000)
         unsent: _Unsent | None = None
-        for row in rows:
+        for number, row in enumerate(rows, 1):
+            if number % SEND_SLICE == 0:
+                await asyncio.sleep(0)
             shard, row_id, topic, key, value, headers = row
             if shard == closed_shard:
                 continue

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 import msgspec
@@ -25,48 +25,14 @@ from services.ledger import store
 from services.ledger.announcement import announce
 from services.ledger.answers import Answer, answer_of, key_reused
 from services.ledger.domain.batch import Arrival, Fold, fold_member
-from services.ledger.domain.budget import BUDGET, allotment_key
-from services.ledger.domain.inputs import (
-    ActivityRecorded,
-    AddCodes,
-    AnyInput,
-    AskBudget,
-    AskReward,
-    BudgetAnswered,
-    Cancelled,
-    CaptureHold,
-    Completed,
-    ExpiryNear,
-    GiveBackReward,
-    HoldPoints,
-    MakeUpDay,
-    Paid,
-    ProfileTold,
-    ReceivePoints,
-    RedeemPoints,
-    RedeemReward,
-    Refunded,
-    ReleaseHold,
-    ReturnRedemption,
-    ReviewPublished,
-    ReviewRemoved,
-    RewardAnswered,
-    SendPoints,
-    Shipped,
-    SignedIn,
-    TierTold,
-    TransferArrived,
-    encode_input,
-)
+from services.ledger.domain.inputs import encode_input
 from services.ledger.domain.member import Loaded, Missing, Needs
-from services.ledger.domain.orders import named_by
 from services.ledger.domain.outcome import Outcome
 from services.ledger.domain.program import Programs
-from services.ledger.domain.refs import hold_key, redemption_key
-from services.ledger.domain.rewards import CODES, GRANT
-from services.ledger.domain.transfers import arrival_key, transfer_key
 from services.ledger.internal import INTERNAL, letters
 from services.ledger.months import Months
+from services.ledger.needs import FRESH, fact_key, sure_needs
+from services.ledger.writes import FEW, AnswerRow, write, write_unless_moved
 
 FOLD_SLICE: Final = 200
 """Inputs folded between two yields to the event loop: some 10 ms, so that reads and heartbeats go on."""
@@ -112,7 +78,7 @@ class Ledger:
         """Book inputs of one shard in the given transaction; one outcome each, in order."""
         outcomes: list[Booked | Refused] = [None] * len(inputs)
         outbox: list[OutboxRow] = []
-        answers: list[store.AnswerRow] = []
+        answers: list[AnswerRow] = []
         work: list[_Work] = []
         members: dict[str, list[tuple[int, Told]]] = {}
         for index, given in enumerate(inputs):
@@ -136,7 +102,7 @@ class Ledger:
         folds = [each.done for each in work if each.has_changed]
         fault("ledger.folded")
         with self.months.needed_by(folds):
-            await store.write(tx, shard, folds, answers, outbox)
+            await write(tx, shard, folds, answers, outbox)
         fault("ledger.written")
         _count(outcomes)
         return outcomes
@@ -150,7 +116,7 @@ class Ledger:
         None, and nothing is booked, if one has, or if these inputs are no such commands: then `book` is the way.
         """
         commands = {each.member_id: (n, each) for n, each in enumerate(inputs) if isinstance(each, Commanded)}
-        if len(commands) < len(inputs) or len(inputs) > store.FEW:
+        if len(commands) < len(inputs) or len(inputs) > FEW:
             return None
         asked = [(member, told.arrival.digest, fact_key(told.arrival.given)) for member, (_, told) in commands.items()]
         rows = await store.commanded(connection, shard, asked)
@@ -158,7 +124,7 @@ class Ledger:
             return None  # an account is opened under its lock
         programs = await self.programs.up_to(next(iter(rows.values()))["newest_program"], connection)
         outcomes: list[Booked | Refused] = [None] * len(inputs)
-        answers: list[store.AnswerRow] = []
+        answers: list[AnswerRow] = []
         work = []
         for member_id, (index, told) in commands.items():
             row = rows[member_id]
@@ -174,7 +140,7 @@ class Ledger:
         fault("ledger.folded")
         with self.months.needed_by(folds):
             outbox = _told(shard, work, programs)
-            if folds and not await store.write_unless_moved(connection, shard, folds, answers, outbox):
+            if folds and not await write_unless_moved(connection, shard, folds, answers, outbox):
                 return None
         _count(outcomes)
         return outcomes
@@ -305,32 +271,10 @@ class _Work:
 
     def sure_needs(self) -> Needs:
         """What these inputs surely look at; nothing exists yet of an account without a version."""
-        needs = Needs()
         if self._row["version"] == 0:
             self.loaded = FRESH
-            return needs
-        for _, told in self.arrivals:
-            given = told.arrival.given
-            if isinstance(given, Paid | Shipped | Completed | Refunded | Cancelled):
-                needs.orders.add(given.order)
-                if isinstance(given, Paid):
-                    needs.facts.update(named_by(given))
-            elif isinstance(given, TierTold):
-                if given.history:
-                    # Histories begin with the first tier: what was paid after it is what they can change.
-                    first = given.history[0][0]
-                    needs.paid_after = first if needs.paid_after is None else min(first, needs.paid_after)
-            elif isinstance(given, ExpiryNear):
-                needs.spendable = True
-            elif isinstance(given, BudgetAnswered):
-                needs.orders.add(given.order)
-            elif isinstance(given, AskBudget):
-                needs.facts.update((BUDGET, allotment_key(given.member, given.order)))
-            elif (key := fact_key(given)) is not None:
-                needs.facts.add(key)
-                needs.spendable = needs.spendable or isinstance(
-                    given, HoldPoints | RedeemPoints | RedeemReward | MakeUpDay | SendPoints
-                )
+            return Needs()
+        needs = sure_needs(told.arrival.given for _, told in self.arrivals)
         now = max(told.arrival.now for _, told in self.arrivals)
         if (due := self._row["next_due"]) is not None and due <= now:
             needs.due_until, needs.spendable = now, True
@@ -359,7 +303,7 @@ class _Work:
         """Whether there is anything to write: a timer that found nothing still corrects `next_due`."""
         return bool(self.done.rows) or self.done.member.account.next_due != self._row["next_due"]
 
-    def answer(self, outcomes: list[Booked | Refused], answers: list[store.AnswerRow]) -> None:
+    def answer(self, outcomes: list[Booked | Refused], answers: list[AnswerRow]) -> None:
         """Put the outcomes where the batch's callers look for them; commands get an answer, which is kept."""
         rows = iter(self.done.rows)
         for (index, told), outcome in zip(self.arrivals, self.done.outcomes, strict=True):
@@ -374,60 +318,3 @@ class _Work:
             if isinstance(told, Commanded):
                 outcomes[index] = answer = answer_of(told.member_id, row)
                 answers.append((row.arrival.digest, row.now, told.request, answer.status, answer.body))
-
-
-class _Nothing(dict[Any, Any]):
-    """A mapping in which every key is known not to exist."""
-
-    def __missing__(self, key: object) -> None:
-        return None
-
-    def __contains__(self, key: object) -> bool:
-        return True
-
-
-class _NoLots(dict[Any, Any]):
-    """A mapping in which every family of lots is known to be empty."""
-
-    def get(self, key: object, default: object = None) -> list[object]:
-        """No lot of any family."""
-        return []
-
-
-FRESH: Final = Loaded(
-    orders=_Nothing(),
-    facts=_Nothing(),
-    spendable=[],
-    families=_NoLots(),
-    due_until=2**63 - 1,
-    successes=[],
-    paid_after=0,
-)
-"""What is read of an account that has no version yet: nothing, without asking."""
-
-
-def fact_key(given: AnyInput) -> str | None:
-    """The fact that an input surely looks at."""
-    match given:
-        case ReviewPublished(review_id=review) | ReviewRemoved(review_id=review):
-            return f"review:{review}"
-        case ActivityRecorded():
-            return f"{given.activity}:{given.activity_id}"
-        case SignedIn() | MakeUpDay():
-            return "sign-ins"
-        case ProfileTold():
-            return "profile"
-        case HoldPoints() | CaptureHold() | ReleaseHold():
-            return hold_key(given.hold)
-        case RedeemPoints() | RedeemReward() | ReturnRedemption() | RewardAnswered():
-            return redemption_key(given.redemption)
-        case SendPoints() | TransferArrived():
-            return transfer_key(given.transfer)
-        case ReceivePoints():
-            return arrival_key(given.transfer)
-        case AskReward() | GiveBackReward():
-            return GRANT + given.redemption
-        case AddCodes():
-            return CODES
-        case _:
-            return None

@@ -9,7 +9,7 @@ from services.ledger.domain.account import Account
 from services.ledger.domain.member import Loaded, Member, Missing
 from services.ledger.domain.program import Programs
 from services.ledger.domain.quote import CART, Cart, Quote, quote
-from services.ledger.executor import FRESH
+from services.ledger.needs import FRESH
 from services.ledger.reads import SQL
 
 

@@ -22,7 +22,7 @@ from rich.table import Table
 
 from schemas.topics import SHARDS
 from services.kit.kafka import Record
-from services.ledger import executor, store
+from services.ledger import executor, store, writes
 from services.ledger.consumer import Decoder
 from services.ledger.executor import Ledger
 from tests.bench import booking
@@ -38,11 +38,11 @@ _STEPS: Final = (
     # Where the name is looked up, the name, what to call it. Synchronous steps are processor alone.
     (executor, "fold_member", "fold"),
     (executor, "announce", "announce (render facts)"),
-    (executor, "append", "append outbox"),
+    (writes, "append", "append outbox"),
     (store, "lock_accounts", "lock accounts"),
     (store, "journalled", "read journal (dedupe)"),
     (store, "load", "read what the fold needs"),
-    (store, "write", "write"),
+    (executor, "write", "write"),
 )
 
 

@@ -115,6 +115,68 @@ async def test_commands_that_arrive_together_share_a_transaction(database: str, 
         await executor.drain()
 
 
+async def test_records_give_way_to_commands_that_wait_and_not_for_ever(database: str, look: Database) -> None:
+    booking, go_on = asyncio.Event(), asyncio.Event()
+
+    async def held_up(tx: Connection, shard: int, inputs: Sequence[Hello]) -> Sequence[str | Refused]:
+        booking.set()
+        await go_on.wait()
+        return await BOOK(tx, shard, inputs)
+
+    async with _pooled(_settings(database)) as pool:
+        executor = Executor[Hello, str](pool, held_up)
+        in_background = asyncio.create_task(executor.submit(1, Hello("m", 0), background=True))
+        await booking.wait()
+        await executor.give_way()
+        assert not executor.is_asked, "nobody waits for what is in the background"
+        command = asyncio.create_task(executor.submit(1, Hello("m", 1)))
+        await asyncio.sleep(0)
+        await executor.give_way()
+        assert not command.done(), "it was waited for as long as is polite"
+        waiting = asyncio.create_task(executor.give_way())
+        go_on.set()
+        await waiting
+        assert {await in_background, await command} == {"booked"}
+
+
+async def test_shards_take_turns_and_what_waits_for_its_turn_comes_together(database: str, look: Database) -> None:
+    batches: list[tuple[int, int]] = []
+    booking, go_on = asyncio.Event(), asyncio.Event()
+
+    async def held_up(tx: Connection, shard: int, inputs: Sequence[Hello]) -> Sequence[str | Refused]:
+        batches.append((shard, len(inputs)))
+        booking.set()
+        await go_on.wait()
+        return await BOOK(tx, shard, inputs)
+
+    async with _pooled(_settings(database)) as pool:
+        executor = Executor[Hello, str](pool, held_up, concurrent_shards=1)
+        said = [asyncio.create_task(executor.submit(1, Hello("a", 0)))]
+        await booking.wait()
+        said += [asyncio.create_task(executor.submit(shard, Hello("b", n))) for n in range(5) for shard in (2, 3)]
+        await asyncio.sleep(0.05)
+        go_on.set()
+        assert set(await asyncio.gather(*said)) == {"booked"}
+        assert batches == [(1, 1), (2, 5), (3, 5)]
+
+
+async def test_commands_are_tried_at_once_before_they_have_a_transaction(database: str, look: Database) -> None:
+    asked: list[int] = []
+
+    async def odd_ones(connection: Connection, shard: int, inputs: Sequence[Hello]) -> Sequence[str | Refused] | None:
+        asked.append(len(inputs))
+        return [f"hello {each.n}" for each in inputs] if inputs[0].n % 2 else None
+
+    async with _pooled(_settings(database)) as pool:
+        committed: list[int] = []
+        executor = Executor[Hello, str](pool, BOOK, at_once=odd_ones, committed=committed.append)
+        assert await executor.submit(1, Hello("m", 1)) == "hello 1"
+        assert await look.count("hello") == 0, "who books at once writes by itself"
+        assert await executor.submit(1, Hello("m", 2)) == "booked"
+        assert await look.count("hello") == 1
+        assert (asked, committed) == ([1, 1], [1, 1])
+
+
 async def test_a_command_that_breaks_breaks_only_its_own_caller(database: str, look: Database) -> None:
     async with _pooled(_settings(database)) as pool:
         executor = Executor[Hello, str](pool, BOOK)

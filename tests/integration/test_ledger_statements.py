@@ -22,6 +22,7 @@ from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
 from services.ledger.domain.inputs import DueTimer, RedeemPoints
 from services.ledger.executor import Commanded, Told
+from services.ledger.writes import FEW
 from tests.conftest import MakeDatabase
 from tests.integration.ledger_support import LedgerUnderTest, ledger_on
 from tests.model import events as shop
@@ -167,7 +168,7 @@ def completed(names: Sequence[str], order: str = "o1") -> list[dict[str, Any]]:
 
 def writes(number: int, *many: str) -> list[str]:
     """What a batch of so many inputs writes with: one statement, or if it is much by table."""
-    return [TOGETHER] if number <= store.FEW else list(many)
+    return [TOGETHER] if number <= FEW else list(many)
 
 
 @pytest.mark.parametrize("number", SIZES)
@@ -210,7 +211,7 @@ async def test_a_batch_of_commands_has_as_many_statements_however_many_they_are(
     assert await desk.batch(commands) == ["lock_accounts", "answers"], "answered before"
 
 
-@pytest.mark.parametrize("number", [1, store.FEW])
+@pytest.mark.parametrize("number", [1, FEW])
 async def test_few_commands_have_two_statements_and_no_transaction_around(desk: Desk, number: int) -> None:
     names = await desk.with_points("at-once", number)
     commands = [desk.redeem(name) for name in names]
@@ -223,7 +224,7 @@ async def test_few_commands_have_two_statements_and_no_transaction_around(desk: 
 async def test_commands_that_need_the_lock_ask_nothing_before_they_take_it(desk: Desk) -> None:
     (name,) = await desk.with_points("locked", 1)
     assert await desk.at_once([desk.redeem(name), desk.redeem(name)]) == ([], None), "two of a member"
-    many = [desk.redeem(name) for name in members("locked", store.FEW + 1)]
+    many = [desk.redeem(name) for name in members("locked", FEW + 1)]
     assert await desk.at_once(many) == ([], None)
     stranger = [desk.redeem(name) for name in members("stranger", 1)]
     assert await desk.at_once([desk.redeem(name), *stranger]) == (["commanded"], None), "an account to be opened"
