@@ -41,6 +41,7 @@ MEMBERS = 40
 _SECONDS_TO_DIE = 5_000
 _REFUSE = "DO $$ BEGIN RAISE EXCEPTION 'drawn' USING ERRCODE = '40001'; END $$"
 _MONTHS = 14
+_BUDGET = 20_000
 _STOCK = 10
 _FACTS = "SELECT member_id, key, value FROM fact JOIN identity USING (shard, account)"
 _COLLECT = "DELETE FROM outbox WHERE topic = $1 RETURNING id, shard, key, value"
@@ -141,7 +142,7 @@ async def crash(dsn: str, seed: str, *, inputs: int, rate: float) -> Crashed:
         await store.register_codecs(owner)
         for table in ("journal", "entry"):
             await ensure_months(owner, table, START - 30 * DAY, START + _MONTHS * 30 * DAY)
-        document = Program.from_document(with_all(DOCUMENT, stock=_STOCK)).document()
+        document = Program.from_document(with_all(DOCUMENT, stock=_STOCK, budget=_BUDGET)).document()
         await publish_document(owner, document)
         for shard in range(SHARDS):
             await owner.execute(OFFSETS.seed, shard, list(TOPICS), [0] * len(TOPICS))

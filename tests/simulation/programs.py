@@ -9,6 +9,8 @@ from tests.model.program import ALL_RULES, DEFAULT, Program, program
 
 POOL: Final = "ten-off"
 REWARDS: Final = ("mug", POOL, "shipping", "teapot", "draw")
+CHANNEL: Final = "app"
+_CAMPAIGN: Final = {"from": "2026-03-01T00:00:00+08:00", "to": "2026-09-01T00:00:00+08:00"}
 _REFERRAL: Final = {"rule": "referral", "on": "referral", "referrer": 100, "referred": 50}
 _EXPIRY: Final[tuple[dict[str, Any], ...]] = (
     {"kind": "none"},
@@ -20,13 +22,22 @@ _EXPIRY: Final[tuple[dict[str, Any], ...]] = (
 )
 
 
-def with_all(document: Program, *, stock: int) -> Program:
-    """The same with a referral rule and a catalogue of something of each kind, cheap enough to be sold out soon."""
+def with_all(document: Program, *, stock: int, budget: int) -> Program:
+    """The same with campaigns, a referral rule and a catalogue of something of each kind, soon sold out."""
     return {
         **document,
-        "earn": [*document["earn"], _REFERRAL],
+        "earn": [*document["earn"], _REFERRAL, *_campaigns(budget)],
         "redeem": {**DEFAULT["redeem"], "rewards": _rewards(stock)},
     }
+
+
+def _campaigns(budget: int) -> list[dict[str, Any]]:
+    of_goods = {"multiplier": "1.5", "include": {"categories": ["apparel"]}}
+    given = {"multiplier": "2", "channels": [CHANNEL], "budget": budget}
+    return [
+        {"rule": "apparel-days", "on": "order", "campaign": _CAMPAIGN | of_goods},
+        {"rule": "app-gift", "on": "order", "campaign": _CAMPAIGN | given},
+    ]
 
 
 def _rewards(stock: int) -> list[dict[str, Any]]:
@@ -61,4 +72,4 @@ def draw_program(rng: random.Random) -> dict[str, Any]:
             "sign-in": {"make_up": {"cost": 3, "within_days": 4}},
         },
     )
-    return with_all(drawn, stock=rng.choice((1, 3, 40)))
+    return with_all(drawn, stock=rng.choice((1, 3, 40)), budget=rng.choice((500, 20_000, 10**7)))

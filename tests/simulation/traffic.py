@@ -47,7 +47,7 @@ from services.ledger.domain.inputs import (
 from services.ledger.domain.quote import Cart
 from services.ledger.domain.refs import order_ref
 from services.ledger.domain.rewards import pool_account
-from tests.simulation.programs import POOL, REWARDS
+from tests.simulation.programs import CHANNEL, POOL, REWARDS
 
 START: Final = parse_rfc3339("2026-03-01T00:00:00+08:00")
 _FIRST_DAY: Final = 739_676
@@ -212,8 +212,9 @@ class _Life:
 
     def _paid(self, order: str, at: Micros, revision: int, lines: tuple[Line, ...], named: dict[str, Any]) -> Paid:
         return Paid(
-            _SHOP, f"{order}:paid:{revision}", at, order, revision, lines, self._rng.choice((0, 1_000)), **named
-        )
+            _SHOP, f"{order}:paid:{revision}", at, order, revision, lines, self._rng.choice((0, 1_000)),
+            channel=self._rng.choice(("", CHANNEL)), **named,
+        )  # fmt: skip
 
     def _sign_in(self) -> Iterator[Step]:
         for day in range(self._rng.choice((1, 1, 3, 8))):

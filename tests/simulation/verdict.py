@@ -14,10 +14,13 @@ from services.kit.calendar import Micros
 from services.ledger import store
 from services.ledger.answers import Answer
 from services.ledger.audit import Audit, EntryRow, JournalRow, Projections
+from services.ledger.budgets import Budgets
 from services.ledger.domain.account import Account
+from services.ledger.domain.budget import BUDGET, decode_budget
 from services.ledger.domain.holds import Redemption, decode_redemption
 from services.ledger.domain.inputs import Command, decode_input
 from services.ledger.domain.member import LotRow
+from services.ledger.domain.orders import decode_order
 from services.ledger.domain.program import Programs, compile_program
 from services.ledger.domain.refs import REDEMPTION
 from services.ledger.domain.rewards import (
@@ -57,6 +60,7 @@ def broken(world: World, database: Database) -> Iterator[str]:
     facts = {member: database.facts[shard, number] for (shard, member), number in numbers}
     rewards = compile_rewards(orjson.loads(database.programs[-1]["document"]))
     yield from between_accounts(facts, rewards)
+    yield from _budgets(database)
     accounts = {member: _account(database, shard, member) for shard, member in database.identities}
     yield from _referrals(accounts, facts)
 
@@ -162,7 +166,7 @@ def _referrals(accounts: Mapping[str, Account], facts: Mapping[str, Mapping[str,
 
 def _accounts(database: Database) -> Iterator[str]:
     """Chains, sums, lots and dates of each account, and its projections beside what the fold makes of its inputs."""
-    programs = Programs(compile_program(row["number"], orjson.loads(row["document"])) for row in database.programs)
+    programs = _programs(database)
     journals: defaultdict[tuple[int, int], list[tuple[Any, ...]]] = defaultdict(list)
     for row in database.journal.values():
         journals[row[0], row[3]].append(row)
@@ -199,6 +203,29 @@ def _accounts(database: Database) -> Iterator[str]:
             yield f"{member}: {fault.check}: {fault.detail}"
         if sum(audit.sums.values()):
             yield f"{member}: the books do not balance"
+
+
+def _budgets(database: Database) -> Iterator[str]:
+    """N6: what orders have of a budget is what it gave, and that is all of it, or all that they want."""
+    programs, budgets = _programs(database), Budgets()
+    wanted: Counter[str] = Counter()
+    for (shard, member), number in database.identities.items():
+        states = {ref: order["state"] for ref, order in database.orders[shard, number].items()}
+        budgets.read(member, states, database.facts[shard, number], programs)
+        for state in states.values():
+            wanted.update({share.account: share.wanted for share in decode_order(state).shares})
+    yield from budgets.faults()
+    yield from (f"order {name}: {points} points did not arrive" for name, points in budgets.left.items())
+    for (shard, member), number in database.identities.items():
+        if member in wanted:
+            given = decode_budget(database.facts[shard, number].get(BUDGET)).given
+            most = programs.versions[-1].order.budget(member) or 0
+            if given != min(wanted[member], most):
+                yield f"{member} gave {given} of {most} points, where {wanted[member]} are wanted"
+
+
+def _programs(database: Database) -> Programs:
+    return Programs(compile_program(row["number"], orjson.loads(row["document"])) for row in database.programs)
 
 
 def _account(database: Database, shard: int, member: str) -> Account:
