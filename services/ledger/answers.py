@@ -190,7 +190,7 @@ def _reward(redemption: Redemption) -> dict[str, Any]:
     return {
         "reward": redemption.reward,
         "kind": redemption.kind,
-        "state": {"asked": "asked", "done": "issued", "sold_out": "sold_out"}[redemption.state],
+        "state": "issued" if redemption.state == "done" else redemption.state,
         **({"code": redemption.code} if redemption.code else {}),
         **({"draw": _draw(redemption)} if redemption.nonce else {}),
     }

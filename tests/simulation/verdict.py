@@ -139,9 +139,10 @@ def _granted(
         if rewards[redemption.issues].account is None:
             continue
         _, grant = grants.get(name, ("", Grant("", False)))
-        if redemption.state != ("done" if grant.granted else "sold_out"):
+        if (redemption.state == "sold_out") is grant.granted or redemption.state == "asked":
             yield f"redemption {name} is {redemption.state}, granted: {grant.granted}"
-        if grant.given_back != (grant.granted and redemption.returned == redemption.points):
+        is_back = redemption.state == "cancelled" or redemption.returned == redemption.points
+        if grant.given_back != (grant.granted and is_back):
             yield f"redemption {name} has {redemption.returned} points back, its reward is back: {grant.given_back}"
     codes = Counter(redemption.code for redemption in bought.values() if redemption.code)
     yield from (f"code {code} was given out {times} times" for code, times in codes.items() if times > 1)

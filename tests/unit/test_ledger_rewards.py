@@ -80,6 +80,25 @@ def test_P7_an_order_has_the_points_that_pay_beside_money_and_no_other_rewards(
     assert ledger.account.redeemed == redeemed
 
 
+def test_O4_a_cancelled_order_gives_back_what_it_paid_for_in_part_with_points() -> None:
+    counted = [{**REWARDS[1], "stock": 1}]
+    ledger = MemoryLedger(Program.from_document({**DEFAULT, "redeem": {"rewards": counted}}).document())
+    ledger.arrive(shop.paid("o1", shop.d(1), "900"), parse_rfc3339("2026-03-01T10:00:01+08:00"))
+    ledger.arrive(shop.completed("o1", shop.d(5)), MARCH_5)
+    ledger.do(buying("teapot", MARCH_5), MARCH_5)
+    ledger.do(answered(True, MARCH_5), MARCH_5)
+    order = shop.paid("o2", shop.d(6), "200", points_used=500, points_value="5")
+    order["data"]["redemption_id"] = "r1"
+    ledger.arrive(order, parse_rfc3339("2026-03-06T10:00:01+08:00"))
+    assert (ledger.account.available, ledger.account.redeemed) == (1400, 500)
+    for day in (7, 8):  # told twice
+        ledger.arrive(shop.cancelled("o2", shop.d(day), id=f"c{day}"), parse_rfc3339(f"2026-03-0{day}T10:00:01+08:00"))
+    assert (ledger.account.available, ledger.account.redeemed) == (1900, 0)
+    told = [message for row in ledger.journal for message in row.outcome.messages][1:]
+    assert [(message.to, type(message.given)) for message in told] == [("reward:teapot", GiveBackReward)]
+    assert decode_redemption(ledger.facts["redemption:r1"]).state == "cancelled"
+
+
 # ── the account that counts ──────────────────────────────────────────────────────────────────────────────────────────
 
 

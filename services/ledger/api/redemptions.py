@@ -75,7 +75,9 @@ class RedemptionOut(BaseModel):
     order_id: str | None = None
     reward: str | None = Field(default=None, description="With what follows: the reward that was bought.")
     kind: str | None = None
-    state: Literal["asked", "issued", "sold_out"] | None = None
+    state: Literal["asked", "issued", "sold_out", "cancelled"] | None = Field(
+        default=None, description="`cancelled` with the order that has its points: they return with that order."
+    )
     code: str | None = Field(default=None, description="The coupon's code.")
     draw: Draw | None = None
 

@@ -230,7 +230,10 @@ def _order_fact(programs: Programs, member: Member, moves: Moves, given: OrderIn
     [(qualified, reasons)] = book_orders(member, programs, moves, [ref], now)
     moves.carry_out()
     raised = [alarm for alarm in order.alarms if alarm not in alarms]
-    return Outcome("booked", reasons=reasons, qualified=[qualified], alarms=raised)
+    outcome = Outcome("booked", reasons=reasons, qualified=[qualified], alarms=raised)
+    if order.cancelled_at:
+        outcome.messages += redeeming.cancel_rewards(member, programs, ref, order, now)
+    return outcome
 
 
 def _tell_tiers(programs: Programs, member: Member, moves: Moves, given: TierTold, now: Micros) -> Outcome:

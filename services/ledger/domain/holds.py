@@ -16,7 +16,7 @@ from services.ledger.domain.orders import Taken
 MOST_OPEN: Final = 100
 """Holds of one member that may be open at the same time."""
 
-RedemptionState = Literal["asked", "done", "sold_out"]
+RedemptionState = Literal["asked", "done", "sold_out", "cancelled"]
 HoldState = Literal["open", "captured", "released", "timed_out"]
 
 
@@ -42,7 +42,7 @@ class Redemption(msgspec.Struct, array_like=True):
     """Points spent by command. `taken` is what was not given back, in the order it was taken from its lots.
 
     If a reward was bought: `issues` is what is handed out (of a draw, what was won), and while its stock is `asked` the
-    points wait in transit.
+    points wait in transit. It is `cancelled` with the order that has its points, and these return with that order.
     """
 
     reference: str

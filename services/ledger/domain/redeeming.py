@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from services.kit.calendar import Micros
 from services.ledger.domain.holds import Redemption, decode_redemption, encode
-from services.ledger.domain.inputs import AskReward, RedeemReward, RewardAnswered
+from services.ledger.domain.inputs import AskReward, GiveBackReward, RedeemReward, RewardAnswered
 from services.ledger.domain.member import Member
 from services.ledger.domain.moves import Moves
+from services.ledger.domain.orders import Order
 from services.ledger.domain.outcome import SOURCE, Message, Outcome
 from services.ledger.domain.program import Program, Programs
 from services.ledger.domain.purse import Cause
-from services.ledger.domain.refs import redemption_key
+from services.ledger.domain.refs import REDEMPTION, redemption_key
 from services.ledger.domain.refusals import refused
 from services.ledger.domain.rewards import Issue, Reward
 
@@ -81,6 +82,27 @@ def settle_reward(member: Member, programs: Programs, moves: Moves, given: Rewar
         redemption.state, redemption.returned = "sold_out", redemption.points
     member.facts[key] = encode(redemption)
     return outcome
+
+
+def cancel_rewards(member: Member, programs: Programs, ref: str, order: Order, now: Micros) -> list[Message]:
+    """A cancelled order does without the rewards that it paid for in part with points: what is counted goes back."""
+    messages: list[Message] = []
+    for key in order.names:
+        raw = member.fact(key) if key.startswith(REDEMPTION) else None
+        redemption = None if raw is None else decode_redemption(raw)
+        if redemption is not None and redemption.order == ref and redemption.reward and redemption.state == "done":
+            redemption.state = "cancelled"
+            member.facts[key] = encode(redemption)
+            messages += back_to_stock(programs, key.removeprefix(REDEMPTION), redemption, now)
+    return messages
+
+
+def back_to_stock(programs: Programs, redemption_id: str, redemption: Redemption, now: Micros) -> list[Message]:
+    """What tells a counted reward's account that nobody wants this one any more."""
+    reward = programs.at(redemption.made_at).rewards.get(redemption.issues)
+    if reward is None or reward.account is None:
+        return []
+    return [Message(reward.account, GiveBackReward(SOURCE, f"{redemption_id}:given-back", now, redemption_id))]
 
 
 def _issue(redemption_id: str, redemption: Redemption, reward: Reward, program: Program) -> Issue:

@@ -8,7 +8,6 @@ from services.kit.calendar import MICROS_PER_SECOND, Micros
 from services.ledger.domain.holds import MOST_OPEN, Hold, Redemption, decode_hold, decode_redemption, encode
 from services.ledger.domain.inputs import (
     CaptureHold,
-    GiveBackReward,
     HoldPoints,
     RedeemPoints,
     ReleaseHold,
@@ -16,9 +15,10 @@ from services.ledger.domain.inputs import (
 )
 from services.ledger.domain.member import Member
 from services.ledger.domain.moves import Moves
-from services.ledger.domain.outcome import SOURCE, Message, Outcome
+from services.ledger.domain.outcome import Outcome
 from services.ledger.domain.program import Programs
 from services.ledger.domain.purse import Cause
+from services.ledger.domain.redeeming import back_to_stock
 from services.ledger.domain.refs import hold_key, redemption_key
 from services.ledger.domain.refusals import refused
 
@@ -141,8 +141,6 @@ def return_redemption(member: Member, programs: Programs, moves: Moves, given: R
     redemption.returned += points
     member.facts[key] = encode(redemption)
     outcome = Outcome("booked", reply=redemption)
-    reward = programs.at(redemption.made_at).rewards.get(redemption.issues)
-    if reward is not None and reward.account is not None and redemption.returned == redemption.points:
-        told = GiveBackReward(SOURCE, f"{given.redemption}:given-back", moves.now, given.redemption)
-        outcome.messages.append(Message(reward.account, told))
+    if redemption.returned == redemption.points:
+        outcome.messages += back_to_stock(programs, given.redemption, redemption, moves.now)
     return outcome
