@@ -45,14 +45,17 @@ async def send(client: httpx.AsyncClient, giver: str, getter: str, points: int) 
 
 
 async def available(client: httpx.AsyncClient, member: str) -> Any:
-    return (await client.get(f"/v1/members/{member}/balance")).json()["available"]
+    answer = await client.get(f"/v1/members/{member}/balance")
+    assert answer.status_code == 200, answer.text
+    return answer.json()["available"]
 
 
 async def test_a_transfer_is_done_when_it_is_answered(deployment: Deployment) -> None:
     await with_points(deployment, "giver.1", "getter.1")
     async with client_of(deployment) as client:
         answer = await send(client, "giver.1", "getter.1", 300)
-        assert (answer.status_code, answer.json()["state"]) == (201, "done"), answer.text
+        assert answer.status_code == 201, answer.text
+        assert answer.json()["state"] == "done"
         assert await available(client, "giver.1") == POINTS - 300
         assert await available(client, "getter.1") == POINTS + 300
     await deployment.verified()
