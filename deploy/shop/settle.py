@@ -16,6 +16,7 @@ from types import TracebackType
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from rich.console import Console
 
 from deploy.shop.publisher import progress_bar
@@ -88,17 +89,21 @@ class Watch(AbstractAsyncContextManager["Watch"]):
     def __init__(self, database_url: str, bootstrap_servers: str) -> None:
         self._database_url = database_url
         self._consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers, enable_auto_commit=False)
+        self._admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
         self._assigned: set[TopicPartition] = set()
+        self._partitions: dict[str, list[int]] = {}
 
     async def __aenter__(self) -> Watch:
         self._database = await asyncpg.connect(self._database_url)
         await self._consumer.start()
+        await self._admin.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._database.close()
+        await self._admin.close()
         await asyncio.wait_for(self._consumer.stop(), 10)
 
     async def look(self) -> Backlog:
@@ -107,15 +112,25 @@ class Watch(AbstractAsyncContextManager["Watch"]):
         for row in await self._database.fetch(SQL.outbox_rows):
             open_[f"{row['service']} outbox"] += row["rows"]
         open_["ledger accounts due"] += await self._database.fetchval(SQL.due_accounts)
-        offsets = await self._database.fetch(SQL.next_offsets)
-        ends = await self._ends(TopicPartition(row["topic"], row["partition"]) for row in offsets)
-        for row in offsets:
-            end = ends[TopicPartition(row["topic"], row["partition"])]
-            open_[f"{row['service']} {row['topic']}"] += max(end - row["next_offset"], 0)
+        offsets: dict[tuple[str, str], dict[int, int]] = {}
+        for row in await self._database.fetch(SQL.next_offsets):
+            offsets.setdefault((row["service"], row["topic"]), {})[row["partition"]] = row["next_offset"]
+        partitions = await self._partitions_of({topic for _, topic in offsets})
+        ends = await self._ends(TopicPartition(topic, number) for topic in partitions for number in partitions[topic])
+        for (service, topic), taken in offsets.items():
+            for number in partitions[topic]:
+                # One that no worker has taken yet has everything before it.
+                behind = ends[TopicPartition(topic, number)] - taken.get(number, 0)
+                open_[f"{service} {topic}"] += max(behind, 0)
         for service in SERVICES:
-            # A service that has not taken its partitions yet has everything before it.
-            open_[f"{service} has no offsets"] += service not in {row["service"] for row in offsets}
+            open_[f"{service} has no offsets"] += service not in {name for name, _ in offsets}
         return Backlog(+open_, ends)
+
+    async def _partitions_of(self, topics: set[str]) -> dict[str, list[int]]:
+        if topics - self._partitions.keys():
+            for told in await self._admin.describe_topics(sorted(topics)):
+                self._partitions[told["topic"]] = [each["partition"] for each in told["partitions"]]
+        return {topic: self._partitions[topic] for topic in topics}
 
     async def _ends(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         wanted = set(partitions)

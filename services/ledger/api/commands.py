@@ -96,7 +96,7 @@ class Commands:
         """The dependency of paths that command: a key, and a token with the scope, a member's for that member alone."""
         guarded = Security(self._guard, scopes=[scope])
 
-        def asked(request: Request, key: IdempotencyKey = None, caller: Caller = guarded) -> Asked:
+        async def asked(request: Request, key: IdempotencyKey = None, caller: Caller = guarded) -> Asked:
             return Asked(caller, request.url.path, key)
 
         return Depends(asked)
