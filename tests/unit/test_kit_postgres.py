@@ -17,7 +17,7 @@ from services.kit.settings import Settings
 def test_statements_are_found_by_name_and_missing_ones_at_load() -> None:
     queries = Queries.load("services.kit", "sql/offsets.sql", require=("move", "stored"))
     assert queries.stored == queries["stored"]
-    assert queries.move.startswith("-- The fence")
+    assert queries.move.startswith("-- consumer_offset_pkey")
     assert not queries.move.endswith(";")
     with pytest.raises(LookupError, match="has no statement 'nothing'"):
         Queries.load("services.kit", "sql/offsets.sql", require=("nothing",))
