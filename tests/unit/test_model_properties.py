@@ -29,10 +29,9 @@ def the_same_whatever_the_arrival(result: Result, given: Program) -> dict[str, A
     """O6: what may not depend on the order, the times or the repetition of arrivals."""
     net = result.net - result.written_off - sum(result.under_review.values())  # R2
     rules = dict(result.rules)
+    # Which part of an order's points was made up for later depends on what was known when (T1).
+    rules["purchase"] = rules.get("purchase", 0) + rules.pop("tier-true-up", 0)
     on_orders = [rule for rule in given["earn"] if rule["on"] == "order"]
-    # Which part of an order's points was made up for later depends on what was known when (T1), whichever rule gave it.
-    of_orders = ["tier-true-up", *(rule["rule"] for rule in on_orders)]
-    rules["purchase"] = sum(rules.pop(rule, 0) for rule in of_orders)
     pooled = any("cap" in rule or "budget" in rule.get("campaign", {}) for rule in on_orders)
     same: dict[str, Any] = {
         "earned": result.earned,

@@ -1,7 +1,7 @@
 """The table of hand-computed examples: every figure of the rules that are built, by the rule's code.
 
-The arithmetic stands beside each figure. The model is held to all of it, the ledger to `CASES`: it does not do
-yet what `AHEAD` shows.
+The arithmetic stands beside each figure. The model is held to all of it, the ledger to `CASES`: what `OF_THE_MODEL`
+shows is what only one member alone can have.
 """
 
 from tests.model.table import (
@@ -38,15 +38,16 @@ CASES: list[Case] = [
     *tiers.CASES,
     *holds.CASES,
     *checkouts.CASES,
-    *checkouts.AHEAD,
+    *checkouts.SPENT_MEANWHILE,
     *redemptions.CASES,
     *negative.CASES,
     *lot_days.CASES,
     *multipliers.CASES,
-]
-
-AHEAD: list[Case] = [
     *transfers.CASES,
 ]
 
-__all__ = ["AHEAD", "CASES", "Case", "Then"]
+OF_THE_MODEL: list[Case] = [
+    multipliers.BY_PAID_TIME,
+]
+
+__all__ = ["CASES", "OF_THE_MODEL", "Case", "Then"]

@@ -344,4 +344,19 @@ REFERRED = [
     ),
 ]
 
+BY_PAID_TIME = Case(
+    "N6",
+    "it_goes_by_paid_time_whatever_came_first",
+    [
+        paid("o2", d(3), "100"),
+        late(paid("o1", d(2), "100"), d(4)),
+        Then(
+            lots={("2027-03-02", None): {"pending": 200}, ("2027-03-03", None): {"pending": 150}},
+            rules={"member-day": 150},
+        ),
+    ],
+    BUDGET,
+)
+"""Of the model alone: over all members nobody knows that order, so the ledger goes by who asks first."""
+
 CASES = [*N2, *GOODS_AND_CHANNELS, *N6, *B1, *B2, *D4, *REFERRED]
