@@ -38,8 +38,8 @@ from deploy.shop.topic import records
 from services.kit.calendar import parse_rfc3339
 from services.kit.money import minor_units
 from services.kit.topics import ensure_topics
+from services.ledger.audit.verify import verify as verify_ledger
 from services.ledger.settings import LedgerSettings
-from services.ledger.verify import verify as verify_ledger
 from services.notifier.settings import NotifierSettings
 from services.notifier.verify import verify as verify_notifier
 from services.tiering.settings import TieringSettings

@@ -11,8 +11,8 @@ from services.kit.migrate import ensure_months
 from services.kit.postgres import Pool
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
-from services.ledger.domain.inputs import SignedIn
-from services.ledger.executor import Ledger, Told
+from services.ledger.domain.state.inputs import SignedIn
+from services.ledger.executor import Ledger, MemberInput
 
 _BATCH = 1_000
 _SOURCE = "/shop/backend"
@@ -26,10 +26,10 @@ def name_of(number: int) -> str:
 async def grant(pool: Pool, *, shards: int, members: int, at: Micros) -> None:
     """Let so many members each sign in once, at an instant at which that is booked too: each has one lot."""
     ledger = Ledger()
-    told: dict[int, list[Told]] = {shard: [] for shard in range(shards)}
+    told: dict[int, list[MemberInput]] = {shard: [] for shard in range(shards)}
     for member_id in map(name_of, range(members)):
         arrival = Arrival(digest_of(member_id, _SOURCE, "sign-in"), SignedIn(_SOURCE, "sign-in", at), at)
-        told[shard_of(member_id, shards)].append(Told(member_id, arrival))
+        told[shard_of(member_id, shards)].append(MemberInput(member_id, arrival))
     async with pool.acquire() as connection:
         for table in ("journal", "entry"):
             await ensure_months(connection, table, at, at)

@@ -31,7 +31,7 @@ _TOTALS = ((0.33, 20, 200), (0.56, 200, 800), (0.11, 800, 3000))
 # The band's edges are where arithmetic goes wrong, so each of them is sold once in a while.
 _EDGES = ("199.99", "200.00", "800.00", "800.01")
 _EDGE_SHARE = 0.02
-_LEAST_LINE = 100
+_MIN_LINE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Line:
 def draw_lines(rng: random.Random, decimals: int) -> list[Line]:
     """The lines of one order: 1 to 5 of them, now and then a gift card or a discount."""
     total = _draw_total(rng, decimals)
-    count = min(rng.choices((1, 2, 3, 4, 5), (30, 30, 20, 12, 8))[0], total // _LEAST_LINE)
+    count = min(rng.choices((1, 2, 3, 4, 5), (30, 30, 20, 12, 8))[0], total // _MIN_LINE)
     lines = []
     for position, amount in enumerate(_split(rng, total, count), start=1):
         sku, category = rng.choice(_GOODS)
@@ -84,7 +84,7 @@ def _draw_total(rng: random.Random, decimals: int) -> int:
 
 
 def _split(rng: random.Random, total: int, count: int) -> list[int]:
-    """`total` as `count` amounts of at least one `_LEAST_LINE` each."""
-    spare = total - count * _LEAST_LINE
+    """`total` as `count` amounts of at least one `_MIN_LINE` each."""
+    spare = total - count * _MIN_LINE
     cuts = sorted(rng.randint(0, spare) for _ in range(count - 1))
-    return [_LEAST_LINE + end - start for start, end in zip([0, *cuts], [*cuts, spare], strict=True)]
+    return [_MIN_LINE + end - start for start, end in zip([0, *cuts], [*cuts, spare], strict=True)]

@@ -26,7 +26,7 @@ from deploy.shop.replay import PointsUsed, member_id
 
 SHARE = 0.3
 """Of the orders whose member should have points by then."""
-MOST_OF_ORDER = 0.5
+MAX_OF_ORDER = 0.5
 """The largest part of an order that is paid with points."""
 SHORT_SECONDS = 1
 """How long a hold stays open that is to time out."""
@@ -91,7 +91,7 @@ class Purses:
         for invoice in invoices:
             drawn = random.Random(f"{self.seed}:{invoice.number}")
             units = sum(line.amount for line in invoice.lines) // 10**self.decimals
-            most = min(self._points[invoice.customer] // POINTS_PER_UNIT, int(units * MOST_OF_ORDER))
+            most = min(self._points[invoice.customer] // POINTS_PER_UNIT, int(units * MAX_OF_ORDER))
             if drawn.random() >= SHARE or most < 1:
                 continue
             points = drawn.randint(1, most) * POINTS_PER_UNIT

@@ -11,8 +11,8 @@ import orjson
 
 from deploy.shop.topic import records
 from services.kit.postgres import Connection, Queries
-from services.ledger.domain.entries import KINDS
-from services.ledger.domain.holds import decode_hold
+from services.ledger.domain.state.entries import KINDS
+from services.ledger.domain.state.holds import decode_hold
 
 SQL = Queries.load("deploy.shop", "sql/figures.sql")
 

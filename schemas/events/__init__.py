@@ -18,7 +18,7 @@ from schemas.events.reading import (
     read_event,
     render_event,
 )
-from schemas.events.reasons import Reason, Refused
+from schemas.events.reasons import RefusalReason, Refused
 from schemas.events.tiers import TierEvent
 
 __all__ = [
@@ -31,7 +31,7 @@ __all__ = [
     "NotifyEvent",
     "OperationsEvent",
     "PointsEvent",
-    "Reason",
+    "RefusalReason",
     "Refused",
     "TierEvent",
     "parse_event",

@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from schemas.events.envelope import Envelope
 from schemas.events.fields import Base64, Count, Instant, Sha256, Text, Token, Version
-from schemas.events.reasons import Reason
+from schemas.events.reasons import RefusalReason
 
 
 class ProgramPublishedData(TypedDict):
@@ -84,7 +84,7 @@ class DeadLetterData(TypedDict):
     service: Literal["ledger", "tiering", "notifier"]
     """Who refused it."""
     origin: Origin
-    reason: Reason
+    reason: RefusalReason
     field: NotRequired[Text]
     """The field that is broken, `data.lines[0].amount`."""
     detail: NotRequired[Text]

@@ -18,7 +18,7 @@ from schemas.events.internal import InternalEvent
 from schemas.events.notify import NotifyEvent
 from schemas.events.operations import OperationsEvent
 from schemas.events.points import PointsEvent
-from schemas.events.reasons import Reason, Refused
+from schemas.events.reasons import RefusalReason, Refused
 from schemas.events.tiers import TierEvent
 
 Event = CommerceEvent | InternalEvent | PointsEvent | TierEvent | OperationsEvent | NotifyEvent
@@ -57,14 +57,14 @@ def read_event(
     Raises Refused.
     """
     if value is None:
-        raise Refused(Reason.NOT_PARSABLE, None, "the record has no value")
+        raise Refused(RefusalReason.NOT_PARSABLE, None, "the record has no value")
     if len(value) > max_bytes:
-        raise Refused(Reason.TOO_LARGE, None, f"{len(value)} bytes; the limit is {max_bytes}")
+        raise Refused(RefusalReason.TOO_LARGE, None, f"{len(value)} bytes; the limit is {max_bytes}")
     event = parse_event(value if _is_structured(headers) else _as_structured(value, headers))
     if types is not None and event["type"] not in types:
-        raise Refused(Reason.UNKNOWN_TYPE, "type", "this topic does not carry this type")
+        raise Refused(RefusalReason.UNKNOWN_TYPE, "type", "this topic does not carry this type")
     if event["type"] not in KEYED_OTHERWISE and key != event["subject"].encode():
-        raise Refused(Reason.KEY_MISMATCH, "key", "the record's key must be the event's subject")
+        raise Refused(RefusalReason.KEY_MISMATCH, "key", "the record's key must be the event's subject")
     return event
 
 
@@ -92,10 +92,10 @@ def _is_structured(headers: Sequence[tuple[str, bytes]]) -> bool:
         if name.lower() == "content-type":
             kind = content.lower()
             if kind.startswith(b"application/cloudevents-batch"):
-                raise Refused(Reason.NOT_PARSABLE, "content-type", "a record holds one event, not a batch")
+                raise Refused(RefusalReason.NOT_PARSABLE, "content-type", "a record holds one event, not a batch")
             if kind.startswith(b"application/cloudevents"):
                 if kind.partition(b";")[0].strip() != b"application/cloudevents+json":
-                    raise Refused(Reason.NOT_PARSABLE, "content-type", "only the JSON format is read")
+                    raise Refused(RefusalReason.NOT_PARSABLE, "content-type", "only the JSON format is read")
                 return True
     return False
 
@@ -111,10 +111,10 @@ def _as_structured(value: bytes, headers: Sequence[tuple[str, bytes]]) -> bytes:
             elif lower == "content-type":
                 envelope["datacontenttype"] = content.decode()
     except UnicodeDecodeError:
-        raise Refused(Reason.NOT_PARSABLE, name, "a header must be UTF-8") from None
+        raise Refused(RefusalReason.NOT_PARSABLE, name, "a header must be UTF-8") from None
     if "specversion" not in envelope:
         raise Refused(
-            Reason.NOT_PARSABLE,
+            RefusalReason.NOT_PARSABLE,
             "content-type",
             "neither structured (content-type: application/cloudevents+json) nor binary mode (ce_* headers)",
         )
@@ -122,7 +122,7 @@ def _as_structured(value: bytes, headers: Sequence[tuple[str, bytes]]) -> bytes:
         envelope["data"] = orjson.loads(value)
         return orjson.dumps(envelope)
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):  # the latter for what is nested too deep
-        raise Refused(Reason.NOT_PARSABLE, "data", "the value is not JSON") from None
+        raise Refused(RefusalReason.NOT_PARSABLE, "data", "the value is not JSON") from None
 
 
 def _with_plain_data(value: bytes) -> bytes | None:
@@ -144,14 +144,14 @@ def _refused(error: ValidationError) -> Refused:
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     match first["type"]:
         case "json_invalid":
-            return Refused(Reason.NOT_PARSABLE, None, first["msg"])
+            return Refused(RefusalReason.NOT_PARSABLE, None, first["msg"])
         case "dict_type" if not first["loc"]:
-            return Refused(Reason.NOT_PARSABLE, None, "an event is a JSON object")
+            return Refused(RefusalReason.NOT_PARSABLE, None, "an event is a JSON object")
         case "union_tag_invalid" if not first["loc"]:
-            return Refused(Reason.UNKNOWN_TYPE, "type", "no such event type")
+            return Refused(RefusalReason.UNKNOWN_TYPE, "type", "no such event type")
         case "union_tag_not_found":
-            return Refused(Reason.BROKEN_FIELD, "type", "Field required")
-    return Refused(Reason.BROKEN_FIELD, _path(first["loc"]), first["msg"])
+            return Refused(RefusalReason.BROKEN_FIELD, "type", "Field required")
+    return Refused(RefusalReason.BROKEN_FIELD, _path(first["loc"]), first["msg"])
 
 
 def _path(location: tuple[int | str, ...]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class Reason(StrEnum):
+class RefusalReason(StrEnum):
     """The reason of a dead letter. Codes never change their meaning; new ones may come."""
 
     NOT_PARSABLE = "not_parsable"
@@ -37,7 +37,7 @@ class Refused(ValueError):
     there is no one field) and `detail` says what is wrong. None of them repeats a value: it may be personal.
     """
 
-    def __init__(self, reason: Reason, field: str | None, detail: str) -> None:
+    def __init__(self, reason: RefusalReason, field: str | None, detail: str) -> None:
         super().__init__(f"{reason}: {field}: {detail}" if field else f"{reason}: {detail}")
         self.reason = reason
         self.field = field

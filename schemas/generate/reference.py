@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from schemas.events.reasons import Reason
+from schemas.events.reasons import RefusalReason
 from schemas.generate.descriptions import field_words
 from schemas.generate.examples import event_example
 from schemas.generate.json_schema import Schema, event_schema, program_schema
@@ -40,7 +40,7 @@ def _events() -> Iterator[str]:
         if name not in ("type", "data"):
             yield _row(name, field, name in envelope["required"], {})
     yield from ("", "## Why a record is refused", "", "| reason | meaning |", "|---|---|")
-    for reason in Reason:
+    for reason in RefusalReason:
         yield f"| `{reason}` | {field_words('Reason', reason.name)} |"
     for topic in ALL:
         yield from _topic(topic)

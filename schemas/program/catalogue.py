@@ -10,7 +10,7 @@ from schemas.currencies import has_more_decimals
 from schemas.program.document import Program, Reward
 from schemas.program.problems import Finding, Path
 
-MOST_LETTERS: Final = 57
+MAX_LETTERS: Final = 57
 """Of the name of a counted reward or a pool: with `reward:` before it, it is the id of the account that counts."""
 
 _NEEDS: Final[dict[str, str]] = {
@@ -52,8 +52,8 @@ def _fields(reward: Reward, path: Path) -> Iterator[Finding]:
     if reward.kind == "lottery" and reward.stock is not None:
         yield Finding((*path, "stock"), "the prizes of a draw are counted, not the draws", "give the prize a stock")
     for field, name in (("reward", reward.reward if reward.stock is not None else ""), ("codes", reward.codes or "")):
-        if len(name) > MOST_LETTERS:
-            yield Finding((*path, field), f"longer than {MOST_LETTERS} letters", "use a shorter name")
+        if len(name) > MAX_LETTERS:
+            yield Finding((*path, field), f"longer than {MAX_LETTERS} letters", "use a shorter name")
 
 
 def _prizes(reward: Reward, by_name: dict[str, Reward], path: Path) -> Iterator[Finding]:

@@ -31,7 +31,7 @@ _log = log.get(__name__)
 
 DRAIN_SECONDS: Final = 3
 """How long a stop waits for the requests in flight."""
-LARGEST_BODY: Final = 8 * 1024 * 1024
+MAX_BODY: Final = 8 * 1024 * 1024
 """Bytes; an event has at most 256 KiB, and a batch of them comes in one body."""
 SLOW_SECONDS: Final = 1.0
 """A request that takes longer is logged (there is no access log)."""
@@ -139,7 +139,7 @@ def measured(app: ASGIApp) -> ASGIApp:
             await app(scope, receive, send)
             return
         status = 0
-        left = LARGEST_BODY
+        left = MAX_BODY
         began = time.perf_counter()
 
         async def noting(message: MutableMapping[str, Any]) -> None:
@@ -154,7 +154,7 @@ def measured(app: ASGIApp) -> ASGIApp:
             left -= len(message.get("body", b""))
             if left < 0:
                 # An HTTPException, because FastAPI makes "400" of any other error while it reads a body.
-                raise HTTPException(413, f"A body has at most {LARGEST_BODY} bytes.")
+                raise HTTPException(413, f"A body has at most {MAX_BODY} bytes.")
             return message
 
         try:

@@ -32,9 +32,9 @@ from services.kit.executor import Executor
 from services.kit.health import State
 from services.kit.kafka import REBALANCE_MS, Record, new_consumer, stop_quietly
 from services.kit.lag import Lag, Stall, lag_of
-from services.kit.lane import Lane
-from services.kit.postgres import Pool, Queries, backoff, is_away
+from services.kit.postgres import Pool, Queries, backoff, is_unavailable
 from services.kit.settings import Settings
+from services.kit.shard_worker import ShardWorker
 
 I = TypeVar("I")  # noqa: E741
 O = TypeVar("O")  # noqa: E741
@@ -93,7 +93,7 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
         self._worker = worker
         self._limit = DeadLetterLimit(settings.dead_letter_limit)
         self._slots = asyncio.Semaphore(settings.concurrent_shards)
-        self._lanes: dict[int, Lane[I, O]] = {}
+        self._lanes: dict[int, ShardWorker[I, O]] = {}
         self._listeners: list[Callable[[frozenset[int]], None]] = []
         self._assigned: set[TopicPartition] | None = None
         self._wake = asyncio.Event()
@@ -217,7 +217,7 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
     def _explain(self, error: Exception) -> None:
         if isinstance(error, OffsetOutOfRangeError):
             self._trouble, self._remedy = f"offset out of range: {error}", WAY_OUT_LOG
-        elif is_away(error) and not isinstance(error, KafkaError | TimeoutError):
+        elif is_unavailable(error) and not isinstance(error, KafkaError | TimeoutError):
             self._trouble, self._remedy = f"database: {error!r}", WAY_OUT_DATABASE
         else:
             self._trouble, self._remedy = f"brokers: {error!r}", WAY_OUT_BROKERS
@@ -297,7 +297,7 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
             raise KafkaError(f"topics without {self._settings.shards} partitions: {', '.join(lacking)}")
         await self._close_lanes()
         for shard in shards:
-            self._lanes[shard] = Lane(
+            self._lanes[shard] = ShardWorker(
                 shard,
                 self._topics,
                 service=self._settings.service,
@@ -328,7 +328,7 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
             try:
                 await self._place(client, lane)
             except Exception as error:
-                if isinstance(error, KafkaError) or not is_away(error):
+                if isinstance(error, KafkaError) or not is_unavailable(error):
                     raise
                 self._away += 1
                 self._retry_at = time.monotonic() + min(2.0, 0.05 * 2**self._away)
@@ -338,7 +338,7 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
                 self._away = 0
                 self._trouble = self._remedy = ""
 
-    async def _place(self, client: Any, lane: Lane[I, O]) -> None:
+    async def _place(self, client: Any, lane: ShardWorker[I, O]) -> None:
         """Loads the stored offsets of a lane, seeding those of a first start from the log's beginning, and seeks."""
         stored = await self._stored(lane.shard)
         missing = [topic for topic in self._topics if topic not in stored]
@@ -392,7 +392,7 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
         await stop_quietly(client)
 
 
-def _moved(lanes: Iterable[Lane[Any, Any]]) -> dict[TopicPartition, int]:
+def _moved(lanes: Iterable[ShardWorker[Any, Any]]) -> dict[TopicPartition, int]:
     return {TopicPartition(t, lane.shard): offset for lane in lanes for t, offset in lane.uncommitted().items()}
 
 

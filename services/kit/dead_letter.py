@@ -14,18 +14,18 @@ from typing import Any, Final
 
 import orjson
 
-from schemas.events.reasons import Reason, Refused
+from schemas.events.reasons import RefusalReason, Refused
 from services.kit.calendar import rfc3339
 from services.kit.kafka import Record
 
-__all__ = ["DEAD_LETTERS", "DeadLetterLimit", "Reason", "Refused", "TooManyDeadLetters", "render"]
+__all__ = ["DEAD_LETTERS", "DeadLetterLimit", "RefusalReason", "Refused", "TooManyDeadLetters", "render"]
 
 DEAD_LETTERS: Final = "loyalty.dead_letters.v1"
 DEAD_LETTER_TYPE: Final = "loyalty.dead_letter.recorded.v1"
 WITHOUT_BODY: Final = frozenset({"commerce.profiles.v1", "loyalty.internal.v1"})
 """Topics whose records carry personal data: their letters say where the record stands and no more. What arrived on
 another shard's partition is sent on through the internal topic, profiles among it."""
-LARGEST_BODY: Final = 512 * 1024
+MAX_BODY: Final = 512 * 1024
 """Bytes; base64 of more would not fit through the broker's default limit. The letter says where the record stands."""
 WINDOW: Final = 1000
 """The records that the limit looks back on."""
@@ -49,7 +49,7 @@ def render(service: str, record: Record, refused: Refused) -> bytes:
         data["field"] = refused.field
     if refused.detail:
         data["detail"] = refused.detail
-    if record.topic not in WITHOUT_BODY and data["size"] <= LARGEST_BODY:
+    if record.topic not in WITHOUT_BODY and data["size"] <= MAX_BODY:
         original: dict[str, Any] = {
             "headers": [{"name": name, "value": b64encode(value).decode()} for name, value in record.headers]
         }

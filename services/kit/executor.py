@@ -24,7 +24,7 @@ import msgspec
 from services.kit import log, metrics
 from services.kit.dead_letter import Refused
 from services.kit.faults import fault
-from services.kit.postgres import ATTEMPTS, CONFLICTS, Connection, Pool, Queries, backoff, is_away
+from services.kit.postgres import ATTEMPTS, CONFLICTS, Connection, Pool, Queries, backoff, is_unavailable
 
 I_contra = TypeVar("I_contra", contravariant=True)
 O_co = TypeVar("O_co", covariant=True)
@@ -71,7 +71,7 @@ class Fenced(Exception):
     """Another owner has moved the stored offsets of this shard: nothing of the batch was booked here."""
 
 
-class DatabaseAway(Exception):
+class DatabaseUnavailable(Exception):
     """The database cannot be reached or takes no transactions now; the batch may be tried again."""
 
 
@@ -90,7 +90,7 @@ class Executor(Generic[I, O]):
         pool: Pool,
         book: Book[I, O],
         *,
-        at_once: BookAtOnce[I, O] | None = None,
+        optimistic: BookAtOnce[I, O] | None = None,
         committed: Callable[[int], None] | None = None,
         max_batch: int = 1000,
         concurrent_shards: int = 2,
@@ -102,7 +102,7 @@ class Executor(Generic[I, O]):
         database that is away before they answer `DatabaseAway`."""
         self._pool = pool
         self._book = book
-        self._at_once = at_once
+        self._at_once = optimistic
         self._committed = committed
         self._max_batch = max_batch
         self._turns = asyncio.Semaphore(concurrent_shards)
@@ -136,11 +136,11 @@ class Executor(Generic[I, O]):
                     return outcomes
                 _log.warning("commit_lost", shard=shard, error=repr(lost.__cause__))
             except Exception as error:
-                if is_away(error):
-                    raise DatabaseAway(repr(error)) from error
+                if is_unavailable(error):
+                    raise DatabaseUnavailable(repr(error)) from error
                 raise
             await backoff(attempt)
-        raise DatabaseAway("every COMMIT of this batch was lost")
+        raise DatabaseUnavailable("every COMMIT of this batch was lost")
 
     @property
     def is_asked(self) -> bool:
@@ -204,7 +204,7 @@ class Executor(Generic[I, O]):
         try:
             outcomes = await self._run_commands(shard, [command for command, _ in batch])
         except Exception as error:
-            if len(batch) > 1 and not isinstance(error, DatabaseAway):
+            if len(batch) > 1 and not isinstance(error, DatabaseUnavailable):
                 # One command breaks the batch of the others: each by itself, so that it breaks its own alone.
                 for alone in batch:
                     await self._answer(shard, [alone])
@@ -231,10 +231,10 @@ class Executor(Generic[I, O]):
                     raise
                 metrics.count("transaction_retries_total")
             except Exception as error:
-                if not (isinstance(error, _InDoubt) or is_away(error)):
+                if not (isinstance(error, _InDoubt) or is_unavailable(error)):
                     raise
                 if time.monotonic() > patience_ends:
-                    raise DatabaseAway(repr(error)) from error
+                    raise DatabaseUnavailable(repr(error)) from error
             await self._pause(attempt)
 
     async def _pause(self, attempt: int) -> None:
@@ -286,7 +286,7 @@ class Executor(Generic[I, O]):
             try:
                 await transaction.commit()
             except BaseException as lost:
-                if isinstance(lost, Exception) and not is_away(lost):
+                if isinstance(lost, Exception) and not is_unavailable(lost):
                     raise  # the server refused to commit, and says so
                 with suppress(Exception):  # its state is unknown; a lost one has left the pool already
                     connection.terminate()
@@ -310,8 +310,8 @@ class Executor(Generic[I, O]):
             async with self._pool.acquire() as connection, connection.transaction():
                 rows = await connection.fetch(_SQL.stored_locked, shard, fence.topics)
         except Exception as error:
-            if is_away(error):
-                raise DatabaseAway(repr(error)) from error
+            if is_unavailable(error):
+                raise DatabaseUnavailable(repr(error)) from error
             raise
         stored = {row["topic"]: row["next_offset"] for row in rows}
         if all(stored.get(topic) == at for topic, at in zip(fence.topics, fence.next, strict=True)):

@@ -11,9 +11,9 @@ import msgspec
 from schemas.topics import ALL, Topic
 
 if TYPE_CHECKING:
-    from services.kit.board import Board
     from services.kit.postgres import Pool
     from services.kit.settings import Settings
+    from services.kit.worker_status import WorkerStatus
 
 CHECK_SECONDS: Final = 5.0
 """A check that takes longer does not hold."""
@@ -35,7 +35,7 @@ _UNKNOWN: Final = State(False, "not checked yet", "Wait a moment.")
 class Health:
     """Runs the checks of one worker in the background, so that asking costs nothing and harms nobody."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: WorkerStatus) -> None:
         self._board = board
         self._checks: dict[str, tuple[Check, float]] = {}
         self._states: dict[str, State] = {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from services.kit import clock
 
 if TYPE_CHECKING:
-    from services.kit.lane import Lane
+    from services.kit.shard_worker import ShardWorker
 
 
 class Lag(NamedTuple):
@@ -19,7 +19,7 @@ class Lag(NamedTuple):
     seconds: float
 
 
-def lag_of(lanes: Iterable[Lane[Any, Any]], unread: Callable[[str, int], int | None]) -> Lag:
+def lag_of(lanes: Iterable[ShardWorker[Any, Any]], unread: Callable[[str, int], int | None]) -> Lag:
     """The lag of some lanes; `unread(topic, shard)` is how much of a partition was not read, if known."""
     records = 0
     oldest = now = clock.now()
@@ -37,7 +37,7 @@ class Stall:
         self._booked = -1
         self._since = time.monotonic()
 
-    def noticed(self, lag: Lag, lanes: Iterable[Lane[Any, Any]]) -> bool:
+    def noticed(self, lag: Lag, lanes: Iterable[ShardWorker[Any, Any]]) -> bool:
         """Whether nothing has moved for too long while there was something to do. Ask it regularly."""
         booked = sum(sum(lane.booked.values()) for lane in lanes)
         if lag.records == 0 or booked != self._booked:

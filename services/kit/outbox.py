@@ -32,7 +32,7 @@ from services.kit import log, metrics
 from services.kit.faults import fault
 from services.kit.health import State
 from services.kit.kafka import Headers, new_producer, partition_of, stop_quietly
-from services.kit.postgres import Connection, Queries, backoff, connect, is_away
+from services.kit.postgres import Connection, Queries, backoff, connect, is_unavailable
 
 if TYPE_CHECKING:
     from services.kit.consumer import Consumer
@@ -55,8 +55,8 @@ LEARN_SECONDS: Final = 5.0
 """How long a topic that is not known may hold up the others."""
 BLOCKED_SECONDS: Final = 30.0
 """How long a shard rests whose next row the brokers refuse for good (too large, no such topic)."""
-LEAST_POLL_SECONDS: Final = 0.02
-MOST_POLL_SECONDS: Final = 0.25
+MIN_POLL_SECONDS: Final = 0.02
+MAX_POLL_SECONDS: Final = 0.25
 GATHER_BELOW: Final = 200
 """After a round of fewer rows the next one waits a moment (`gather_seconds`)."""
 CLAIM_SECONDS: Final = 2.0
@@ -200,7 +200,7 @@ class Relay:
             self._trouble = f"brokers: {error.__cause__!r}"
             metrics.count("kafka_clients_rebuilt_total", client="relay")
         else:
-            self._trouble = f"{'database' if is_away(error) else 'relay'}: {error!r}"
+            self._trouble = f"{'database' if is_unavailable(error) else 'relay'}: {error!r}"
         self._remedy = "Rows wait in the outbox and nothing is lost; once the cause is gone they are sent."
         _log.warning("relay_interrupted", error=self._trouble)
 
@@ -216,7 +216,7 @@ class Relay:
         async with _sending():
             await producer.start()
         self._claimed_at = 0.0
-        poll = LEAST_POLL_SECONDS
+        poll = MIN_POLL_SECONDS
         sent = 0
         while True:
             await self._claim(session, idle=not sent)
@@ -228,14 +228,14 @@ class Relay:
             if self._trouble:
                 self._trouble = self._remedy = ""
             if sent:
-                poll = LEAST_POLL_SECONDS
+                poll = MIN_POLL_SECONDS
                 if sent < GATHER_BELOW and self._stopping is None:
                     await asyncio.sleep(self._settings.gather_seconds)
             elif self._stopping is not None:
                 return
             else:
                 await self._rest(poll)
-                poll = min(MOST_POLL_SECONDS, poll * 1.5)
+                poll = min(MAX_POLL_SECONDS, poll * 1.5)
             if self._stopping is not None and time.monotonic() > self._stopping:
                 return
 

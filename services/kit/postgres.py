@@ -34,7 +34,7 @@ ATTEMPTS: Final = 8
 CONFLICTS: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 """The transaction lost a race (40P01, 40001) and left nothing behind: the whole of it may run again."""
 
-AWAY: Final = (
+DATABASE_ERRORS: Final = (
     OSError,  # refused, reset, no such socket; TimeoutError is one
     asyncpg.PostgresConnectionError,  # class 08
     asyncpg.InterfaceError,  # the connection is closed
@@ -48,17 +48,17 @@ AWAY: Final = (
     asyncpg.InvalidCatalogNameError,  # the database is being made or restored
     asyncpg.InvalidAuthorizationSpecificationError,  # class 28: the role is being made
 )
-"""The classes of `is_away`, which knows the exceptions to them."""
+"""The classes of `is_unavailable`, which knows the exceptions to them."""
 # asyncpg raises this for an argument that does not fit its type, and derives it from InterfaceError.
 _BROKEN_ARGUMENT: Final = (asyncpg.exceptions._base.DataError,)
 
 
-def is_away(error: BaseException) -> bool:
+def is_unavailable(error: BaseException) -> bool:
     """Whether an error is the database's condition, to be tried again later, and not the fault of what was asked."""
     if isinstance(error, asyncpg.CheckViolationError):
         # Of no constraint: the partition of a month is not there yet, as when the clock has jumped.
         return error.constraint_name is None
-    return isinstance(error, AWAY) and not isinstance(error, _BROKEN_ARGUMENT)
+    return isinstance(error, DATABASE_ERRORS) and not isinstance(error, _BROKEN_ARGUMENT)
 
 
 async def _keep_session(connection: Connection) -> None:

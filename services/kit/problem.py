@@ -14,8 +14,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from services.kit import log
-from services.kit.executor import DatabaseAway
-from services.kit.postgres import AWAY, is_away
+from services.kit.executor import DatabaseUnavailable
+from services.kit.postgres import DATABASE_ERRORS, is_unavailable
 from services.kit.program import NoProgram
 
 _log = log.get(__name__)
@@ -132,7 +132,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    for away in (DatabaseAway, *AWAY):
+    for away in (DatabaseUnavailable, *DATABASE_ERRORS):
         app.add_exception_handler(away, _away)
     app.add_exception_handler(NoProgram, _no_program)
     app.add_exception_handler(Exception, _unknown)
@@ -215,7 +215,7 @@ async def _http(_: Request, error: Exception) -> Response:
 
 
 async def _away(request: Request, error: Exception) -> Response:
-    if not (isinstance(error, DatabaseAway) or is_away(error)):
+    if not (isinstance(error, DatabaseUnavailable) or is_unavailable(error)):
         return await _unknown(request, error)
     _log.warning("request_unavailable", error=repr(error))
     detail = "The database is away. Nothing was booked, or it was and the same request again says so."

@@ -41,7 +41,7 @@ class NoProgram(Exception):
     """No version of the program has been published yet."""
 
 
-class Programs(Generic[P]):
+class ProgramFollower(Generic[P]):
     """The part `program`: all versions in memory, chosen by business time. It runs whatever `--parts` says."""
 
     name = "program"

@@ -30,11 +30,11 @@ from pydantic import ValidationError
 
 from schemas.topics import ALL, Topic
 from services.kit import log, migrate, redrive
-from services.kit.board import Board
 from services.kit.consumer import Consumer
 from services.kit.health import BrokerCheck, Health, State, database_check
 from services.kit.postgres import Pool, Prepare, new_pool
 from services.kit.settings import Settings
+from services.kit.worker_status import WorkerStatus
 
 _log = log.get(__name__)
 S = TypeVar("S", bound=Settings)
@@ -70,14 +70,14 @@ class Worker(Generic[S]):
     """One worker process: what the service's `wire` builds its parts from."""
 
     def __init__(
-        self, settings: S, pool: Pool, *, number: int = 0, board: Board | None = None, port: int | None = None
+        self, settings: S, pool: Pool, *, number: int = 0, board: WorkerStatus | None = None, port: int | None = None
     ) -> None:
         self.settings: Final = settings
         self.pool: Final = pool
         """Connects when it is first used."""
         self.number: Final = number
         """0, 1, … among the service's workers."""
-        self.board: Final = board or Board()
+        self.board: Final = board or WorkerStatus()
         self.health: Final = Health(self.board)
         """A service may add checks of its own."""
         self._port = settings.http_port if port is None else port
@@ -198,7 +198,7 @@ def _serve(service: Service[S], settings: S, parts: frozenset[str]) -> int:
                 os.close(our_end)
                 signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the parent forwards it
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, handled)
-                board = Board(directory, number, settings.workers)
+                board = WorkerStatus(directory, number, settings.workers)
                 _child(service, settings, parts, number, board, port, parent_lives)
             children.add(pid)
         os.close(parent_lives)
@@ -280,7 +280,7 @@ def _child(
     settings: S,
     parts: frozenset[str],
     number: int,
-    board: Board,
+    board: WorkerStatus,
     port: int,
     parent_lives: int,
 ) -> None:
@@ -302,7 +302,7 @@ async def _work(
     settings: S,
     parts: frozenset[str],
     number: int,
-    board: Board,
+    board: WorkerStatus,
     port: int,
     parent_lives: int,
 ) -> int:
@@ -352,7 +352,7 @@ async def running(
     parts: frozenset[str] = frozenset(PARTS),
     *,
     number: int = 0,
-    board: Board | None = None,
+    board: WorkerStatus | None = None,
     port: int | None = None,
 ) -> Any:
     """Runs a worker's parts inside this process (a test does, too)."""

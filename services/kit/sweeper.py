@@ -11,7 +11,7 @@ from typing import Any, Final
 from services.kit import log, metrics
 from services.kit.consumer import Consumer
 from services.kit.health import State
-from services.kit.postgres import is_away
+from services.kit.postgres import is_unavailable
 from services.kit.settings import Settings
 
 _log = log.get(__name__)
@@ -76,7 +76,7 @@ class Sweeper:
                 try:
                     found += await self._sweep(shard)
                 except Exception as error:
-                    self._trouble = f"{'database: ' if is_away(error) else ''}{type(error).__name__}: {error}"
+                    self._trouble = f"{'database: ' if is_unavailable(error) else ''}{type(error).__name__}: {error}"
                     _log.warning("sweep_failed", shard=shard, error=repr(error))
                     break
             else:

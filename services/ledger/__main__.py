@@ -14,29 +14,30 @@ from services.kit.outbox import Relay
 from services.kit.serve import Part, Service, Worker, main
 from services.kit.sweeper import Sweeper
 from services.kit.unread import is_booked_until
-from services.ledger.api import Publisher, routers
-from services.ledger.closing import Closing
+from services.ledger.api import routers
+from services.ledger.api.publisher import Publisher
+from services.ledger.audit.verify import verify
 from services.ledger.consumer import TOPICS, Decoder
 from services.ledger.executor import Ledger
-from services.ledger.groundwork import Groundwork
-from services.ledger.notices import Notices
+from services.ledger.jobs.day_close import Closing
+from services.ledger.jobs.due import in_turn, sweep_of
+from services.ledger.jobs.expiry_notices import Notices
+from services.ledger.jobs.upkeep import Upkeep
 from services.ledger.publication import publish
 from services.ledger.settings import LedgerSettings
 from services.ledger.store import prepare
-from services.ledger.sweeper import in_turn, sweep_of
-from services.ledger.verify import verify
 
 
 def wire(worker: Worker[LedgerSettings]) -> Sequence[Part]:
     """Build the parts of one worker process. Nothing connects before it is started."""
     settings, pool = worker.settings, worker.pool
     ledger = Ledger()
-    groundwork = Groundwork(pool, ledger, settings.shards)
+    groundwork = Upkeep(pool, ledger, settings.shards)
     relay = Relay(settings)
     executor = Executor(
         pool,
         ledger.book,
-        at_once=ledger.book_at_once,
+        optimistic=ledger.book_optimistically,
         committed=relay.wake,
         max_batch=settings.max_batch,
         concurrent_shards=settings.concurrent_shards,

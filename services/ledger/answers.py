@@ -12,23 +12,24 @@ import orjson
 from services.kit.calendar import Micros, rfc3339
 from services.kit.problem import Kind, Problem, kind
 from services.ledger.domain.batch import JournalRow
-from services.ledger.domain.holds import Hold, Redemption
-from services.ledger.domain.inputs import (
+from services.ledger.domain.rules.refusals import Refusal
+from services.ledger.domain.state.holds import Hold
+from services.ledger.domain.state.inputs import (
     AddCodes,
     CaptureHold,
     DecideShortfall,
     HoldPoints,
-    MakeUpDay,
     RedeemPoints,
     RedeemReward,
     ReleaseHold,
+    RepairStreak,
     ReturnRedemption,
     SendPoints,
 )
-from services.ledger.domain.refs import HOLD, REDEMPTION, REWARD, order_of
-from services.ledger.domain.refusals import Refusal
-from services.ledger.domain.rewards import Pool
-from services.ledger.domain.transfers import Transfer
+from services.ledger.domain.state.redemptions import Redemption
+from services.ledger.domain.state.refs import HOLD, REDEMPTION, REWARD, order_of
+from services.ledger.domain.state.rewards import Pool
+from services.ledger.domain.state.transfers import Transfer
 
 KEY_REUSED: Final = kind("idempotency-key-reused", "The key was used with another request", 422)
 
@@ -103,7 +104,7 @@ _STATUS: Final[Mapping[type, int]] = {
     HoldPoints: 201,
     RedeemPoints: 201,
     RedeemReward: 201,
-    MakeUpDay: 201,
+    RepairStreak: 201,
     SendPoints: 201,
 }
 
@@ -117,34 +118,34 @@ class Answer(msgspec.Struct, frozen=True):
 
 def answer_of(member_id: str, row: JournalRow) -> Answer:
     """The answer to a journalled command."""
-    outcome, given = row.outcome, row.arrival.given
+    outcome, input_ = row.outcome, row.arrival.input_
     available, pending, held, debt = row.balance
     balance = {"available": available, "pending": pending, "held": held, "debt": debt}
     if outcome.kind == "refused":
         of, detail = REFUSALS[outcome.detail]  # type: ignore[index]
         problem = Problem(of, detail.format(**balance, **outcome.figures), balance=balance)
         return Answer(of.status, orjson.dumps(problem.document() | outcome.figures))
-    match given:
+    match input_:
         case HoldPoints() | CaptureHold() | ReleaseHold():
             assert isinstance(outcome.reply, Hold)
-            body = hold_shown(member_id, given.hold, outcome.reply, row.now)
+            body = hold_json(member_id, input_.hold, outcome.reply, row.now)
         case RedeemPoints() | RedeemReward() | ReturnRedemption():
             assert isinstance(outcome.reply, Redemption)
-            body = redemption_shown(member_id, given.redemption, outcome.reply)
+            body = redemption_json(member_id, input_.redemption, outcome.reply)
         case AddCodes():
             assert isinstance(outcome.reply, Pool)
-            return Answer(200, orjson.dumps(pool_shown(member_id, outcome.reply)))
+            return Answer(200, orjson.dumps(pool_json(member_id, outcome.reply)))
         case SendPoints():
             assert isinstance(outcome.reply, Transfer)
-            body = transfer_shown(member_id, given.transfer, outcome.reply)
-        case MakeUpDay():
-            body = {"member_id": member_id, "day": date.fromordinal(given.day).isoformat()}
+            body = transfer_json(member_id, input_.transfer, outcome.reply)
+        case RepairStreak():
+            body = {"member_id": member_id, "day": date.fromordinal(input_.day).isoformat()}
         case DecideShortfall():
-            body = {"member_id": member_id, "ref": given.ref}
+            body = {"member_id": member_id, "ref": input_.ref}
         case _:
             raise AssertionError(f"{row.type} is no command")
     body |= {"balance": balance, "version": row.version}
-    return Answer(_STATUS.get(type(given), 200), orjson.dumps(body))
+    return Answer(_STATUS.get(type(input_), 200), orjson.dumps(body))
 
 
 def key_reused() -> Answer:
@@ -153,7 +154,7 @@ def key_reused() -> Answer:
     return Answer(KEY_REUSED.status, orjson.dumps(problem.document()))
 
 
-def hold_shown(member_id: str, hold_id: str, hold: Hold, now: Micros) -> dict[str, Any]:
+def hold_json(member_id: str, hold_id: str, hold: Hold, now: Micros) -> dict[str, Any]:
     """A hold as the outside sees it at an instant, timed out or not yet booked so."""
     over = hold.state == "open" and hold.expires_at <= now
     ended_at = hold.expires_at if over else hold.ended_at
@@ -167,11 +168,11 @@ def hold_shown(member_id: str, hold_id: str, hold: Hold, now: Micros) -> dict[st
         "made_at": rfc3339(hold.made_at),
         "expires_at": rfc3339(hold.expires_at),
         **({"ended_at": rfc3339(ended_at)} if ended_at else {}),
-        **order_shown(hold.order),
+        **order_json(hold.order),
     }
 
 
-def redemption_shown(member_id: str, redemption_id: str, redemption: Redemption) -> dict[str, Any]:
+def redemption_json(member_id: str, redemption_id: str, redemption: Redemption) -> dict[str, Any]:
     """A redemption as the outside sees it."""
     return {
         "redemption_id": redemption_id,
@@ -180,7 +181,7 @@ def redemption_shown(member_id: str, redemption_id: str, redemption: Redemption)
         "points": redemption.points,
         "returned": redemption.returned,
         "made_at": rfc3339(redemption.made_at),
-        **order_shown(redemption.order),
+        **order_json(redemption.order),
         **(_reward(redemption) if redemption.reward else {}),
     }
 
@@ -200,12 +201,12 @@ def _draw(redemption: Redemption) -> dict[str, str | None]:
     return {"nonce": redemption.nonce, "prize": redemption.prize or None, "reward": redemption.issues or None}
 
 
-def pool_shown(account: str, pool: Pool) -> dict[str, Any]:
+def pool_json(account: str, pool: Pool) -> dict[str, Any]:
     """A pool of codes as the outside sees it."""
     return {"pool": account.removeprefix(REWARD), "added": pool.added, "left": pool.added - pool.taken}
 
 
-def transfer_shown(member_id: str, transfer_id: str, transfer: Transfer) -> dict[str, Any]:
+def transfer_json(member_id: str, transfer_id: str, transfer: Transfer) -> dict[str, Any]:
     """A transfer as the outside sees it; `member_id` is the sender's."""
     return {
         "transfer_id": transfer_id,
@@ -219,7 +220,7 @@ def transfer_shown(member_id: str, transfer_id: str, transfer: Transfer) -> dict
     }
 
 
-def order_shown(ref: str) -> dict[str, str]:
+def order_json(ref: str) -> dict[str, str]:
     """What a ref says of an order: its shop and id; nothing if it is about something else."""
     order = order_of(ref)
     return {"shop": order[0], "order_id": order[1]} if order else {}

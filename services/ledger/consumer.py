@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from schemas.events import Reason, Refused, read_event
+from schemas.events import RefusalReason, Refused, read_event
 from schemas.topics import ALL
 from services.kit import metrics
 from services.kit.kafka import Record, partition_of
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
-from services.ledger.domain.refs import OWN
-from services.ledger.executor import Ledger, Misplaced, Told
-from services.ledger.intake import check_time, input_of
-from services.ledger.internal import INTERNAL
+from services.ledger.domain.state.refs import OWN
+from services.ledger.events.inbound import check_time, input_of
+from services.ledger.events.internal import INTERNAL
+from services.ledger.executor import Ledger, MemberInput, Misrouted
 
 COMMERCE: Final = (
     "commerce.orders.v1",
@@ -34,25 +34,29 @@ class Decoder:
         self._ledger = ledger
         self._shards = shards
 
-    def __call__(self, record: Record) -> Told | Misplaced | Refused | None:
+    def __call__(self, record: Record) -> MemberInput | Misrouted | Refused | None:
         """A record as an input; None for what the ledger has no use for."""
         key = record.key
         if key is not None and partition_of(key, self._shards) != record.partition and record.topic != INTERNAL:
             metrics.count("rekeyed_total", topic=record.topic)
-            return Misplaced(key, record.value or b"", record.headers)
+            return Misrouted(key, record.value or b"", record.headers)
         try:
             event = read_event(record.value, record.headers, key, types=_TYPES[record.topic])
             program = self._ledger.programs.newest
-            given = input_of(event, program.currency, program.decimals, self._ledger.programs.need)
-            if given is None:
+            input_ = input_of(event, program.currency, program.decimals, self._ledger.programs.need)
+            if input_ is None:
                 return None
             if event["type"].startswith("commerce."):
                 if event["subject"].startswith(OWN):
                     raise Refused(
-                        Reason.BROKEN_FIELD, "subject", f"ids that begin with {' or '.join(OWN)} are the ledger's own"
+                        RefusalReason.BROKEN_FIELD,
+                        "subject",
+                        f"ids that begin with {' or '.join(OWN)} are the ledger's own",
                     )
-                check_time(given.at, record.appended_at)
+                check_time(input_.at, record.appended_at)
         except Refused as refused:
             return refused
         member_id = event["subject"]
-        return Told(member_id, Arrival(digest_of(member_id, given.source, given.id), given, record.appended_at))
+        return MemberInput(
+            member_id, Arrival(digest_of(member_id, input_.source, input_.id), input_, record.appended_at)
+        )

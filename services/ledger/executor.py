@@ -15,44 +15,44 @@ import asyncpg
 import msgspec
 import structlog
 
-from schemas.events import Reason, Refused
+from schemas.events import RefusalReason, Refused
 from services.kit import metrics
 from services.kit.calendar import Micros
 from services.kit.faults import fault
 from services.kit.outbox import OutboxRow
 from services.kit.postgres import Connection
 from services.ledger import store
-from services.ledger.announcement import announce
 from services.ledger.answers import Answer, answer_of, key_reused
 from services.ledger.domain.batch import Arrival, Fold, fold_member
-from services.ledger.domain.inputs import encode_input
-from services.ledger.domain.member import Loaded, Missing, Needs
-from services.ledger.domain.outcome import Outcome
-from services.ledger.domain.program import Programs
-from services.ledger.internal import INTERNAL, letters
+from services.ledger.domain.program.program import ProgramVersions
+from services.ledger.domain.state.inputs import encode_input
+from services.ledger.domain.state.loaded import Loaded, Missing, Needs
+from services.ledger.domain.state.outcome import Outcome
+from services.ledger.events.internal import INTERNAL, internal_messages
+from services.ledger.events.outbound import render_facts
 from services.ledger.months import Months
 from services.ledger.needs import FRESH, fact_key, sure_needs
-from services.ledger.writes import FEW, AnswerRow, write, write_unless_moved
+from services.ledger.writes import FEW, AnswerRow, write, write_if_unchanged
 
 FOLD_SLICE: Final = 200
 """Inputs folded between two yields to the event loop: some 10 ms, so that reads and heartbeats go on."""
 _log = structlog.get_logger("ledger")
 
 
-class Told(msgspec.Struct, frozen=True):
+class MemberInput(msgspec.Struct, frozen=True):
     """An input with the member it is told of."""
 
     member_id: str
     arrival: Arrival
 
 
-class Commanded(Told, frozen=True):
+class MemberCommand(MemberInput, frozen=True):
     """A command. Its answer is kept under the arrival's digest, for requests of the same body (`request`)."""
 
     request: bytes
 
 
-class Misplaced(msgspec.Struct, frozen=True):
+class Misrouted(msgspec.Struct, frozen=True):
     """A record that its publisher put on another shard's partition: sent on, keyed right, and counted."""
 
     key: bytes
@@ -64,7 +64,7 @@ class Known(msgspec.Struct, frozen=True):
     """The same event again: nothing happens (O1)."""
 
 
-Booked = Outcome | Answer | Misplaced | Known | None
+Booked = Outcome | Answer | Misrouted | Known | None
 
 
 class Ledger:
@@ -74,19 +74,21 @@ class Ledger:
         self.programs = store.KnownPrograms()
         self.months = Months()
 
-    async def book(self, tx: Connection, shard: int, inputs: Sequence[Told | Misplaced]) -> Sequence[Booked | Refused]:
+    async def book(
+        self, tx: Connection, shard: int, inputs: Sequence[MemberInput | Misrouted]
+    ) -> Sequence[Booked | Refused]:
         """Book inputs of one shard in the given transaction; one outcome each, in order."""
         outcomes: list[Booked | Refused] = [None] * len(inputs)
         outbox: list[OutboxRow] = []
         answers: list[AnswerRow] = []
         work: list[_Work] = []
-        members: dict[str, list[tuple[int, Told]]] = {}
-        for index, given in enumerate(inputs):
-            if isinstance(given, Misplaced):
-                outbox.append(OutboxRow(shard, INTERNAL, given.key, given.value, given.headers))
-                outcomes[index] = given
+        members: dict[str, list[tuple[int, MemberInput]]] = {}
+        for index, input_ in enumerate(inputs):
+            if isinstance(input_, Misrouted):
+                outbox.append(OutboxRow(shard, INTERNAL, input_.key, input_.value, input_.headers))
+                outcomes[index] = input_
             else:
-                members.setdefault(given.member_id, []).append((index, given))
+                members.setdefault(input_.member_id, []).append((index, input_))
         if members:
             rows = await store.lock_accounts(tx, shard, sorted(members))
             programs = await self.programs.up_to(next(iter(rows.values()))["newest_program"], tx)
@@ -107,18 +109,18 @@ class Ledger:
         _count(outcomes)
         return outcomes
 
-    async def book_at_once(
-        self, connection: Connection, shard: int, inputs: Sequence[Told | Misplaced]
+    async def book_optimistically(
+        self, connection: Connection, shard: int, inputs: Sequence[MemberInput | Misrouted]
     ) -> Sequence[Booked | Refused] | None:
         """Book commands of different members without a transaction around: read as of one moment, fold, and write in
         a statement that stands only if none of them has moved in between.
 
         None, and nothing is booked, if one has, or if these inputs are no such commands: then `book` is the way.
         """
-        commands = {each.member_id: (n, each) for n, each in enumerate(inputs) if isinstance(each, Commanded)}
+        commands = {each.member_id: (n, each) for n, each in enumerate(inputs) if isinstance(each, MemberCommand)}
         if len(commands) < len(inputs) or len(inputs) > FEW:
             return None
-        asked = [(member, told.arrival.digest, fact_key(told.arrival.given)) for member, (_, told) in commands.items()]
+        asked = [(member, told.arrival.digest, fact_key(told.arrival.input_)) for member, (_, told) in commands.items()]
         rows = await store.commanded(connection, shard, asked)
         if len(rows) < len(commands):
             return None  # an account is opened under its lock
@@ -140,13 +142,13 @@ class Ledger:
         fault("ledger.folded")
         with self.months.needed_by(folds):
             outbox = _told(shard, work, programs)
-            if folds and not await write_unless_moved(connection, shard, folds, answers, outbox):
+            if folds and not await write_if_unchanged(connection, shard, folds, answers, outbox):
                 return None
         _count(outcomes)
         return outcomes
 
 
-async def _fold(connection: Connection, shard: int, programs: Programs, work: Sequence[_Work]) -> None:
+async def _fold(connection: Connection, shard: int, programs: ProgramVersions, work: Sequence[_Work]) -> None:
     """Fold the members' arrivals, reading what the folds find that they lack."""
     waiting = work
     while waiting:
@@ -165,14 +167,14 @@ async def _fold(connection: Connection, shard: int, programs: Programs, work: Se
         waiting = [each for each, _ in missing]
 
 
-def _told(shard: int, work: Sequence[_Work], programs: Programs) -> list[OutboxRow]:
+def _told(shard: int, work: Sequence[_Work], programs: ProgramVersions) -> list[OutboxRow]:
     """What the outside and other accounts are told of these folds."""
     told: list[OutboxRow] = []
     for each in work:
         member_id = each.done.member.account.member_id
         for row in each.done.rows:
-            told += announce(shard, member_id, row, programs)
-            told += letters(shard, member_id, row)
+            told += render_facts(shard, member_id, row, programs)
+            told += internal_messages(shard, member_id, row)
     return told
 
 
@@ -189,7 +191,7 @@ def _count(outcomes: Sequence[Booked | Refused]) -> None:
                 kinds["booked" if outcome.status < 400 else "refused"] += 1
             case Known():
                 kinds["known"] += 1
-            case Misplaced():
+            case Misrouted():
                 kinds["forwarded"] += 1
             case _:
                 pass
@@ -197,10 +199,10 @@ def _count(outcomes: Sequence[Booked | Refused]) -> None:
         metrics.count("outcomes_total", number, outcome=kind)
 
 
-async def _known(tx: Connection, shard: int, members: dict[str, list[tuple[int, Told]]]) -> _Known:
+async def _known(tx: Connection, shard: int, members: dict[str, list[tuple[int, MemberInput]]]) -> _Known:
     """What was booked and answered already of these inputs."""
-    events = [told.arrival for each in members.values() for _, told in each if not isinstance(told, Commanded)]
-    commands = [told.arrival for each in members.values() for _, told in each if isinstance(told, Commanded)]
+    events = [told.arrival for each in members.values() for _, told in each if not isinstance(told, MemberCommand)]
+    commands = [told.arrival for each in members.values() for _, told in each if isinstance(told, MemberCommand)]
     booked = await store.journalled(tx, shard, events) if events else {}
     answered: dict[bytes, tuple[bytes, Answer]] = {}
     if commands:
@@ -216,32 +218,36 @@ class _Known:
     def __init__(self, booked: dict[tuple[bytes, Micros], bytes], answered: dict[bytes, tuple[bytes, Answer]]) -> None:
         self._booked = booked
         self._answered = answered
-        self._first: dict[bytes, tuple[int, Commanded]] = {}
-        self._repeats: list[tuple[int, Commanded]] = []
+        self._first: dict[bytes, tuple[int, MemberCommand]] = {}
+        self._repeats: list[tuple[int, MemberCommand]] = []
 
-    def rest(self, told: list[tuple[int, Told]], outcomes: list[Booked | Refused]) -> list[tuple[int, Told]]:
+    def rest(
+        self, told: list[tuple[int, MemberInput]], outcomes: list[Booked | Refused]
+    ) -> list[tuple[int, MemberInput]]:
         """Answer a member's inputs that are known (O1); the rest is new."""
-        new: dict[tuple[bytes, Micros], tuple[int, Told]] = {}
+        new: dict[tuple[bytes, Micros], tuple[int, MemberInput]] = {}
         for index, each in told:
-            given, digest = each.arrival.given, each.arrival.digest
-            if isinstance(each, Commanded):
+            input_, digest = each.arrival.input_, each.arrival.digest
+            if isinstance(each, MemberCommand):
                 if digest in self._answered:
                     outcomes[index] = _again(each, *self._answered[digest])
                 elif digest in self._first:
                     self._repeats.append((index, each))
                 else:
-                    self._first[digest] = new[digest, given.at] = (index, each)
+                    self._first[digest] = new[digest, input_.at] = (index, each)
                 continue
-            before = self._booked.get((digest, given.at))
-            if before is None and (digest, given.at) in new:
-                before = encode_input(new[digest, given.at][1].arrival.given)
+            before = self._booked.get((digest, input_.at))
+            if before is None and (digest, input_.at) in new:
+                before = encode_input(new[digest, input_.at][1].arrival.input_)
             if before is None:
-                new[digest, given.at] = (index, each)
-            elif before == encode_input(given):
+                new[digest, input_.at] = (index, each)
+            elif before == encode_input(input_):
                 outcomes[index] = Known()
             else:
                 metrics.count("alarms_total", kind="conflict")
-                outcomes[index] = Refused(Reason.CONFLICT, "data", "this event was told before with another payload")
+                outcomes[index] = Refused(
+                    RefusalReason.CONFLICT, "data", "this event was told before with another payload"
+                )
         return list(new.values())
 
     def repeat(self, outcomes: list[Booked | Refused]) -> None:
@@ -252,7 +258,7 @@ class _Known:
             outcomes[index] = _again(each, first.request, answer) if isinstance(answer, Answer) else answer
 
 
-def _again(command: Commanded, request: bytes, answer: Answer) -> Answer:
+def _again(command: MemberCommand, request: bytes, answer: Answer) -> Answer:
     """The first answer again for the same request, none for another (one key, one request)."""
     return answer if command.request == request else key_reused()
 
@@ -262,7 +268,7 @@ class _Work:
 
     __slots__ = ("_row", "account", "arrivals", "done", "loaded")
 
-    def __init__(self, row: asyncpg.Record, arrivals: list[tuple[int, Told]]) -> None:
+    def __init__(self, row: asyncpg.Record, arrivals: list[tuple[int, MemberInput]]) -> None:
         self._row = row
         self.account: int = row["account"]
         self.arrivals = arrivals
@@ -274,7 +280,7 @@ class _Work:
         if self._row["version"] == 0:
             self.loaded = FRESH
             return Needs()
-        needs = sure_needs(told.arrival.given for _, told in self.arrivals)
+        needs = sure_needs(told.arrival.input_ for _, told in self.arrivals)
         now = max(told.arrival.now for _, told in self.arrivals)
         if (due := self._row["next_due"]) is not None and due <= now:
             needs.due_until, needs.spendable = now, True
@@ -285,14 +291,14 @@ class _Work:
         needs = self.sure_needs()
         if self.loaded is not FRESH:
             (told,) = self.arrivals
-            if (key := fact_key(told[1].arrival.given)) is not None:
+            if (key := fact_key(told[1].arrival.input_)) is not None:
                 self.loaded.facts[key] = self._row["fact"]
                 needs.facts.discard(key)
             self.loaded.spendable = [store.lot_of(lot) for lot in self._row["lots"] or ()]
             needs.spendable = False
         return needs
 
-    def fold(self, programs: Programs) -> None:
+    def fold(self, programs: ProgramVersions) -> None:
         """Fold this member's arrivals; raises Missing."""
         self.done = fold_member(
             programs, lambda: store.account_of(self._row), self.loaded, [told.arrival for _, told in self.arrivals]
@@ -310,11 +316,11 @@ class _Work:
             if outcome is None:
                 continue
             if outcome.kind == "failed":
-                _log.error("an input failed", input=type(told.arrival.given).__name__, why=outcome.detail)
-                outcomes[index] = Refused(Reason.FAILED, None, outcome.detail)
+                _log.error("an input failed", input=type(told.arrival.input_).__name__, why=outcome.detail)
+                outcomes[index] = Refused(RefusalReason.FAILED, None, outcome.detail)
                 continue
             row = next(rows)
             outcomes[index] = outcome
-            if isinstance(told, Commanded):
+            if isinstance(told, MemberCommand):
                 outcomes[index] = answer = answer_of(told.member_id, row)
                 answers.append((row.arrival.digest, row.now, told.request, answer.status, answer.body))

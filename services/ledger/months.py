@@ -1,7 +1,7 @@
 """The months that the journal and the entries have a partition for: laid ahead, and where a batch has missed one.
 
 Records bring their own times: a topic that is read again from its beginning is of months long past, and a clock may
-jump. A batch that finds no partition is tried again (`is_away`), by then it is there.
+jump. A batch that finds no partition is tried again (`is_unavailable`), by then it is there.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from services.kit.calendar import MICROS_PER_SECOND, Micros
 from services.kit.migrate import ensure_months
 from services.kit.postgres import Connection
 from services.ledger.domain.batch import Fold
-from services.ledger.intake import MAX_EVENT_AGE_DAYS
+from services.ledger.events.inbound import MAX_EVENT_AGE_DAYS
 
 _DAY: Final = 86_400 * MICROS_PER_SECOND
 _AHEAD: Final = 62 * _DAY
@@ -40,7 +40,7 @@ class Months:
         except asyncpg.CheckViolationError:
             rows = [row for fold in folds for row in fold.rows]
             self._booked.update(row.now for row in rows)
-            self._happened.update(row.arrival.given.at for row in rows)
+            self._happened.update(row.arrival.input_.at for row in rows)
             self.missed.set()
             raise
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from services.ledger.domain.budget import BUDGET, allotment_key
-from services.ledger.domain.inputs import (
+from services.ledger.domain.rules.order_facts import funding_keys_of
+from services.ledger.domain.state.budgets import BUDGET, allotment_key
+from services.ledger.domain.state.inputs import (
     ActivityRecorded,
     AddCodes,
     AnyInput,
@@ -19,14 +20,14 @@ from services.ledger.domain.inputs import (
     ExpiryNear,
     GiveBackReward,
     HoldPoints,
-    MakeUpDay,
     Paid,
-    ProfileTold,
+    ProfileUpdated,
     ReceivePoints,
     RedeemPoints,
     RedeemReward,
     Refunded,
     ReleaseHold,
+    RepairStreak,
     ReturnRedemption,
     ReviewPublished,
     ReviewRemoved,
@@ -34,14 +35,13 @@ from services.ledger.domain.inputs import (
     SendPoints,
     Shipped,
     SignedIn,
-    TierTold,
+    TierHistoryReceived,
     TransferArrived,
 )
-from services.ledger.domain.member import Loaded, Needs
-from services.ledger.domain.orders import named_by
-from services.ledger.domain.refs import hold_key, redemption_key
-from services.ledger.domain.rewards import CODES, GRANT
-from services.ledger.domain.transfers import arrival_key, transfer_key
+from services.ledger.domain.state.loaded import Loaded, Needs
+from services.ledger.domain.state.refs import hold_key, redemption_key
+from services.ledger.domain.state.rewards import CODES, GRANT
+from services.ledger.domain.state.transfers import arrival_key, transfer_key
 
 
 class _Nothing(dict[Any, Any]):
@@ -77,51 +77,51 @@ FRESH: Final = Loaded(
 def sure_needs(inputs: Iterable[AnyInput]) -> Needs:
     """What inputs of one member surely look at; where a fold lacks more, it says so (`Missing`)."""
     needs = Needs()
-    for given in inputs:
-        if isinstance(given, Paid | Shipped | Completed | Refunded | Cancelled):
-            needs.orders.add(given.order)
-            if isinstance(given, Paid):
-                needs.facts.update(named_by(given))
-        elif isinstance(given, TierTold):
-            if given.history:
+    for input_ in inputs:
+        if isinstance(input_, Paid | Shipped | Completed | Refunded | Cancelled):
+            needs.orders.add(input_.order)
+            if isinstance(input_, Paid):
+                needs.facts.update(funding_keys_of(input_))
+        elif isinstance(input_, TierHistoryReceived):
+            if input_.history:
                 # Histories begin with the first tier: what was paid after it is what they can change.
-                first = given.history[0][0]
+                first = input_.history[0][0]
                 needs.paid_after = first if needs.paid_after is None else min(first, needs.paid_after)
-        elif isinstance(given, ExpiryNear):
+        elif isinstance(input_, ExpiryNear):
             needs.spendable = True
-        elif isinstance(given, BudgetAnswered):
-            needs.orders.add(given.order)
-        elif isinstance(given, AskBudget):
-            needs.facts.update((BUDGET, allotment_key(given.member, given.order)))
-        elif (key := fact_key(given)) is not None:
+        elif isinstance(input_, BudgetAnswered):
+            needs.orders.add(input_.order)
+        elif isinstance(input_, AskBudget):
+            needs.facts.update((BUDGET, allotment_key(input_.member, input_.order)))
+        elif (key := fact_key(input_)) is not None:
             needs.facts.add(key)
             needs.spendable = needs.spendable or isinstance(
-                given, HoldPoints | RedeemPoints | RedeemReward | MakeUpDay | SendPoints
+                input_, HoldPoints | RedeemPoints | RedeemReward | RepairStreak | SendPoints
             )
     return needs
 
 
-def fact_key(given: AnyInput) -> str | None:
+def fact_key(input_: AnyInput) -> str | None:
     """The fact that an input surely looks at."""
-    match given:
+    match input_:
         case ReviewPublished(review_id=review) | ReviewRemoved(review_id=review):
             return f"review:{review}"
         case ActivityRecorded():
-            return f"{given.activity}:{given.activity_id}"
-        case SignedIn() | MakeUpDay():
+            return f"{input_.activity}:{input_.activity_id}"
+        case SignedIn() | RepairStreak():
             return "sign-ins"
-        case ProfileTold():
+        case ProfileUpdated():
             return "profile"
         case HoldPoints() | CaptureHold() | ReleaseHold():
-            return hold_key(given.hold)
+            return hold_key(input_.hold)
         case RedeemPoints() | RedeemReward() | ReturnRedemption() | RewardAnswered():
-            return redemption_key(given.redemption)
+            return redemption_key(input_.redemption)
         case SendPoints() | TransferArrived():
-            return transfer_key(given.transfer)
+            return transfer_key(input_.transfer)
         case ReceivePoints():
-            return arrival_key(given.transfer)
+            return arrival_key(input_.transfer)
         case AskReward() | GiveBackReward():
-            return GRANT + given.redemption
+            return GRANT + input_.redemption
         case AddCodes():
             return CODES
         case _:

@@ -20,11 +20,11 @@ from schemas.program import Checked, ProgramRefused, check, content_hash
 from services.kit.calendar import MICROS_PER_SECOND, Micros, parse_rfc3339, rfc3339
 from services.kit.clock import Clock, now
 from services.kit.outbox import OutboxRow, append
-from services.kit.postgres import Connection, Queries, connect, is_away
+from services.kit.postgres import Connection, Queries, connect, is_unavailable
 from services.kit.program import PROGRAM_TOPIC
 from services.kit.settings import Settings
-from services.ledger.domain.outcome import SOURCE
-from services.ledger.domain.program import compile_program
+from services.ledger.domain.program.program import compile_program
+from services.ledger.domain.state.outcome import SOURCE
 from services.ledger.store import register_codecs
 
 NOTICE_MINUTES: Final = 10
@@ -172,7 +172,7 @@ async def publish(settings: Settings, arguments: list[str]) -> int:
     except NotPublished as error:
         return _refuse(f"{files[0]}: {error}", "Not published. What was published before stays in force.")
     except Exception as error:
-        if not is_away(error):
+        if not is_unavailable(error):
             raise
         return _refuse(f"Not published: the database cannot be reached ({error}). Try again when it is back.")
 

@@ -22,10 +22,11 @@ import orjson
 from services.kit.calendar import NEVER, Day, Micros
 from services.kit.postgres import Connection, Queries
 from services.kit.program import NoProgram
-from services.ledger.domain.account import Account, Details
 from services.ledger.domain.batch import Arrival
-from services.ledger.domain.member import Loaded, LotRow, Needs, Success
-from services.ledger.domain.program import Program, Programs, compile_program
+from services.ledger.domain.program.program import Program, ProgramVersions, compile_program
+from services.ledger.domain.state.account import Account, Details
+from services.ledger.domain.state.loaded import Loaded, Needs, Success
+from services.ledger.domain.state.lots import LotRow
 
 SQL: Final = Queries.load(
     "services.ledger",
@@ -33,9 +34,9 @@ SQL: Final = Queries.load(
     require=(
         "newest_program", "programs", "open_accounts", "lock_accounts", "journalled", "orders", "order_lines",
         "facts", "spendable_lots", "lot_families", "orders_due", "next_orders_due", "successes",
-        "orders_paid_after", "write_journal", "write_entries", "write_lines", "write_accounts", "move_accounts",
-        "write_lots", "write_orders", "write_facts", "answers", "forget_answers", "write_answers", "write_outbox",
-        "commanded", "due_members",
+        "orders_paid_after", "write_journal", "write_entries", "write_lines", "write_accounts",
+        "compare_and_set_accounts", "write_lots", "write_orders", "write_facts", "answers", "forget_answers",
+        "write_answers", "write_outbox", "commanded", "due_members",
     ),
 )  # fmt: skip
 
@@ -55,7 +56,7 @@ class KnownPrograms:
     """The program versions as this process last read them."""
 
     def __init__(self) -> None:
-        self._programs: Programs | None = None
+        self._programs: ProgramVersions | None = None
 
     @property
     def newest(self) -> Program:
@@ -68,23 +69,23 @@ class KnownPrograms:
         """The profile fields into which the version in force at a business time looks, as far as is known."""
         return self._programs.at(instant).needs if self._programs is not None else frozenset()
 
-    def current(self, newest: int | None) -> Programs | None:
+    def current(self, newest: int | None) -> ProgramVersions | None:
         """What is known, if it goes as far as version number `newest`."""
         known = self._programs
         return known if known is not None and newest is not None and known.newest >= newest else None
 
-    async def read(self, connection: Connection) -> Programs:
+    async def read(self, connection: Connection) -> ProgramVersions:
         """All versions, the newest included. Raises NoProgram."""
         return await self.up_to(await connection.fetchval(SQL["newest_program"]), connection)
 
-    async def up_to(self, newest: int | None, connection: Connection) -> Programs:
+    async def up_to(self, newest: int | None, connection: Connection) -> ProgramVersions:
         """All versions, number `newest` included; they are read if it is not known. Raises NoProgram."""
         known = self.current(newest)
         if known is None:
             if newest is None:
                 raise NoProgram
             rows = await connection.fetch(SQL["programs"])
-            known = self._programs = Programs(
+            known = self._programs = ProgramVersions(
                 compile_program(row["number"], orjson.loads(row["document"])) for row in rows
             )
         return known
@@ -171,7 +172,7 @@ async def lock_accounts(tx: Connection, shard: int, member_ids: Sequence[str]) -
 async def journalled(tx: Connection, shard: int, arrivals: Iterable[Arrival]) -> dict[tuple[bytes, Micros], bytes]:
     """The inputs, as journalled, of those arrivals that have been booked already."""
     asked = list(arrivals)
-    times = [arrival.given.at for arrival in asked]
+    times = [arrival.input_.at for arrival in asked]
     digests = [arrival.digest for arrival in asked]
     rows = await tx.fetch(SQL["journalled"], shard, digests, min(times), max(times))
     return {(row["digest"], row["at"]): row["input"] for row in rows}
@@ -223,7 +224,7 @@ async def _load_orders(tx: Connection, shard: int, needs: _Needs, by_account: _B
             by_account[account].orders[ref] = None
         for row in await tx.fetch(SQL["orders"], shard, [key[0] for key in asked], [key[1] for key in asked]):
             by_account[row[0]].orders[row[1]] = row[2]
-    if lines := [(account, ref, telling) for account, _, need in needs for ref, telling in need.lines]:
+    if lines := [(account, ref, lines_version) for account, _, need in needs for ref, lines_version in need.lines]:
         columns = [list(column) for column in zip(*lines, strict=True)]
         for row in await tx.fetch(SQL["order_lines"], shard, *columns):
             by_account[row[0]].lines[row[1], row[2]] = row[3]

@@ -16,9 +16,9 @@ import msgspec
 from services.kit.calendar import Micros
 from services.kit.outbox import OutboxRow, append, records_of
 from services.kit.postgres import Connection
-from services.ledger.domain.account import Account
 from services.ledger.domain.batch import Fold
-from services.ledger.domain.orders import encode_lines, encode_order
+from services.ledger.domain.state.account import Account
+from services.ledger.domain.state.orders import encode_lines, encode_order
 from services.ledger.store import SQL
 
 _encode_details = msgspec.msgpack.Encoder().encode
@@ -67,7 +67,7 @@ async def write(
     await append(tx, outbox)
 
 
-async def write_unless_moved(
+async def write_if_unchanged(
     connection: Connection,
     shard: int,
     folds: Sequence[Fold],
@@ -77,7 +77,7 @@ async def write_unless_moved(
     """Writes all that one more version of each of these accounts has changed, answered and has to tell, in a statement
     that is its own transaction. False, and nothing is written, if an account has moved since it was read."""
     rows = _rows(shard, sorted(folds, key=_account_number), answers)
-    rows = {"move_accounts": rows.pop("write_accounts"), **rows, "write_outbox": _told(outbox)}
+    rows = {"compare_and_set_accounts": rows.pop("write_accounts"), **rows, "write_outbox": _told(outbox)}
     names = tuple(name for name, filled in rows.items() if filled)
     try:
         await connection.execute(_together(names), shard, *(rows[name] for name in names))
@@ -92,17 +92,18 @@ def _account_number(fold: Fold) -> int:
 
 @cache
 def _together(names: tuple[str, ...]) -> str:
-    """One statement of several, each with its array of rows. What stands behind `move_accounts` is not begun before
-    all accounts have moved, and its row locks are held: so ids of the outbox have a member's order, and the others
-    cannot meet another batch's rows. One that has not moved makes an error of the whole."""
+    """One statement of several, each with its array of rows. What stands behind `compare_and_set_accounts` is not
+    begun before all accounts have moved, and its row locks are held: so ids of the outbox have a member's order, and
+    the others cannot meet another batch's rows. One that has not moved makes an error of the whole."""
     parts = {name: SQL[name].replace("$2", f"${number}") for number, name in enumerate(names, 2)}
     statement = ",\n".join(f"{name} AS ({text})" for name, text in parts.items())
-    if names[0] == "move_accounts":
+    if names[0] == "compare_and_set_accounts":
         rest = ",\n".join(
             f"{name} AS ({parts[name].replace('FROM unnest(', 'FROM all_moved, unnest(')})" for name in names[1:]
         )
         statement = (
-            f"move_accounts AS ({parts['move_accounts']}),\nall_moved AS (SELECT FROM move_accounts "
+            f"compare_and_set_accounts AS ({parts['compare_and_set_accounts']}),\n"
+            "all_moved AS (SELECT FROM compare_and_set_accounts "
             f"HAVING 1 / (count(*) = cardinality($2))::integer = 1),\n{rest}"
         )
     return f"WITH {statement}\nSELECT $1::smallint"
@@ -130,8 +131,8 @@ def _appended(shard: int, folds: Sequence[Fold]) -> _Rows:
             outcome = row.outcome
             journal.append(
                 (
-                    shard, row.arrival.digest, row.arrival.given.at, account, row.version, row.now, row.type,
-                    outcome.kind, row.given, row.record, row.head,
+                    shard, row.arrival.digest, row.arrival.input_.at, account, row.version, row.now, row.type,
+                    outcome.kind, row.input_, row.record, row.head,
                 )
             )  # fmt: skip
             version, now = row.version, row.now
@@ -142,8 +143,8 @@ def _appended(shard: int, folds: Sequence[Fold]) -> _Rows:
                         entry.lot[0], entry.lot[1], entry.rule, entry.ref, entry.program,
                     )
                 )  # fmt: skip
-        for (ref, telling), told in fold.member.new_lines.items():
-            lines.append((shard, account, ref, telling, encode_lines(told)))
+        for (ref, lines_version), told in fold.member.new_lines.items():
+            lines.append((shard, account, ref, lines_version, encode_lines(told)))
     return {"write_journal": journal, "write_entries": entries, "write_lines": lines}
 
 

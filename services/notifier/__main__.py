@@ -10,11 +10,11 @@ from services.kit.auth import Guard
 from services.kit.consumer import Consumer
 from services.kit.executor import Executor
 from services.kit.outbox import Relay
-from services.kit.program import Programs
+from services.kit.program import ProgramFollower
 from services.kit.serve import Part, Service, Worker, main
 from services.notifier.api import routes
-from services.notifier.consumer import TOPICS, Decoder
 from services.notifier.domain.inputs import Input
+from services.notifier.events.inbound import TOPICS, Decoder
 from services.notifier.executor import Notifier, Outcome
 from services.notifier.program import policy_of
 from services.notifier.rendering import Texts
@@ -27,7 +27,7 @@ def wire(worker: Worker[NotifierSettings]) -> Sequence[Part]:
     """Build the parts of one worker process. Nothing connects before it is started."""
     settings, pool = worker.settings, worker.pool
     texts = Texts.load()
-    programs = Programs(settings, parse=policy_of)
+    programs = ProgramFollower(settings, parse=policy_of)
     relay = Relay(settings)
     notifier = Notifier(settings, programs, texts)
     executor: Executor[Input, Outcome] = Executor(

@@ -18,14 +18,14 @@ from services.kit.executor import Executor
 from services.kit.kafka import shard_of
 from services.kit.postgres import Pool
 from services.kit.problem import Problem, kind, responses
-from services.kit.program import Programs
+from services.kit.program import ProgramFollower
 from services.notifier import store
-from services.notifier.channels.request import key_of, message_id
-from services.notifier.domain.decision import Reason
+from services.notifier.domain.decision import WithheldReason
 from services.notifier.domain.inputs import InboxRead, Input, PreferencesPut
 from services.notifier.domain.member import CHANNELS, CLASSES, Channel, Member, MessageClass
 from services.notifier.domain.policy import Policy, Reader, context
 from services.notifier.domain.touchpoint import SAMPLES, Touchpoint
+from services.notifier.events.outbound import key_of, message_id
 from services.notifier.executor import Marked, Outcome, Preferences
 from services.notifier.rendering import MissingTextError, TemplateError, Text, Texts
 from services.notifier.settings import NotifierSettings
@@ -135,7 +135,7 @@ class DecisionOut(BaseModel):
     channel: str = Field(description="`none` where the program knows no way.")
     message_class: str = Field(alias="class")
     decision: str = Field(description="`sent` or `withheld`.")
-    reason: Reason | None = Field(description="Why it was withheld.")
+    reason: WithheldReason | None = Field(description="Why it was withheld.")
     attempts: int = Field(description="Requests made to a gateway; none is needed in the app.")
     program_version: str
     at: str = Field(description="When it happened, in business time.")
@@ -175,7 +175,7 @@ def routes(
     pool: Pool,
     executor: Executor[Input, Outcome],
     guard: Guard,
-    programs: Programs[Policy],
+    programs: ProgramFollower[Policy],
     texts: Texts,
     *,
     clock: Clock = now,

@@ -23,14 +23,13 @@ from services.kit.dead_letter import Refused
 from services.kit.kafka import shard_of
 from services.kit.outbox import OutboxRow, append
 from services.kit.postgres import Connection
-from services.kit.program import Programs
+from services.kit.program import ProgramFollower
 from services.notifier import store
-from services.notifier.channels.addresses import e164, mail_address
-from services.notifier.channels.request import TOPICS, Outgoing, Senders, render, spoken
+from services.notifier.addresses import e164, mail_address
 from services.notifier.domain.decision import Decision, decide, message_key
 from services.notifier.domain.inputs import (
-    ConsentTold,
-    DeviceTold,
+    ConsentChanged,
+    DeviceRegistered,
     Erased,
     Heard,
     InboxRead,
@@ -43,6 +42,7 @@ from services.notifier.domain.inputs import (
 from services.notifier.domain.member import Channel, Member, MessageClass
 from services.notifier.domain.policy import Policy, Reader, context
 from services.notifier.domain.touchpoint import Occasion, Parameters
+from services.notifier.events.outbound import TOPICS, Outgoing, Senders, render, spoken
 from services.notifier.rendering import TemplateError, Texts
 from services.notifier.settings import NotifierSettings
 from services.notifier.store import Known, MessageRow
@@ -90,7 +90,7 @@ class _Candidate(NamedTuple):
 class Notifier:
     """Books inputs: the one way in which the notifier's state changes."""
 
-    def __init__(self, settings: NotifierSettings, programs: Programs[Policy], texts: Texts) -> None:
+    def __init__(self, settings: NotifierSettings, programs: ProgramFollower[Policy], texts: Texts) -> None:
         self._settings = settings
         self._programs = programs
         self._texts = texts
@@ -137,7 +137,7 @@ class Notifier:
             tx,
             shard,
             sorted({each.member_id for each in inputs}),
-            devices_of=sorted({each.member_id for each in tellings if isinstance(each, DeviceTold)}),
+            devices_of=sorted({each.member_id for each in tellings if isinstance(each, DeviceRegistered)}),
         )
         changes = [change for each in tellings for change in absorb(people[each.member_id].member, each)]
         for member_id in changed:
@@ -268,7 +268,7 @@ def _unwanted(tellings: Sequence[Telling], people: Mapping[str, Known]) -> list[
         match telling:
             case Erased() if member.erased:
                 unwanted += [(telling.member_id, topic, None) for topic in TOPICS.values()]
-            case ConsentTold() | PreferencesPut():
+            case ConsentChanged() | PreferencesPut():
                 unwanted += [
                     (telling.member_id, TOPICS[channel], message_class)
                     for channel, message_class in _cells(telling)
@@ -279,7 +279,7 @@ def _unwanted(tellings: Sequence[Telling], people: Mapping[str, Known]) -> list[
     return unwanted
 
 
-def _cells(telling: ConsentTold | PreferencesPut) -> list[tuple[Channel, MessageClass]]:
-    if isinstance(telling, ConsentTold):
+def _cells(telling: ConsentChanged | PreferencesPut) -> list[tuple[Channel, MessageClass]]:
+    if isinstance(telling, ConsentChanged):
         return [(telling.channel, telling.message_class)]
     return [(channel, message_class) for channel, message_class, _ in telling.consents]

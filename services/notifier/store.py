@@ -20,9 +20,9 @@ import orjson
 
 from services.kit.calendar import Micros, from_micros, to_micros
 from services.kit.postgres import Connection, Pool, Queries
-from services.notifier.channels.request import Outgoing, class_mark
 from services.notifier.domain.inputs import Change, InboxRead
 from services.notifier.domain.member import NEVER, Consent, Device, Member, MessageClass, Told
+from services.notifier.events.outbound import Outgoing, class_mark
 
 MEMBER: Final = Queries.load(
     "services.notifier",

@@ -10,11 +10,11 @@ from services.kit.auth import Guard
 from services.kit.consumer import Consumer
 from services.kit.executor import Executor
 from services.kit.outbox import Relay
-from services.kit.program import Programs
+from services.kit.program import ProgramFollower
 from services.kit.serve import Part, Service, Worker, main
 from services.tiering.api import routes
-from services.tiering.consumer import TOPICS, Decoder
 from services.tiering.domain.program import compile_program
+from services.tiering.events.inbound import TOPICS, Decoder
 from services.tiering.executor import Booking
 from services.tiering.settings import TieringSettings
 from services.tiering.verify import verify
@@ -24,7 +24,7 @@ from services.tiering.versions import KnownVersions
 def wire(worker: Worker[TieringSettings]) -> Sequence[Part]:
     """Build the parts of one worker process. Nothing connects before it is started."""
     settings, pool = worker.settings, worker.pool
-    programs = Programs(settings, parse=compile_program)
+    programs = ProgramFollower(settings, parse=compile_program)
     versions = KnownVersions(programs)
     relay = Relay(settings)
     executor = Executor(pool, Booking(versions, settings.shards), committed=relay.wake, max_batch=settings.max_batch)

@@ -19,10 +19,11 @@ from services.kit.kafka import shard_of
 from services.kit.money import decimal_string, minor_units
 from services.kit.postgres import Pool
 from services.kit.problem import FORBIDDEN, INVALID, NOT_FOUND, UNAVAILABLE, Problem, kind, responses
-from services.tiering import facts, store
-from services.tiering.domain.ladder import Step, Way
+from services.tiering import store
+from services.tiering.domain.ladder import LadderStep, Way
 from services.tiering.domain.member import Cause, Enrolment, Input, Member
 from services.tiering.domain.program import Program, Versions
+from services.tiering.events import outbound
 from services.tiering.executor import Outcome
 
 ENROLMENT: Final = "loyalty.member.enrolment.v1"
@@ -89,7 +90,7 @@ class Enrolled(BaseModel):
     tier: str
 
 
-class StepOut(BaseModel):
+class LadderStepOut(BaseModel):
     """One tier of the ladder."""
 
     tier: str
@@ -105,7 +106,7 @@ class LadderOut(BaseModel):
     version: str
     currency: str
     mode: str
-    tiers: list[StepOut]
+    tiers: list[LadderStepOut]
 
 
 def routes(
@@ -160,7 +161,7 @@ def routes(
             raise Problem(FORBIDDEN, "Enrolling another takes the scope tiering:admin.")
         versions()
         at = clock()
-        cause = Cause(ENROLMENT, facts.SOURCE, f"{member_id}:{at}", at, actor=caller.subject)
+        cause = Cause(ENROLMENT, outbound.SOURCE, f"{member_id}:{at}", at, actor=caller.subject)
         outcome = await executor.submit(shard_of(member_id, shards), Enrolment(member_id, cause))
         assert not isinstance(outcome, Refused), "open membership refuses nobody"
         assert outcome.enrolled_at is not None
@@ -239,7 +240,7 @@ def ladder(program: Program) -> dict[str, Any]:
     }
 
 
-def _next(step: Step, growth: int, orders: int, decimals: int) -> dict[str, Any]:
+def _next(step: LadderStep, growth: int, orders: int, decimals: int) -> dict[str, Any]:
     ways = [_gap(way.gap(growth, orders), decimals) for way in step.ways]
     return {"tier": step.tier, "names": step.names, "gap": ways[0], "ways": ways}
 

@@ -15,7 +15,7 @@ from services.kit.calendar import Micros
 from services.kit.kafka import shard_of
 from services.kit.outbox import OutboxRow
 from services.kit.postgres import Connection
-from services.tiering import facts, store
+from services.tiering import store
 from services.tiering.domain.member import (
     Decision,
     Input,
@@ -28,6 +28,7 @@ from services.tiering.domain.member import (
     settle,
 )
 from services.tiering.domain.program import Versions
+from services.tiering.events import outbound
 from services.tiering.store import Opened, Settled
 
 
@@ -156,10 +157,10 @@ async def _tell(tx: Connection, versions: Versions, shard: int, decisions: Itera
     rows = [
         OutboxRow(
             shard,
-            facts.TOPIC,
+            outbound.TOPIC,
             member_id.encode(),
-            facts.render(member_id, decision, fact, versions.at(decision.cause.time).decimals),
-            facts.HEADERS,
+            outbound.render(member_id, decision, fact, versions.at(decision.cause.time).decimals),
+            outbound.HEADERS,
         )
         for member_id, decision in decisions
         for fact in decision.facts

@@ -16,7 +16,7 @@ import orjson
 
 from services.kit.calendar import from_micros
 from services.kit.postgres import Connection, connect
-from services.kit.program import Programs
+from services.kit.program import ProgramFollower
 from services.tiering import store
 from services.tiering.domain.naive import naive_history
 from services.tiering.domain.program import compile_program
@@ -24,7 +24,7 @@ from services.tiering.settings import TieringSettings
 
 PAGE: Final = 500
 SHOWN: Final = 20
-PATIENCE_SECONDS: Final = 30.0
+TIMEOUT_SECONDS: Final = 30.0
 
 Document = Mapping[str, Any]
 
@@ -111,10 +111,10 @@ async def _documents(settings: TieringSettings) -> list[Document]:
         compile_program(document)
         return document
 
-    follower = Programs(settings, parse=parse)
+    follower = ProgramFollower(settings, parse=parse)
     await follower.start()
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             await follower.first()
         return [version.program for version in follower.versions]
     finally:

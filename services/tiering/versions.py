@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from services.kit.program import NoProgram, Programs
+from services.kit.program import NoProgram, ProgramFollower
 from services.tiering.domain.program import Program, Versions
 
 
 class KnownVersions:
     """What the program follower has read so far, compiled once for each version that arrives."""
 
-    def __init__(self, follower: Programs[Program]) -> None:
+    def __init__(self, follower: ProgramFollower[Program]) -> None:
         self._follower = follower
         self._versions: Versions | None = None
         follower.on_version(lambda _: self._refresh())

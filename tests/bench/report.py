@@ -66,9 +66,9 @@ PEERS = (
 
 def show(figures: Sequence[Figure], console: Console) -> None:
     """Print them: what has a bar or a yardstick first, then what it cost."""
-    judged = [figure for figure in figures if figure.bar or figure.yardstick]
+    assessment = [figure for figure in figures if figure.bar or figure.yardstick]
     table = _table("Benchmark", "value", "unit", "yardstick", "its value", "ratio", "bar", "met")
-    for figure in judged:
+    for figure in assessment:
         table.add_row(
             figure.name,
             number(figure.value),
@@ -81,7 +81,7 @@ def show(figures: Sequence[Figure], console: Console) -> None:
         )
     told = _table("Beside them", "value", "unit")
     for figure in figures:
-        if figure not in judged:
+        if figure not in assessment:
             told.add_row(figure.name, number(figure.value), figure.unit)
     for each in (table, told):
         if each.row_count:

@@ -11,8 +11,8 @@ from services.kit.kafka import Record
 from services.kit.postgres import new_pool
 from services.ledger.consumer import TIERS
 from services.tiering.__main__ import SERVICE
-from services.tiering.consumer import POINTS, Decoder
 from services.tiering.domain.program import Versions, compile_program
+from services.tiering.events.inbound import POINTS, Decoder
 from services.tiering.executor import Booking
 from services.tiering.settings import TieringSettings
 from tests.bench.booking import BATCH

@@ -44,8 +44,8 @@ COST_ORDERS: Final = 200
 """Paid in a batch, and as many completed, each of another member: fewer than members of a shard are where few are."""
 BUFFERS_MB: Final = 448
 QUICK_BUFFERS_MB: Final = 96
-"""Shared buffers of the server whose tables are full, of which the indexes are `LEAST_INDEX` times as large or more."""
-LEAST_INDEX: Final = 4
+"""Shared buffers of the server whose tables are full, of which the indexes are `MIN_INDEX` times as large or more."""
+MIN_INDEX: Final = 4
 _INDEXES: Final = """
 SELECT sum(pg_indexes_size(oid))::bigint FROM pg_class
 WHERE relnamespace = 'ledger'::regnamespace AND relkind = 'r' AND relname ~ '^(journal|entry|account|lot|order)'
@@ -161,7 +161,7 @@ def cost_at_10m(console: Console, *, quick: bool) -> list[Figure]:
                 f"{wanted:,} entries of {members[database.name]:,} members; indexes of {index / 2**20:,.0f} MiB, "
                 f"{buffers} MiB of shared buffers",
             )
-        if index < LEAST_INDEX * buffers * 2**20:
+        if index < MIN_INDEX * buffers * 2**20:
             raise BrokenError("the indexes are too small to be larger than what the server keeps of them")
         spent = uvloop.run(_at_random(servers, few, full, members))
     return _costs(*spent)
@@ -193,7 +193,7 @@ def _costs(few: Spent, full: Spent) -> list[Figure]:
         # Of an event; the mean over all batches: what one batch leaves to write, another one writes.
         value, yardstick = scale * statistics.mean(of_full), scale * statistics.mean(of_few)
         ratio = value / yardstick
-        judged = name == "cost_at_10m"
+        assessment = name == "cost_at_10m"
         figures.append(
             Figure(
                 name,
@@ -203,8 +203,8 @@ def _costs(few: Spent, full: Spent) -> list[Figure]:
                 f"{FEW_ENTRIES:,} entries",
                 yardstick,
                 ratio,
-                f"ratio ≤ {COST_BAR:.2f}" if judged else "",
-                ratio <= COST_BAR if judged else None,
+                f"ratio ≤ {COST_BAR:.2f}" if assessment else "",
+                ratio <= COST_BAR if assessment else None,
             )
         )
     return figures

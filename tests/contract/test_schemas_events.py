@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from schemas.events import (
     EVENT_TYPES,
     MAX_EVENT_BYTES,
-    Reason,
+    RefusalReason,
     Refused,
     parse_event,
     read_event,
@@ -29,7 +29,7 @@ def refusal(value: bytes | None, headers: list[tuple[str, bytes]], key: bytes | 
     return refused.value
 
 
-def refused_field(event: dict[str, Any]) -> tuple[Reason, str | None]:
+def refused_field(event: dict[str, Any]) -> tuple[RefusalReason, str | None]:
     in_structured, in_binary = refusal(*structured(event)), refusal(*binary(event))
     assert (in_structured.reason, in_structured.field) == (in_binary.reason, in_binary.field)
     return in_structured.reason, in_structured.field
@@ -111,23 +111,23 @@ def test_unknown_fields_are_ignored() -> None:
     ],
 )
 def test_a_broken_field_is_refused_by_its_name(kind: str, change: dict[str, Any], field: str) -> None:
-    assert refused_field(example(kind, **change)) == (Reason.BROKEN_FIELD, field)
+    assert refused_field(example(kind, **change)) == (RefusalReason.BROKEN_FIELD, field)
 
 
 def test_a_broken_field_of_a_line_is_named_with_its_place() -> None:
     event = example("commerce.order.paid.v1")
     event["data"]["lines"][1]["amount"] = "12.34567"
-    assert refused_field(event) == (Reason.BROKEN_FIELD, "data.lines[1].amount")
+    assert refused_field(event) == (RefusalReason.BROKEN_FIELD, "data.lines[1].amount")
     event["data"]["lines"][1]["amount"] = "12.34"
     event["data"]["lines"][1]["quantity"] = -2
-    assert refused_field(event) == (Reason.BROKEN_FIELD, "data.lines[1].quantity")
+    assert refused_field(event) == (RefusalReason.BROKEN_FIELD, "data.lines[1].quantity")
 
 
 @pytest.mark.parametrize("kind", ["commerce.order.paid.v1", "commerce.order.refunded.v1"])
 def test_a_line_named_twice_is_refused(kind: str) -> None:
     event = example(kind)
     event["data"]["lines"].append(event["data"]["lines"][0])
-    assert refused_field(event) == (Reason.BROKEN_FIELD, "data.lines")
+    assert refused_field(event) == (RefusalReason.BROKEN_FIELD, "data.lines")
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_a_line_named_twice_is_refused(kind: str) -> None:
 )
 def test_a_broken_attribute_is_refused_by_its_name(attribute: str, value: str) -> None:
     event = {**example("commerce.order.paid.v1"), attribute: value}
-    assert refused_field(event) == (Reason.BROKEN_FIELD, attribute)
+    assert refused_field(event) == (RefusalReason.BROKEN_FIELD, attribute)
 
 
 @pytest.mark.parametrize("attribute", ["id", "source", "subject", "time"])
@@ -168,42 +168,42 @@ def test_a_refusal_never_repeats_a_value() -> None:
 
 def test_an_unknown_type_is_refused() -> None:
     event = {**example("commerce.order.paid.v1"), "type": "commerce.order.paid.v9"}
-    assert refused_field(event) == (Reason.UNKNOWN_TYPE, "type")
+    assert refused_field(event) == (RefusalReason.UNKNOWN_TYPE, "type")
     assert refusal(b'{"specversion": "1.0"}', STRUCTURED, b"m").field == "type"
 
 
 def test_a_type_on_another_topic_is_refused() -> None:
     record = structured(example("loyalty.tier.upgraded.v1"))
     refused = refusal(*record, types=BY_NAME["commerce.orders.v1"].types)
-    assert (refused.reason, refused.field) == (Reason.UNKNOWN_TYPE, "type")
+    assert (refused.reason, refused.field) == (RefusalReason.UNKNOWN_TYPE, "type")
 
 
 @pytest.mark.parametrize("key", [None, b"", b"m-1002", b"\xff"])
 def test_a_key_that_is_not_the_subject_is_refused(key: bytes | None) -> None:
     value, headers, _ = structured(example("commerce.order.paid.v1"))
     refused = refusal(value, headers, key)
-    assert (refused.reason, refused.field) == (Reason.KEY_MISMATCH, "key")
+    assert (refused.reason, refused.field) == (RefusalReason.KEY_MISMATCH, "key")
 
 
 def test_a_value_beyond_256_kib_is_refused() -> None:
     value, headers, key = structured(example("commerce.member.signed_in.v1"))
     padded = value[:-1] + b" " * (MAX_EVENT_BYTES - len(value)) + b"}"
     assert read_event(padded, headers, key)["type"] == "commerce.member.signed_in.v1"
-    assert refusal(padded + b" ", headers, key).reason == Reason.TOO_LARGE
+    assert refusal(padded + b" ", headers, key).reason == RefusalReason.TOO_LARGE
 
 
 @pytest.mark.parametrize(
     "value", [None, b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 100_000, b'{"type": "\\ud800"}']
 )
 def test_what_is_no_json_object_is_not_parsable(value: bytes | None) -> None:
-    assert refusal(value, STRUCTURED, b"m").reason == Reason.NOT_PARSABLE
+    assert refusal(value, STRUCTURED, b"m").reason == RefusalReason.NOT_PARSABLE
 
 
 @pytest.mark.parametrize("value", [b"", b"{", b"\xff", b"[" * 900 + b"]" * 900, b'{},"subject":"m-1"'])
 def test_binary_data_that_is_no_json_is_not_parsable(value: bytes) -> None:
     _, headers, key = binary(example("commerce.member.signed_in.v1"))
     refused = refusal(value, headers, key)
-    assert (refused.reason, refused.field) == (Reason.NOT_PARSABLE, "data")
+    assert (refused.reason, refused.field) == (RefusalReason.NOT_PARSABLE, "data")
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_binary_data_that_is_no_json_is_not_parsable(value: bytes) -> None:
 def test_a_record_of_neither_mode_is_not_parsable(headers: list[tuple[str, bytes]]) -> None:
     value, _, key = structured(example("commerce.order.paid.v1"))
     refused = refusal(value, headers, key)
-    assert (refused.reason, refused.field) == (Reason.NOT_PARSABLE, "content-type")
+    assert (refused.reason, refused.field) == (RefusalReason.NOT_PARSABLE, "content-type")
 
 
 def test_the_media_type_may_have_parameters_and_any_case() -> None:

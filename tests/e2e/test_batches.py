@@ -15,9 +15,9 @@ from schemas.events import parse_event
 from services.kit.calendar import MICROS_PER_SECOND, parse_rfc3339
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
-from services.ledger.domain.inputs import TierTold
-from services.ledger.executor import Told
-from services.ledger.intake import input_of
+from services.ledger.domain.state.inputs import TierHistoryReceived
+from services.ledger.events.inbound import input_of
+from services.ledger.executor import MemberInput
 from tests.conftest import MakeDatabase
 from tests.integration.ledger_support import ledger_on
 
@@ -25,7 +25,7 @@ LAST_DAY = date(2026, 3, 20)
 TABLES = ("journal", "entry", "lot", "orders", "order_lines", "fact", "account")
 
 
-def inputs() -> list[Told]:
+def inputs() -> list[MemberInput]:
     """Two weeks of a shop with a tier told now and then, each arriving some time after it happened."""
     draw = random.Random(7)
     end = parse_rfc3339("2026-03-21T00:00:00+08:00")
@@ -35,16 +35,18 @@ def inputs() -> list[Told]:
         if given is None:
             continue
         now = event.at + draw.randrange(3600) * MICROS_PER_SECOND
-        told.append(Told(event.member_id, Arrival(digest_of(event.member_id, given.source, given.id), given, now)))
+        told.append(
+            MemberInput(event.member_id, Arrival(digest_of(event.member_id, given.source, given.id), given, now))
+        )
     for place in range(len(told), 0, -40):
         member_id, now = told[place - 1].member_id, told[place - 1].arrival.now
         since = now - 86_400 * MICROS_PER_SECOND
-        tier = TierTold("/loyalty/tiering", f"{member_id}:{place}:0", since, (place, 0), ((since, "vip"),))
-        told.insert(place, Told(member_id, Arrival(digest_of(member_id, tier.source, tier.id), tier, now)))
+        tier = TierHistoryReceived("/loyalty/tiering", f"{member_id}:{place}:0", since, (place, 0), ((since, "vip"),))
+        told.insert(place, MemberInput(member_id, Arrival(digest_of(member_id, tier.source, tier.id), tier, now)))
     return told
 
 
-def cuts(told: Sequence[Told]) -> dict[str, list[Sequence[Told]]]:
+def cuts(told: Sequence[MemberInput]) -> dict[str, list[Sequence[MemberInput]]]:
     """The same list one by one, at random, and whole."""
     draw = random.Random(8)
     places = [0, *sorted(draw.sample(range(1, len(told)), len(told) // 12)), len(told)]

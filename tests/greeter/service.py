@@ -12,7 +12,7 @@ import msgspec
 from services.kit.app import Api
 from services.kit.auth import Guard
 from services.kit.consumer import Consumer
-from services.kit.dead_letter import Reason, Refused
+from services.kit.dead_letter import RefusalReason, Refused
 from services.kit.executor import Executor
 from services.kit.kafka import Record
 from services.kit.outbox import OutboxRow, Relay, append
@@ -46,7 +46,7 @@ def decode(record: Record) -> Hello | Refused | None:
     try:
         return _parse(record.value)
     except msgspec.DecodeError:
-        return Refused(Reason.NOT_PARSABLE, None, "no hello")
+        return Refused(RefusalReason.NOT_PARSABLE, None, "no hello")
 
 
 async def book(greetings: str, tx: Connection, shard: int, inputs: Sequence[Hello]) -> Sequence[str | Refused]:
@@ -65,7 +65,7 @@ async def book(greetings: str, tx: Connection, shard: int, inputs: Sequence[Hell
     rows = []
     for hello in inputs:
         if hello.late:
-            outcomes.append(Refused(Reason.TOO_LATE, "n", "too late"))
+            outcomes.append(Refused(RefusalReason.TOO_LATE, "n", "too late"))
             continue
         status = await tx.execute(
             "INSERT INTO hello (shard, member, n) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",

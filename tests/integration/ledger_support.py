@@ -24,15 +24,16 @@ from services.kit.executor import Executor
 from services.kit.kafka import Record, partition_of, shard_of
 from services.kit.migrate import ensure_months, migrate
 from services.kit.postgres import Pool, session_settings
-from services.ledger.announcement import HEADERS
-from services.ledger.api import Publisher, routers
+from services.ledger.api import routers
+from services.ledger.api.publisher import Publisher
 from services.ledger.consumer import Decoder
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
-from services.ledger.domain.inputs import AnyInput, DueTimer, TierTold
-from services.ledger.executor import Booked, Ledger, Told
-from services.ledger.intake import input_of
-from services.ledger.internal import INTERNAL
+from services.ledger.domain.state.inputs import AnyInput, DueTimer, TierHistoryReceived
+from services.ledger.events.inbound import input_of
+from services.ledger.events.internal import INTERNAL
+from services.ledger.events.outbound import HEADERS
+from services.ledger.executor import Booked, Ledger, MemberInput
 from services.ledger.publication import publish_document
 from services.ledger.settings import LedgerSettings
 from services.ledger.store import register_codecs
@@ -88,7 +89,7 @@ class LedgerUnderTest:
     async def tier(self, member_id: str, *history: tuple[str, str], version: int = 1) -> None:
         """Tell a member's tier history: (RFC 3339, tier), whole."""
         steps = tuple((parse_rfc3339(at), tier) for at, tier in history)
-        told = TierTold("/loyalty/tiering", f"{member_id}:{version}:0", steps[-1][0], (version, 0), steps)
+        told = TierHistoryReceived("/loyalty/tiering", f"{member_id}:{version}:0", steps[-1][0], (version, 0), steps)
         await self.book([(member_id, told)])
 
     async def sweep(self, *member_ids: str) -> None:
@@ -98,12 +99,12 @@ class LedgerUnderTest:
 
     async def book(self, told: Iterable[tuple[str, AnyInput]]) -> list[Booked | Refused]:
         """Book inputs of members; what became of each, in order."""
-        by_shard: dict[int, list[tuple[int, Told]]] = {}
+        by_shard: dict[int, list[tuple[int, MemberInput]]] = {}
         count = 0
         for count, (member_id, given) in enumerate(told, 1):
             arrival = Arrival(digest_of(member_id, given.source, given.id), given, self.now)
             shard = shard_of(member_id, self.settings.shards)
-            by_shard.setdefault(shard, []).append((count - 1, Told(member_id, arrival)))
+            by_shard.setdefault(shard, []).append((count - 1, MemberInput(member_id, arrival)))
         outcomes: list[Booked | Refused] = [None] * count
         async with self.pool.acquire() as connection:
             for shard, batch in by_shard.items():
@@ -130,7 +131,7 @@ class LedgerUnderTest:
         while waiting := letters or await self.letters():
             for record in waiting:
                 told = decode(record)
-                assert isinstance(told, Told), told
+                assert isinstance(told, MemberInput), told
                 async with self.pool.acquire() as connection, connection.transaction():
                     booked += await self.ledger.book(connection, record.partition, [told])
                     await connection.execute("DELETE FROM outbox WHERE id = $1", record.offset)
@@ -160,7 +161,7 @@ class LedgerUnderTest:
         app = FastAPI()
         problem.install(app)
         guard = Guard(self.settings)
-        executor = Executor(self.pool, self.ledger.book, at_once=self.ledger.book_at_once)
+        executor = Executor(self.pool, self.ledger.book, optimistic=self.ledger.book_optimistically)
         brokers = publisher or Publisher(self.settings)
         for router in routers(self.pool, executor, brokers, guard, self.settings, clock=self.clock):
             app.include_router(router)

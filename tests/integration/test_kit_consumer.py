@@ -9,7 +9,7 @@ import orjson
 from aiokafka import AIOKafkaProducer
 
 from services.kit.kafka import shard_of
-from services.kit.lane import MERGE_SECONDS
+from services.kit.shard_worker import MERGE_SECONDS
 from tests.greeter.routes import SHARDS
 from tests.integration.kit_support import (
     eventually,

@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from schemas.events import Refused
-from services.kit.executor import DatabaseAway, Executor, Fence, Fenced
+from services.kit.executor import DatabaseUnavailable, Executor, Fence, Fenced
 from services.kit.migrate import migrate
 from services.kit.postgres import Connection, Pool, new_pool
 from tests.conftest import as_role
@@ -169,7 +169,7 @@ async def test_commands_are_tried_at_once_before_they_have_a_transaction(databas
 
     async with _pooled(_settings(database)) as pool:
         committed: list[int] = []
-        executor = Executor[Hello, str](pool, BOOK, at_once=odd_ones, committed=committed.append)
+        executor = Executor[Hello, str](pool, BOOK, optimistic=odd_ones, committed=committed.append)
         assert await executor.submit(1, Hello("m", 1)) == "hello 1"
         assert await look.count("hello") == 0, "who books at once writes by itself"
         assert await executor.submit(1, Hello("m", 2)) == "booked"
@@ -222,9 +222,9 @@ async def test_a_database_that_is_away_is_told_in_time_and_used_when_back(databa
         executor = Executor[Hello, str](pool, BOOK, patience_seconds=0.5)
         assert await executor.submit(1, Hello("m", 1)) == "booked"
         proxy.break_all()
-        with pytest.raises(DatabaseAway):
+        with pytest.raises(DatabaseUnavailable):
             await executor.submit(1, Hello("m", 2))
-        with pytest.raises(DatabaseAway):
+        with pytest.raises(DatabaseUnavailable):
             await executor.run(1, _hellos(2), fence=Fence(["hellos"], [0], [1]))
         proxy.down = False
         assert await executor.submit(1, Hello("m", 2)) == "booked"

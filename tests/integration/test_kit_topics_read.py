@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from services.kit import dead_letter, redrive
-from services.kit.program import Programs
+from services.kit.program import ProgramFollower
 from tests.integration.kit_support import (
     eventually,
     eyes,
@@ -38,7 +38,7 @@ async def test_the_program_is_followed_from_the_beginning_and_as_it_is_published
     settings = await settings_for(database, kafka)
     topic = f"program-{settings.consumer_group}"
     await make_topics(kafka, {topic: 1})
-    programs: Programs[dict[str, Any]] = Programs(settings, parse=_checked, topic=topic)
+    programs: ProgramFollower[dict[str, Any]] = ProgramFollower(settings, parse=_checked, topic=topic)
     await programs.start()
     try:
         waiting = asyncio.create_task(programs.first())
@@ -55,7 +55,7 @@ async def test_the_program_is_followed_from_the_beginning_and_as_it_is_published
         assert programs.state().ok
     finally:
         await programs.stop()
-    late: Programs[dict[str, Any]] = Programs(settings, parse=_checked, topic=topic)
+    late: ProgramFollower[dict[str, Any]] = ProgramFollower(settings, parse=_checked, topic=topic)
     await late.start()
     try:
         await asyncio.wait_for(late.first(), 20)
@@ -119,9 +119,9 @@ def _checked(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
-async def _broken(programs: Programs[Any]) -> bool:
+async def _broken(programs: ProgramFollower[Any]) -> bool:
     return not programs.state().ok and len(programs.versions) == 1
 
 
-async def _versions(programs: Programs[Any], number: int) -> bool:
+async def _versions(programs: ProgramFollower[Any], number: int) -> bool:
     return len(programs.versions) == number

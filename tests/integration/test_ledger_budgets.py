@@ -12,16 +12,16 @@ import httpx
 import pytest
 
 from deploy.local.tokens import Signer
-from schemas.events import Reason, Refused
+from schemas.events import RefusalReason, Refused
 from schemas.program import Program
 from services.kit.kafka import Record, partition_of, shard_of
-from services.ledger.announcement import HEADERS
+from services.ledger.audit.verify import examine, summarise
 from services.ledger.consumer import Decoder
-from services.ledger.domain.budget import BUDGET_SPENT
-from services.ledger.domain.outcome import Outcome
+from services.ledger.domain.rules.budgets import BUDGET_SPENT
+from services.ledger.domain.state.outcome import Outcome
+from services.ledger.events.outbound import HEADERS
 from services.ledger.executor import Known
 from services.ledger.publication import publish_document
-from services.ledger.verify import examine, summarise
 from tests.conftest import MakeDatabase
 from tests.integration.ledger_support import DOCUMENT, LedgerUnderTest, client_of, ledger_on, reader_token
 from tests.model import events as shop
@@ -183,7 +183,7 @@ async def test_nobody_speaks_for_the_account_of_a_budget(ledger: LedgerUnderTest
     record = Record("commerce.signins.v1", partition_of(key, 16), 0, ledger.now, key, raw, HEADERS)
     refused = Decoder(ledger.ledger, 16)(record)
     assert isinstance(refused, Refused)
-    assert (refused.reason, refused.field) == (Reason.BROKEN_FIELD, "subject")
+    assert (refused.reason, refused.field) == (RefusalReason.BROKEN_FIELD, "subject")
 
 
 async def test_points_that_no_budget_gave_are_found(ledger: LedgerUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,8 @@ from aiokafka.errors import KafkaConnectionError
 from schemas.events import parse_event
 from services.kit.calendar import Micros, parse_rfc3339
 from services.kit.kafka import partition_of, shard_of
-from services.ledger.closing import AFTER, Closing, key_on
 from services.ledger.consumer import TOPICS
+from services.ledger.jobs.day_close import AFTER, Closing, key_on
 from tests.conftest import MakeDatabase
 from tests.integration.ledger_support import LedgerUnderTest, ledger_on
 from tests.model import events as shop

@@ -18,20 +18,20 @@ import pytest
 from services.kit import clock
 from services.kit.calendar import MICROS_PER_SECOND, Micros, parse_rfc3339
 from services.kit.dead_letter import Refused
-from services.kit.executor import DatabaseAway, Executor, Fence
+from services.kit.executor import DatabaseUnavailable, Executor, Fence
 from services.kit.kafka import shard_of
-from services.kit.lane import COURTEOUS_BATCH
 from services.kit.postgres import Connection
+from services.kit.shard_worker import COURTEOUS_BATCH
 from services.kit.sweeper import Sweeper
 from services.ledger.answers import Answer
+from services.ledger.audit.verify import examine, summarise
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
-from services.ledger.domain.inputs import AnyInput, DueTimer, RedeemPoints, SignedIn
-from services.ledger.domain.outcome import Outcome
-from services.ledger.executor import Booked, Commanded, Ledger, Misplaced, Told
-from services.ledger.groundwork import Groundwork
-from services.ledger.sweeper import sweep_of
-from services.ledger.verify import examine, summarise
+from services.ledger.domain.state.inputs import AnyInput, DueTimer, RedeemPoints, SignedIn
+from services.ledger.domain.state.outcome import Outcome
+from services.ledger.executor import Booked, Ledger, MemberCommand, MemberInput, Misrouted
+from services.ledger.jobs.due import sweep_of
+from services.ledger.jobs.upkeep import Upkeep
 from tests.conftest import REPOSITORY, MakeDatabase
 from tests.fortunes import grant
 from tests.integration.kit_support import eventually
@@ -57,10 +57,10 @@ class Worker:
         self.timers = 0
         self._ledger = ledger
         self._booking = Ledger()
-        self.executor: Executor[Told | Misplaced, Booked] = Executor(ledger.pool, self._book)
+        self.executor: Executor[MemberInput | Misrouted, Booked] = Executor(ledger.pool, self._book)
         sweep = sweep_of(ledger.pool, self.executor, SWEEP, now=ledger.clock)
         self._sweeper = Sweeper(ledger.settings, sweep, every_seconds=0.05)
-        self._groundwork = Groundwork(ledger.pool, self._booking, ledger.settings.shards)
+        self._groundwork = Upkeep(ledger.pool, self._booking, ledger.settings.shards)
 
     @asynccontextmanager
     async def sweeping(self) -> AsyncIterator[None]:
@@ -73,9 +73,13 @@ class Worker:
             await self._sweeper.stop()
             await self._groundwork.stop()
 
-    async def _book(self, tx: Connection, shard: int, inputs: Sequence[Told | Misplaced]) -> Sequence[Booked | Refused]:
+    async def _book(
+        self, tx: Connection, shard: int, inputs: Sequence[MemberInput | Misrouted]
+    ) -> Sequence[Booked | Refused]:
         outcomes = await self._booking.book(tx, shard, inputs)
-        self.timers += sum(isinstance(told, Told) and isinstance(told.arrival.given, DueTimer) for told in inputs)
+        self.timers += sum(
+            isinstance(told, MemberInput) and isinstance(told.arrival.input_, DueTimer) for told in inputs
+        )
         return outcomes
 
     async def meanwhile(self, asked: Awaitable[T]) -> tuple[T, int]:
@@ -106,8 +110,8 @@ async def holds_together(ledger: LedgerUnderTest) -> None:
     assert summary["ok"], summary
 
 
-def told(member_id: str, given: AnyInput, now: Micros) -> Told:
-    return Told(member_id, Arrival(digest_of(member_id, given.source, given.id), given, now))
+def told(member_id: str, given: AnyInput, now: Micros) -> MemberInput:
+    return MemberInput(member_id, Arrival(digest_of(member_id, given.source, given.id), given, now))
 
 
 async def test_E1_on_a_day_with_very_much_due_commands_and_events_go_first(ledger: LedgerUnderTest) -> None:
@@ -134,7 +138,7 @@ async def test_E1_on_a_day_with_very_much_due_commands_and_events_go_first(ledge
 
     async def redeem(number: int) -> int:
         given = RedeemPoints("app", f"spend-{number}", ledger.now, f"r-{number}", f"r-{number}", 1)
-        command = Commanded("buyer", told("buyer", given, ledger.now).arrival, b"")
+        command = MemberCommand("buyer", told("buyer", given, ledger.now).arrival, b"")
         answer, timers = await worker.meanwhile(worker.executor.submit(shard, command))
         assert isinstance(answer, Answer)
         assert answer.status == 201
@@ -268,7 +272,7 @@ async def test_records_of_months_long_past_are_booked_as_soon_as_there_are_parti
     async def is_booked() -> bool:
         try:
             outcomes = await worker.executor.run(shard, records, fence=Fence([TOPIC], [0], [2]))
-        except DatabaseAway:
+        except DatabaseUnavailable:
             return False  # to be tried again: no record is to blame
         return all(isinstance(outcome, Outcome) for outcome in outcomes)
 

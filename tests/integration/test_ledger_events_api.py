@@ -18,7 +18,7 @@ from schemas.topics import BY_NAME
 from services.kit.calendar import parse_rfc3339
 from services.kit.kafka import shard_of
 from services.kit.topics import ensure_topics
-from services.ledger.api import Publisher
+from services.ledger.api.publisher import Publisher
 from tests.conftest import MakeDatabase
 from tests.integration.ledger_support import LedgerUnderTest, client_of, ledger_on
 from tests.model import events as shop
@@ -200,7 +200,7 @@ async def test_a_credential_is_bound_to_its_sources_types_and_member(
 async def test_brokers_away_is_said_in_time_and_passes(
     ledger: LedgerUnderTest, signer: Signer, kafka: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.ledger.api.publisher.PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr("services.ledger.api.publisher.TIMEOUT_SECONDS", 1.0)
     nobody = ledger.settings.model_copy(update={"kafka_bootstrap_servers": f"127.0.0.1:{free_port()}"})
     publisher = Publisher(nobody)
     async with client_of(ledger.app(publisher), signer.token(scopes=["events:write"])) as client:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.kit.dead_letter import Reason, Refused
+from services.kit.dead_letter import RefusalReason, Refused
 from services.ledger.executor import Known
 from tests.integration.ledger_support import LedgerUnderTest
 from tests.model import events as shop
@@ -37,5 +37,5 @@ async def test_O1_an_event_told_again_is_known_and_with_another_payload_refused(
         assert await head_of(ledger, member) == before
     assert again == Known()
     assert isinstance(conflict, Refused)
-    assert (conflict.reason, conflict.field) == (Reason.CONFLICT, "data")
+    assert (conflict.reason, conflict.field) == (RefusalReason.CONFLICT, "data")
     assert (await head_of(ledger, member))[0] == 1

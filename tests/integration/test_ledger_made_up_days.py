@@ -6,8 +6,8 @@ from copy import deepcopy
 from pathlib import Path
 
 from deploy.local.tokens import Signer
+from services.ledger.audit.verify import examine, summarise
 from services.ledger.publication import publish_document
-from services.ledger.verify import examine, summarise
 from tests.conftest import MakeDatabase
 from tests.integration.ledger_support import DOCUMENT, client_of, ledger_on
 from tests.model import events as shop

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from deploy.local.tokens import Signer
+from services.ledger.audit.verify import examine, summarise
 from services.ledger.publication import publish_document
-from services.ledger.verify import examine, summarise
 from tests.conftest import MakeDatabase
 from tests.integration.ledger_support import DOCUMENT, LedgerUnderTest, client_of, ledger_on
 from tests.model import events as shop

@@ -15,9 +15,10 @@ from schemas.events import parse_event
 from services.kit.calendar import parse_rfc3339
 from services.kit.executor import Executor
 from services.kit.kafka import shard_of
-from services.ledger import notices, store
-from services.ledger.notices import Notices
-from services.ledger.verify import examine, summarise
+from services.ledger import store
+from services.ledger.audit.verify import examine, summarise
+from services.ledger.jobs import expiry_notices
+from services.ledger.jobs.expiry_notices import Notices
 from tests.conftest import MakeDatabase
 from tests.integration.ledger_support import LedgerUnderTest, ledger_on
 from tests.model import events as shop
@@ -29,7 +30,7 @@ async def ledger(make_database: MakeDatabase, jwks_file: Path) -> AsyncIterator[
         yield under_test
 
 
-def notices_of(ledger: LedgerUnderTest, *, page: int = notices.PAGE) -> Notices:
+def notices_of(ledger: LedgerUnderTest, *, page: int = expiry_notices.PAGE) -> Notices:
     """What a worker that has just started has."""
     return Notices(ledger.pool, Executor(ledger.pool, ledger.ledger.book), now=ledger.clock, page=page)
 
@@ -155,7 +156,7 @@ async def test_notices_are_planned_by_index_and_lots_of_a_member_are_still_found
 ) -> None:
     async with as_in_production(ledger) as connection:
         plan = "\n".join(
-            row[0] for row in await connection.fetch(f"EXPLAIN {notices.SQL.lots_of_day}", 1, 738_000, 0, 200)
+            row[0] for row in await connection.fetch(f"EXPLAIN {expiry_notices.SQL.lots_of_day}", 1, 738_000, 0, 200)
         )
         # In the index's order, so that a page of a day with a million lots reads a page.
         assert "lot_last_day" in plan, plan

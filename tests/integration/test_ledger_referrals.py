@@ -7,8 +7,8 @@ from copy import deepcopy
 import pytest
 
 from services.kit.kafka import shard_of
+from services.ledger.audit.verify import examine, summarise
 from services.ledger.publication import publish_document
-from services.ledger.verify import examine, summarise
 from tests.conftest import MakeDatabase
 from tests.integration.ledger_support import DOCUMENT, LedgerUnderTest, ledger_on
 from tests.model import events as shop

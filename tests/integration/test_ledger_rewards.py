@@ -15,15 +15,15 @@ import orjson
 import pytest
 
 from deploy.local.tokens import Signer
-from schemas.events import Reason, Refused, parse_event
+from schemas.events import RefusalReason, Refused, parse_event
 from schemas.program import Program
 from services.kit.kafka import Record, partition_of
-from services.ledger.announcement import HEADERS
 from services.ledger.api import commands
+from services.ledger.audit.verify import examine, summarise
 from services.ledger.consumer import Decoder
+from services.ledger.events.outbound import HEADERS
 from services.ledger.executor import Known
 from services.ledger.publication import publish_document
-from services.ledger.verify import examine, summarise
 from tests.conftest import MakeDatabase
 from tests.integration.ledger_support import DOCUMENT, LedgerUnderTest, client_of, completed_order, ledger_on, post
 from tests.model import events as shop
@@ -230,7 +230,7 @@ async def test_nobody_speaks_for_the_account_of_a_reward(ledger: LedgerUnderTest
     record = Record("commerce.signins.v1", partition_of(key, 16), 0, ledger.now, key, orjson.dumps(event), HEADERS)
     refused = Decoder(ledger.ledger, 16)(record)
     assert isinstance(refused, Refused)
-    assert (refused.reason, refused.field) == (Reason.BROKEN_FIELD, "subject")
+    assert (refused.reason, refused.field) == (RefusalReason.BROKEN_FIELD, "subject")
 
 
 async def test_what_was_bought_holds(ledger: LedgerUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:

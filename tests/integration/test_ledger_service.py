@@ -18,7 +18,7 @@ from services.kit.calendar import add_months, calendar_of
 from services.kit.serve import running
 from services.kit.topics import ensure_topics
 from services.ledger.__main__ import SERVICE
-from services.ledger.announcement import TOPIC
+from services.ledger.events.outbound import TOPIC
 from tests.conftest import MakeDatabase
 from tests.integration.kit_support import eventually
 from tests.integration.ledger_support import LedgerUnderTest, ledger_on

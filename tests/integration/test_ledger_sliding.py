@@ -14,10 +14,10 @@ from deploy.local.tokens import Signer
 from schemas.program import Program
 from services.kit.calendar import parse_rfc3339
 from services.kit.executor import Executor
-from services.ledger.domain.inputs import SendPoints
-from services.ledger.notices import Notices
+from services.ledger.audit.verify import examine, summarise
+from services.ledger.domain.state.inputs import SendPoints
+from services.ledger.jobs.expiry_notices import Notices
 from services.ledger.publication import publish_document
-from services.ledger.verify import examine, summarise
 from tests.conftest import MakeDatabase
 from tests.integration.ledger_support import DOCUMENT, LedgerUnderTest, client_of, ledger_on, reader_token
 from tests.model import events as shop

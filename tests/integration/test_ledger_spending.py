@@ -12,9 +12,9 @@ import pytest
 from deploy.local.tokens import Signer
 from schemas.events import parse_event
 from services.kit.calendar import parse_rfc3339, rfc3339, to_micros
-from services.ledger.api.commands import given_id
+from services.ledger.api.commands import public_id
+from services.ledger.audit.verify import examine, summarise
 from services.ledger.store import ANSWERS_KEPT, forget_answers
-from services.ledger.verify import examine, summarise
 from tests.integration.ledger_support import LedgerUnderTest, client_of, completed_order, post
 from tests.model import events as shop
 
@@ -199,7 +199,7 @@ async def test_a_body_that_is_not_valid_names_the_field(
 async def test_what_nobody_holds_is_unknown(ledger: LedgerUnderTest, client: httpx.AsyncClient, signer: Signer) -> None:
     await completed_order(ledger, "u1")
     hold = await held(client, "u1", 100)
-    nowhere = given_id("hold", "u1", "nothing")
+    nowhere = public_id("hold", "u1", "nothing")
     assert refusal(await client.get(f"/v1/holds/{nowhere}")) == (404, "hold-unknown")
     assert refusal(await post(client, f"/v1/holds/{nowhere}/capture")) == (404, "hold-unknown")
     assert refusal(await client.get(f"/v1/redemptions/{nowhere}")) == (404, "redemption-unknown")

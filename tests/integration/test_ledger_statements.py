@@ -16,12 +16,14 @@ import pytest
 from services.kit.calendar import parse_rfc3339
 from services.kit.kafka import shard_of
 from services.kit.postgres import Connection, Queries, new_pool
-from services.ledger import notices, reads, store
-from services.ledger.api.commands import given_id
+from services.ledger import store
+from services.ledger.api.commands import public_id
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
-from services.ledger.domain.inputs import DueTimer, RedeemPoints
-from services.ledger.executor import Commanded, Told
+from services.ledger.domain.state.inputs import DueTimer, RedeemPoints
+from services.ledger.executor import MemberCommand, MemberInput
+from services.ledger.jobs import expiry_notices
+from services.ledger.reads import sql
 from services.ledger.writes import FEW
 from tests.conftest import MakeDatabase
 from tests.integration.ledger_support import LedgerUnderTest, ledger_on
@@ -89,28 +91,28 @@ class Desk:
         """The statements of a batch of events."""
         self.ledger.now = parse_rfc3339(at)
         inputs = [(each["subject"], self.ledger._input(each)) for each in told]
-        return await self.batch([Told(member, self._arrival(member, given)) for member, given in inputs])
+        return await self.batch([MemberInput(member, self._arrival(member, given)) for member, given in inputs])
 
     async def timers(self, members: Sequence[str], at: str) -> list[str]:
         """The statements of what is due of members at a time."""
         self.ledger.now = parse_rfc3339(at)
         timer = DueTimer("/loyalty/ledger/timer", f"due:{at}", self.ledger.now)
-        return await self.batch([Told(member, self._arrival(member, timer)) for member in members])
+        return await self.batch([MemberInput(member, self._arrival(member, timer)) for member in members])
 
-    async def batch(self, inputs: Sequence[Told]) -> list[str]:
+    async def batch(self, inputs: Sequence[MemberInput]) -> list[str]:
         """The statements of a batch in a transaction."""
         tap = Counting(self.connection)
         async with self.connection.transaction():
             await self.ledger.ledger.book(tap, SHARD, inputs)  # type: ignore[arg-type]
         return tap.passed
 
-    async def at_once(
-        self, commands: Sequence[Commanded], meanwhile: Callable[[], Awaitable[None]] | None = None
+    async def optimistic(
+        self, commands: Sequence[MemberCommand], meanwhile: Callable[[], Awaitable[None]] | None = None
     ) -> tuple[list[str], Any]:
         """The statements of commands that are booked at once, and their outcomes. `meanwhile` happens once they have
         been read."""
         tap = Counting(self.connection, meanwhile)
-        outcomes = await self.ledger.ledger.book_at_once(tap, SHARD, commands)  # type: ignore[arg-type]
+        outcomes = await self.ledger.ledger.book_optimistically(tap, SHARD, commands)  # type: ignore[arg-type]
         return tap.passed, outcomes
 
     async def with_points(self, prefix: str, number: int) -> list[str]:
@@ -127,11 +129,11 @@ class Desk:
         counted = {table: await self.connection.fetchval(f"SELECT count(*) FROM {table}") for table in tables}
         return counted | {"redeemed": await self.connection.fetchval("SELECT sum(redeemed)::bigint FROM account")}
 
-    def redeem(self, member: str, points: int = 1) -> Commanded:
+    def redeem(self, member: str, points: int = 1) -> MemberCommand:
         """A command to spend points."""
         name, now = f"redeem-{next(_names)}", self.ledger.now
-        given = RedeemPoints("till", name, now, given_id("redemption", member, name), name, points)
-        return Commanded(member, Arrival(digest_of(member, "till", name), given, now), b"")
+        given = RedeemPoints("till", name, now, public_id("redemption", member, name), name, points)
+        return MemberCommand(member, Arrival(digest_of(member, "till", name), given, now), b"")
 
     def _arrival(self, member: str, given: Any) -> Arrival:
         return Arrival(digest_of(member, given.source, given.id), given, self.ledger.now)
@@ -215,19 +217,19 @@ async def test_a_batch_of_commands_has_as_many_statements_however_many_they_are(
 async def test_few_commands_have_two_statements_and_no_transaction_around(desk: Desk, number: int) -> None:
     names = await desk.with_points("at-once", number)
     commands = [desk.redeem(name) for name in names]
-    passed, outcomes = await desk.at_once(commands)
+    passed, outcomes = await desk.optimistic(commands)
     assert passed == ["commanded", TOGETHER]
     assert [answer.status for answer in outcomes] == [201] * number
-    assert await desk.at_once(commands) == (["commanded"], outcomes), "answered before"
+    assert await desk.optimistic(commands) == (["commanded"], outcomes), "answered before"
 
 
 async def test_commands_that_need_the_lock_ask_nothing_before_they_take_it(desk: Desk) -> None:
     (name,) = await desk.with_points("locked", 1)
-    assert await desk.at_once([desk.redeem(name), desk.redeem(name)]) == ([], None), "two of a member"
+    assert await desk.optimistic([desk.redeem(name), desk.redeem(name)]) == ([], None), "two of a member"
     many = [desk.redeem(name) for name in members("locked", FEW + 1)]
-    assert await desk.at_once(many) == ([], None)
+    assert await desk.optimistic(many) == ([], None)
     stranger = [desk.redeem(name) for name in members("stranger", 1)]
-    assert await desk.at_once([desk.redeem(name), *stranger]) == (["commanded"], None), "an account to be opened"
+    assert await desk.optimistic([desk.redeem(name), *stranger]) == (["commanded"], None), "an account to be opened"
 
 
 async def test_commands_of_which_one_member_has_moved_since_it_was_read_write_nothing_at_once(desk: Desk) -> None:
@@ -239,7 +241,7 @@ async def test_commands_of_which_one_member_has_moved_since_it_was_read_write_no
             await desk.ledger.ledger.book(other, SHARD, [desk.redeem(names[1], 7)])
 
     commands = [desk.redeem(name, 5) for name in names]
-    passed, outcomes = await desk.at_once(commands, meanwhile=moved)
+    passed, outcomes = await desk.optimistic(commands, meanwhile=moved)
     assert (passed, outcomes) == (["commanded", TOGETHER], None)
     after = await desk.state()
     assert {table: after[table] - before[table] for table in after} == {
@@ -254,8 +256,8 @@ FINDS_NO_ROWS: Final = {
 }  # fmt: skip
 PLANS: Final[dict[str, tuple[Queries, str]]] = {
     **{f"ledger.{name}": (store.SQL, name) for name in sorted(store.SQL.names() - FINDS_NO_ROWS)},
-    **{f"reads.{name}": (reads.SQL, name) for name in ("balances", "account", "lots", "given_by_id", "facts_of")},
-    **{f"notices.{name}": (notices.SQL, name) for name in ("places", "lots_of_day")},
+    **{f"reads.{name}": (sql.SQL, name) for name in ("balances", "account", "lots", "fact_by_public_id", "facts_of")},
+    **{f"expiry_notices.{name}": (expiry_notices.SQL, name) for name in ("places", "lots_of_day")},
     **{f"outbox.{name}": (OUTBOX, name) for name in ("waiting", "delete")},
     **{f"offsets.{name}": (OFFSETS, name) for name in ("move", "stored", "stored_locked")},
 }

@@ -12,11 +12,11 @@ import pytest
 
 from services.kit.calendar import parse_rfc3339
 from services.kit.postgres import Connection
-from services.ledger import shard_audit
-from services.ledger.audit import SLICE
+from services.ledger.audit import shard as shard_audit
+from services.ledger.audit.account import SLICE
+from services.ledger.audit.verify import examine, summarise, survey, table, verify
 from services.ledger.settings import LedgerSettings
 from services.ledger.store import register_codecs
-from services.ledger.verify import examine, summarise, survey, table, verify
 from tests.conftest import MakeDatabase
 from tests.integration.ledger_support import LedgerUnderTest, ledger_on, ledger_settings
 from tests.model import events as shop
@@ -105,9 +105,9 @@ async def test_two_processes_and_small_slices_see_the_same(
     ledger: LedgerUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = await verified(ledger.settings)
-    monkeypatch.setattr("services.ledger.verify.ONE_PROCESS_UP_TO", 0)
+    monkeypatch.setattr("services.ledger.audit.verify.ONE_PROCESS_UP_TO", 0)
     shared = await verified(ledger.settings, processes=2)
-    monkeypatch.setattr("services.ledger.audit.SLICE", 3)
+    monkeypatch.setattr("services.ledger.audit.account.SLICE", 3)
     monkeypatch.setattr(shard_audit, "BLOCK", 2)
     sliced = await verified(ledger.settings, processes=1)
     assert SLICE > 3

@@ -21,18 +21,18 @@ from services.kit.executor import Executor
 from services.kit.kafka import shard_of
 from services.kit.migrate import migrate
 from services.kit.postgres import Pool, new_pool
-from services.kit.program import Programs, Version
+from services.kit.program import ProgramFollower, Version
 from services.notifier import store
 from services.notifier.domain.inputs import (
-    ConsentTold,
-    DeviceTold,
+    ConsentChanged,
+    DeviceRegistered,
     Erased,
     Happened,
     InboxRead,
     Input,
     PreferencesPut,
-    ProfileTold,
-    TierTold,
+    ProfileUpdated,
+    TierHistoryReceived,
 )
 from services.notifier.domain.policy import Policy
 from services.notifier.domain.touchpoint import PointsFact, TierFact, points_occasion, tier_occasion
@@ -74,7 +74,7 @@ def notifier_settings(dsn: str) -> NotifierSettings:
 
 
 def notifier(settings: NotifierSettings, policy: Policy = POLICY) -> Notifier:
-    programs = Programs(settings, parse=policy_of)
+    programs = ProgramFollower(settings, parse=policy_of)
     programs.add(Version(policy.version, "sha256:" + "0" * 64, 0, 0, policy))
     return Notifier(settings, programs, TEXTS)
 
@@ -123,12 +123,14 @@ async def desk(make_database: MakeDatabase, template: str) -> AsyncIterator[Desk
         yield made
 
 
-def profile(member_id: str = M, at: int = AT - DAY, **fields: str | None) -> ProfileTold:
-    return ProfileTold(member_id, at, {"name": NAME, "phone": "138 0013 8000", "email": MAIL, **fields})
+def profile(member_id: str = M, at: int = AT - DAY, **fields: str | None) -> ProfileUpdated:
+    return ProfileUpdated(member_id, at, {"name": NAME, "phone": "138 0013 8000", "email": MAIL, **fields})
 
 
-def consent(channel: str, message_class: str, *, granted: bool, at: int = AT - DAY, member_id: str = M) -> ConsentTold:
-    return ConsentTold(member_id, at, channel, message_class, granted, "/shop", "form 3")  # type: ignore[arg-type]
+def consent(
+    channel: str, message_class: str, *, granted: bool, at: int = AT - DAY, member_id: str = M
+) -> ConsentChanged:
+    return ConsentChanged(member_id, at, channel, message_class, granted, "/shop", "form 3")  # type: ignore[arg-type]
 
 
 def happened(
@@ -157,9 +159,9 @@ def happened(
     return Happened(member_id, now, next(VERSIONS) if version is None else version, number, occasion)
 
 
-def upgraded(tier: str, version: int, member_id: str = M, at: int = AT) -> TierTold:
+def upgraded(tier: str, version: int, member_id: str = M, at: int = AT) -> TierHistoryReceived:
     fact = TierFact("upgraded", at, tier, "regular")
-    return TierTold(member_id, at + MICROS_PER_SECOND, tier, version, tier_occasion(fact))
+    return TierHistoryReceived(member_id, at + MICROS_PER_SECOND, tier, version, tier_occasion(fact))
 
 
 async def rows(pool: Pool) -> dict[str, list[tuple[object, ...]]]:
@@ -292,7 +294,7 @@ async def test_erasure_leaves_no_personal_data_anywhere(desk: Desk) -> None:
     await desk.book(
         profile(address="长安街 1 号", birthday="1990-01-02"),
         consent("email", "promo", granted=True),
-        DeviceTold(M, AT, "d1", "ios", "secret-token"),
+        DeviceRegistered(M, AT, "d1", "ios", "secret-token"),
         PreferencesPut(M, AT, "agent-007", (("sms", "notice", True),), "zh-TW"),
         happened(),
         upgraded("vip", 1),

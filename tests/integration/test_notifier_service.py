@@ -34,7 +34,7 @@ HOUR = 3600 * MICROS_PER_SECOND
 START = now() - 10 * HOUR
 STRUCTURED = [("content-type", b"application/cloudevents+json")]
 PROGRAM = REPOSITORY / "deploy" / "program.yaml"
-PATIENCE_S = 60
+TIMEOUT_S = 60
 NAME, PHONE, MAIL = "韩梅梅", "13900139000", "han.meimei@shop.example"
 
 TOPIC = {"commerce": "commerce.profiles.v1", "points": "loyalty.points.v1", "tier": "loyalty.tiers.v1"}
@@ -143,7 +143,7 @@ async def others(kafka: str) -> AsyncIterator[Others]:
 
 async def until(holds: Callable[[], Awaitable[bool]], otherwise: Callable[[], str] = lambda: "never came true") -> None:
     """Waits for something to become true; fails with a reason after a while."""
-    deadline = asyncio.get_running_loop().time() + PATIENCE_S
+    deadline = asyncio.get_running_loop().time() + TIMEOUT_S
     while not await holds():
         assert asyncio.get_running_loop().time() < deadline, otherwise()
         await asyncio.sleep(0.1)

@@ -35,7 +35,7 @@ DAY = 86_400 * MICROS_PER_SECOND
 START = now() - 30 * DAY
 STRUCTURED = [("content-type", b"application/cloudevents+json")]
 DEFAULT_PROGRAM = REPOSITORY / "deploy" / "program.yaml"
-PATIENCE_S = 45
+TIMEOUT_S = 45
 
 
 def on(day: float) -> str:
@@ -166,7 +166,7 @@ async def until(
     holds: Callable[[], Awaitable[bool]], otherwise: Callable[[], str] = lambda: "it never came true"
 ) -> None:
     """Waits for something to become true; fails with a reason after a while."""
-    deadline = asyncio.get_running_loop().time() + PATIENCE_S
+    deadline = asyncio.get_running_loop().time() + TIMEOUT_S
     while not await holds():
         assert asyncio.get_running_loop().time() < deadline, otherwise()
         await asyncio.sleep(0.1)

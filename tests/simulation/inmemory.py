@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import orjson
 
-from services.ledger.internal import INTERNAL
+from services.ledger.events.internal import INTERNAL
 from tests.simulation.faults import Faults
 from tests.simulation.loop import TimelessLoop
 from tests.simulation.memory import Pool
@@ -25,7 +25,7 @@ from tests.simulation.verdict import broken
 from tests.simulation.world import TOPICS, AnyPool, World
 
 _RATES = (0.0, 0.002, 0.01, 0.05)
-_PATIENCE_SECONDS = 0.02
+_TIMEOUT_SECONDS = 0.02
 
 
 @dataclass
@@ -64,7 +64,7 @@ def play(seed: str, *, inputs: int, rate: float | None = None) -> Played:
         rows, collected = database.outbox[collected:], len(database.outbox)
         return [Sealed(shard, key, value) for shard, topic, key, value, _ in rows if topic == INTERNAL]
 
-    world = World(seed, steps, open_store, collect, shards=shards, patience_seconds=_PATIENCE_SECONDS)
+    world = World(seed, steps, open_store, collect, shards=shards, patience_seconds=_TIMEOUT_SECONDS)
     loop = TimelessLoop()
     played = Played(seed)
     # What waits by chance or by the clock waits by the seed and by the loop: a world is played again as it was.

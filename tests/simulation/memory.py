@@ -15,21 +15,22 @@ from typing import Any, Final
 import asyncpg
 
 from services.kit.postgres import Queries
-from services.ledger import reads, store
+from services.ledger import store
+from services.ledger.reads import sql
 from tests.simulation.faults import BEGIN, COMMIT, Fault, Faults, Killed
 from tests.simulation.tables import Database, Row
 
 _NAMED: Final = {
     queries[name]: name
     for queries in (
-        reads.SQL,
+        sql.SQL,
         store.SQL,
         Queries.load("services.kit", "sql/offsets.sql"),
         Queries.load("services.kit", "sql/outbox.sql"),
     )
     for name in queries.names()
 }
-_PART: Final = re.compile(r"^(?:WITH )?(write_\w+|move_accounts) AS \(", re.MULTILINE)
+_PART: Final = re.compile(r"^(?:WITH )?(write_\w+|compare_and_set_accounts) AS \(", re.MULTILINE)
 """A statement of several names its parts."""
 _TABLES: Final = {"journal": "write_journal", "entry": "write_entries", "order_lines": "write_lines"}
 
@@ -206,9 +207,9 @@ class Connection:
     # What the statements say
 
     async def _write_together(self, names: Sequence[str], shard: int, *tables: Sequence[Sequence[Any]]) -> str:
-        """One statement of several: a part of a transaction, or with `move_accounts` one by itself."""
+        """One statement of several: a part of a transaction, or with `compare_and_set_accounts` one by itself."""
         writes = [(name, rows, shard) for name, rows in zip(names, tables, strict=True)]
-        if names[0] != "move_accounts":
+        if names[0] != "compare_and_set_accounts":
             fault = await self._begin("write_together")
             self._writes += writes
         else:

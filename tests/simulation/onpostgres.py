@@ -16,10 +16,10 @@ from services.kit.migrate import ensure_months, migrate
 from services.kit.postgres import COMMAND_SECONDS, _keep_session, session_settings
 from services.ledger import store
 from services.ledger.answers import Answer
-from services.ledger.domain.rewards import compile_rewards
-from services.ledger.internal import INTERNAL
+from services.ledger.audit.verify import examine, summarise
+from services.ledger.domain.program.catalogue import compile_rewards
+from services.ledger.events.internal import INTERNAL
 from services.ledger.publication import publish_document
-from services.ledger.verify import examine, summarise
 from tests.conftest import as_role
 from tests.integration.ledger_support import DOCUMENT, ledger_settings
 from tests.simulation.faults import BEGIN, COMMIT, Fault, Faults

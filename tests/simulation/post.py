@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from schemas.events import parse_event
-from services.ledger.domain.inputs import AnyInput
-from services.ledger.intake import input_of
+from services.ledger.domain.state.inputs import AnyInput
+from services.ledger.events.inbound import input_of
 
 
 class Sealed(NamedTuple):
@@ -28,7 +28,7 @@ class Letter(NamedTuple):
     """What an account is told."""
 
     to: str
-    given: AnyInput
+    input_: AnyInput
 
 
 class Post:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from services.ledger.domain.account import GENESIS
+from services.ledger.domain.state.account import GENESIS
 
 _TOTALS: Final = (
     "version", "head", "now", "next_due", "pending", "available", "held", "debt", "redeemed", "expired", "written_off",
@@ -114,7 +114,7 @@ _APPLY: Final[dict[str, Callable[[Database, int, Iterable[Sequence[Any]]], None]
     "write_entries": Database._entries,
     "write_lines": Database._lines,
     "write_accounts": Database._totals,
-    "move_accounts": Database._totals,
+    "compare_and_set_accounts": Database._totals,
     "write_lots": Database._lots,
     "write_orders": Database._orders,
     "write_facts": Database._facts,

@@ -15,7 +15,9 @@ import msgspec
 
 from services.kit.calendar import MICROS_PER_SECOND, Micros, parse_rfc3339
 from services.ledger.domain.chain import digest_of
-from services.ledger.domain.inputs import (
+from services.ledger.domain.program.catalogue import pool_account
+from services.ledger.domain.quote import Cart
+from services.ledger.domain.state.inputs import (
     ActivityRecorded,
     AddCodes,
     AnyInput,
@@ -28,25 +30,23 @@ from services.ledger.domain.inputs import (
     HoldPoints,
     Line,
     LinePart,
-    MakeUpDay,
     Paid,
-    ProfileTold,
+    ProfileUpdated,
     RedeemPoints,
     RedeemReward,
     Refunded,
     RefundedLine,
     ReleaseHold,
+    RepairStreak,
     ReturnRedemption,
     ReviewPublished,
     ReviewRemoved,
     SendPoints,
     Shipped,
     SignedIn,
-    TierTold,
+    TierHistoryReceived,
 )
-from services.ledger.domain.quote import Cart
-from services.ledger.domain.refs import order_ref
-from services.ledger.domain.rewards import pool_account
+from services.ledger.domain.state.refs import order_ref
 from tests.simulation.programs import CHANNEL, POOL, REWARDS
 
 START: Final = parse_rfc3339("2026-03-01T00:00:00+08:00")
@@ -75,17 +75,17 @@ class Step:
 
     now: Micros
     member_id: str
-    given: AnyInput
+    input_: AnyInput
 
     @property
     def digest(self) -> bytes:
         """Its name."""
-        return digest_of(self.member_id, self.given.source, self.given.id)
+        return digest_of(self.member_id, self.input_.source, self.input_.id)
 
     @property
     def is_command(self) -> bool:
         """Whether somebody waits for the answer; its time is then that at which it is asked."""
-        return isinstance(self.given, Command)
+        return isinstance(self.input_, Command)
 
 
 def traffic(seed: str, *, members: int, steps: int) -> list[Step]:
@@ -138,7 +138,7 @@ class _Life:
         rng = self._rng
         if rng.random() < 0.7:
             yield from self._tell(Enrolled(_SHOP, self._name("enrolled"), self._at))
-            registered = ProfileTold(_SHOP, self._name("profile"), self._at, ("name", "phone"), (), True)
+            registered = ProfileUpdated(_SHOP, self._name("profile"), self._at, ("name", "phone"), (), True)
             yield from self._tell(msgspec.structs.replace(registered, referred_by=self._referrer()))
         kinds = (
             self._order, self._sign_in, self._review, self._activity, self._profile, self._tier, self._spend,
@@ -221,7 +221,7 @@ class _Life:
             yield from self._tell(SignedIn(_SHOP, self._name("sign-in"), self._at + day * DAY))
         if self._rng.random() < 0.3:
             day = _FIRST_DAY + (self._at - START) // DAY - self._rng.randint(1, 4)
-            yield from self._ask(MakeUpDay(_APP, self._name("make-up"), self._at, day))
+            yield from self._ask(RepairStreak(_APP, self._name("make-up"), self._at, day))
 
     def _review(self) -> Iterator[Step]:
         review = self._name("review")
@@ -236,7 +236,7 @@ class _Life:
     def _profile(self) -> Iterator[Step]:
         filled = tuple(self._rng.sample(("name", "phone", "email", "birthday"), self._rng.randint(1, 4)))
         yield from self._tell(
-            ProfileTold(_SHOP, self._name("profile"), self._at, filled, (), referred_by=self._referrer())
+            ProfileUpdated(_SHOP, self._name("profile"), self._at, filled, (), referred_by=self._referrer())
         )
 
     def _referrer(self) -> str:
@@ -248,7 +248,7 @@ class _Life:
             self._tiers.append((self._at - self._rng.randrange(DAY), self._rng.choice(_TIERS)))
             self._tiers.sort()
         version = len(self._tiers)
-        told = TierTold("/loyalty/tiering", self._name("tier"), self._at, (version, 0), tuple(self._tiers))
+        told = TierHistoryReceived("/loyalty/tiering", self._name("tier"), self._at, (version, 0), tuple(self._tiers))
         yield from self._tell(told)
 
     def _spend(self) -> Iterator[Step]:

@@ -13,29 +13,20 @@ from msgspec.structs import replace
 from services.kit.calendar import Micros
 from services.ledger import store
 from services.ledger.answers import Answer
-from services.ledger.audit import Audit, EntryRow, JournalRow, Projections
-from services.ledger.budgets import Budgets
-from services.ledger.domain.account import Account
-from services.ledger.domain.budget import BUDGET, decode_budget
-from services.ledger.domain.holds import Redemption, decode_redemption
-from services.ledger.domain.inputs import Command, decode_input
-from services.ledger.domain.member import LotRow
-from services.ledger.domain.orders import decode_order
-from services.ledger.domain.program import Programs, compile_program
-from services.ledger.domain.refs import REDEMPTION
-from services.ledger.domain.rewards import (
-    CODES,
-    GRANT,
-    Grant,
-    Reward,
-    compile_rewards,
-    decode_grant,
-    decode_pool,
-    decode_stock,
-    stock_key,
-)
-from services.ledger.internal import INTERNAL
-from services.ledger.transit import Transit
+from services.ledger.audit.account import Audit, EntryRow, JournalRow, Projections
+from services.ledger.audit.budgets import Budgets
+from services.ledger.audit.transfers import Transit
+from services.ledger.domain.program.catalogue import Reward, compile_rewards
+from services.ledger.domain.program.program import ProgramVersions, compile_program
+from services.ledger.domain.state.account import Account
+from services.ledger.domain.state.budgets import BUDGET, decode_budget
+from services.ledger.domain.state.inputs import Command, decode_input
+from services.ledger.domain.state.lots import LotRow
+from services.ledger.domain.state.orders import decode_order
+from services.ledger.domain.state.redemptions import Redemption, decode_redemption
+from services.ledger.domain.state.refs import REDEMPTION
+from services.ledger.domain.state.rewards import CODES, GRANT, Grant, decode_grant, decode_pool, decode_stock, stock_key
+from services.ledger.events.internal import INTERNAL
 from tests.simulation.tables import Database
 from tests.simulation.world import World
 
@@ -219,14 +210,14 @@ def _budgets(database: Database) -> Iterator[str]:
     yield from (f"order {name}: {points} points did not arrive" for name, points in budgets.left.items())
     for (shard, member), number in database.identities.items():
         if member in wanted:
-            given = decode_budget(database.facts[shard, number].get(BUDGET)).given
+            given = decode_budget(database.facts[shard, number].get(BUDGET)).granted
             most = programs.versions[-1].order.budget(member) or 0
             if given != min(wanted[member], most):
                 yield f"{member} gave {given} of {most} points, where {wanted[member]} are wanted"
 
 
-def _programs(database: Database) -> Programs:
-    return Programs(compile_program(row["number"], orjson.loads(row["document"])) for row in database.programs)
+def _programs(database: Database) -> ProgramVersions:
+    return ProgramVersions(compile_program(row["number"], orjson.loads(row["document"])) for row in database.programs)
 
 
 def _account(database: Database, shard: int, member: str) -> Account:

@@ -16,21 +16,21 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from schemas.events import Reason
+from schemas.events import RefusalReason
 from services.kit.calendar import Micros
 from services.kit.dead_letter import Refused
-from services.kit.executor import DatabaseAway, Executor, Fence, Fenced
+from services.kit.executor import DatabaseUnavailable, Executor, Fence, Fenced
 from services.kit.kafka import shard_of
-from services.kit.postgres import CONFLICTS, Queries, is_away
+from services.kit.postgres import CONFLICTS, Queries, is_unavailable
 from services.ledger.answers import Answer, key_reused
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
-from services.ledger.domain.inputs import AnyInput, DueTimer, RedeemReward, encode_input
-from services.ledger.executor import Booked, Commanded, Ledger, Told
-from services.ledger.internal import INTERNAL
-from services.ledger.quotes import quote_for
+from services.ledger.domain.state.inputs import AnyInput, DueTimer, RedeemReward, encode_input
+from services.ledger.events.internal import INTERNAL
+from services.ledger.executor import Booked, Ledger, MemberCommand, MemberInput
+from services.ledger.jobs.due import SOURCE
+from services.ledger.reads.quotes import quote_for
 from services.ledger.store import ANSWERS_KEPT, SQL
-from services.ledger.sweeper import SOURCE
 from tests.simulation.faults import Killed
 from tests.simulation.post import Collect, Post
 from tests.simulation.traffic import DAY, Step, draw_cart
@@ -38,7 +38,7 @@ from tests.simulation.traffic import DAY, Step, draw_cart
 OFFSETS: Final = Queries.load("services.kit", "sql/offsets.sql")
 SHOP: Final = "commerce.orders.v1"
 TOPICS: Final = (SHOP, INTERNAL)
-_MOST_SWEEPS: Final = 100
+_MAX_SWEEPS: Final = 100
 _MOMENT_SECONDS: Final = 0.01
 _AFTERWARDS: Final[Micros] = 100 * DAY
 """By then all that anybody did has fallen due."""
@@ -67,7 +67,7 @@ class Worker:
         self.death = asyncio.Event()
         self.pool: AnyPool
         self.ledger: Ledger
-        self.executor: Executor[Told, Booked]
+        self.executor: Executor[MemberInput, Booked]
 
     async def start(self, open_store: Open, patience_seconds: float) -> None:
         """Connect; nothing is known of what the worker before did."""
@@ -76,7 +76,7 @@ class Worker:
         self.executor = Executor(
             self.pool,  # type: ignore[arg-type]
             self.ledger.book,
-            at_once=self.ledger.book_at_once,
+            optimistic=self.ledger.book_optimistically,
             patience_seconds=patience_seconds,
         )
 
@@ -99,7 +99,7 @@ class World:
         shards: int,
         patience_seconds: float,
     ) -> None:
-        self.records: dict[int, dict[str, list[Told]]] = {
+        self.records: dict[int, dict[str, list[MemberInput]]] = {
             shard: {topic: [] for topic in TOPICS} for shard in range(shards)
         }
         """Each shard's records as appended, by topic."""
@@ -160,14 +160,14 @@ class World:
             return
         # A broker's clock may step back, too.
         appended = step.now - self._random.choice((0, 0, 0, 3_000_000))
-        self._append(SHOP, step.member_id, step.given, appended)
+        self._append(SHOP, step.member_id, step.input_, appended)
 
     async def _deliver(self, share: float) -> int:
         """Let a share of what accounts have told each other come in; how much that was."""
         self._post.collect(await self._collect())
         letters = list(self._post.deliver(share))
         for letter in letters:
-            self._append(INTERNAL, letter.to, letter.given, self._clock)
+            self._append(INTERNAL, letter.to, letter.input_, self._clock)
         self.counts["letters"] += len(letters)
         return len(letters)
 
@@ -175,7 +175,7 @@ class World:
         digest = digest_of(member_id, given.source, given.id)
         self.told.setdefault((digest, given.at), encode_input(given))
         shard = shard_of(member_id, self._shards)
-        self.records[shard][topic].append(Told(member_id, Arrival(digest, given, appended)))
+        self.records[shard][topic].append(MemberInput(member_id, Arrival(digest, given, appended)))
 
     def _want(self, step: Step) -> None:
         self._wanted[next(self._tickets)] = step
@@ -190,7 +190,7 @@ class World:
                 try:
                     await self._worker.start(self._open_store, self._patience_seconds)
                 except Exception as error:
-                    if not is_away(error):
+                    if not is_unavailable(error):
                         raise
                     self._worker = None
                     continue
@@ -243,10 +243,12 @@ class World:
             else:
                 at = to
                 for outcome in outcomes:
-                    assert not isinstance(outcome, Refused) or outcome.reason is Reason.CONFLICT, outcome
+                    assert not isinstance(outcome, Refused) or outcome.reason is RefusalReason.CONFLICT, outcome
                 self.counts["batches"] += 1
 
-    def _batch(self, records: dict[str, list[Told]], at: dict[str, int]) -> tuple[list[Told], dict[str, int]]:
+    def _batch(
+        self, records: dict[str, list[MemberInput]], at: dict[str, int]
+    ) -> tuple[list[MemberInput], dict[str, int]]:
         """The next records, the topics merged somehow, each in its order; and where that leads. At least one."""
         batch, to = [], dict(at)
         for _ in range(self._random.choice((1, 2, 10, 60, 200))):
@@ -262,18 +264,18 @@ class World:
         if self._clock - self._answered_at.get(step.digest, self._clock) > ANSWERS_KEPT - DAY:
             del self._wanted[ticket]
             return
-        first, request = step.digest not in self.answers, encode_input(step.given)[:16]
+        first, request = step.digest not in self.answers, encode_input(step.input_)[:16]
         if not first and self._random.random() < 0.3:
             request = b"another"
         while True:
-            now, given = self._clock, msgspec.structs.replace(step.given, at=self._clock)
+            now, given = self._clock, msgspec.structs.replace(step.input_, at=self._clock)
             if isinstance(given, RedeemReward):
                 # Taken where the request comes in, so another each time; the first that was booked decides.
                 given = msgspec.structs.replace(given, nonce=f"{self._random.getrandbits(64):016x}")
             arrival = Arrival(step.digest, given, now)
             try:
                 answer = await worker.executor.submit(
-                    shard_of(step.member_id, self._shards), Commanded(step.member_id, arrival, request)
+                    shard_of(step.member_id, self._shards), MemberCommand(step.member_id, arrival, request)
                 )
             except Exception as error:
                 await _sit_out(worker, error)
@@ -305,7 +307,7 @@ class World:
 
     async def _sweep(self, worker: Worker, shard: int) -> None:
         """Book what is due of members whom nobody touches, until nothing is."""
-        for _ in range(_MOST_SWEEPS):
+        for _ in range(_MAX_SWEEPS):
             try:
                 async with worker.pool.acquire() as connection:
                     rows = await connection.fetch(SQL["due_members"], shard, self._clock, 50)
@@ -318,17 +320,17 @@ class World:
                 await _sit_out(worker, error)
         raise AssertionError(f"shard {shard}: something is due however often it is booked")
 
-    def _timer(self, row: Any) -> Told:
+    def _timer(self, row: Any) -> MemberInput:
         name = f"due:{row['next_due']}:{row['version']}"
         given = DueTimer(SOURCE, name, row["next_due"])
-        return Told(row["member_id"], Arrival(digest_of(row["member_id"], SOURCE, name), given, self._clock))
+        return MemberInput(row["member_id"], Arrival(digest_of(row["member_id"], SOURCE, name), given, self._clock))
 
 
 async def _sit_out(worker: Worker, error: Exception) -> None:
     """Wait a moment, if it is the store's condition and no fault, and the worker lives."""
     if worker.death.is_set():
         raise Killed
-    if not (isinstance(error, (DatabaseAway, *CONFLICTS)) or is_away(error)):
+    if not (isinstance(error, (DatabaseUnavailable, *CONFLICTS)) or is_unavailable(error)):
         raise error
     await asyncio.sleep(_MOMENT_SECONDS)
 

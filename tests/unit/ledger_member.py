@@ -16,13 +16,16 @@ import orjson
 from schemas.events import Refused, parse_event
 from services.kit.calendar import MICROS_PER_SECOND, NEVER, Micros, parse_rfc3339
 from services.kit.money import exponent
-from services.ledger.domain.account import Account
 from services.ledger.domain.batch import Arrival, JournalRow, fold_member
-from services.ledger.domain.booking import book_orders
 from services.ledger.domain.chain import digest_of
-from services.ledger.domain.entries import last_day
-from services.ledger.domain.holds import decode_hold, decode_redemption
-from services.ledger.domain.inputs import (
+from services.ledger.domain.posting.posting import Posting
+from services.ledger.domain.program.program import ProgramVersions, compile_program
+from services.ledger.domain.rules.orders import book_orders
+from services.ledger.domain.rules.shortfalls import REVIEW
+from services.ledger.domain.state.account import Account
+from services.ledger.domain.state.entries import last_day
+from services.ledger.domain.state.holds import decode_hold
+from services.ledger.domain.state.inputs import (
     AnyInput,
     AskBudget,
     CaptureHold,
@@ -31,24 +34,24 @@ from services.ledger.domain.inputs import (
     Enrolled,
     HoldPoints,
     LotPart,
-    MakeUpDay,
     ReceivePoints,
     RedeemPoints,
-    ReferralTold,
+    ReferralReceived,
     ReleaseHold,
+    RepairStreak,
     ReturnRedemption,
     SendPoints,
-    TierTold,
+    TierHistoryReceived,
     encode_input,
 )
-from services.ledger.domain.member import Loaded, LotRow, Member, Missing, Needs, Success
-from services.ledger.domain.moves import Moves
-from services.ledger.domain.orders import decode_order, encode_lines, encode_order
-from services.ledger.domain.outcome import Message, Outcome, Reason
-from services.ledger.domain.program import Programs, compile_program
-from services.ledger.domain.refs import HOLD, REDEMPTION, order_of, order_ref
-from services.ledger.domain.shortfalls import REVIEW
-from services.ledger.intake import check_time, input_of
+from services.ledger.domain.state.loaded import Loaded, Missing, Needs, Success
+from services.ledger.domain.state.lots import LotRow
+from services.ledger.domain.state.member import Member
+from services.ledger.domain.state.orders import decode_order, encode_lines, encode_order
+from services.ledger.domain.state.outcome import AwardReason, Message, Outcome
+from services.ledger.domain.state.redemptions import decode_redemption
+from services.ledger.domain.state.refs import HOLD, REDEMPTION, order_of, order_ref
+from services.ledger.events.inbound import check_time, input_of
 from services.tiering.domain import member as tier_member
 from services.tiering.domain.history import Entry as TierEntry
 from services.tiering.domain.history import timeline
@@ -79,7 +82,9 @@ class MemoryLedger:
     ) -> None:
         self._documents = program
         documents = [program] if isinstance(program, Mapping) else list(program)
-        self.programs = Programs(compile_program(number, document) for number, document in enumerate(documents, 1))
+        self.programs = ProgramVersions(
+            compile_program(number, document) for number, document in enumerate(documents, 1)
+        )
         self._versions = Versions(compile_tiers(document) for document in documents)
         self._currency = documents[0]["currency"]
         self._closed = tiers == "closed"
@@ -187,7 +192,7 @@ class MemoryLedger:
             case commands.GiveBack():
                 return ReturnRedemption(*told, redemption, asked.points)
             case commands.MakeUp():
-                return MakeUpDay(*told, date.fromisoformat(asked.reference).toordinal())
+                return RepairStreak(*told, date.fromisoformat(asked.reference).toordinal())
             case commands.Decide():
                 ref = asked.reference if "/" in asked.reference else order_ref("", asked.reference)
                 return DecideShortfall(*told, ref, asked.decision == "write_off")
@@ -195,7 +200,7 @@ class MemoryLedger:
                 since = asked.now if asked.at is None else asked.at
                 program = self.programs.at(since)
                 stands = asked.at is not None and program.referral is not None
-                return ReferralTold(*told[:2], since, asked.reference, program.number if stands else 0, int(name))
+                return ReferralReceived(*told[:2], since, asked.reference, program.number if stands else 0, int(name))
             case commands.Send():
                 return SendPoints(*told, asked.reference, asked.reference, "m2", asked.points)
             case commands.Receive():
@@ -228,7 +233,7 @@ class MemoryLedger:
             data = event["data"]
             if event["type"] == "loyalty.tier.enrolled.v1":
                 return Enrolled(event["source"], event["id"], parse_rfc3339(event["time"]))
-            return TierTold(
+            return TierHistoryReceived(
                 event["source"],
                 event["id"],
                 parse_rfc3339(event["time"]),
@@ -248,14 +253,14 @@ class MemoryLedger:
         """Let tiering and the accounts of budgets follow what is booked."""
         self._follow_tiers(now)
         for message in self.told(since=self._heard):
-            if isinstance(message.given, AskBudget):
+            if isinstance(message.input_, AskBudget):
                 budget = self.budgets.get(message.to)
                 if budget is None:
                     budget = self.budgets[message.to] = MemoryLedger(self._documents, member_id=message.to)
                 answers = len(budget.journal)
-                budget.do(message.given, now)
+                budget.do(message.input_, now)
                 for answer in budget.told(since=answers):
-                    self.do(answer.given, now)
+                    self.do(answer.input_, now)
         self._heard = len(self.journal)
 
     def told(self, since: int = 0) -> list[Message]:
@@ -276,7 +281,7 @@ class MemoryLedger:
     def _tell_tiering(self, row: JournalRow) -> None:
         for number, qualified in enumerate(row.outcome.qualified):
             entries = [TierEntry(turn.at, turn.amount, turn.orders) for turn in qualified.timeline]
-            cause = tier_member.Cause("test", "/ledger", f"{row.version}:{number}", row.arrival.given.at)
+            cause = tier_member.Cause("test", "/ledger", f"{row.version}:{number}", row.arrival.input_.at)
             key = tier_member.order_key(*(order_of(qualified.order) or ("", "")))
             order = tier_member.Order(row.version, number, timeline(entries))
             decision = tier_member.decide(
@@ -285,7 +290,7 @@ class MemoryLedger:
             if decision is not None:
                 history = tuple((reached.effective_at, reached.tier) for reached in decision.position.reached)
                 name = f"tier:{decision.version}"
-                given = TierTold("/loyalty/tiering", name, cause.time, (decision.version, 0), history)
+                given = TierHistoryReceived("/loyalty/tiering", name, cause.time, (decision.version, 0), history)
                 self._book([Arrival(digest_of("m1", given.source, name), given, row.now)])
 
     # What stands for the store
@@ -463,7 +468,7 @@ class MemoryLedger:
 
     def _sent(self) -> dict[str, list[tuple[str, str | None, int]]]:
         """By transfer, the lots that the receiver's account is told of."""
-        told = [message.given for message in self.told()]
+        told = [message.input_ for message in self.told()]
         return {
             given.transfer: [
                 (_day(part.lot_day), _day(part.parent) if part.parent else None, part.points) for part in given.lots
@@ -477,20 +482,20 @@ class MemoryLedger:
         used = sum(decode_order(raw).used for raw in self.orders.values())
         return self.account.redeemed - used
 
-    def _reasons(self, ref: str) -> list[Reason]:
+    def _reasons(self, ref: str) -> list[AwardReason]:
         """The newest reasons that the journal gives for an order's points."""
         told = [
             [reason for reason in row.outcome.reasons if reason.granted is None]
             for row in self.journal
-            if getattr(row.arrival.given, "order", None) == ref
+            if getattr(row.arrival.input_, "order", None) == ref
         ]
         return next((reasons for reasons in reversed(told) if reasons), [])
 
-    def _working(self, reason: Reason) -> Mapping[str, Any]:
+    def _working(self, reason: AwardReason) -> Mapping[str, Any]:
         """A reason spelled out, from the program version that it names (N4)."""
         program = self.programs.by_number[reason.program]
-        tariff = program.order.tariff(reason.tier, reason.multipliers, reason.by_goods)
-        rate = tariff.rate(reason.amount).step.rate
+        earn_rate = program.order.earn_rate(reason.tier, reason.multipliers, reason.by_goods)
+        rate = earn_rate.rate(reason.amount).step.rate
         amount = Fraction(reason.amount, 10**program.decimals)
         return {
             "rule": reason.rule,
@@ -498,8 +503,8 @@ class MemoryLedger:
             "tier": reason.tier,
             "amount": amount,
             "rate": rate,
-            "multiplier": tariff.multiplier,
-            "exact": amount * rate * tariff.multiplier,
+            "multiplier": earn_rate.multiplier,
+            "exact": amount * rate * earn_rate.multiplier,
             "points": reason.points,
         }
 
@@ -509,7 +514,7 @@ class MemoryLedger:
         while True:
             member = Member(self._account(), loaded)
             try:
-                [(qualified, _)] = book_orders(member, self.programs, Moves(member, self.clock), [ref], self.clock)
+                [(qualified, _)] = book_orders(member, self.programs, Posting(member, self.clock), [ref], self.clock)
             except Missing as question:
                 self._load(loaded, question.needs)
                 continue

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from services.kit import board, metrics
-from services.kit.board import Board
+from services.kit import metrics, worker_status
 from services.kit.health import State
+from services.kit.worker_status import WorkerStatus
 
 
 def test_every_metric_name_is_declared_once() -> None:
@@ -19,7 +19,7 @@ def test_every_metric_name_is_declared_once() -> None:
 
 
 def test_the_states_of_all_workers_and_one_that_is_silent(tmp_path: Path) -> None:
-    first, second = Board(tmp_path, 0, 3), Board(tmp_path, 1, 3)
+    first, second = WorkerStatus(tmp_path, 0, 3), WorkerStatus(tmp_path, 1, 3)
     second.publish({"database": State(False, "away", "bring it back", {"tries": 3})})
     states = first.states({"database": State(True)})
     assert states[0]["database"].ok
@@ -28,7 +28,7 @@ def test_the_states_of_all_workers_and_one_that_is_silent(tmp_path: Path) -> Non
 
     page = tmp_path / "1.json"
     old = msgspec.json.decode(page.read_bytes())
-    old["at"] = time.time() - board.SILENT_SECONDS - 1
+    old["at"] = time.time() - worker_status.SILENT_SECONDS - 1
     page.write_bytes(msgspec.json.encode(old))
     assert "worker" in first.states({})[1]
 
@@ -40,10 +40,10 @@ def test_the_metrics_of_two_processes_are_those_of_both(tmp_path: Path) -> None:
     if child == 0:
         metrics.count("swept_total", 37)
         metrics.observe("transaction_seconds", 0.02)
-        Board(tmp_path, 1, 2).publish({})
+        WorkerStatus(tmp_path, 1, 2).publish({})
         os._exit(0)
     os.waitpid(child, 0)
-    text = Board(tmp_path, 0, 2).exposition().decode()
+    text = WorkerStatus(tmp_path, 0, 2).exposition().decode()
     assert f'swept_total{{worker="0"}} {own}' in text
     assert f'swept_total{{worker="1"}} {own + 37}' in text
     assert text.count("# TYPE swept_total counter") == 1

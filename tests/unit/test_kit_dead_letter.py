@@ -7,11 +7,11 @@ from base64 import b64decode
 import orjson
 import pytest
 
-from schemas.events import Reason, Refused, parse_event
-from services.kit.dead_letter import LARGEST_BODY, DeadLetterLimit, TooManyDeadLetters, render
+from schemas.events import RefusalReason, Refused, parse_event
+from services.kit.dead_letter import MAX_BODY, DeadLetterLimit, TooManyDeadLetters, render
 from services.kit.kafka import Record
 
-REFUSED = Refused(Reason.BROKEN_FIELD, "data.lines[0].amount", "no decimal string")
+REFUSED = Refused(RefusalReason.BROKEN_FIELD, "data.lines[0].amount", "no decimal string")
 
 
 def _record(topic: str = "commerce.orders.v1", value: bytes = b'{"x": 1}') -> Record:
@@ -43,9 +43,9 @@ def test_a_letter_of_a_profile_has_no_body_also_where_it_was_sent_on(topic: str)
 
 
 def test_a_letter_of_a_very_large_record_says_where_it_stands() -> None:
-    letter = render("ledger", _record(value=b"x" * (LARGEST_BODY + 1)), REFUSED)
+    letter = render("ledger", _record(value=b"x" * (MAX_BODY + 1)), REFUSED)
     data = orjson.loads(letter)["data"]
-    assert data["size"] == LARGEST_BODY + 1
+    assert data["size"] == MAX_BODY + 1
     assert "record" not in data
     assert parse_event(letter)
 

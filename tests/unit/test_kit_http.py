@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from deploy.local.tokens import Signer
 from services.kit import auth
-from services.kit.app import LARGEST_BODY, build_app, measured
+from services.kit.app import MAX_BODY, build_app, measured
 from services.kit.auth import Guard
 from services.kit.problem import Kind, kind
 from services.kit.serve import Worker
@@ -146,7 +146,7 @@ async def test_a_body_that_is_wrong_names_the_field_and_repeats_no_value(
 
 async def test_a_body_beyond_all_measure_is_turned_away(client: httpx.AsyncClient, signer: Signer) -> None:
     headers = _bearer(signer.token()) | {"content-type": "application/json"}
-    _problem(await client.post(READ, content=b"x" * (LARGEST_BODY + 1), headers=headers), 413, "too-large")
+    _problem(await client.post(READ, content=b"x" * (MAX_BODY + 1), headers=headers), 413, "too-large")
 
 
 async def test_what_we_did_wrong_says_nothing_of_the_inside(client: httpx.AsyncClient) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from services.kit import faults
 from services.kit.migrate import MigrationError, migrations_of
-from services.kit.postgres import Queries, is_away, retrying
+from services.kit.postgres import Queries, is_unavailable, retrying
 from services.kit.settings import Settings
 
 
@@ -76,7 +76,7 @@ def _violated(constraint: str) -> Exception:
     ],
 )
 def test_the_databases_condition_and_our_own_mistakes_are_told_apart(error: Exception, away: bool) -> None:
-    assert is_away(error) is away
+    assert is_unavailable(error) is away
 
 
 async def test_a_lost_race_runs_again_and_a_mistake_does_not() -> None:

@@ -6,13 +6,13 @@ import orjson
 import pytest
 from pydantic import SecretStr
 
-from services.kit.program import NoProgram, Programs, Version
+from services.kit.program import NoProgram, ProgramFollower, Version
 from services.kit.settings import Settings
 
 
-def _programs() -> Programs[dict[str, object]]:
+def _programs() -> ProgramFollower[dict[str, object]]:
     settings = Settings(database_url=SecretStr(""), kafka_bootstrap_servers="127.0.0.1:1")
-    return Programs(settings, parse=dict)
+    return ProgramFollower(settings, parse=dict)
 
 
 def _version(name: str, effective_from: int, published_at: int = 0) -> Version[dict[str, object]]:

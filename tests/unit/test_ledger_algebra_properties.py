@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.ledger.domain.orders import decode_order
+from services.ledger.domain.state.orders import decode_order
 from tests.model.events import Timer
 from tests.model.histories import arrivals, checkouts, facts, versions
 from tests.model.model import Step

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from services.kit.calendar import calendar_of, parse_rfc3339
-from services.ledger.domain.account import Account
-from services.ledger.domain.inputs import ProfileTold, decode_input, encode_input
-from services.ledger.domain.multipliers import Birthday, compile_multiplier
+from services.ledger.domain.program.multipliers import Birthday, compile_multiplier
+from services.ledger.domain.state.account import Account
+from services.ledger.domain.state.inputs import ProfileUpdated, decode_input, encode_input
 from tests.model.days import instant
 from tests.model.events import Event, completed, paid, profile, refunded, registered
 from tests.model.program import Program, program
@@ -161,18 +161,18 @@ def test_O2_a_birthday_told_again_moves_nothing() -> None:
 
 
 def test_the_ledger_keeps_the_day_alone_and_only_where_a_rule_needs_it() -> None:
-    kept = told(with_birthday(), BORN).journal[0].arrival.given
-    assert isinstance(kept, ProfileTold)
+    kept = told(with_birthday(), BORN).journal[0].arrival.input_
+    assert isinstance(kept, ProfileUpdated)
     assert kept.birthday == 509
     assert decode_input(encode_input(kept)) == kept
     assert b"1990" not in encode_input(kept)
-    unneeded = told(program(["purchase"]), BORN).journal[0].arrival.given
-    assert isinstance(unneeded, ProfileTold)
+    unneeded = told(program(["purchase"]), BORN).journal[0].arrival.input_
+    assert isinstance(unneeded, ProfileUpdated)
     assert unneeded.birthday == 0
 
 
 def test_what_was_journalled_before_birthdays_were_kept_is_still_read() -> None:
-    old = encode_input(ProfileTold("/shop", "1", 5, ("name",), (), True))
+    old = encode_input(ProfileUpdated("/shop", "1", 5, ("name",), (), True))
     # Its last field is the one appended: an array of one element less.
     shortened = bytes([old[0] - 1]) + old[1:-1]
     assert decode_input(shortened) == decode_input(old)

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from services.kit.calendar import Micros
 from services.ledger.domain.batch import Arrival
-from services.ledger.domain.budget import BUDGET, BUDGET_SPENT, decode_budget
 from services.ledger.domain.chain import digest_of
-from services.ledger.domain.inputs import AskBudget
-from services.ledger.domain.orders import Share, decode_order
-from services.ledger.domain.outcome import Message
+from services.ledger.domain.rules.budgets import BUDGET_SPENT
+from services.ledger.domain.state.budgets import BUDGET, decode_budget
+from services.ledger.domain.state.inputs import AskBudget
+from services.ledger.domain.state.orders import Share, decode_order
+from services.ledger.domain.state.outcome import Message
 from tests.model.days import instant
 from tests.model.events import Event, cancelled, completed, d, paid, part, refunded, tier
 from tests.model.program import Program
@@ -52,7 +53,7 @@ class Shop:
         message = self.letters[number] if keep else self.letters.pop(number)
         account = self.account(message.to)
         before = len(account.journal)
-        account.do(message.given, max(account.clock, NOON))
+        account.do(message.input_, max(account.clock, NOON))
         self.letters += account.told(since=before)
 
     def settle(self) -> None:
@@ -62,7 +63,7 @@ class Shop:
 
     @property
     def given(self) -> int:
-        return decode_budget(self.account(ACCOUNT).facts.get(BUDGET)).given
+        return decode_budget(self.account(ACCOUNT).facts.get(BUDGET)).granted
 
     def shares(self) -> dict[str, Share]:
         """What each order has, by member and order."""
@@ -156,7 +157,7 @@ def test_N6_an_answer_to_an_earlier_question_changes_nothing() -> None:
     (answer,) = shop.letters
     shop.tell("m1", refunded("o1", d(3), "90"))
     shop.tell("m1", paid("o1", d(2), "150", revision=1))
-    assert shop.account("m1").do(answer.given, NOON) == "known"
+    assert shop.account("m1").do(answer.input_, NOON) == "known"
     assert shop.points() == {"m1/o1": 0}
     shop.letters.remove(answer)
     shop.settle()
@@ -172,7 +173,7 @@ def test_N6_of_two_answers_to_a_question_the_larger_is_the_later() -> None:
     shop.tell("m1", cancelled("o1", d(3)))
     shop.deliver(1)
     earlier, later = (letter for letter in shop.letters if letter.to == "m2")
-    assert [shop.account("m2").do(letter.given, NOON) for letter in (later, earlier)] == ["booked", "known"]
+    assert [shop.account("m2").do(letter.input_, NOON) for letter in (later, earlier)] == ["booked", "known"]
     assert shop.points()["m2/o1"] == 100
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ledger.domain.cash_offset import CashOffset, compile_cash_offset
+from services.ledger.domain.program.cash_offset import CashOffset, compile_cash_offset
 
 shares = st.integers(0, 100).map(lambda percent: Fraction(percent, 100))
 offsets = st.builds(CashOffset, st.sampled_from([1, 7, 50, 100]), st.integers(0, 500), st.integers(1, 120), shares)

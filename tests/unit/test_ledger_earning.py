@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from services.ledger.api.explanation import says, sum_of
-from services.ledger.domain.outcome import Reason
-from services.ledger.domain.program import Programs, compile_program
-from services.ledger.reads import EntryRow
+from services.ledger.domain.program.program import ProgramVersions, compile_program
+from services.ledger.domain.state.outcome import AwardReason
+from services.ledger.reads.history import EntryRow
 from tests.model.days import instant
 from tests.model.events import Event, completed, d, gift_card, line, paid, refunded, tier
 from tests.model.program import Program, program
@@ -70,8 +70,8 @@ def test_O8_a_completed_line_confirms_its_share_of_what_marginal_bands_give() ->
 
 def test_N4_a_sum_in_marginal_bands_is_explained_as_it_was_made() -> None:
     compiled = compile_program(1, MARGINAL)
-    reason = Reason("purchase", 1, "none", 80_100, 1102)
-    assert sum_of(reason, Programs([compiled]))["exact"] == "1102"
+    reason = AwardReason("purchase", 1, "none", 80_100, 1102)
+    assert sum_of(reason, ProgramVersions([compiled]))["exact"] == "1102"
     assert "earns points step by step, 2 a unit in the last: 1102;" in says(entry(1102), compiled, reason)
 
 
@@ -169,8 +169,8 @@ def test_R5_pending_points_shrink_in_proportion_and_a_completed_line_confirms_at
 
 def test_N4_a_proportional_sum_is_explained_by_what_was_bought() -> None:
     compiled = compile_program(1, proportional())
-    reason = Reason("purchase", 1, "none", 70_000, 1400, basis=90_000)
-    told = sum_of(reason, Programs([compiled]))
+    reason = AwardReason("purchase", 1, "none", 70_000, 1400, basis=90_000)
+    told = sum_of(reason, ProgramVersions([compiled]))
     assert (told["amount"], told["basis"], told["band"]["rate"], told["exact"]) == ("700.00", "900.00", "2", "1400")
     assert "700.00 CNY left of 900.00, earns 2 points a unit: 700.00 × 2 = 1400;" in says(entry(1400), compiled, reason)
 

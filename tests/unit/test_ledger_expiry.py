@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from services.kit.calendar import NEVER
-from services.ledger.domain.program import compile_program
+from services.ledger.domain.program.program import compile_program
 from tests.model.days import instant
 from tests.model.events import Event, completed, d, paid, profile, signed_in
 from tests.model.program import Program, program

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from services.ledger.answers import answer_of
-from services.ledger.domain.inputs import MakeUpDay
+from services.ledger.domain.state.inputs import RepairStreak
 from tests.model.days import instant
 from tests.model.events import d, signed_in
 from tests.model.program import Program, program
@@ -35,7 +35,7 @@ def buy(ledger: MemoryLedger, day: int, at: str) -> str:
     """Buy a day of March; what became of it."""
     now = instant(at)
     ledger.tick(now)
-    return ledger.do(MakeUpDay("shop", f"{day}:{at}", now, MARCH_1 + day - 1), now)
+    return ledger.do(RepairStreak("shop", f"{day}:{at}", now, MARCH_1 + day - 1), now)
 
 
 def test_D4_a_bought_day_mends_the_streak_and_costs_its_price() -> None:

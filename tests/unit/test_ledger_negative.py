@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from services.ledger.announcement import announce
 from services.ledger.answers import answer_of
 from services.ledger.api.explanation import says
-from services.ledger.domain.inputs import DecideShortfall
-from services.ledger.reads import EntryRow
+from services.ledger.domain.state.inputs import DecideShortfall
+from services.ledger.events.outbound import render_facts
+from services.ledger.reads.history import EntryRow
 from tests.model.days import instant
 from tests.model.events import Event, cancelled, completed, d, paid, refunded
 from tests.model.program import program
@@ -87,7 +87,7 @@ def test_P7_points_used_that_are_not_there_are_owed_also_where_clawbacks_are_wri
 
 def test_R6_a_clawback_is_told_with_what_was_written_off() -> None:
     ledger = told("clamp", *SPENT, GONE)
-    events = announce(0, "m1", ledger.journal[-1], ledger.programs)
+    events = render_facts(0, "m1", ledger.journal[-1], ledger.programs)
     [event] = [value for row in events if b"clawed_back" in (value := row.value or b"")]
     assert b'"from":{"available":1400,"written_off":400}' in event
     entry = ledger.journal[-1].outcome.entries[-1]

@@ -19,20 +19,20 @@ from services.ledger.api.balance import _names
 from services.ledger.api.context import instant_of, instant_or_day
 from services.ledger.api.entries import _place, change
 from services.ledger.api.explanation import plain, says, sum_of
-from services.ledger.coalesced import Coalesced
+from services.ledger.audit.replay import Replay
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
-from services.ledger.domain.outcome import Reason
-from services.ledger.domain.program import Programs, compile_program
-from services.ledger.intake import input_of
+from services.ledger.domain.program.program import ProgramVersions, compile_program
+from services.ledger.domain.state.outcome import AwardReason
+from services.ledger.events.inbound import input_of
 from services.ledger.publication import Known, NotPublished, plan
-from services.ledger.reads import NEWEST, EntryRow
-from services.ledger.replica import Replica
+from services.ledger.reads.batch_loader import BatchLoader
+from services.ledger.reads.history import NEWEST, EntryRow
 from tests.conftest import REPOSITORY
 from tests.model import events as shop
 
 DOCUMENT = program.load((REPOSITORY / "deploy" / "program.yaml").read_text("utf-8")).document()
-PROGRAMS = Programs([compile_program(1, DOCUMENT)])
+PROGRAMS = ProgramVersions([compile_program(1, DOCUMENT)])
 PROGRAM = PROGRAMS.by_number[1]
 
 
@@ -47,7 +47,7 @@ async def test_reads_that_arrive_together_share_queries() -> None:
         await asyncio.sleep(0.001)
         return [key * 10 for key in keys]
 
-    reads = Coalesced(read_many, at_once=1, most=8)
+    reads = BatchLoader(read_many, at_once=1, most=8)
     answers = await asyncio.gather(*(reads.read(key) for key in range(20)))
     assert answers == [key * 10 for key in range(20)]
     assert [len(keys) for keys in asked] == [8, 8, 4]
@@ -61,7 +61,7 @@ async def test_a_query_that_fails_fails_its_own_reads_alone() -> None:
             raise OSError("away")
         return list(keys)
 
-    reads = Coalesced(read_many, at_once=1, most=2)
+    reads = BatchLoader(read_many, at_once=1, most=2)
     answers = await asyncio.gather(*(reads.read(key) for key in range(4)), return_exceptions=True)
     assert [type(answer) for answer in answers] == [OSError, OSError, int, int]
 
@@ -73,7 +73,7 @@ async def test_a_reader_who_went_away_disturbs_nobody() -> None:
         await gate.wait()
         return list(keys)
 
-    reads = Coalesced(read_many)
+    reads = BatchLoader(read_many)
     impatient, patient = asyncio.create_task(reads.read(1)), asyncio.create_task(reads.read(2))
     await asyncio.sleep(0)
     impatient.cancel()
@@ -106,7 +106,7 @@ def entry(debit: str, credit: str, points: int, *, rule: str = "purchase", lot_d
 
 
 def test_N4_an_entry_is_explained_in_a_sentence() -> None:
-    reason = Reason("purchase", 1, "vip", 80_001, 1920)
+    reason = AwardReason("purchase", 1, "vip", 80_001, 1920)
     assert says(entry("issued", "pending", 1920), PROGRAM, reason) == (
         "1920 points will be spendable once the order is completed, for order o1 on 2026-03-01: rule purchase of "
         "program 2026.1. The eligible part of the order, 800.01 CNY, earns 2 points a unit: 800.01 × 2 × 1.2 for tier "
@@ -115,7 +115,7 @@ def test_N4_an_entry_is_explained_in_a_sentence() -> None:
     )
     owed = entry("debt", "issued", 50, lot_day="")
     assert "were not there to be taken back, and are owed" in says(owed, PROGRAM, None)
-    nothing = Reason("purchase", 1, "none", 0, 0)
+    nothing = AwardReason("purchase", 1, "none", 0, 0)
     assert "earns nothing" in says(entry("pending", "issued", 5), PROGRAM, nothing)
     assert sum_of(nothing, PROGRAMS)["points"] == 0
 
@@ -198,7 +198,7 @@ def a_history() -> list[Arrival]:
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
 def test_O7_a_replica_is_the_same_however_it_is_cut(size: int) -> None:
     history = a_history()
-    whole, sliced = Replica(PROGRAMS, 1, "m1"), Replica(PROGRAMS, 1, "m1")
+    whole, sliced = Replay(PROGRAMS, 1, "m1"), Replay(PROGRAMS, 1, "m1")
     whole.fold(history)
     heads = [
         row.head for start in range(0, len(history), size) for row in sliced.fold(history[start : start + size]).rows

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import permutations
 
-from services.ledger.domain.inputs import ProfileTold, ReferralTold
-from services.ledger.domain.outcome import Referral
+from services.ledger.domain.state.inputs import ProfileUpdated, ReferralReceived
+from services.ledger.domain.state.outcome import Referral
 from tests.model.days import instant
 from tests.model.events import Event, cancelled, completed, d, paid, profile, registered
 from tests.model.program import Program, program
@@ -81,8 +81,8 @@ def test_who_is_told_first_to_have_referred_a_member_did() -> None:
 def test_nobody_refers_himself_and_nothing_is_kept_where_no_rule_asks() -> None:
     assert told(with_referral(), registered(d(1), referred_by="m1"), *BOUGHT).account.available == 100
     unneeded = told(program(["purchase"]), BORN, *BOUGHT)
-    given = unneeded.journal[0].arrival.given
-    assert isinstance(given, ProfileTold)
+    given = unneeded.journal[0].arrival.input_
+    assert isinstance(given, ProfileUpdated)
     assert (given.referred_by, unneeded.account.available) == ("", 100)
 
 
@@ -91,7 +91,7 @@ def test_a_referrer_has_its_points_once_a_member_and_loses_them_with_its_orders(
 
     def tell(member: str, seen: int, program: int = 1) -> str:
         at = instant(d(3))
-        return ledger.do(ReferralTold("/loyalty/ledger", f"{member}:{seen}", at, member, program, seen), at)
+        return ledger.do(ReferralReceived("/loyalty/ledger", f"{member}:{seen}", at, member, program, seen), at)
 
     assert tell("m2", 2) == "booked"
     assert tell("m2", 2) == "known"

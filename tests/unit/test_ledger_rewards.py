@@ -11,9 +11,16 @@ from schemas.program import Program, load
 from services.kit.calendar import parse_rfc3339
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
-from services.ledger.domain.holds import decode_redemption
-from services.ledger.domain.inputs import AddCodes, AnyInput, AskReward, GiveBackReward, RedeemReward, RewardAnswered
-from services.ledger.domain.rewards import decode_pool, decode_stock
+from services.ledger.domain.state.inputs import (
+    AddCodes,
+    AnyInput,
+    AskReward,
+    GiveBackReward,
+    RedeemReward,
+    RewardAnswered,
+)
+from services.ledger.domain.state.redemptions import decode_redemption
+from services.ledger.domain.state.rewards import decode_pool, decode_stock
 from tests.model import events as shop
 from tests.unit.ledger_member import MemoryLedger
 
@@ -95,7 +102,7 @@ def test_O4_a_cancelled_order_gives_back_what_it_paid_for_in_part_with_points() 
         ledger.arrive(shop.cancelled("o2", shop.d(day), id=f"c{day}"), parse_rfc3339(f"2026-03-0{day}T10:00:01+08:00"))
     assert (ledger.account.available, ledger.account.redeemed) == (1900, 0)
     told = [message for row in ledger.journal for message in row.outcome.messages][1:]
-    assert [(message.to, type(message.given)) for message in told] == [("reward:teapot", GiveBackReward)]
+    assert [(message.to, type(message.input_)) for message in told] == [("reward:teapot", GiveBackReward)]
     assert decode_redemption(ledger.facts["redemption:r1"]).state == "cancelled"
 
 
@@ -111,7 +118,7 @@ def arrivals(*given: AnyInput) -> list[Arrival]:
 
 
 def granted(stock: MemoryLedger) -> list[tuple[bool, str]]:
-    told = [message.given for row in stock.journal for message in row.outcome.messages]
+    told = [message.input_ for row in stock.journal for message in row.outcome.messages]
     return [(each.granted, each.code) for each in told if isinstance(each, RewardAnswered)]
 
 

@@ -8,13 +8,13 @@ from itertools import permutations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.notifier.channels.addresses import e164, mail_address
+from services.notifier.addresses import e164, mail_address
 from services.notifier.domain.inputs import (
-    ConsentTold,
-    DeviceTold,
+    ConsentChanged,
+    DeviceRegistered,
     Erased,
     PreferencesPut,
-    ProfileTold,
+    ProfileUpdated,
     Telling,
     absorb,
 )
@@ -24,19 +24,21 @@ TIMES = st.integers(1, 6)
 VALUES = st.none() | st.sampled_from(["a", "b"])
 
 
-def consent(at: int, *, granted: bool, channel: str = "sms", message_class: str = "promo") -> ConsentTold:
-    return ConsentTold("m", at, channel, message_class, granted, actor="/shop", evidence=None)  # type: ignore[arg-type]
+def consent(at: int, *, granted: bool, channel: str = "sms", message_class: str = "promo") -> ConsentChanged:
+    return ConsentChanged("m", at, channel, message_class, granted, actor="/shop", evidence=None)  # type: ignore[arg-type]
 
 
 TELLINGS: st.SearchStrategy[Telling] = st.one_of(
     st.builds(
-        ProfileTold,
+        ProfileUpdated,
         st.just("m"),
         TIMES,
         st.dictionaries(st.sampled_from(["name", "phone", "email"]), VALUES, max_size=3),
     ),
     st.builds(lambda at, granted: consent(at, granted=granted), TIMES, st.booleans()),
-    st.builds(DeviceTold, st.just("m"), TIMES, st.just("d1"), st.sampled_from(["ios", "android"]), st.just("token")),
+    st.builds(
+        DeviceRegistered, st.just("m"), TIMES, st.just("d1"), st.sampled_from(["ios", "android"]), st.just("token")
+    ),
     st.builds(Erased, st.just("m"), TIMES),
 )
 
@@ -69,8 +71,8 @@ def test_nothing_told_before_an_erasure_survives_it(tellings: list[Telling], at:
 def test_an_older_time_never_overwrites_a_newer_one_field_by_field() -> None:
     member = told(
         [
-            ProfileTold("m", 5, {"name": "Li Lei", "phone": "13800138000"}),
-            ProfileTold("m", 3, {"name": "Old", "email": "li@shop.example"}),
+            ProfileUpdated("m", 5, {"name": "Li Lei", "phone": "13800138000"}),
+            ProfileUpdated("m", 3, {"name": "Old", "email": "li@shop.example"}),
         ]
     )
     assert member.value("name") == "Li Lei"
@@ -78,13 +80,17 @@ def test_an_older_time_never_overwrites_a_newer_one_field_by_field() -> None:
 
 
 def test_absent_is_unknown_and_null_is_deleted() -> None:
-    member = told([ProfileTold("m", 1, {"name": "Li Lei", "phone": "1"}), ProfileTold("m", 2, {"phone": None})])
+    member = told([ProfileUpdated("m", 1, {"name": "Li Lei", "phone": "1"}), ProfileUpdated("m", 2, {"phone": None})])
     assert member.value("name") == "Li Lei"
     assert member.value("phone") is None
 
 
 def test_a_member_who_joins_anew_after_an_erasure_is_known_again() -> None:
-    tellings: list[Telling] = [ProfileTold("m", 1, {"name": "A"}), Erased("m", 2), ProfileTold("m", 3, {"name": "B"})]
+    tellings: list[Telling] = [
+        ProfileUpdated("m", 1, {"name": "A"}),
+        Erased("m", 2),
+        ProfileUpdated("m", 3, {"name": "B"}),
+    ]
     for order in permutations(tellings):
         member = told(list(order))
         assert not member.erased

@@ -8,13 +8,20 @@ import orjson
 import pytest
 
 from schemas.events import parse_event
-from schemas.events.reasons import Reason, Refused
+from schemas.events.reasons import RefusalReason, Refused
 from services.kit.calendar import MICROS_PER_SECOND, parse_rfc3339, rfc3339
 from services.kit.kafka import Record
-from services.notifier.channels.request import Outgoing, Senders, class_mark, dedupe_key, key_of, message_id, render
-from services.notifier.consumer import POINTS, PROFILES, TIERS, Decoder
 from services.notifier.domain.decision import message_key
-from services.notifier.domain.inputs import ConsentTold, DeviceTold, Erased, Happened, ProfileTold, TierTold
+from services.notifier.domain.inputs import (
+    ConsentChanged,
+    DeviceRegistered,
+    Erased,
+    Happened,
+    ProfileUpdated,
+    TierHistoryReceived,
+)
+from services.notifier.events.inbound import POINTS, PROFILES, TIERS, Decoder
+from services.notifier.events.outbound import Outgoing, Senders, class_mark, dedupe_key, key_of, message_id, render
 from services.notifier.rendering import Text
 
 NOW = parse_rfc3339("2026-03-02T00:00:00Z")
@@ -85,18 +92,18 @@ def tier(kind: str, **changed: Any) -> dict[str, Any]:
 
 def test_a_registration_tells_the_profile() -> None:
     told = event("commerce.member.registered.v1", {"name": "李雷", "phone": None, "birthday": "1990-01-02"})
-    assert DECODE(record(PROFILES, told)) == ProfileTold(
+    assert DECODE(record(PROFILES, told)) == ProfileUpdated(
         "m1", NOW - DAY, {"name": "李雷", "phone": None, "birthday": "1990-01-02"}
     )
 
 
 def test_consents_devices_and_erasures_are_read() -> None:
     consent = {"channel": "sms", "class": "promo", "granted": True, "evidence": "checkout form 3"}
-    assert DECODE(record(PROFILES, event("commerce.consent.changed.v1", consent))) == ConsentTold(
+    assert DECODE(record(PROFILES, event("commerce.consent.changed.v1", consent))) == ConsentChanged(
         "m1", NOW - DAY, "sms", "promo", True, "/shop", "checkout form 3"
     )
     device = {"device_id": "d1", "platform": "ios", "token": "t"}
-    assert DECODE(record(PROFILES, event("commerce.device.registered.v1", device))) == DeviceTold(
+    assert DECODE(record(PROFILES, event("commerce.device.registered.v1", device))) == DeviceRegistered(
         "m1", NOW - DAY, "d1", "ios", "t"
     )
     assert DECODE(record(PROFILES, event("commerce.member.erased.v1", {}))) == Erased("m1", NOW - DAY)
@@ -113,11 +120,11 @@ def test_facts_of_the_ledger_and_of_tiering_are_occasions() -> None:
         "expires_on": "2027-03-01",
     }
     upgraded = DECODE(record(TIERS, tier("upgraded")))
-    assert isinstance(upgraded, TierTold)
+    assert isinstance(upgraded, TierHistoryReceived)
     assert (upgraded.tier, upgraded.version) == ("vip", 2)
     assert upgraded.occasion is not None
     kept = DECODE(record(TIERS, tier("kept")))
-    assert isinstance(kept, TierTold)
+    assert isinstance(kept, TierHistoryReceived)
     assert kept.occasion is None
 
 
@@ -147,14 +154,16 @@ def test_binary_mode_is_read_too() -> None:
 @pytest.mark.parametrize(
     ("told", "reason", "field"),
     [
-        (event("commerce.member.registered.v1", {"name": 7}), Reason.BROKEN_FIELD, "data.name"),
-        (event("commerce.member.registered.v1", {}, at=NOW - 401 * DAY), Reason.TOO_LATE, "time"),
-        (event("commerce.member.registered.v1", {}, at=NOW + DAY), Reason.IN_FUTURE, "time"),
-        (event("commerce.member.signed_in.v1", {}), Reason.UNKNOWN_TYPE, "type"),
-        (event("commerce.member.renamed.v1", {}), Reason.UNKNOWN_TYPE, "type"),
+        (event("commerce.member.registered.v1", {"name": 7}), RefusalReason.BROKEN_FIELD, "data.name"),
+        (event("commerce.member.registered.v1", {}, at=NOW - 401 * DAY), RefusalReason.TOO_LATE, "time"),
+        (event("commerce.member.registered.v1", {}, at=NOW + DAY), RefusalReason.IN_FUTURE, "time"),
+        (event("commerce.member.signed_in.v1", {}), RefusalReason.UNKNOWN_TYPE, "type"),
+        (event("commerce.member.renamed.v1", {}), RefusalReason.UNKNOWN_TYPE, "type"),
     ],
 )
-def test_what_the_contract_refuses_is_refused_with_its_field(told: dict[str, Any], reason: Reason, field: str) -> None:
+def test_what_the_contract_refuses_is_refused_with_its_field(
+    told: dict[str, Any], reason: RefusalReason, field: str
+) -> None:
     refused = DECODE(record(PROFILES, told))
     assert isinstance(refused, Refused)
     assert (refused.reason, refused.field) == (reason, field)

@@ -14,10 +14,10 @@ import pytest
 
 from schemas.program.loading import load
 from services.kit.calendar import parse_rfc3339
-from services.notifier.channels.request import spoken
 from services.notifier.domain.locale import chain, choose
 from services.notifier.domain.policy import Policy, Reader, context
 from services.notifier.domain.touchpoint import SAMPLES, TOUCHPOINTS, Parameters, Touchpoint
+from services.notifier.events.outbound import spoken
 from services.notifier.program import policy_of, span
 from services.notifier.rendering import MissingTextError, TemplateError, Text, Texts, money, number
 

@@ -9,7 +9,7 @@ import pytest
 
 from services.kit.calendar import MICROS_PER_SECOND, parse_rfc3339
 from services.notifier.domain.decision import Decision, TouchpointRule, decide, message_key
-from services.notifier.domain.inputs import ConsentTold, absorb
+from services.notifier.domain.inputs import ConsentChanged, absorb
 from services.notifier.domain.member import CHANNELS, CLASSES, Member
 from services.notifier.domain.touchpoint import (
     ALWAYS_TOLD,
@@ -143,7 +143,7 @@ def test_S2_promotions_go_out_with_consent_and_with_a_way_out() -> None:
     member = Member()
     assert told(promo, member=member) == {"inapp": None, "sms": "no_consent", "email": "no_consent"}
     for channel in ("sms", "email"):
-        absorb(member, ConsentTold("m", 1, channel, "promo", True, "/shop", None))
+        absorb(member, ConsentChanged("m", 1, channel, "promo", True, "/shop", None))
     assert told(promo, member=member) == {"inapp": None, "sms": None, "email": "no_way_out"}
 
 
@@ -176,7 +176,7 @@ def test_without_a_text_nothing_is_sent() -> None:
 def test_S4_debt_and_downgrades_always_reach_the_inbox(touchpoint: str, rule: TouchpointRule | None) -> None:
     member = Member()
     for channel, message_class in product(CHANNELS, CLASSES):
-        absorb(member, ConsentTold("m", 1, channel, message_class, False, "/shop", None))
+        absorb(member, ConsentChanged("m", 1, channel, message_class, False, "/shop", None))
     decisions = told(rule, what=occasion(touchpoint), member=member, addresses={}, now=AT + 400 * DAY)
     assert decisions["inapp"] is None
     assert all(reason is not None for channel, reason in decisions.items() if channel != "inapp")

@@ -8,11 +8,10 @@ import orjson
 import pytest
 
 from schemas.events import parse_event
-from schemas.events.reasons import Reason, Refused
+from schemas.events.reasons import RefusalReason, Refused
 from services.kit.calendar import parse_rfc3339
 from services.kit.kafka import Record
 from services.tiering.api import ladder, standing
-from services.tiering.consumer import POINTS, PROFILES, Decoder
 from services.tiering.domain.history import Entry
 from services.tiering.domain.member import (
     Cause,
@@ -25,7 +24,8 @@ from services.tiering.domain.member import (
     order_key,
 )
 from services.tiering.domain.program import Versions, compile_program
-from services.tiering.facts import render
+from services.tiering.events.inbound import POINTS, PROFILES, Decoder
+from services.tiering.events.outbound import render
 from tests.unit.test_tier_history import document, on, with_ladder
 
 VERSIONS = Versions([compile_program(document())])
@@ -126,7 +126,7 @@ def test_what_tiering_does_not_read_is_passed_over(passed_over: Record) -> None:
 @pytest.mark.parametrize(
     ("broken", "reason", "field"),
     [
-        (record(POINTS, qualified(shop=5)), Reason.BROKEN_FIELD, "data.shop"),
+        (record(POINTS, qualified(shop=5)), RefusalReason.BROKEN_FIELD, "data.shop"),
         (
             record(
                 POINTS,
@@ -134,18 +134,18 @@ def test_what_tiering_does_not_read_is_passed_over(passed_over: Record) -> None:
                     {"at": "2026-01-02T10:00:00Z", "amount": "1.005", "orders": 1, "cause": "completed"}
                 ]),
             ),
-            Reason.BROKEN_FIELD,
+            RefusalReason.BROKEN_FIELD,
             "data.timeline[0].amount",
         ),
-        (record(POINTS, qualified(), key=b"m-2"), Reason.KEY_MISMATCH, "key"),
+        (record(POINTS, qualified(), key=b"m-2"), RefusalReason.KEY_MISMATCH, "key"),
         (
             record(PROFILES, event("commerce.member.registered.v1", {}, time="2025-04-26T23:59:59Z")),
-            Reason.TOO_LATE,
+            RefusalReason.TOO_LATE,
             "time",
         ),
         (
             record(PROFILES, event("commerce.member.registered.v1", {}, time="2026-06-01T00:05:01Z")),
-            Reason.IN_FUTURE,
+            RefusalReason.IN_FUTURE,
             "time",
         ),
     ],

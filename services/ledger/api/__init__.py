@@ -20,18 +20,18 @@ from services.ledger.api import (
     holds,
     inputs,
     lots,
-    made_up_days,
     orders,
     quotes,
     redemptions,
     rewards,
     shortfalls,
+    streak_repairs,
     transfers,
 )
 from services.ledger.api.commands import Commands
 from services.ledger.api.context import Context
 from services.ledger.api.publisher import Publisher
-from services.ledger.reads import Reads
+from services.ledger.reads.balances import Reads
 
 __all__ = ["Publisher", "routers"]
 
@@ -58,7 +58,7 @@ def routers(
         orders.routes(context),
         quotes.routes(context),
         rewards.routes(context, commands),
-        made_up_days.routes(commands),
+        streak_repairs.routes(commands),
         shortfalls.routes(context, commands),
         transfers.routes(context, commands),
         inputs.routes(context),

@@ -15,7 +15,6 @@ from pydantic import BaseModel, Field
 from services.kit.auth import Caller
 from services.kit.calendar import rfc3339
 from services.kit.problem import INVALID, Problem
-from services.ledger import reads
 from services.ledger.api.context import (
     MEMBER_ID,
     PRIVATE,
@@ -26,6 +25,7 @@ from services.ledger.api.context import (
     iso_day,
     unknown_member,
 )
+from services.ledger.reads import balances
 
 
 class Lifetime(BaseModel):
@@ -134,7 +134,7 @@ async def _balance_at(context: Context, member_id: str, at: str, if_none_match: 
         raise Problem(INVALID, "What will be booked is not known yet; leave `at` out for now.", field="query.at")
     async with context.reads.snapshot() as tx:
         shard, account = await context.account(tx, member_id)
-        points = await reads.balance_booked_until(tx, shard, account, instant)
+        points = await balances.balance_booked_until(tx, shard, account, instant)
     content = orjson.dumps(shown(member_id, points, rfc3339(instant)))
     headers = {"ETag": f'"{blake2b(content, digest_size=12).hexdigest()}"', **PRIVATE}
     if if_none_match is not None and _names(if_none_match, headers["ETag"]):
@@ -142,7 +142,7 @@ async def _balance_at(context: Context, member_id: str, at: str, if_none_match: 
     return Response(content, media_type="application/json", headers=headers)
 
 
-def shown(member_id: str, points: reads.Balance, as_of: str) -> dict[str, Any]:
+def shown(member_id: str, points: balances.Balance, as_of: str) -> dict[str, Any]:
     """A balance as the contract has it."""
     lifetime = {"earned": points.earned, "redeemed": points.redeemed, "expired": points.expired}
     if points.written_off:

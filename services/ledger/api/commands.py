@@ -25,16 +25,16 @@ from services.ledger.answers import KEY_REUSED, REFUSALS, Answer
 from services.ledger.api.context import PRIVATE
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
-from services.ledger.domain.inputs import Command
-from services.ledger.domain.refusals import Refusal
-from services.ledger.executor import Commanded
-from services.ledger.reads import given_by_id
+from services.ledger.domain.rules.refusals import Refusal
+from services.ledger.domain.state.inputs import Command
+from services.ledger.executor import MemberCommand
+from services.ledger.reads.history import fact_by_public_id
 
-PATIENCE_SECONDS: Final = 2.0
+TIMEOUT_SECONDS: Final = 2.0
 """How long a request waits for another shard's half."""
 LOOK_SECONDS: Final = 0.05
 
-MOST_POINTS: Final = 2**53
+MAX_POINTS: Final = 2**53
 """What a number of JSON can say exactly."""
 
 KEY_MISSING: Final = kind("idempotency-key-missing", "An Idempotency-Key is needed", 400)
@@ -48,7 +48,7 @@ IdempotencyKey = Annotated[
         description="Names this request of this client on this path for 30 days: the same again gets the same answer.",
     ),
 ]
-Points = Annotated[int, Field(gt=0, lt=MOST_POINTS, strict=True, description="A whole number of points.")]
+Points = Annotated[int, Field(gt=0, lt=MAX_POINTS, strict=True, description="A whole number of points.")]
 Reference = Annotated[
     str,
     Field(min_length=1, max_length=100, description="Your own name for it: a cart, a checkout. Unique for the member."),
@@ -115,7 +115,7 @@ class Commands:
             )
         now = self._clock()
         said = orjson.dumps(body.model_dump() if body is not None else None, option=orjson.OPT_SORT_KEYS)
-        command = Commanded(
+        command = MemberCommand(
             member_id=member_id,
             arrival=Arrival(
                 digest_of(member_id, f"{asked.caller.subject} {asked.path}", asked.key),
@@ -130,36 +130,36 @@ class Commands:
         assert isinstance(outcome, Answer)
         return outcome
 
-    async def settled(self, key: str, given_id: str, is_settled: Callable[[bytes], bool]) -> bytes | None:
+    async def settled(self, key: str, public_id: str, is_settled: Callable[[bytes], bool]) -> bytes | None:
         """The state of what another shard has to answer, once it has; None if it takes too long.
 
         Nothing is held while it waits: the answer is booked as any input is, whoever looks.
         """
-        ends = time.monotonic() + PATIENCE_SECONDS
+        ends = time.monotonic() + TIMEOUT_SECONDS
         while True:
-            found = await given_by_id(self._pool, self._shard_of(given_id), key)
+            found = await fact_by_public_id(self._pool, self._shard_of(public_id), key)
             if found is not None and is_settled(found[1]):
                 return found[1]
             if time.monotonic() > ends:
                 return None
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def find(self, caller: Caller, key: str, given_id: str, unknown: Refusal) -> tuple[str, bytes]:
+    async def find(self, caller: Caller, key: str, public_id: str, unknown: Refusal) -> tuple[str, bytes]:
         """(member, state) of what has an id, by that alone. Raises Problem 404, also for another's token."""
         found = None
         try:
-            shard = self._shard_of(given_id)
+            shard = self._shard_of(public_id)
         except ValueError:
             pass
         else:
-            found = await given_by_id(self._pool, shard, key)
+            found = await fact_by_public_id(self._pool, shard, key)
         if found is None or (caller.member is not None and caller.member != found[0]):
             of, detail = REFUSALS[unknown]
             raise Problem(of, detail)
         return found
 
-    def _shard_of(self, given_id: str) -> int:
-        return (int(given_id[:8], 16) & 0x7FFFFFFF) % self._shards
+    def _shard_of(self, public_id: str) -> int:
+        return (int(public_id[:8], 16) & 0x7FFFFFFF) % self._shards
 
     def now(self) -> Micros:
         """The executor's clock."""
@@ -184,7 +184,7 @@ def created(asked: Answer, shown: dict[str, Any]) -> Response:
     return response(Answer(201, orjson.dumps(orjson.loads(asked.body) | shown)))
 
 
-def given_id(what: str, member_id: str, reference: str) -> str:
+def public_id(what: str, member_id: str, reference: str) -> str:
     """The id of a member's hold, redemption or transfer of a reference: it begins with the member's hash, so a path
     that has it needs no member, and it follows from what it names, so a reference has one."""
     name = orjson.dumps([what, member_id, reference])

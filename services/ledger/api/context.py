@@ -16,9 +16,10 @@ from services.kit.clock import Clock
 from services.kit.kafka import shard_of
 from services.kit.postgres import Connection
 from services.kit.problem import INVALID, NOT_FOUND, UNAVAILABLE, Problem, kind, responses
-from services.ledger.domain.account import Account
-from services.ledger.domain.program import Programs
-from services.ledger.reads import Reads, View, account_of, view_of
+from services.ledger.domain.program.program import ProgramVersions
+from services.ledger.domain.state.account import Account
+from services.ledger.reads.balances import Reads
+from services.ledger.reads.view import View, account_of, view_of
 
 MEMBER_UNKNOWN: Final = kind("member-unknown", "No such member", 404)
 
@@ -57,7 +58,7 @@ class Context:
             raise unknown_member(member_id)
         return shard, account
 
-    async def view(self, tx: Connection, member_id: str, now: Micros) -> tuple[int, Programs, View]:
+    async def view(self, tx: Connection, member_id: str, now: Micros) -> tuple[int, ProgramVersions, View]:
         """(shard, programs, the member with what is due by now). Raises Problem 404, NoProgram."""
         shard = self.shard(member_id)
         programs = await self.reads.programs.read(tx)

@@ -11,12 +11,12 @@ from pydantic import BaseModel, Field
 from services.kit.auth import Caller
 from services.kit.calendar import Calendar, Day, rfc3339
 from services.kit.problem import INVALID, Problem
-from services.ledger import reads
-from services.ledger.answers import order_shown
+from services.ledger.answers import order_json
 from services.ledger.api.context import READ_ANSWERS, Context, MemberPath, answer, instant_or_day, iso_day
-from services.ledger.domain.entries import EntryKind, last_day
-from services.ledger.domain.program import Programs
-from services.ledger.reads import EntryRow
+from services.ledger.domain.program.program import ProgramVersions
+from services.ledger.domain.state.entries import EntryKind, last_day
+from services.ledger.reads import history
+from services.ledger.reads.history import EntryRow
 
 MOST: Final = 500
 _MEMBERS: Final = ("pending", "available", "held", "debt")
@@ -95,7 +95,7 @@ def routes(context: Context) -> APIRouter:
             shard, account = await context.account(tx, member_id)
             programs = await context.reads.programs.read(tx)
             calendar = programs.at(context.clock()).calendar
-            rows = await reads.entries(
+            rows = await history.entries(
                 tx, shard, account.number, before=_place(cursor), kind=kind, limit=limit + 1,
                 **_span(booked_from, booked_until, calendar),
             )  # fmt: skip
@@ -108,11 +108,11 @@ def routes(context: Context) -> APIRouter:
 
 def _place(cursor: str | None) -> tuple[int, int]:
     if cursor is None:
-        return reads.NEWEST
+        return history.NEWEST
     version, _, line = cursor.partition(".")
     if not (version.isascii() and version.isdigit() and line.isascii() and line.isdigit()) or len(cursor) > 24:
         raise Problem(INVALID, "Not a cursor of this list; begin without one.", field="query.cursor")
-    return min(int(version), reads.NEWEST[0]), min(int(line), reads.NEWEST[1])
+    return min(int(version), history.NEWEST[0]), min(int(line), history.NEWEST[1])
 
 
 def _span(booked_from: str | None, booked_until: str | None, calendar: Calendar) -> dict[str, int]:
@@ -124,7 +124,7 @@ def _span(booked_from: str | None, booked_until: str | None, calendar: Calendar)
     return span
 
 
-def shown(row: EntryRow, programs: Programs, slid: Sequence[Day]) -> dict[str, Any]:
+def shown(row: EntryRow, programs: ProgramVersions, slid: Sequence[Day]) -> dict[str, Any]:
     """An entry as the contract has it. `slid` are the last days of the account's lots that slide (E3)."""
     return {
         "entry": f"{row.version}.{row.line}",
@@ -141,7 +141,7 @@ def shown(row: EntryRow, programs: Programs, slid: Sequence[Day]) -> dict[str, A
         "booked_at": rfc3339(row.booked_at),
         "lot": _lot(row, slid),
         "program_version": programs.by_number[row.program].version,
-        **order_shown(row.ref),
+        **order_json(row.ref),
     }
 
 

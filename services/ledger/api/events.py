@@ -8,15 +8,15 @@ import orjson
 from fastapi import APIRouter, Request, Response, Security
 from pydantic import BaseModel, Field
 
-from schemas.events import MAX_EVENT_BYTES, Event, Reason, Refused, parse_event
+from schemas.events import MAX_EVENT_BYTES, Event, RefusalReason, Refused, parse_event
 from schemas.topics import TOPIC_OF
 from services.kit.auth import Caller
 from services.kit.calendar import Micros, rfc3339, to_micros
 from services.kit.problem import FORBIDDEN, MALFORMED, UNAVAILABLE, Problem, kind, responses
 from services.ledger.api.context import Context
-from services.ledger.api.publisher import BrokersAway, Message, Publisher
-from services.ledger.domain.program import Program
-from services.ledger.intake import check_time, input_of
+from services.ledger.api.publisher import BrokersUnavailable, Message, Publisher
+from services.ledger.domain.program.program import Program
+from services.ledger.events.inbound import check_time, input_of
 
 EVENT_REFUSED: Final = kind("event-refused", "An event breaks the contract", 422)
 MEDIA_TYPE_UNKNOWN: Final = kind("media-type-unknown", "Send CloudEvents in JSON", 415)
@@ -24,15 +24,15 @@ TOO_LARGE: Final = kind("too-large", "The request is too large", 413)
 
 ONE: Final = "application/cloudevents+json"
 BATCH: Final = "application/cloudevents-batch+json"
-MOST_EVENTS: Final = 1000
-MOST_BYTES: Final = 4 * 1024 * 1024
+MAX_EVENTS: Final = 1000
+MAX_BYTES: Final = 4 * 1024 * 1024
 
 _BODY: Final = {
     "requestBody": {
         "required": True,
         "content": {
             ONE: {"schema": {"type": "object", "description": "A CloudEvent 1.0 of one of the shop's types."}},
-            BATCH: {"schema": {"type": "array", "items": {"type": "object"}, "maxItems": MOST_EVENTS}},
+            BATCH: {"schema": {"type": "array", "items": {"type": "object"}, "maxItems": MAX_EVENTS}},
         },
     }
 }
@@ -72,17 +72,17 @@ def routes(context: Context, publisher: Publisher) -> APIRouter:
 
         Sending the same event again does no harm, so repeat the request after a 503 or a lost answer.
         """
-        given = _split(request.headers.get("content-type", ""), await _body(request))
+        input_ = _split(request.headers.get("content-type", ""), await _body(request))
         program = await context.reads.newest_program()
         now = context.clock()
         read: list[Event] = []
         faults: list[dict[str, str]] = []
-        for index, raw in enumerate(given):
+        for index, raw in enumerate(input_):
             try:
                 event = _read(raw, program, now)
                 _check_caller(caller, event)
             except Refused as refused:
-                place = f"[{index}]" if len(given) > 1 else ""
+                place = f"[{index}]" if len(input_) > 1 else ""
                 field = ".".join(part for part in (place, refused.field) if part)
                 faults.append({"field": field, "detail": refused.detail, "reason": refused.reason.value})
             else:
@@ -100,10 +100,10 @@ def routes(context: Context, publisher: Publisher) -> APIRouter:
             await publisher.publish(
                 [
                     Message(topic, event["subject"].encode(), raw)
-                    for topic, event, raw in zip(topics, read, given, strict=True)
+                    for topic, event, raw in zip(topics, read, input_, strict=True)
                 ]
             )
-        except BrokersAway:
+        except BrokersUnavailable:
             raise Problem(
                 UNAVAILABLE,
                 "The brokers cannot be reached. Send the same again: what they have already is not booked twice.",
@@ -119,8 +119,8 @@ async def _body(request: Request) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MOST_BYTES:
-            raise Problem(TOO_LARGE, f"A request has at most {MOST_BYTES} bytes: send smaller batches.")
+        if len(body) > MAX_BYTES:
+            raise Problem(TOO_LARGE, f"A request has at most {MAX_BYTES} bytes: send smaller batches.")
     return bytes(body)
 
 
@@ -136,8 +136,8 @@ def _split(content_type: str, body: bytes) -> list[bytes]:
                 raise Problem(MALFORMED, "The body is not JSON.") from None
             if not isinstance(batch, list) or not batch:
                 raise Problem(MALFORMED, "A batch is a JSON array of at least one event.")
-            if len(batch) > MOST_EVENTS:
-                raise Problem(TOO_LARGE, f"A batch has at most {MOST_EVENTS} events: send smaller batches.")
+            if len(batch) > MAX_EVENTS:
+                raise Problem(TOO_LARGE, f"A batch has at most {MAX_EVENTS} events: send smaller batches.")
             return [orjson.dumps(event) for event in batch]
         case _:
             raise Problem(MEDIA_TYPE_UNKNOWN, f"The content type is {ONE}, or {BATCH} for several.")
@@ -149,10 +149,10 @@ def _read(raw: bytes, program: Program | None, now: Micros) -> Event:
     What only the program can judge (currency, decimals) is left to them while it is not known here.
     """
     if len(raw) > MAX_EVENT_BYTES:
-        raise Refused(Reason.TOO_LARGE, None, f"An event has at most {MAX_EVENT_BYTES} bytes")
+        raise Refused(RefusalReason.TOO_LARGE, None, f"An event has at most {MAX_EVENT_BYTES} bytes")
     event = parse_event(raw)
     if TOPIC_OF[event["type"]].writer != "shop":
-        raise Refused(Reason.UNKNOWN_TYPE, "type", "This type is not the shop's to tell")
+        raise Refused(RefusalReason.UNKNOWN_TYPE, "type", "This type is not the shop's to tell")
     check_time(to_micros(event["time"]), now)
     if program is not None:
         input_of(event, program.currency, program.decimals)

@@ -14,20 +14,20 @@ from services.kit.auth import Caller
 from services.kit.calendar import Day, rfc3339
 from services.kit.money import decimal_string
 from services.kit.problem import UNAVAILABLE, Problem, kind, responses
-from services.ledger import reads
 from services.ledger.api.context import MEMBER_UNKNOWN, Context, MemberPath, answer, iso_day
 from services.ledger.api.entries import EntryOut
 from services.ledger.api.entries import shown as shown_entry
 from services.ledger.api.inputs import shown as shown_input
 from services.ledger.domain.chain import Record
 from services.ledger.domain.decide import EXPIRY, TRUE_UP
-from services.ledger.domain.earning import OrderRule
-from services.ledger.domain.entries import EntryKind, last_day, slides
-from services.ledger.domain.facts import BIRTHDAY_TRUE_UP
-from services.ledger.domain.outcome import Reason
-from services.ledger.domain.program import Program, Programs
-from services.ledger.domain.refs import order_of
-from services.ledger.reads import EntryRow
+from services.ledger.domain.program.earning import OrderRule
+from services.ledger.domain.program.program import Program, ProgramVersions
+from services.ledger.domain.rules.profile import BIRTHDAY_TRUE_UP
+from services.ledger.domain.state.entries import EntryKind, last_day, slides
+from services.ledger.domain.state.outcome import AwardReason
+from services.ledger.domain.state.refs import order_of
+from services.ledger.reads import history
+from services.ledger.reads.history import EntryRow
 
 ENTRY_UNKNOWN: Final = kind("entry-unknown", "No such entry", 404)
 
@@ -134,13 +134,13 @@ def routes(context: Context) -> APIRouter:
             shard, account = await context.account(tx, member_id)
             number, slid = account.number, account.details.slid
             programs = await context.reads.programs.read(tx)
-            journal = await reads.journal_row(tx, shard, number, version)
-            booked = await reads.entries_of(tx, shard, number, [version])
+            journal = await history.journal_row(tx, shard, number, version)
+            booked = await history.entries_of(tx, shard, number, [version])
             row = next((each for each in booked if each.line == line), None)
             if journal is None or row is None:
                 raise Problem(ENTRY_UNKNOWN, f"Member {member_id} has no entry {entry}.")
-            records = await reads.records_about(tx, shard, number, row)
-            later = await reads.taken_later(tx, shard, number, row) if row.lot_day else []
+            records = await history.records_about(tx, shard, number, row)
+            later = await history.taken_later(tx, shard, number, row) if row.lot_day else []
         program = programs.by_number[row.program]
         cause = shown_input(member_id, journal)
         reason = reason_of(row, program, records)
@@ -158,7 +158,7 @@ def routes(context: Context) -> APIRouter:
     return router
 
 
-def reason_of(row: EntryRow, program: Program, records: list[Record]) -> Reason | None:
+def reason_of(row: EntryRow, program: Program, records: list[Record]) -> AwardReason | None:
     """How the rule came to its points: told by the input that booked the entry, or by the last before it.
 
     What falls due confirms a sum that an earlier input explains. `records` are the latest first.
@@ -176,7 +176,7 @@ def reason_of(row: EntryRow, program: Program, records: list[Record]) -> Reason 
     return None
 
 
-def sum_of(reason: Reason, programs: Programs) -> dict[str, Any]:
+def sum_of(reason: AwardReason, programs: ProgramVersions) -> dict[str, Any]:
     """A reason worked out again, as the contract has it."""
     program = programs.by_number[reason.program]
     rule, decimals = program.order, program.decimals
@@ -187,8 +187,8 @@ def sum_of(reason: Reason, programs: Programs) -> dict[str, Any]:
             "points": reason.points, "cap": reason.cap, "granted": reason.granted,
         }  # fmt: skip
     basis = reason.basis or reason.amount
-    tariff = rule.tariff(reason.tier, reason.multipliers, reason.by_goods)
-    step = tariff.rate(basis).step
+    earn_rate = rule.earn_rate(reason.tier, reason.multipliers, reason.by_goods)
+    step = earn_rate.rate(basis).step
     return {
         "tier": reason.tier,
         "amount": decimal_string(reason.amount, decimals),
@@ -205,7 +205,7 @@ def sum_of(reason: Reason, programs: Programs) -> dict[str, Any]:
             for campaigns, amount in reason.by_goods
         ],
         "stacking": rule.stacking,
-        "exact": plain(tariff.exact(reason.amount, basis)),
+        "exact": plain(earn_rate.exact(reason.amount, basis)),
         "rounding": rule.rounding,
         "points": reason.points,
         "cap": reason.cap,
@@ -224,7 +224,7 @@ def plain(number: Fraction) -> str:
     return str(number)
 
 
-def says(row: EntryRow, program: Program, reason: Reason | None, slid: Sequence[Day] = ()) -> str:
+def says(row: EntryRow, program: Program, reason: AwardReason | None, slid: Sequence[Day] = ()) -> str:
     """An entry in plain English. `slid` are the last days of the account's lots that slide (E3)."""
     day = date.fromordinal(row.day).isoformat()
     if row.rule == EXPIRY:
@@ -255,7 +255,7 @@ def _verb(row: EntryRow) -> str:
     return _VERBS[row.kind]
 
 
-def _in_words(reason: Reason, program: Program) -> str:
+def _in_words(reason: AwardReason, program: Program) -> str:
     if reason.granted is not None:
         return (
             f"Without this campaign the order would earn {reason.points} points less; "
@@ -268,8 +268,12 @@ def _in_words(reason: Reason, program: Program) -> str:
     basis = reason.basis or reason.amount
     if reason.amount <= 0 or basis < rule.min_spend:
         return f"What is left of the order's eligible lines, {amount} {program.currency}, earns nothing."
-    tariff = rule.tariff(reason.tier, reason.multipliers, reason.by_goods)
-    rate, exact, factor = tariff.rate(basis), plain(tariff.exact(reason.amount, basis)), _factor_in_words(reason, rule)
+    earn_rate = rule.earn_rate(reason.tier, reason.multipliers, reason.by_goods)
+    rate, exact, factor = (
+        earn_rate.rate(basis),
+        plain(earn_rate.exact(reason.amount, basis)),
+        _factor_in_words(reason, rule),
+    )
     rounded = "" if exact == str(reason.points) else f", rounded ({rule.rounding}) to {reason.points}"
     if rate.offset:
         how = f"points step by step, {plain(rate.step.rate)} a unit in the last{factor}: {exact}"
@@ -282,13 +286,13 @@ def _in_words(reason: Reason, program: Program) -> str:
     )
 
 
-def _factors(reason: Reason, rule: OrderRule) -> dict[str, Fraction]:
+def _factors(reason: AwardReason, rule: OrderRule) -> dict[str, Fraction]:
     """Every multiplier that the order met, the tier's first."""
     return {f"tier {reason.tier}": rule.tier_factor(reason.tier), **rule.factors(reason.multipliers)}
 
 
-def _factor_in_words(reason: Reason, rule: OrderRule) -> str:
-    whole = rule.tariff(reason.tier, reason.multipliers, reason.by_goods).multiplier
+def _factor_in_words(reason: AwardReason, rule: OrderRule) -> str:
+    whole = rule.earn_rate(reason.tier, reason.multipliers, reason.by_goods).multiplier
     factors = {name: factor for name, factor in _factors(reason, rule).items() if factor != 1}
     if whole == 1:
         return ""

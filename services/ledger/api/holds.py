@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, Field
 
 from services.kit.auth import Caller
-from services.ledger.answers import hold_shown
+from services.ledger.answers import hold_json
 from services.ledger.api.commands import (
     Asked,
     Body,
@@ -15,17 +15,17 @@ from services.ledger.api.commands import (
     Points,
     PointsOut,
     Reference,
-    given_id,
+    public_id,
     refusals,
     unknown,
 )
 from services.ledger.api.context import Context, MemberPath, answer
-from services.ledger.domain.holds import decode_hold
-from services.ledger.domain.inputs import CaptureHold, HoldPoints, ReleaseHold
-from services.ledger.domain.refs import hold_key
+from services.ledger.domain.state.holds import decode_hold
+from services.ledger.domain.state.inputs import CaptureHold, HoldPoints, ReleaseHold
+from services.ledger.domain.state.refs import hold_key
 
 DEFAULT_TTL_SECONDS = 900
-MOST_TTL_SECONDS = 30 * 86_400
+MAX_TTL_SECONDS = 30 * 86_400
 
 HoldPath = Annotated[str, Path(pattern="^[0-9a-f]{24}$", description="The hold's id.")]
 
@@ -36,7 +36,7 @@ class HoldIn(Body):
     points: Points
     reference: Reference
     ttl_seconds: int = Field(
-        default=DEFAULT_TTL_SECONDS, ge=1, le=MOST_TTL_SECONDS, description="After so long it is released by itself."
+        default=DEFAULT_TTL_SECONDS, ge=1, le=MAX_TTL_SECONDS, description="After so long it is released by itself."
     )
 
 
@@ -85,7 +85,7 @@ def routes(context: Context, commands: Commands) -> APIRouter:
         """What is held can be neither spent elsewhere nor clawed back; an order that names the hold has it."""
         make = partial(
             HoldPoints,
-            hold=given_id("hold", member_id, body.reference),
+            hold=public_id("hold", member_id, body.reference),
             reference=body.reference,
             points=body.points,
             ttl_seconds=body.ttl_seconds,
@@ -101,7 +101,7 @@ def routes(context: Context, commands: Commands) -> APIRouter:
     async def look(hold_id: HoldPath, caller: Caller = reader) -> Response:
         """A hold as it is now: one whose time is over is timed out, whether or not that is booked."""
         member_id, raw = await commands.find(caller, hold_key(hold_id), hold_id, "hold_unknown")
-        return answer(hold_shown(member_id, hold_id, decode_hold(raw), commands.now()))
+        return answer(hold_json(member_id, hold_id, decode_hold(raw), commands.now()))
 
     @router.post(
         "/v1/holds/{hold_id}/capture",

@@ -10,14 +10,14 @@ from pydantic import BaseModel, Field
 from services.kit.auth import Caller
 from services.kit.calendar import rfc3339
 from services.kit.problem import INVALID, UNAVAILABLE, Problem, kind, responses
-from services.ledger import reads
 from services.ledger.api.context import MEMBER_ID, Context, answer
 from services.ledger.api.entries import EntryOut
 from services.ledger.api.entries import shown as shown_entry
 from services.ledger.domain.chain import decode_record
-from services.ledger.domain.inputs import AnyInput, ProfileTold, decode_input
-from services.ledger.domain.outcome import OutcomeKind
-from services.ledger.intake import TYPES
+from services.ledger.domain.state.inputs import AnyInput, ProfileUpdated, decode_input
+from services.ledger.domain.state.outcome import OutcomeKind
+from services.ledger.events.inbound import TYPES
+from services.ledger.reads import history, view
 
 INPUT_UNKNOWN: Final = kind("input-unknown", "No such input", 404)
 
@@ -71,7 +71,7 @@ def routes(context: Context) -> APIRouter:
         caller.require_member(subject)
         shard = context.shard(subject)
         async with context.reads.snapshot() as tx:
-            told = await reads.tellings(tx, shard, subject, source, event_id)
+            told = await history.tellings(tx, shard, subject, source, event_id)
             if not told:
                 raise Problem(
                     INPUT_UNKNOWN,
@@ -79,9 +79,9 @@ def routes(context: Context) -> APIRouter:
                     "record is a dead letter on loyalty.dead_letters.v1, with the reason.",
                 )
             programs = await context.reads.programs.read(tx)
-            known = await reads.account_of(tx, shard, subject)
+            known = await view.account_of(tx, shard, subject)
             slid = known.details.slid if known is not None else []
-            entries = [await reads.entries_of(tx, shard, account, [row.version]) for account, row in told]
+            entries = [await history.entries_of(tx, shard, account, [row.version]) for account, row in told]
         return answer(
             {
                 "inputs": [
@@ -94,14 +94,14 @@ def routes(context: Context) -> APIRouter:
     return router
 
 
-def shown(member_id: str, row: reads.JournalRow) -> dict[str, Any]:
+def shown(member_id: str, row: history.JournalRow) -> dict[str, Any]:
     """A journal row as the contract has it, without its entries."""
-    given, record = decode_input(row.given), decode_record(row.record)
+    input_, record = decode_input(row.input_), decode_record(row.record)
     return {
         "member_id": member_id,
-        "source": given.source,
-        "id": given.id,
-        "type": type_of_event(row.type, given),
+        "source": input_.source,
+        "id": input_.id,
+        "type": type_of_event(row.type, input_),
         "time": rfc3339(row.at),
         "arrived_at": rfc3339(row.now),
         "outcome": record.kind,
@@ -111,8 +111,8 @@ def shown(member_id: str, row: reads.JournalRow) -> dict[str, Any]:
     }
 
 
-def type_of_event(tag: str, given: AnyInput) -> str:
+def type_of_event(tag: str, input_: AnyInput) -> str:
     """The type of the event that an input was made of."""
-    if isinstance(given, ProfileTold) and given.registers:
+    if isinstance(input_, ProfileUpdated) and input_.registers:
         return "commerce.member.registered.v1"
     return TYPES[tag]

@@ -11,8 +11,8 @@ from pydantic import BaseModel, Field
 from services.kit.auth import Caller
 from services.kit.calendar import Day, rfc3339
 from services.ledger.api.context import READ_ANSWERS, Context, MemberPath, answer, iso_day
-from services.ledger.domain.entries import last_day
-from services.ledger.domain.member import LotRow
+from services.ledger.domain.state.entries import last_day
+from services.ledger.domain.state.lots import LotRow
 
 
 class LotOut(BaseModel):

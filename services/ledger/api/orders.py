@@ -11,14 +11,16 @@ from services.kit.auth import Caller
 from services.kit.calendar import Day, Micros, rfc3339
 from services.kit.money import decimal_string
 from services.kit.problem import UNAVAILABLE, Problem, kind, responses
-from services.ledger import reads
 from services.ledger.api.context import MEMBER_UNKNOWN, Context, MemberPath, answer, iso_day
-from services.ledger.domain.inputs import Line
-from services.ledger.domain.judgement import Turn, judge, points_value
-from services.ledger.domain.multipliers import campaign_of
-from services.ledger.domain.orders import Order, PartTold, Share, holding_refunds
-from services.ledger.domain.program import Program
-from services.ledger.domain.refs import order_ref
+from services.ledger.domain.program.multipliers import campaign_of
+from services.ledger.domain.program.program import Program
+from services.ledger.domain.rules.assessment import assess, points_value
+from services.ledger.domain.rules.refunds import standing_refunds
+from services.ledger.domain.state.inputs import Line
+from services.ledger.domain.state.orders import LineEvent, Order, Share
+from services.ledger.domain.state.outcome import TimelineChange
+from services.ledger.domain.state.refs import order_ref
+from services.ledger.reads.view import order_in
 
 ORDER_UNKNOWN: Final = kind("order-unknown", "No such order", 404)
 
@@ -97,7 +99,7 @@ class Booked(BaseModel):
     program_version: str | None
 
 
-class TurnOut(BaseModel):
+class TimelineChangeOut(BaseModel):
     """A change of the qualifying amount, or of the number of successful orders."""
 
     at: str
@@ -115,7 +117,9 @@ class OrderOut(BaseModel):
     currency: str
     facts: Facts
     booked: Booked
-    timeline: list[TurnOut] = Field(description="What it counts for in the member's growth, in business time.")
+    timeline: list[TimelineChangeOut] = Field(
+        description="What it counts for in the member's growth, in business time."
+    )
     successful: bool
     due: str | None = Field(description="When lines that are not completed count as completed.")
     parked_at: str | None = Field(description="When the first refund that waits for the order arrived.")
@@ -144,7 +148,7 @@ def routes(context: Context) -> APIRouter:
         now = context.clock()
         async with context.reads.snapshot() as tx:
             shard, programs, view = await context.view(tx, member_id, now)
-            found = await reads.order_in(tx, shard, view, order_ref(shop, order_id))
+            found = await order_in(tx, shard, view, order_ref(shop, order_id))
         if found is None:
             raise Problem(ORDER_UNKNOWN, f"Nothing is known of this order of member {member_id}; check `shop` too.")
         told, lines = found
@@ -161,7 +165,7 @@ def shown(
     order: Order, lines: tuple[Line, ...], program: Program, booked_under: str | None, last_day: Day, now: Micros
 ) -> dict[str, Any]:
     """An order's state as the contract has it."""
-    timeline = judge(order, lines, program, now).timeline if order.paid_at else []
+    timeline = assess(order, lines, program, now).timeline if order.paid_at else []
     return {
         "status": status_of(order),
         "currency": program.currency,
@@ -188,14 +192,14 @@ def status_of(order: Order) -> Status:
         return "parked"
     if order.cancelled_at:
         return "cancelled"
-    return "completed" if order.all_confirmed == order.telling else "paid"
+    return "completed" if order.all_confirmed == order.lines_version else "paid"
 
 
 def _facts(order: Order, lines: tuple[Line, ...], program: Program) -> dict[str, Any]:
     decimals, excludes = program.decimals, program.order.excludes
     return {
         "paid_at": _time(order.paid_at),
-        "revision": order.revision if order.telling else None,
+        "revision": order.revision if order.lines_version else None,
         "lines": [
             {
                 "line_id": line.line_id,
@@ -227,7 +231,7 @@ def _facts(order: Order, lines: tuple[Line, ...], program: Program) -> dict[str,
                 "shipping": decimal_string(refund.shipping, decimals),
                 "tax": decimal_string(refund.tax, decimals),
             }
-            for refund in holding_refunds(order).values()
+            for refund in standing_refunds(order).values()
         ],
     }
 
@@ -244,12 +248,12 @@ def _share(share: Share) -> dict[str, Any]:
     }
 
 
-def _part(told: PartTold) -> dict[str, Any]:
+def _part(told: LineEvent) -> dict[str, Any]:
     line_id, quantity, at = told
     return {"line_id": line_id, "quantity": quantity, "at": rfc3339(at)}
 
 
-def _turn(turn: Turn, decimals: int) -> dict[str, Any]:
+def _turn(turn: TimelineChange, decimals: int) -> dict[str, Any]:
     return {
         "at": rfc3339(turn.at),
         "amount": decimal_string(turn.amount, decimals),

@@ -17,12 +17,12 @@ from services.kit.settings import Settings
 
 _log = log.get(__name__)
 
-PATIENCE_SECONDS: Final = 5.0
+TIMEOUT_SECONDS: Final = 5.0
 """How long a request waits for the brokers; the producer alone would wait for ever."""
 _HEADERS: Final = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
 
 
-class BrokersAway(Exception):
+class BrokersUnavailable(Exception):
     """The brokers did not take the events in time; some of them may stand, and the same again does no harm."""
 
 
@@ -59,7 +59,7 @@ class Publisher:
     async def publish(self, messages: Sequence[Message]) -> None:
         """Returns when all are acknowledged, those of one member in the order given. Raises BrokersAway."""
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 producer = await self._connected()
                 sent = [
                     await producer.send(topic, value=value, key=key, headers=list(_HEADERS))
@@ -71,7 +71,7 @@ class Publisher:
             _log.warning("publishing_failed", error=repr(error))
             metrics.count("kafka_clients_rebuilt_total", client="publisher")
             await self._drop()
-            raise BrokersAway(repr(error)) from error
+            raise BrokersUnavailable(repr(error)) from error
         self._trouble = ""
 
     async def _connected(self) -> AIOKafkaProducer:

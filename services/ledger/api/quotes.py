@@ -17,12 +17,12 @@ from services.ledger.answers import REFUSALS
 from services.ledger.api.commands import Body
 from services.ledger.api.context import MEMBER_ID, MEMBER_UNKNOWN, Context, answer, iso_day, unknown_member
 from services.ledger.api.explanation import Sum, plain, sum_of
-from services.ledger.domain.budget import BUDGET, decode_budget
-from services.ledger.domain.inputs import Line
-from services.ledger.domain.program import Program, Programs
+from services.ledger.domain.program.program import Program, ProgramVersions
 from services.ledger.domain.quote import Award, Cart, NotUsable, Quote
-from services.ledger.quotes import quote_for, quote_for_new
-from services.ledger.reads import facts_of
+from services.ledger.domain.state.budgets import BUDGET, decode_budget
+from services.ledger.domain.state.inputs import Line
+from services.ledger.reads.history import facts_of
+from services.ledger.reads.quotes import quote_for, quote_for_new
 
 OTHER_CURRENCY: Final = kind("other-currency", "Another currency", 422)
 TOO_MANY_DECIMALS: Final = kind("too-many-decimals", "More decimals than the currency has", 422)
@@ -30,7 +30,7 @@ LINE_TWICE: Final = kind("line-twice", "A line is named twice", 422)
 NOT_USABLE: Final = kind("points-not-usable", "The cart cannot be paid with so many points", 409)
 INSUFFICIENT, _INSUFFICIENT_SAYS = REFUSALS["insufficient_points"]
 
-MOST_LINES: Final = 1000
+MAX_LINES: Final = 1000
 
 
 class LineIn(Body):
@@ -51,7 +51,7 @@ class CartIn(Body):
         description="Whose cart it is; a member's token says it. Left out: somebody's first order.",
     )
     currency: Currency
-    lines: list[LineIn] = Field(min_length=1, max_length=MOST_LINES)
+    lines: list[LineIn] = Field(min_length=1, max_length=MAX_LINES)
     shipping: Money = "0"
     tax: Money = "0"
     points_used: Count = Field(default=0, description="Points that are to pay a part of it.")
@@ -147,13 +147,15 @@ def routes(context: Context) -> APIRouter:
     return router
 
 
-async def _look_at_budgets(context: Context, tx: Connection, programs: Programs, quote: Quote, now: Micros) -> None:
+async def _look_at_budgets(
+    context: Context, tx: Connection, programs: ProgramVersions, quote: Quote, now: Micros
+) -> None:
     """Quote of a campaign no more than its budget has left at this moment."""
     awards = [award for award in quote.awards if award.if_budget_lasts]
     accounts = [quote.program.order.budgeted[award.rule].account for award in awards]
     states = await facts_of(tx, [(context.shard(account), account, BUDGET) for account in accounts])
     for award, account, state in zip(awards, accounts, states, strict=True):
-        left = programs.budget(account, quote.program.number, now) - decode_budget(state).given
+        left = programs.budget(account, quote.program.number, now) - decode_budget(state).granted
         award.if_budget_lasts = max(min(award.if_budget_lasts, left), 0)
 
 
@@ -200,7 +202,7 @@ def _not_usable(refused: NotUsable) -> Problem:
     return Problem(NOT_USABLE, detail, field="points_used", usable=usable)
 
 
-def shown(quote: Quote, cart: Cart, programs: Programs) -> dict[str, Any]:
+def shown(quote: Quote, cart: Cart, programs: ProgramVersions) -> dict[str, Any]:
     """A quote as the contract has it."""
     program, offset = quote.program, quote.program.cash_offset
     decimals = program.decimals
@@ -226,7 +228,7 @@ def shown(quote: Quote, cart: Cart, programs: Programs) -> dict[str, Any]:
     }
 
 
-def _award(award: Award, programs: Programs) -> dict[str, Any]:
+def _award(award: Award, programs: ProgramVersions) -> dict[str, Any]:
     return {
         "rule": award.rule,
         "points": award.points,

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from services.kit.auth import Caller
 from services.kit.problem import FORBIDDEN, Problem
-from services.ledger.answers import REFUSALS, redemption_shown
+from services.ledger.answers import REFUSALS, redemption_json
 from services.ledger.api.commands import (
     Asked,
     Body,
@@ -20,15 +20,15 @@ from services.ledger.api.commands import (
     Reference,
     accepted,
     created,
-    given_id,
+    public_id,
     refusals,
     response,
     unknown,
 )
 from services.ledger.api.context import Context, MemberPath, answer
-from services.ledger.domain.holds import decode_redemption
-from services.ledger.domain.inputs import RedeemPoints, RedeemReward, ReturnRedemption
-from services.ledger.domain.refs import redemption_key
+from services.ledger.domain.state.inputs import RedeemPoints, RedeemReward, ReturnRedemption
+from services.ledger.domain.state.redemptions import decode_redemption
+from services.ledger.domain.state.refs import redemption_key
 
 RedemptionPath = Annotated[str, Path(pattern="^[0-9a-f]{24}$", description="The redemption's id.")]
 
@@ -112,7 +112,7 @@ def routes(context: Context, commands: Commands) -> APIRouter:
         A reward of which there are only so many is asked for where its stock is: 201 once it is issued, 409 if it is
         sold out (the points are back), or 202 if that takes over two seconds.
         """
-        redemption_id = given_id("redemption", member_id, body.reference)
+        redemption_id = public_id("redemption", member_id, body.reference)
         if body.reward is None:
             assert body.points is not None
             make = partial(RedeemPoints, redemption=redemption_id, reference=body.reference, points=body.points)
@@ -133,7 +133,7 @@ def routes(context: Context, commands: Commands) -> APIRouter:
         redemption = decode_redemption(settled)
         if redemption.state == "sold_out":
             raise Problem(*REFUSALS["sold_out"])
-        return created(bought, redemption_shown(member_id, redemption_id, redemption))
+        return created(bought, redemption_json(member_id, redemption_id, redemption))
 
     @router.get(
         "/v1/redemptions/{redemption_id}",
@@ -144,7 +144,7 @@ def routes(context: Context, commands: Commands) -> APIRouter:
     async def look(redemption_id: RedemptionPath, caller: Caller = reader) -> Response:
         """A redemption as it is now."""
         member_id, raw = await commands.find(caller, redemption_key(redemption_id), redemption_id, "redemption_unknown")
-        return answer(redemption_shown(member_id, redemption_id, decode_redemption(raw)))
+        return answer(redemption_json(member_id, redemption_id, decode_redemption(raw)))
 
     @router.post(
         "/v1/redemptions/{redemption_id}/return",

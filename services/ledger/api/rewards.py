@@ -8,13 +8,14 @@ from pydantic import BaseModel, Field
 
 from services.kit.auth import Caller
 from services.kit.problem import UNAVAILABLE, responses
-from services.ledger import reads
 from services.ledger.api.commands import Asked, Body, Commands, refusals
 from services.ledger.api.context import Context, answer
-from services.ledger.domain.inputs import AddCodes
-from services.ledger.domain.rewards import CODES, Reward, decode_pool, decode_stock, pool_account, stock_key
+from services.ledger.domain.program.catalogue import Reward, pool_account
+from services.ledger.domain.state.inputs import AddCodes
+from services.ledger.domain.state.rewards import CODES, decode_pool, decode_stock, stock_key
+from services.ledger.reads import history
 
-MOST_CODES = 1000
+MAX_CODES = 1000
 """Codes of one request."""
 
 PoolPath = Annotated[str, Path(pattern="^[a-z][a-z0-9_-]{0,56}$", description="The pool, as the program names it.")]
@@ -54,7 +55,7 @@ class RewardsOut(BaseModel):
 class CodesIn(Body):
     """Codes for coupons."""
 
-    codes: list[Annotated[str, Field(pattern=r"^[!-~]{1,64}$")]] = Field(min_length=1, max_length=MOST_CODES)
+    codes: list[Annotated[str, Field(pattern=r"^[!-~]{1,64}$")]] = Field(min_length=1, max_length=MAX_CODES)
 
 
 class PoolOut(BaseModel):
@@ -81,8 +82,8 @@ def routes(context: Context, commands: Commands) -> APIRouter:
         async with context.reads.snapshot() as tx:
             program = (await context.reads.programs.read(tx)).at(context.clock())
             counted = [(reward, account) for reward in program.rewards.values() if (account := reward.account)]
-            stocks = await reads.facts_of(tx, [(context.shard(at), at, stock_key(each.name)) for each, at in counted])
-            pools = await reads.facts_of(tx, [(context.shard(at), at, CODES) for _, at in counted])
+            stocks = await history.facts_of(tx, [(context.shard(at), at, stock_key(each.name)) for each, at in counted])
+            pools = await history.facts_of(tx, [(context.shard(at), at, CODES) for _, at in counted])
         left = {
             reward.name: _left(reward, stock, pool)
             for (reward, _), stock, pool in zip(counted, stocks, pools, strict=True)

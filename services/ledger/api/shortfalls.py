@@ -8,10 +8,10 @@ from pydantic import BaseModel, Field
 
 from services.kit.auth import Caller
 from services.kit.calendar import rfc3339
-from services.ledger.answers import order_shown
+from services.ledger.answers import order_json
 from services.ledger.api.commands import Asked, Body, Commands, PointsOut, refusals
 from services.ledger.api.context import READ_ANSWERS, Context, MemberPath, answer
-from services.ledger.domain.inputs import DecideShortfall
+from services.ledger.domain.state.inputs import DecideShortfall
 
 
 class ShortfallOut(BaseModel):
@@ -66,8 +66,7 @@ def routes(context: Context, commands: Commands) -> APIRouter:
         async with context.reads.snapshot() as tx:
             _, _, view = await context.view(tx, member_id, now)
         listed = [
-            {"ref": each.ref, "points": each.points, **order_shown(each.ref)}
-            for each in view.account.details.shortfalls
+            {"ref": each.ref, "points": each.points, **order_json(each.ref)} for each in view.account.details.shortfalls
         ]
         return answer({"shortfalls": listed, "version": view.account.version, "as_of": rfc3339(now)})
 

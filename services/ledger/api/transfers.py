@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from services.kit.auth import Caller
 from services.kit.problem import Problem
-from services.ledger.answers import REFUSALS, transfer_shown
+from services.ledger.answers import REFUSALS, transfer_json
 from services.ledger.api.commands import (
     Asked,
     Body,
@@ -18,16 +18,16 @@ from services.ledger.api.commands import (
     Reference,
     accepted,
     created,
-    given_id,
+    public_id,
     refusals,
     response,
     unknown,
 )
 from services.ledger.api.context import MEMBER_ID, Context, answer
-from services.ledger.domain.inputs import SendPoints
-from services.ledger.domain.refs import OWN
-from services.ledger.domain.transfers import decode_transfer, transfer_key
-from services.ledger.reads import account_of
+from services.ledger.domain.state.inputs import SendPoints
+from services.ledger.domain.state.refs import OWN
+from services.ledger.domain.state.transfers import decode_transfer, transfer_key
+from services.ledger.reads.view import account_of
 
 TransferPath = Annotated[str, Path(pattern="^[0-9a-f]{24}$", description="The transfer's id.")]
 _MemberId = Annotated[str, Field(pattern=f"^{MEMBER_ID.pattern}$")]
@@ -83,7 +83,7 @@ def routes(context: Context, commands: Commands) -> APIRouter:
         if body.sender == body.to:
             raise _problem("same_member", "to")
         await _require_known(context, body.to)
-        transfer_id = given_id("transfer", body.sender, body.reference)
+        transfer_id = public_id("transfer", body.sender, body.reference)
         make = partial(SendPoints, transfer=transfer_id, reference=body.reference, to=body.to, points=body.points)
         sent = await commands.ask(asked, body.sender, body, make)
         if sent.status >= 400:
@@ -91,7 +91,7 @@ def routes(context: Context, commands: Commands) -> APIRouter:
         done = await commands.settled(transfer_key(transfer_id), transfer_id, _is_done)
         if done is None:
             return accepted(sent, f"/v1/transfers/{transfer_id}")
-        return created(sent, transfer_shown(body.sender, transfer_id, decode_transfer(done)))
+        return created(sent, transfer_json(body.sender, transfer_id, decode_transfer(done)))
 
     @router.get(
         "/v1/transfers/{transfer_id}",
@@ -102,7 +102,7 @@ def routes(context: Context, commands: Commands) -> APIRouter:
     async def look(transfer_id: TransferPath, caller: Caller = reader) -> Response:
         """A transfer as it is now. A member's token sees those that the member made."""
         member_id, raw = await commands.find(caller, transfer_key(transfer_id), transfer_id, "transfer_unknown")
-        return answer(transfer_shown(member_id, transfer_id, decode_transfer(raw)))
+        return answer(transfer_json(member_id, transfer_id, decode_transfer(raw)))
 
     return router
 

@@ -8,20 +8,21 @@ from dataclasses import dataclass, field
 import msgspec
 
 from services.kit.calendar import Day, Micros
-from services.ledger.domain.account import Account
 from services.ledger.domain.chain import encode_record, next_head
 from services.ledger.domain.decide import decide
-from services.ledger.domain.inputs import AnyInput, encode_input, type_of
-from services.ledger.domain.member import Loaded, Member, Missing
-from services.ledger.domain.outcome import Outcome
-from services.ledger.domain.program import Programs
+from services.ledger.domain.program.program import ProgramVersions
+from services.ledger.domain.state.account import Account
+from services.ledger.domain.state.inputs import AnyInput, encode_input, type_of
+from services.ledger.domain.state.loaded import Loaded, Missing
+from services.ledger.domain.state.member import Member
+from services.ledger.domain.state.outcome import Outcome
 
 
 class Arrival(msgspec.Struct, frozen=True):
     """An input with its digest and its arrival: the broker's append time, or the clock for a command."""
 
     digest: bytes
-    given: AnyInput
+    input_: AnyInput
     now: Micros
 
 
@@ -33,7 +34,7 @@ class JournalRow:
     type: str
     version: int
     now: Micros
-    given: bytes
+    input_: bytes
     record: bytes
     head: bytes
     outcome: Outcome
@@ -51,7 +52,7 @@ class Fold:
 
 
 def fold_member(
-    programs: Programs, account: Callable[[], Account], loaded: Loaded, arrivals: Sequence[Arrival]
+    programs: ProgramVersions, account: Callable[[], Account], loaded: Loaded, arrivals: Sequence[Arrival]
 ) -> Fold:
     """Fold a member's inputs in order. Raises `Missing` when more has to be read.
 
@@ -67,7 +68,7 @@ def fold_member(
                 fold.outcomes.append(Outcome("failed", failed[index]))
                 continue
             try:
-                outcome = decide(programs, fold.member, arrival.given, arrival.now)
+                outcome = decide(programs, fold.member, arrival.input_, arrival.now)
             except Missing:
                 raise
             except Exception as error:
@@ -81,17 +82,17 @@ def fold_member(
 
 
 def _journal(account: Account, arrival: Arrival, outcome: Outcome) -> JournalRow:
-    given, record = encode_input(arrival.given), encode_record(outcome)
-    at = arrival.given.at
+    input_, record = encode_input(arrival.input_), encode_record(outcome)
+    at = arrival.input_.at
     account.head = next_head(
-        account.head, arrival.digest, account.version, at, account.now, given, record, outcome.entries
+        account.head, arrival.digest, account.version, at, account.now, input_, record, outcome.entries
     )
     return JournalRow(
         arrival=arrival,
-        type=type_of(arrival.given),
+        type=type_of(arrival.input_),
         version=account.version,
         now=account.now,
-        given=given,
+        input_=input_,
         record=record,
         head=account.head,
         outcome=outcome,

@@ -12,8 +12,8 @@ from hashlib import blake2b, sha256
 import msgspec
 
 from services.kit.calendar import Micros
-from services.ledger.domain.entries import Entry
-from services.ledger.domain.outcome import Outcome, Reason
+from services.ledger.domain.state.entries import Entry
+from services.ledger.domain.state.outcome import AwardReason, Outcome
 
 FORMAT = "loyalty.journal.v1"
 _encoder = msgspec.msgpack.Encoder()
@@ -24,7 +24,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
 
     kind: str
     detail: str
-    reasons: list[Reason]
+    reasons: list[AwardReason]
     alarms: list[str]
 
 
@@ -52,9 +52,9 @@ def next_head(
     version: int,
     at: Micros,
     now: Micros,
-    given: bytes,
+    input_: bytes,
     record: bytes,
     entries: list[Entry],
 ) -> bytes:
     """The hash of a journal row, given the hash of the account's row before it."""
-    return sha256(_encoder.encode((FORMAT, head, digest, version, at, now, given, record, entries))).digest()
+    return sha256(_encoder.encode((FORMAT, head, digest, version, at, now, input_, record, entries))).digest()

@@ -11,11 +11,11 @@ from typing import Final
 
 from services.kit.calendar import Day, Micros
 from services.ledger.domain.decide import decide
-from services.ledger.domain.entries import Entry
-from services.ledger.domain.inputs import Completed, DueTimer, Line, Paid
-from services.ledger.domain.member import Member
-from services.ledger.domain.outcome import Reason
-from services.ledger.domain.program import Program, Programs
+from services.ledger.domain.program.program import Program, ProgramVersions
+from services.ledger.domain.state.entries import Entry
+from services.ledger.domain.state.inputs import Completed, DueTimer, Line, Paid
+from services.ledger.domain.state.member import Member
+from services.ledger.domain.state.outcome import AwardReason
 
 CART: Final = "quote:"
 """The ref of the cart while it is folded: no order has it, for those have a slash in theirs."""
@@ -47,7 +47,7 @@ class Award:
     rule: str
     points: int = 0
     last_day: Day = 0
-    reason: Reason | None = None
+    reason: AwardReason | None = None
     if_budget_lasts: int = 0
 
 
@@ -74,7 +74,7 @@ class NotUsable(Exception):
         self.usable = usable
 
 
-def quote(programs: Programs, member: Member, cart: Cart, now: Micros) -> Quote:
+def quote(programs: ProgramVersions, member: Member, cart: Cart, now: Micros) -> Quote:
     """Price a cart at `now`, for a member who is worthless afterwards. Raises Missing, as every fold, and NotUsable."""
     decide(programs, member, DueTimer("", CART, now), now)
     program, available = programs.at(now), member.account.available
@@ -87,7 +87,7 @@ def quote(programs: Programs, member: Member, cart: Cart, now: Micros) -> Quote:
         "", CART, now, CART, 0, cart.lines, cart.shipping, cart.tax, cart.points_used,
         None if cart.points_used else 0, channel=cart.channel,
     )  # fmt: skip
-    told = [decide(programs, member, given, now) for given in (paid, Completed("", CART, now, CART))]
+    told = [decide(programs, member, input_, now) for input_ in (paid, Completed("", CART, now, CART))]
     outcomes = [outcome for outcome in told if outcome is not None]
     reasons = outcomes[0].reasons
     entries = [entry for outcome in outcomes for entry in outcome.entries]
@@ -95,7 +95,7 @@ def quote(programs: Programs, member: Member, cart: Cart, now: Micros) -> Quote:
     return Quote(program, reasons[0].tier, available, payable, usable, _awards(member, reasons, last_day, entries))
 
 
-def _awards(member: Member, reasons: list[Reason], last_day: Day, entries: list[Entry]) -> list[Award]:
+def _awards(member: Member, reasons: list[AwardReason], last_day: Day, entries: list[Entry]) -> list[Award]:
     """What entries issue, by rule, less what they claw back; the order's rule first, also where it gives nothing."""
     awards = {reason.rule: Award(reason.rule, reason=reason) for reason in reasons}
     for reason in reasons:

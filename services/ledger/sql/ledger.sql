@@ -38,7 +38,7 @@ CROSS JOIN LATERAL (
 
 -- name: commanded
 -- identity_pkey, account_pkey, answer_pkey, fact_pkey, lot_pkey; program_pkey, backwards. What commands of different
--- members surely look at, as of one moment and unlocked: `move_accounts` says whether it was still so when they were
+-- members surely look at, as of one moment and unlocked: `compare_and_set_accounts` says whether it was still so when they were
 -- booked.
 SELECT asked.member_id, a.account, a.version, a.head, a.now, a.next_due,
        a.pending, a.available, a.held, a.debt, a.redeemed, a.expired, a.written_off, a.in_transit, a.details,
@@ -187,7 +187,7 @@ SET version = excluded.version, head = excluded.head, now = excluded.now, next_d
     redeemed = excluded.redeemed, expired = excluded.expired, written_off = excluded.written_off,
     in_transit = excluded.in_transit, details = excluded.details;
 
--- name: move_accounts
+-- name: compare_and_set_accounts
 -- account_pkey. One version each, of members who have not moved since they were read; answers which they are.
 INSERT INTO account AS a (
     shard, account, version, head, now, next_due, pending, available, held, debt, redeemed, expired,

@@ -92,7 +92,7 @@ WHERE shard = $1 AND account = $2 AND (version, line) > ($3::bigint, $4::smallin
 ORDER BY version, line
 LIMIT $7;
 
--- name: given_by_id
+-- name: fact_by_public_id
 -- fact_given, identity_account. The condition on the key is the index's own.
 SELECT i.member_id, f.value
 FROM (

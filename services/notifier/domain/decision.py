@@ -16,7 +16,9 @@ from services.kit.calendar import Micros
 from services.notifier.domain.member import Channel, Member, MessageClass
 from services.notifier.domain.touchpoint import ALWAYS_TOLD, Occasion
 
-Reason = Literal["erased", "no_touchpoint", "not_after", "no_consent", "no_address", "no_way_out", "no_template"]
+WithheldReason = Literal[
+    "erased", "no_touchpoint", "not_after", "no_consent", "no_address", "no_way_out", "no_template"
+]
 """Why a message is not sent:
 
 - `erased`: the member asked to be forgotten
@@ -50,7 +52,7 @@ class Decision(msgspec.Struct, frozen=True):
 
     channel: str
     message_class: MessageClass
-    reason: Reason | None
+    reason: WithheldReason | None
 
     @property
     def send(self) -> bool:
@@ -95,7 +97,7 @@ def _objection(
     addresses: Mapping[str, str],
     texts: Collection[tuple[str, str]],
     now: Micros,
-) -> Reason | None:
+) -> WithheldReason | None:
     if member.erased:
         return "erased"
     if not (way == "inapp" and occasion.touchpoint in ALWAYS_TOLD):

@@ -16,7 +16,7 @@ from services.notifier.domain.member import Channel, Member, MessageClass
 from services.notifier.domain.touchpoint import Occasion, together
 
 
-class ProfileTold(msgspec.Struct, frozen=True):
+class ProfileUpdated(msgspec.Struct, frozen=True):
     """Profile fields as the member gave them: absent = unknown, None = deleted."""
 
     member_id: str
@@ -24,7 +24,7 @@ class ProfileTold(msgspec.Struct, frozen=True):
     fields: dict[str, str | None]
 
 
-class ConsentTold(msgspec.Struct, frozen=True):
+class ConsentChanged(msgspec.Struct, frozen=True):
     """A consent or its withdrawal; `evidence` says where the member said so, `actor` who reports it."""
 
     member_id: str
@@ -36,7 +36,7 @@ class ConsentTold(msgspec.Struct, frozen=True):
     evidence: str | None
 
 
-class DeviceTold(msgspec.Struct, frozen=True):
+class DeviceRegistered(msgspec.Struct, frozen=True):
     """A device that can be pushed to."""
 
     member_id: str
@@ -53,7 +53,7 @@ class Erased(msgspec.Struct, frozen=True):
     at: Micros
 
 
-class TierTold(msgspec.Struct, frozen=True):
+class TierHistoryReceived(msgspec.Struct, frozen=True):
     """Where tiering says the member stands, and the occasion to speak that it makes, if any.
 
     `version` orders such words of one member; `now` is the arrival of the fact.
@@ -101,7 +101,7 @@ class Happened(msgspec.Struct, frozen=True):
     occasion: Occasion
 
 
-Telling: TypeAlias = ProfileTold | ConsentTold | DeviceTold | Erased | TierTold | PreferencesPut
+Telling: TypeAlias = ProfileUpdated | ConsentChanged | DeviceRegistered | Erased | TierHistoryReceived | PreferencesPut
 """What changes what is known of a person."""
 
 Input: TypeAlias = Telling | InboxRead | Happened
@@ -121,20 +121,20 @@ class Change(msgspec.Struct, frozen=True):
 def absorb(member: Member, telling: Telling) -> list[Change]:
     """Merge a telling into what is known of its member; answers the preferences that it changed."""
     match telling:
-        case ProfileTold():
+        case ProfileUpdated():
             member.tell(telling.fields, telling.at)
             return []
-        case ConsentTold(channel=channel, message_class=message_class, granted=granted):
+        case ConsentChanged(channel=channel, message_class=message_class, granted=granted):
             if not member.consent(channel, message_class, granted, telling.at):
                 return []
             return [_consent_change(telling, channel, message_class, granted, telling.evidence)]
-        case DeviceTold():
+        case DeviceRegistered():
             member.register_device(telling.device_id, telling.platform, telling.token, telling.at)
             return []
         case Erased():
             member.erase(telling.at)
             return []
-        case TierTold():
+        case TierHistoryReceived():
             member.stand(telling.tier, telling.version)
             return []
         case PreferencesPut():
@@ -150,7 +150,7 @@ def absorb(member: Member, telling: Telling) -> list[Change]:
 
 
 def _consent_change(
-    telling: ConsentTold | PreferencesPut,
+    telling: ConsentChanged | PreferencesPut,
     channel: Channel,
     message_class: MessageClass,
     granted: bool,
@@ -177,7 +177,7 @@ def gather(placed: Iterable[tuple[int, Input]]) -> list[Heard]:
     heard: dict[tuple[str, int, str, str], Heard] = {}
     facts: set[tuple[str, int, int]] = set()
     for place, each in placed:
-        if not isinstance(each, Happened | TierTold) or each.occasion is None:
+        if not isinstance(each, Happened | TierHistoryReceived) or each.occasion is None:
             continue
         if isinstance(each, Happened):
             fact = (each.member_id, each.version, each.number)

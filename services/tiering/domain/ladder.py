@@ -42,7 +42,7 @@ class Way(NamedTuple):
         )
 
 
-class Step(msgspec.Struct, frozen=True):
+class LadderStep(msgspec.Struct, frozen=True):
     """One tier of the ladder."""
 
     tier: str
@@ -58,7 +58,7 @@ class Step(msgspec.Struct, frozen=True):
 class Ladder:
     """The steps from the lowest to the highest. A rank is a place on the ladder: 0 is below all steps."""
 
-    def __init__(self, steps: Sequence[Step]) -> None:
+    def __init__(self, steps: Sequence[LadderStep]) -> None:
         self.steps = tuple(steps)
         self._ranks = {step.tier: rank for rank, step in enumerate(self.steps, start=1)}
         self._descending = [
@@ -82,7 +82,7 @@ class Ladder:
         """The tier's name at a rank."""
         return self.steps[rank - 1].tier if rank else NONE
 
-    def next(self, rank: int) -> Step | None:
+    def next(self, rank: int) -> LadderStep | None:
         """The step above a rank; None at the top."""
         return self.steps[rank] if rank < len(self.steps) else None
 
@@ -92,7 +92,7 @@ def compile_ladder(steps: Sequence[Mapping[str, Any]], decimals: int) -> Ladder:
     compiled = []
     for index, step in enumerate(steps):
         ways = _ways(step["when"], decimals, f"tiers.ladder.{index}.when")
-        compiled.append(Step(step["tier"], dict(step.get("name") or {}), ways))
+        compiled.append(LadderStep(step["tier"], dict(step.get("name") or {}), ways))
     return Ladder(compiled)
 
 

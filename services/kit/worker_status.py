@@ -1,0 +1,126 @@
+"""What the workers of one service tell each other: health and metrics, a file each, once a second.
+
+The workers share a port, and a request meets any of them. So each leaves its state and its metrics where the others
+can read them, and whoever is asked answers for all. Counting stays private to a process and costs no lock.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.exposition import generate_latest
+
+from services.kit.health import State
+from services.kit.metrics import REGISTRY
+
+SILENT_SECONDS: Final = 10.0
+"""A worker whose page is older is not ready: its event loop hangs, or it is gone."""
+
+
+class _Series(msgspec.Struct, array_like=True):
+    name: str
+    labels: dict[str, str]
+    value: float
+
+
+class _Family(msgspec.Struct, array_like=True):
+    name: str
+    help: str
+    kind: str
+    series: list[_Series]
+
+
+class _Page(msgspec.Struct):
+    at: float
+    states: dict[str, State]
+    families: list[_Family]
+
+
+_decode: Final = msgspec.json.Decoder(_Page).decode
+
+
+class WorkerStatus:
+    """The shared directory of one service's workers; without one, a process speaks for itself alone."""
+
+    def __init__(self, directory: Path | None = None, worker: int = 0, workers: int = 1) -> None:
+        self._directory = directory
+        self._worker = worker
+        self._workers = workers
+
+    def publish(self, states: Mapping[str, State]) -> None:
+        """Leaves this worker's page for the others (atomically: they see the old one or the new one)."""
+        if self._directory is None or self._workers == 1:
+            return
+        page = _Page(time.time(), dict(states), _families())
+        new = self._directory / f"{self._worker}.new"
+        new.write_bytes(msgspec.json.encode(page))
+        os.replace(new, self._page(self._worker))
+
+    def states(self, own: Mapping[str, State]) -> dict[int, dict[str, State]]:
+        """The states of every worker; one that is silent has the state `worker`, which says so."""
+        found = {self._worker: dict(own)}
+        for worker, page in self._others():
+            if page is None or time.time() - page.at > SILENT_SECONDS:
+                silent = State(
+                    False, "the worker does not say how it is", "Wait for its start, or restart the service."
+                )
+                found[worker] = {"worker": silent}
+            else:
+                found[worker] = page.states
+        return dict(sorted(found.items()))
+
+    def exposition(self) -> bytes:
+        """The metrics of all workers in Prometheus' text format, each series with its worker."""
+        pages = [(self._worker, _families())]
+        pages += [(worker, page.families) for worker, page in self._others() if page is not None]
+        return generate_latest(_Fixed(_merged(pages)))
+
+    def _page(self, worker: int) -> Path:
+        assert self._directory is not None
+        return self._directory / f"{worker}.json"
+
+    def _others(self) -> Iterable[tuple[int, _Page | None]]:
+        if self._directory is None:
+            return
+        for worker in range(self._workers):
+            if worker != self._worker:
+                try:
+                    yield worker, _decode(self._page(worker).read_bytes())
+                except (OSError, msgspec.DecodeError):
+                    yield worker, None
+
+
+def _families() -> list[_Family]:
+    return [
+        _Family(m.name, m.documentation, m.type, [_Series(s.name, dict(s.labels), s.value) for s in m.samples])
+        for m in REGISTRY.collect()
+    ]
+
+
+def _merged(pages: Iterable[tuple[int, list[_Family]]]) -> list[Metric]:
+    merged: dict[str, Metric] = {}
+    for worker, families in pages:
+        for family in families:
+            metric = merged.get(family.name)
+            if metric is None:
+                metric = merged[family.name] = Metric(family.name, family.help, family.kind)
+            for series in family.series:
+                metric.add_sample(series.name, {**series.labels, "worker": str(worker)}, series.value)
+    return list(merged.values())
+
+
+class _Fixed(CollectorRegistry):
+    """A registry of families that are there already."""
+
+    def __init__(self, families: list[Metric]) -> None:
+        super().__init__()
+        self._families = families
+
+    def collect(self) -> list[Metric]:
+        return self._families

@@ -1,0 +1,46 @@
+"""Days of a streak that a member missed and buys."""
+
+from datetime import date
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field
+
+from services.ledger.api.commands import Asked, Body, Commands, PointsOut, refusals
+from services.ledger.api.context import MemberPath
+from services.ledger.domain.state.inputs import RepairStreak
+
+
+class StreakRepairIn(Body):
+    """A missed day."""
+
+    day: Annotated[date, Field(description="The local date that was missed, before today.")]
+
+
+class StreakRepairDone(BaseModel):
+    """A day that counts for the streak as if the member had signed in, with the member's points then."""
+
+    member_id: str
+    day: str
+    balance: PointsOut
+    version: int
+
+
+def routes(commands: Commands) -> APIRouter:
+    """POST /v1/members/{member_id}/made-up-days"""
+    router = APIRouter(tags=["members"])
+    spending = commands.asked()
+
+    @router.post(
+        "/v1/members/{member_id}/made-up-days",
+        status_code=201,
+        response_model=StreakRepairDone,
+        responses=refusals("make_up_not_offered", "day_out_of_reach", "day_not_missed", "insufficient_points"),
+        summary="Buy a missed day of the streak",
+    )
+    async def repair_streak(member_id: MemberPath, body: StreakRepairIn, asked: Asked = spending) -> Response:
+        """For the price that the program names, as long after the day as it allows, once for each day."""
+        return await commands.do(asked, member_id, body, partial(RepairStreak, day=body.day.toordinal()))
+
+    return router

@@ -1,0 +1,1 @@
+"""`verify`: whether what is stored agrees with itself and with the inputs."""

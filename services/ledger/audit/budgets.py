@@ -1,0 +1,78 @@
+"""Whether what orders have of campaigns' budgets is what these gave (N6), as `verify` sees it shard by shard. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from services.ledger.domain.program.program import ProgramVersions
+from services.ledger.domain.state.budgets import ALLOTMENT, BUDGET, decode_allotment, decode_budget
+from services.ledger.domain.state.orders import decode_order
+from services.ledger.domain.state.refs import CAMPAIGN
+
+MAX_FAULTS = 20
+"""Named of all; there may be more."""
+
+
+class Budgets(msgspec.Struct):
+    """Points by budget, member and order, as given less booked: what is paired is dropped.
+
+    What is left above 0 is on its way, or was given up by its order and not taken back yet.
+    """
+
+    left: dict[str, int] = {}
+    wrong: list[str] = []
+    """What does not hold of a budget by itself."""
+
+    def read(
+        self, account: str, orders: Mapping[str, bytes], facts: Mapping[str, bytes], programs: ProgramVersions
+    ) -> None:
+        """Take in what an account knows, orders by their states; what cannot be read is another check's fault."""
+        try:
+            if account.startswith(CAMPAIGN):
+                self._granted(account, facts, programs)
+            elif any(program.order.budgeted for program in programs.versions):
+                self._booked(account, orders)
+        except msgspec.DecodeError:
+            return
+
+    def _granted(self, account: str, facts: Mapping[str, bytes], programs: ProgramVersions) -> None:
+        allotments = {
+            key.removeprefix(ALLOTMENT): decode_allotment(raw)
+            for key, raw in facts.items()
+            if key.startswith(ALLOTMENT)
+        }
+        granted, together = decode_budget(facts.get(BUDGET)).granted, sum(each.granted for each in allotments.values())
+        most = max(program.order.budget(account) or 0 for program in programs.versions)
+        if granted != together:
+            self.wrong.append(f"{account} gave {granted} points, its orders have {together}")
+        if granted > most:
+            self.wrong.append(f"{account} gave {granted} points of a budget of {most}")
+        for name, allotment in allotments.items():
+            self._count(f"{name} of {account}", allotment.granted)
+
+    def _booked(self, member_id: str, orders: Mapping[str, bytes]) -> None:
+        for ref, state in orders.items():
+            for share in decode_order(state).shares:
+                self._count(f"{member_id}/{ref} of {share.account}", -share.granted)
+
+    def add(self, other: Budgets) -> None:
+        """Take in what other accounts know."""
+        self.wrong += other.wrong
+        for name, points in other.left.items():
+            self._count(name, points)
+
+    def _count(self, name: str, points: int) -> None:
+        left = self.left.pop(name, 0) + points
+        if left:
+            self.left[name] = left
+
+    def faults(self) -> list[str]:
+        """What does not hold."""
+        beyond = [
+            f"order {name} has {-points} points that were not given"
+            for name, points in sorted(self.left.items())
+            if points < 0
+        ]
+        return [*self.wrong, *beyond][:MAX_FAULTS]

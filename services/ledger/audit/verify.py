@@ -1,0 +1,278 @@
+"""`python -m services.ledger verify`: do the books balance, do the chains hold, is what is stored what was told?
+
+All of it is read in one snapshot, so it may run while the ledger works; it takes no locks. Two processes share the
+snapshot and the shards, each on one core.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+import orjson
+
+from schemas.program import content_hash
+from services.kit.calendar import rfc3339
+from services.kit.clock import now
+from services.kit.postgres import Connection, connect, is_unavailable
+from services.kit.settings import Settings
+from services.ledger.audit.account import CHECKS
+from services.ledger.audit.shard import SQL, Report, audit_shard
+from services.ledger.domain.program.program import ProgramVersions, compile_program
+from services.ledger.store import register_codecs
+
+PROCESSES: Final = 2
+ONE_PROCESS_UP_TO: Final = 2_000
+"""Accounts below which a second process takes longer to start than it saves."""
+_USAGE: Final = "usage: verify [--json] [--members N]"
+
+Job = tuple[int, list[int] | None]
+"""A shard, and which of its accounts (None: all)."""
+
+WHOLE_CHECKS: Final = {
+    "programs": "each program version is what was published, by its content hash",
+    "shards": "no row is on a shard that nobody reads",
+    "months": "every month's partition belongs to its table",
+    "grants": "the runtime role cannot change journal and entries",
+    "transit": "what is in transit was sent and has not arrived; each arrival was sent",
+    "budgets": "no campaign gave more than its budget, no order has more of one than it was given",
+    "books": "what all accounts have together is what all entries add up to",
+}
+
+
+async def verify(settings: Settings, arguments: list[str]) -> int:
+    """verify [--json] [--members N]: prove the books, all of them or N accounts at random; 1 if anything is broken."""
+    try:
+        as_json, members = _options(arguments)
+    except ValueError:
+        print(_USAGE, file=sys.stderr)
+        return 2
+    began = time.monotonic()
+    try:
+        report, faults, figures = await examine(settings, members=members)
+    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+        print("the database has no tables yet: run `python -m services.ledger migrate` first", file=sys.stderr)
+        return 1
+    except Exception as error:
+        if not is_unavailable(error):
+            raise
+        print(f"nothing was verified: the database cannot be reached ({error})", file=sys.stderr)
+        return 1
+    seconds = round(time.monotonic() - began, 1)
+    summary = summarise(report, faults, figures) | {"seconds": seconds}
+    print(orjson.dumps(summary).decode() if as_json else table(summary))
+    return 0 if summary["ok"] else 1
+
+
+def _options(arguments: list[str]) -> tuple[bool, int | None]:
+    as_json, members, rest = False, None, list(arguments)
+    while rest:
+        match rest.pop(0):
+            case "--json":
+                as_json = True
+            case "--members" if rest and int(rest[0]) > 0:
+                members = int(rest.pop(0))
+            case other:
+                raise ValueError(other)
+    return as_json, members
+
+
+Examined = tuple[Report, dict[str, list[str]], dict[str, Any]]
+"""What the audit of all accounts says, the faults of the whole by check, and further figures."""
+
+
+async def examine(settings: Settings, *, members: int | None = None, processes: int = PROCESSES) -> Examined:
+    """All accounts, or so many taken at random, in one snapshot. Needs nothing but SELECT."""
+    connection = await _connect(settings)
+    try:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            return await survey(connection, settings, members=members, processes=processes)
+    finally:
+        await connection.close()
+
+
+async def survey(
+    tx: Connection, settings: Settings, *, members: int | None = None, processes: int = PROCESSES
+) -> Examined:
+    """`examine` in the caller's transaction, which other processes share if the ledger is large."""
+    faults, figures = await _whole(tx, settings)
+    jobs = await _jobs(tx, settings, members)
+    count = members or await tx.fetchval(SQL.account_count)
+    if count <= ONE_PROCESS_UP_TO or processes == 1:
+        reports = [await _audit(tx, settings.shards, *job) for job in jobs]
+    else:
+        reports = await _share(settings, await tx.fetchval(SQL.export_snapshot), jobs, processes)
+    report = Report()
+    for part in reports:
+        report.add(part)
+    if members is None and (wrong := await _books(tx, report)):
+        faults["books"] = wrong
+    if members is None and (wrong := report.transit.faults(report.points["in_transit"])):
+        faults["transit"] = wrong
+    if members is None and (wrong := report.budgets.faults()):
+        faults["budgets"] = wrong
+    if report.accounts and not figures["programs"]:
+        faults["programs"] = ["accounts were booked, and no program is there"]
+    return report, faults, figures
+
+
+async def _jobs(tx: Connection, settings: Settings, members: int | None) -> list[Job]:
+    if members is None:
+        return [(shard, None) for shard in range(settings.shards)]
+    chosen: dict[int, list[int]] = {}
+    for shard, account in await tx.fetch(SQL.sample, members):
+        chosen.setdefault(shard, []).append(account)
+    return sorted(chosen.items())
+
+
+async def _books(tx: Connection, report: Report) -> list[str]:
+    """The database's own sums of all accounts beside those of the entries that were read one by one."""
+    stored = await tx.fetchrow(SQL.stored_points)
+    assert stored is not None
+    sums = {**report.points, "debt": -report.points["debt"]}
+    return [
+        f"{name} of all accounts is {points}, the entries say {sums.get(name, 0)}"
+        for name, points in stored.items()
+        if points != sums.get(name, 0)
+    ]
+
+
+async def _connect(settings: Settings) -> asyncpg.Connection[asyncpg.Record]:
+    """A connection that may hold its snapshot for as long as the audit takes."""
+    connection = await connect(settings, part="verify")
+    await register_codecs(connection)
+    await connection.execute("SET idle_in_transaction_session_timeout = 0")
+    return connection
+
+
+async def _whole(tx: Connection, settings: Settings) -> tuple[dict[str, list[str]], dict[str, Any]]:
+    """What is checked of the ledger as a whole, and the figures beside it."""
+    faults: dict[str, list[str]] = {}
+    programs = await tx.fetch(SQL.programs)
+    for row in programs:
+        if content_hash(orjson.loads(row["document"])) != row["content_hash"]:
+            faults.setdefault("programs", []).append(f"version {row['version']} is not what was published")
+    if [row["number"] for row in programs] != list(range(1, len(programs) + 1)):
+        faults.setdefault("programs", []).append("a version is missing")
+    for row in await tx.fetch(SQL.beyond_shards, settings.shards):
+        faults.setdefault("shards", []).append(f"{row['name']} has rows beyond shard {settings.shards - 1}")
+    for row in await tx.fetch(SQL.detached):
+        faults.setdefault("months", []).append(f"{row['child']} is detached")
+    for row in await tx.fetch(SQL.changeable, settings.service):
+        faults.setdefault("grants", []).append(f"{settings.service} may change {row['name']}")
+    partitions = Counter(row["parent"] for row in await tx.fetch(SQL.partitions))
+    figures = {
+        "programs": len(programs),
+        "partitions": dict(partitions),
+        "outbox": await tx.fetchval(SQL.outbox_waiting),
+        "at": rfc3339(now()),
+    }
+    return faults, figures
+
+
+async def _audit(tx: Connection, shards: int, shard: int, accounts: Sequence[int] | None) -> Report:
+    rows = await tx.fetch(SQL.programs)
+    if not rows:
+        return Report(accounts=await tx.fetchval(SQL.account_count))
+    programs = ProgramVersions(compile_program(row["number"], orjson.loads(row["document"])) for row in rows)
+    return await audit_shard(tx, programs, shard, shards, accounts)
+
+
+async def _share(settings: Settings, snapshot: str, jobs: Sequence[Job], processes: int) -> list[Report]:
+    """Audit shards in several processes that see the same snapshot."""
+    loop = asyncio.get_running_loop()
+    with ProcessPoolExecutor(min(processes, os.cpu_count() or 1), mp_context=get_context("spawn")) as pool:
+        tasks = [loop.run_in_executor(pool, _work, settings, snapshot, job) for job in jobs]
+        return await asyncio.gather(*tasks)
+
+
+def _work(settings: Settings, snapshot: str, job: Job) -> Report:
+    """One shard, in a process of its own."""
+    return asyncio.run(_audit_apart(settings, snapshot, job))
+
+
+async def _audit_apart(settings: Settings, snapshot: str, job: Job) -> Report:
+    connection = await _connect(settings)
+    try:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            await connection.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
+            return await _audit(connection, settings.shards, *job)
+    finally:
+        await connection.close()
+
+
+def summarise(report: Report, faults: dict[str, list[str]], figures: dict[str, Any]) -> dict[str, Any]:
+    """The answer as JSON. Points are those of the entries: `issued` is what the program gave, net of clawbacks."""
+    sums = report.points
+    by_check = {name: len(faults.get(name, ())) for name in WHOLE_CHECKS}
+    for check in CHECKS:
+        by_check[check] = report.checks[check]
+    return {
+        "ok": not report.broken and not faults,
+        "accounts": report.accounts,
+        "journal": report.rows["journal"],
+        "entries": report.rows["entries"],
+        "lots": report.rows["lots"],
+        "orders": report.rows["orders"],
+        "facts": report.rows["facts"],
+        "outcomes": dict(report.outcomes),
+        "parked_orders": report.parked,
+        "parked_too_long": report.overdue,
+        "points": {
+            "issued": -sums["issued"],
+            "available": sums["available"],
+            "pending": sums["pending"],
+            "held": sums["held"],
+            "debt": -sums["debt"],
+            "redeemed": sums["redeemed"],
+            "expired": sums["expired"],
+            "written_off": sums["written_off"],
+            "in_transit": sums["in_transit"],
+        },
+        **figures,
+        "checks": by_check,
+        "broken": report.broken + sum(map(len, faults.values())),
+        "examples": [msgspec.to_builtins(example) for example in report.examples]
+        + [{"check": check, "detail": detail} for check, details in faults.items() for detail in details],
+    }
+
+
+def table(summary: dict[str, Any]) -> str:
+    """The answer for people."""
+    points = {name: f"{number:,}" for name, number in summary["points"].items()}
+    outcomes = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(summary["outcomes"].items())) or "none"
+    months = ", ".join(f"{name} {count}" for name, count in summary["partitions"].items()) or "none"
+    lines = [
+        f"The ledger at {summary['at']}",
+        f"  accounts {summary['accounts']:,} · journal {summary['journal']:,} ({outcomes})",
+        f"  entries {summary['entries']:,} · lots {summary['lots']:,} · facts {summary['facts']:,} · "
+        f"orders {summary['orders']:,}",
+        f"  parked: {summary['parked_orders']:,} orders that were never paid, {summary['parked_too_long']:,} of them "
+        "for longer than the program waits",
+        f"  issued {points['issued']} = available {points['available']} + pending {points['pending']} + "
+        f"held {points['held']} - debt {points['debt']} + redeemed {points['redeemed']} + "
+        f"expired {points['expired']} + written off {points['written_off']} + in transit {points['in_transit']}",
+        f"  outbox {summary['outbox']:,} waiting · programs {summary['programs']} · monthly partitions: {months}",
+        "",
+    ]
+    for name, meaning in (*CHECKS.items(), *WHOLE_CHECKS.items()):
+        broken = summary["checks"][name]
+        lines.append(f"  {f'{broken:,} broken' if broken else 'holds':>12}  {name:<9} {meaning}")
+    lines.append("")
+    for example in summary["examples"]:
+        where = ""
+        if "account" in example:
+            who = example["member"] or "without an id"
+            where = f" {who} (shard {example['shard']}, account {example['account']})"
+        lines.append(f"  BROKEN {example['check']}{where}: {example['detail']}")
+    verdict = "All of it holds." if summary["ok"] else f"{summary['broken']:,} broken."
+    return "\n".join([*lines, f"{verdict} ({summary['seconds']} s)"])

@@ -1,0 +1,1 @@
+"""How points move between accounts and lots."""

@@ -1,0 +1,1 @@
+"""What the loyalty program promises, compiled from its document."""

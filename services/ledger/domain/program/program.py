@@ -1,0 +1,287 @@
+"""The program as the fold reads it: compiled once from a validated document, exact fractions inside."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal
+
+from services.kit.calendar import (
+    NEVER,
+    Calendar,
+    Day,
+    Micros,
+    YearDay,
+    add_months,
+    calendar_of,
+    next_of,
+    parse_rfc3339,
+)
+from services.kit.money import exponent
+from services.ledger.domain.program.cash_offset import CashOffset, compile_cash_offset
+from services.ledger.domain.program.catalogue import Reward, compile_rewards
+from services.ledger.domain.program.earning import OrderRule, compile_order_rule
+from services.ledger.domain.program.goods import Goods, compile_goods
+from services.ledger.domain.program.multipliers import is_multiplier
+from services.ledger.domain.state.entries import SLIDING
+
+_MICROS_PER_DAY = 86_400_000_000
+DEFAULT_PARK_DAYS = 30
+
+Negative = Literal["debt", "clamp", "review"]
+"""What becomes of a clawback beyond what the member has: it is owed, written off, or waits for a decision (R6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class FactRule:
+    """A rule that awards points for a fact: so many each, or for each unit, within a cap a local day."""
+
+    name: str
+    points: int
+    per_unit: Fraction | None = None
+    cap: int | None = None
+
+    def award(self, units: str = "1") -> int:
+        """The uncapped points of one fact of so many units (a decimal string)."""
+        return self.points if self.per_unit is None else int(self.per_unit * Fraction(units))
+
+
+@dataclass(frozen=True, slots=True)
+class StreakRepair:
+    """A missed day can be bought for so many points until so many days after it (D4)."""
+
+    cost: int
+    within_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class SignInRule:
+    """Points for a day's sign-in and for the steps of a streak, which repeat each cycle (D2, D5)."""
+
+    daily: FactRule
+    steps: Mapping[int, int]
+    repair_streak: StreakRepair | None = None
+
+    @property
+    def cycle(self) -> int:
+        """Days after which the steps start again: the largest step; 0 without steps."""
+        return max(self.steps, default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileRule:
+    """Points once all of a profile's fields were first filled together (D6)."""
+
+    award: FactRule
+    fields: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ReferralRule:
+    """Points for both sides of a referral."""
+
+    name: str
+    referrer: int
+    referred: int
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One version of the rules. `number` is its place among all versions, by `effective_from`."""
+
+    number: int
+    name: str
+    version: str
+    effective_from: Micros
+    calendar: Calendar
+    currency: str
+    decimals: int
+    slides: bool
+    expiry_months: int | None
+    expiry_dates: tuple[YearDay, ...]
+    min_life_days: int
+    auto_after_days: int
+    grace_days: int | None
+    park_days: int
+    proportional: bool
+    negative: Negative
+    max_lateness: Micros | None
+    open_membership: bool
+    points_cannot_pay: Goods
+    points_per_unit: int | None
+    cash_offset: CashOffset | None
+    rewards: Mapping[str, Reward]
+    order: OrderRule
+    first_order: FactRule | None
+    sign_in: SignInRule | None
+    review: FactRule | None
+    profile: ProfileRule | None
+    joining: FactRule | None
+    activities: Mapping[str, FactRule]
+    referral: ReferralRule | None
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The profile fields whose contents a rule looks at."""
+        return frozenset(
+            name
+            for name, is_needed in (("birthday", self.order.keeps_birthday), ("referred_by", self.referral is not None))
+            if is_needed
+        )
+
+    def lot_day(self, day: Day) -> Day:
+        """The day of the lot of points awarded for a local date: their last day, unless they slide (E3, E7)."""
+        return SLIDING if self.slides else self.last_day(day)
+
+    def order_lot_day(self, paid_day: Day) -> Day:
+        """The day of the lot of an order's points, known at `paid` (E3, E7)."""
+        return SLIDING if self.slides else self.order_last_day(paid_day)
+
+    def last_day(self, day: Day) -> Day:
+        """The rule of expiry applied to a local date (E4)."""
+        if self.expiry_months is not None:
+            return add_months(day, self.expiry_months)
+        return next_of(self.expiry_dates, day) if self.expiry_dates else NEVER
+
+    def order_last_day(self, paid_day: Day) -> Day:
+        """The last day of an order's points: never before they could be used a while (E7)."""
+        # What never expires is beyond any least length of life.
+        return max(self.last_day(paid_day), paid_day + self.auto_after_days + self.min_life_days)
+
+    def worth(self, points: int) -> int:
+        """What points used are worth in minor units, rounded down; 0 where the program has no `cash_offset`."""
+        return points * 10**self.decimals // self.points_per_unit if self.points_per_unit else 0
+
+    def due_after(self, instant: Micros) -> Micros:
+        """The local midnight at which a line shipped (or paid) at an instant is completed by itself (O8)."""
+        return self.calendar.end_of(self.calendar.day_of(instant) + self.auto_after_days)
+
+
+class ProgramVersions:
+    """All versions. The business time of a fact chooses its version; the first covers all earlier times."""
+
+    def __init__(self, versions: Iterable[Program]) -> None:
+        self.versions = sorted(versions, key=lambda program: (program.effective_from, program.number))
+        if not self.versions:
+            raise ValueError("a ledger needs a program")
+        self._starts = [program.effective_from for program in self.versions]
+        self.by_number = {program.number: program for program in self.versions}
+        self.slide = any(program.slides for program in self.versions)
+        """Whether points of a version slide (E3)."""
+        self.offer_streak_repairs = any(program.sign_in and program.sign_in.repair_streak for program in self.versions)
+        """Whether a version lets missed days be bought."""
+
+    def at(self, instant: Micros) -> Program:
+        """The version in force at a business time."""
+        if len(self.versions) == 1:
+            return self.versions[0]
+        return self.versions[max(0, bisect_right(self._starts, instant) - 1)]
+
+    @property
+    def newest(self) -> int:
+        """The highest number known."""
+        return max(self.by_number)
+
+    def budget(self, account: str, met_under: int, instant: Micros) -> int:
+        """The points of the budget that an account keeps, as the newest version that is in force at an instant has it.
+
+        Where none that is in force knows of it, the version counts under which an order met it.
+        """
+        in_force = [version for version in reversed(self.versions) if version.effective_from <= instant]
+        versions = [*in_force, self.by_number[met_under]]
+        return next(points for version in versions if (points := version.order.budget(account)) is not None)
+
+
+def compile_program(number: int, document: Mapping[str, Any]) -> Program:
+    """The program of a validated document (`schemas.program`), as plain JSON values."""
+    points = document["points"]
+    currency = document["currency"]
+    decimals = exponent(currency)
+    calendar = calendar_of(document["timezone"])
+    expiry = points["expiry"]
+    refund = points.get("refund") or {}
+    returned = refund.get("returned_expired", "expire_at_once")
+    cash_offset = (document.get("redeem") or {}).get("cash_offset") or {}
+    lateness = points.get("max_lateness_days", "none")
+    rules = document["earn"]
+    facts: dict[str, Mapping[str, Any]] = {}
+    activities: dict[str, FactRule] = {}
+    multipliers: list[Mapping[str, Any]] = []
+    order: Mapping[str, Any] | None = None
+    for rule in rules:
+        on = rule["on"]
+        if on == "order" and is_multiplier(rule):
+            multipliers.append(rule)
+        elif on == "order":
+            order = rule
+        elif isinstance(on, Mapping):
+            activities[on["activity"]] = _fact_rule(rule)
+        else:
+            facts[on] = rule
+    if order is None:
+        # Orders may earn nothing and still count for tiers.
+        order = {"rule": "order", "rate": "0"}
+    sign_in, profile, referral = facts.get("signed_in"), facts.get("profile_completed"), facts.get("referral")
+    return Program(
+        number=number,
+        name=document["program"],
+        version=document["version"],
+        effective_from=parse_rfc3339(document["effective_from"]),
+        calendar=calendar,
+        currency=currency,
+        decimals=decimals,
+        slides=expiry["kind"] == "sliding",
+        expiry_months=expiry["months"] if expiry["kind"] in ("rolling", "sliding") else None,
+        expiry_dates=_year_days(expiry.get("dates") or ()) if expiry["kind"] == "fixed_dates" else (),
+        min_life_days=expiry.get("min_life_days") or 0,
+        auto_after_days=points["pending"]["auto_after_days"],
+        grace_days=returned["grace_days"] if isinstance(returned, Mapping) else None,
+        park_days=refund.get("park_days", DEFAULT_PARK_DAYS),
+        negative=points.get("negative") or "debt",
+        proportional=refund.get("mode") == "proportional",
+        max_lateness=None if lateness in (None, "none") else int(lateness) * _MICROS_PER_DAY,
+        open_membership=document["membership"]["kind"] == "open",
+        points_cannot_pay=compile_goods(cash_offset.get("exclude")),
+        points_per_unit=cash_offset.get("points_per_unit"),
+        cash_offset=compile_cash_offset(document),
+        rewards=compile_rewards(document),
+        order=compile_order_rule(order, multipliers, points.get("rounding") or "floor", decimals, calendar),
+        first_order=_optional_fact_rule(facts.get("first_order")),
+        sign_in=None if sign_in is None else _sign_in_rule(sign_in),
+        review=_optional_fact_rule(facts.get("review")),
+        profile=None if profile is None else ProfileRule(_fact_rule(profile), frozenset(profile["fields"])),
+        joining=_optional_fact_rule(facts.get("enrolled")),
+        activities=activities,
+        referral=ReferralRule(referral["rule"], referral["referrer"], referral["referred"]) if referral else None,
+    )
+
+
+def _sign_in_rule(rule: Mapping[str, Any]) -> SignInRule:
+    steps = {int(day): int(step) for day, step in (rule.get("streak") or {}).items()}
+    made = rule.get("make_up")
+    return SignInRule(_fact_rule(rule), steps, StreakRepair(made["cost"], made["within_days"]) if made else None)
+
+
+def _year_days(dates: Iterable[str]) -> tuple[YearDay, ...]:
+    return tuple(sorted((int(text[:2]), int(text[3:])) for text in dates))
+
+
+def _optional_fact_rule(rule: Mapping[str, Any] | None) -> FactRule | None:
+    return None if rule is None else _fact_rule(rule)
+
+
+def _fact_rule(rule: Mapping[str, Any]) -> FactRule:
+    per_unit = rule.get("points_per_unit")
+    return FactRule(
+        name=rule["rule"],
+        points=int(rule.get("points") or 0),
+        per_unit=None if per_unit is None else Fraction(per_unit),
+        cap=_cap(rule),
+    )
+
+
+def _cap(rule: Mapping[str, Any]) -> int | None:
+    cap = rule.get("cap")
+    return None if cap is None else int(cap["points"])

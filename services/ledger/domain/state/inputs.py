@@ -1,0 +1,387 @@
+"""What can change a ledger: Kafka records, commands and due timers, as values without personal data.
+
+An input's canonical bytes (msgpack arrays, see `chain`) are what the journal keeps, so a field is only ever
+appended, with a default. `at` is the business time that the input states; its arrival, `now`, is journalled
+beside it. Money is integer minor units of the program's currency, points are integers.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from services.kit.calendar import Day, Micros
+
+
+class Input(msgspec.Struct, frozen=True, array_like=True, tag_field="type"):
+    """A fact told, identified by (subject, source, id, at); the subject is the account it is booked on."""
+
+    source: str
+    id: str
+    at: Micros
+
+
+class Line(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An order line. `amount` is what is owed for it after discounts, before points."""
+
+    line_id: str
+    sku: str
+    category: str | None
+    quantity: str
+    amount: int
+
+
+class Paid(Input, frozen=True, array_like=True, tag="paid"):
+    """An order was paid, or a revision of it was. The highest `revision` is what counts.
+
+    `points_value` None: the shop does not say what the points used are worth, so the program does.
+    """
+
+    order: str
+    revision: int
+    lines: tuple[Line, ...]
+    shipping: int = 0
+    tax: int = 0
+    points_used: int = 0
+    points_value: int | None = 0
+    hold_id: str | None = None
+    redemption_id: str | None = None
+    channel: str = ""
+
+
+class LinePart(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A line, or a part of its quantity (None: all of it)."""
+
+    line_id: str
+    quantity: str | None = None
+
+
+class Shipped(Input, frozen=True, array_like=True, tag="shipped"):
+    """Goods left the shop; without lines, all."""
+
+    order: str
+    lines: tuple[LinePart, ...] | None = None
+
+
+class Completed(Input, frozen=True, array_like=True, tag="completed"):
+    """The receipt was confirmed; without lines, of all."""
+
+    order: str
+    lines: tuple[LinePart, ...] | None = None
+
+
+class RefundedLine(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A part of a line's amount that is given back, before points."""
+
+    line_id: str
+    amount: int
+
+
+class Refunded(Input, frozen=True, array_like=True, tag="refunded"):
+    """Money given back, by line; without lines it is goodwill and takes nothing (R10)."""
+
+    order: str
+    refund_id: str
+    lines: tuple[RefundedLine, ...] = ()
+    shipping: int = 0
+    tax: int = 0
+
+
+class Cancelled(Input, frozen=True, array_like=True, tag="cancelled"):
+    """The whole order is void."""
+
+    order: str
+
+
+OrderInput = Paid | Shipped | Completed | Refunded | Cancelled
+
+
+class SignedIn(Input, frozen=True, array_like=True, tag="signed_in"):
+    """The member signed in; its local date counts (D1)."""
+
+
+class ReviewPublished(Input, frozen=True, array_like=True, tag="review_published"):
+    """A review of goods went public."""
+
+    review_id: str
+
+
+class ReviewRemoved(Input, frozen=True, array_like=True, tag="review_removed"):
+    """A review was taken down; final, also when told before `published` (N3)."""
+
+    review_id: str
+
+
+class ProfileUpdated(Input, frozen=True, array_like=True, tag="profile"):
+    """Which profile fields an event filled and which it emptied; never their contents.
+
+    `registers` marks the enrolment of open membership (T10). Only where a rule needs them: `birthday` is month x 100 +
+    day, 0 = not told; `referred_by` is a member's id.
+    """
+
+    filled: tuple[str, ...]
+    emptied: tuple[str, ...]
+    registers: bool = False
+    birthday: int = 0
+    referred_by: str = ""
+
+
+class ActivityRecorded(Input, frozen=True, array_like=True, tag="activity"):
+    """A favourite, a game, … with the units it counts, a decimal string."""
+
+    activity: str
+    activity_id: str
+    units: str = "1"
+
+
+class TierHistoryReceived(Input, frozen=True, array_like=True, tag="tier"):
+    """The member's whole dated tier history as tiering now tells it; replaces what it told before (T1)."""
+
+    seen: tuple[int, int]
+    history: tuple[tuple[Micros, str], ...]
+
+
+class Enrolled(Input, frozen=True, array_like=True, tag="enrolled"):
+    """Tiering enrolled the member (T10)."""
+
+
+class HoldPoints(Input, frozen=True, array_like=True, tag="hold"):
+    """A command: set points aside for a checkout, for so many seconds (P5). `hold` is the id it is to have."""
+
+    hold: str
+    reference: str
+    points: int
+    ttl_seconds: int
+
+
+class CaptureHold(Input, frozen=True, array_like=True, tag="capture"):
+    """A command: redeem a hold's points, or so many of them; the rest is released."""
+
+    hold: str
+    points: int | None = None
+
+
+class ReleaseHold(Input, frozen=True, array_like=True, tag="release"):
+    """A command: a hold's points are free again."""
+
+    hold: str
+
+
+class RedeemPoints(Input, frozen=True, array_like=True, tag="redeem"):
+    """A command: spend points. `redemption` is the id it is to have."""
+
+    redemption: str
+    reference: str
+    points: int
+
+
+class ReturnRedemption(Input, frozen=True, array_like=True, tag="return"):
+    """A command: give a redemption's points back, or so many of them (P3, P4)."""
+
+    redemption: str
+    points: int | None = None
+
+
+class RepairStreak(Input, frozen=True, array_like=True, tag="make_up"):
+    """A command: buy a missed day of the streak, the ordinal of a local date (D4)."""
+
+    day: Day
+
+
+class DecideShortfall(Input, frozen=True, array_like=True, tag="decide_shortfall"):
+    """A command: what becomes of points that clawbacks about one order or fact did not find (R6)."""
+
+    ref: str
+    write_off: bool
+
+
+class SendPoints(Input, frozen=True, array_like=True, tag="send"):
+    """A command: give points to another member. `transfer` is the id it is to have."""
+
+    transfer: str
+    reference: str
+    to: str
+    points: int
+
+
+class RedeemReward(Input, frozen=True, array_like=True, tag="redeem_reward"):
+    """A command: buy a reward of the catalogue. `nonce` decides a draw; it is taken where the command comes in."""
+
+    redemption: str
+    reference: str
+    reward: str
+    nonce: str
+
+
+class AddCodes(Input, frozen=True, array_like=True, tag="add_codes"):
+    """A command to the account that keeps a pool: codes that coupons are to have."""
+
+    codes: tuple[str, ...]
+
+
+Command = (
+    HoldPoints
+    | CaptureHold
+    | ReleaseHold
+    | RedeemPoints
+    | RedeemReward
+    | ReturnRedemption
+    | RepairStreak
+    | DecideShortfall
+    | SendPoints
+    | AddCodes
+)
+
+
+class LotPart(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Points of a lot on their way to another account."""
+
+    lot_day: Day
+    parent: Day
+    points: int
+
+
+class ReceivePoints(Input, frozen=True, array_like=True, tag="receive"):
+    """Another account sent points: these, in the order they were taken."""
+
+    transfer: str
+    sender: str
+    lots: tuple[LotPart, ...]
+
+
+class TransferArrived(Input, frozen=True, array_like=True, tag="arrived"):
+    """The receiver's half of a transfer of this account is booked."""
+
+    transfer: str
+
+
+class ReferralReceived(Input, frozen=True, array_like=True, tag="referral"):
+    """A member whom this one referred has a successful order, under a program version; 0: it has none any more.
+
+    `seen` is the version of the referred member's account that says so: what is not newer is old news.
+    """
+
+    member: str
+    stands_under: int
+    seen: int
+
+
+class AskReward(Input, frozen=True, array_like=True, tag="ask_reward"):
+    """A member's account asks this one, which keeps a reward's stock, for one of it."""
+
+    redemption: str
+    member: str
+    reward: str
+
+
+class RewardAnswered(Input, frozen=True, array_like=True, tag="reward_answered"):
+    """The reward's account granted what a redemption of this account asked for, or it is sold out."""
+
+    redemption: str
+    granted: bool
+    code: str
+
+
+class GiveBackReward(Input, frozen=True, array_like=True, tag="give_back_reward"):
+    """What this account granted a redemption was returned in full."""
+
+    redemption: str
+
+
+class AskBudget(Input, frozen=True, array_like=True, tag="ask_budget"):
+    """A member's order is to have so many points, all in all, of the budget that this account keeps (N6).
+
+    `asked` is the version of the member's account that says so: what is not newer is old news. `program` is the version
+    under which the order met the campaign.
+    """
+
+    member: str
+    order: str
+    points: int
+    asked: int
+    program: int
+
+
+class BudgetAnswered(Input, frozen=True, array_like=True, tag="budget_answered"):
+    """An order of this account has so many points, all in all, of the budget that `account` keeps, as `asked`."""
+
+    account: str
+    order: str
+    points: int
+    asked: int
+
+
+Between = (
+    ReceivePoints
+    | TransferArrived
+    | AskReward
+    | RewardAnswered
+    | GiveBackReward
+    | ReferralReceived
+    | AskBudget
+    | BudgetAnswered
+)
+"""What one account tells another."""
+
+
+class DueTimer(Input, frozen=True, array_like=True, tag="timer"):
+    """Nobody touched the account, but something on it is due."""
+
+
+class ExpiryNear(Input, frozen=True, array_like=True, tag="expiring"):
+    """The last day of points comes near: the member is to be told, if there are any left to spend."""
+
+    day: Day
+
+
+AnyInput = (
+    Paid
+    | Shipped
+    | Completed
+    | Refunded
+    | Cancelled
+    | SignedIn
+    | ReviewPublished
+    | ReviewRemoved
+    | ProfileUpdated
+    | ActivityRecorded
+    | TierHistoryReceived
+    | Enrolled
+    | HoldPoints
+    | CaptureHold
+    | ReleaseHold
+    | RedeemPoints
+    | ReturnRedemption
+    | RepairStreak
+    | DecideShortfall
+    | ReferralReceived
+    | SendPoints
+    | ReceivePoints
+    | TransferArrived
+    | RedeemReward
+    | AddCodes
+    | AskReward
+    | RewardAnswered
+    | GiveBackReward
+    | AskBudget
+    | BudgetAnswered
+    | DueTimer
+    | ExpiryNear
+)
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[AnyInput] = msgspec.msgpack.Decoder(AnyInput)
+
+
+def encode_input(input_: AnyInput) -> bytes:
+    """The input's canonical bytes: equal inputs have equal bytes, and only they."""
+    return _encoder.encode(input_)
+
+
+def decode_input(raw: bytes) -> AnyInput:
+    """The input that `encode_input` wrote."""
+    return _decoder.decode(raw)
+
+
+def type_of(input_: AnyInput) -> str:
+    """The input's tag, as the journal's `type` column has it."""
+    return input_.__struct_config__.tag  # type: ignore[return-value]

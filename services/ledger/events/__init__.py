@@ -1,0 +1,1 @@
+"""What comes into the ledger and what leaves it as events."""

@@ -1,0 +1,336 @@
+"""From an event of the contracts to an input of the fold: minor units, refs, no personal data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import Any, Final
+
+from msgspec import structs
+
+from schemas.events import RefusalReason, Refused
+from services.kit.calendar import MICROS_PER_SECOND, NEVER, Day, Micros, parse_rfc3339, to_micros
+from services.kit.money import minor_units
+from services.ledger.domain.state.inputs import (
+    ActivityRecorded,
+    AnyInput,
+    AskBudget,
+    AskReward,
+    BudgetAnswered,
+    Cancelled,
+    Completed,
+    Enrolled,
+    GiveBackReward,
+    Line,
+    LinePart,
+    LotPart,
+    Paid,
+    ProfileUpdated,
+    ReceivePoints,
+    ReferralReceived,
+    Refunded,
+    RefundedLine,
+    ReviewPublished,
+    ReviewRemoved,
+    RewardAnswered,
+    Shipped,
+    SignedIn,
+    TierHistoryReceived,
+    TransferArrived,
+)
+from services.ledger.domain.state.refs import order_ref
+
+MAX_EVENT_AGE_DAYS: Final = 400
+"""The contract's `max_event_age`: what is older is refused as `too_late`, so dedupe needs recent months only."""
+_MAX_AGE: Final = MAX_EVENT_AGE_DAYS * 86_400 * MICROS_PER_SECOND
+_MAX_AHEAD: Final = 5 * 60 * MICROS_PER_SECOND
+
+TIER_HISTORY_TYPES: Final = frozenset(
+    f"loyalty.tier.{kind}.v1" for kind in ("upgraded", "downgraded", "kept", "overridden")
+)
+TYPES: Final[Mapping[str, str]] = {
+    "paid": "commerce.order.paid.v1",
+    "shipped": "commerce.order.shipped.v1",
+    "completed": "commerce.order.completed.v1",
+    "refunded": "commerce.order.refunded.v1",
+    "cancelled": "commerce.order.cancelled.v1",
+    "signed_in": "commerce.member.signed_in.v1",
+    "review_published": "commerce.review.published.v1",
+    "review_removed": "commerce.review.removed.v1",
+    "profile": "commerce.profile.updated.v1",
+    "activity": "commerce.activity.recorded.v1",
+    "tier": "loyalty.tier.upgraded.v1",
+    "enrolled": "loyalty.tier.enrolled.v1",
+    "hold": "loyalty.command.hold.v1",
+    "capture": "loyalty.command.capture.v1",
+    "release": "loyalty.command.release.v1",
+    "redeem": "loyalty.command.redeem.v1",
+    "return": "loyalty.command.return.v1",
+    "make_up": "loyalty.command.make_up.v1",
+    "decide_shortfall": "loyalty.command.decide_shortfall.v1",
+    "referral": "loyalty.referral.told.v1",
+    "send": "loyalty.command.transfer.v1",
+    "receive": "loyalty.transfer.sent.v1",
+    "arrived": "loyalty.transfer.arrived.v1",
+    "redeem_reward": "loyalty.command.redeem.v1",
+    "add_codes": "loyalty.command.add_codes.v1",
+    "ask_reward": "loyalty.reward.asked.v1",
+    "reward_answered": "loyalty.reward.answered.v1",
+    "give_back_reward": "loyalty.reward.given_back.v1",
+    "ask_budget": "loyalty.budget.asked.v1",
+    "budget_answered": "loyalty.budget.answered.v1",
+    "timer": "loyalty.timer.due.v1",
+    "expiring": "loyalty.timer.due.v1",
+}
+"""The event type that an input's tag stands for, to the outside."""
+
+
+def check_time(at: Micros, arrived: Micros) -> None:
+    """Raises Refused for a business time that the contract does not take."""
+    if at < arrived - _MAX_AGE:
+        raise Refused(
+            RefusalReason.TOO_LATE,
+            "time",
+            f"more than {MAX_EVENT_AGE_DAYS} days before its arrival; book it as an adjustment",
+        )
+    if at > arrived + _MAX_AHEAD:
+        raise Refused(
+            RefusalReason.IN_FUTURE, "time", "more than 5 minutes after its arrival; check the publisher's clock"
+        )
+
+
+def input_of(
+    event: Mapping[str, Any], currency: str, decimals: int, needs: Callable[[Micros], frozenset[str]] | None = None
+) -> AnyInput | None:
+    """The input of an event that `schemas.events` has read; None if the ledger has no use for it.
+
+    `needs` says of a business time which profile fields the rules of the program then in force look into.
+    Raises Refused for what only the program can judge: the currency, and how many decimals it has.
+    """
+    reader = _READERS.get(event["type"])
+    if reader is None:
+        return None
+    input_ = reader(event, event["data"], to_micros(event["time"]), currency, decimals)
+    if isinstance(input_, ProfileUpdated) and needs and (needed := needs(input_.at)):
+        return _with_contents(input_, event["data"], needed)
+    return input_
+
+
+def _paid(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, currency: str, decimals: int) -> AnyInput:
+    if data["currency"] != currency:
+        raise Refused(RefusalReason.OTHER_CURRENCY, "data.currency", f"this program counts in {currency}")
+    return Paid(
+        event["source"],
+        event["id"],
+        at,
+        order_ref(data.get("shop", ""), data["order_id"]),
+        data.get("revision", 0),
+        _lines(data["lines"], decimals),
+        _minor(data.get("shipping", "0"), decimals, "data.shipping"),
+        _minor(data.get("tax", "0"), decimals, "data.tax"),
+        data.get("points_used", 0),
+        _points_value(data, decimals),
+        data.get("hold_id"),
+        data.get("redemption_id"),
+        data.get("channel", ""),
+    )
+
+
+def _points_value(data: Mapping[str, Any], decimals: int) -> int | None:
+    value = data.get("points_value")
+    if value is None:
+        return None if data.get("points_used") else 0
+    return _minor(value, decimals, "data.points_value")
+
+
+def _lines(told: list[Mapping[str, Any]], decimals: int) -> tuple[Line, ...]:
+    try:
+        return tuple(
+            [
+                Line(
+                    line["line_id"],
+                    line["sku"],
+                    line.get("category"),
+                    str(line["quantity"]),
+                    minor_units(line["amount"], decimals),
+                )
+                for line in told
+            ]
+        )
+    except ValueError:
+        raise _too_precise("data.lines.amount", decimals) from None
+
+
+def _minor(amount: str, decimals: int, field: str) -> int:
+    try:
+        return minor_units(amount, decimals)
+    except ValueError:
+        raise _too_precise(field, decimals) from None
+
+
+def _too_precise(field: str, decimals: int) -> Refused:
+    return Refused(RefusalReason.BROKEN_FIELD, field, f"the program's currency has {decimals} decimals")
+
+
+def _parts(data: Mapping[str, Any]) -> tuple[LinePart, ...] | None:
+    lines = data.get("lines")
+    if lines is None:
+        return None
+    return tuple(
+        LinePart(line["line_id"], None if line.get("quantity") is None else str(line["quantity"])) for line in lines
+    )
+
+
+def _shipped(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    return Shipped(event["source"], event["id"], at, order_ref(data.get("shop", ""), data["order_id"]), _parts(data))
+
+
+def _completed(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    return Completed(event["source"], event["id"], at, order_ref(data.get("shop", ""), data["order_id"]), _parts(data))
+
+
+def _refunded(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, decimals: int) -> AnyInput:
+    return Refunded(
+        event["source"],
+        event["id"],
+        at,
+        order_ref(data.get("shop", ""), data["order_id"]),
+        data["refund_id"],
+        tuple(
+            RefundedLine(line["line_id"], _minor(line["amount"], decimals, "data.lines.amount"))
+            for line in data.get("lines", ())
+        ),
+        _minor(data.get("shipping", "0"), decimals, "data.shipping"),
+        _minor(data.get("tax", "0"), decimals, "data.tax"),
+    )
+
+
+def _cancelled(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    return Cancelled(event["source"], event["id"], at, order_ref(data.get("shop", ""), data["order_id"]))
+
+
+def _signed_in(event: Mapping[str, Any], _data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    return SignedIn(event["source"], event["id"], at)
+
+
+def _review_published(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    return ReviewPublished(event["source"], event["id"], at, data["review_id"])
+
+
+def _review_removed(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    return ReviewRemoved(event["source"], event["id"], at, data["review_id"])
+
+
+def _profile(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    """Which fields are filled, never with what; absent is unknown, null is emptied."""
+    return ProfileUpdated(
+        event["source"],
+        event["id"],
+        at,
+        tuple(sorted(name for name, value in data.items() if value not in (None, ""))),
+        tuple(sorted(name for name, value in data.items() if value in (None, ""))),
+        event["type"] == "commerce.member.registered.v1",
+    )
+
+
+def _with_contents(told: ProfileUpdated, data: Mapping[str, Any], needed: frozenset[str]) -> ProfileUpdated:
+    """What rules look into; of a birthday the day of the year alone, never the year."""
+    birthday: date | None = data.get("birthday") if "birthday" in needed else None
+    referrer: str | None = data.get("referred_by") if "referred_by" in needed else None
+    return structs.replace(
+        told, birthday=birthday.month * 100 + birthday.day if birthday else 0, referred_by=referrer or ""
+    )
+
+
+def _activity(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    return ActivityRecorded(
+        event["source"], event["id"], at, data["activity"], data["activity_id"], str(data.get("units", 1))
+    )
+
+
+def _tier(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    return TierHistoryReceived(
+        event["source"],
+        event["id"],
+        at,
+        (data["member_version"], data["event_no"]),
+        tuple((_instant(step["effective_at"]), step["tier"]) for step in data["history"]),
+    )
+
+
+def _enrolled(event: Mapping[str, Any], _data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    return Enrolled(event["source"], event["id"], at)
+
+
+def _transfer_sent(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    lots = tuple(
+        LotPart(_day(lot.get("last_day")) or NEVER, _day(lot.get("parent")), lot["points"]) for lot in data["lots"]
+    )
+    return ReceivePoints(event["source"], event["id"], at, data["transfer_id"], data["sender"], lots)
+
+
+def _transfer_arrived(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    return TransferArrived(event["source"], event["id"], at, data["transfer_id"])
+
+
+def _referral_told(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    return ReferralReceived(event["source"], event["id"], at, data["member"], data["program"], data["seen"])
+
+
+def _reward_asked(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    return AskReward(event["source"], event["id"], at, data["redemption_id"], data["member_id"], data["reward"])
+
+
+def _reward_answered(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    code = data.get("code", "")
+    return RewardAnswered(event["source"], event["id"], at, data["redemption_id"], data["granted"], code)
+
+
+def _reward_given_back(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    return GiveBackReward(event["source"], event["id"], at, data["redemption_id"])
+
+
+def _budget_asked(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    order = order_ref(data["shop"], data["order_id"])
+    return AskBudget(
+        event["source"], event["id"], at, data["member_id"], order, data["points"], data["asked"], data["program"]
+    )
+
+
+def _budget_answered(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+    order = order_ref(data["shop"], data["order_id"])
+    return BudgetAnswered(event["source"], event["id"], at, data["account"], order, data["points"], data["asked"])
+
+
+def _day(told: date | None) -> Day:
+    return 0 if told is None else told.toordinal()
+
+
+def _instant(value: Any) -> Micros:
+    return parse_rfc3339(value) if isinstance(value, str) else to_micros(value)
+
+
+_Reader = Callable[[Mapping[str, Any], Mapping[str, Any], Micros, str, int], AnyInput]
+_READERS: Final[Mapping[str, _Reader]] = {
+    "commerce.order.paid.v1": _paid,
+    "commerce.order.shipped.v1": _shipped,
+    "commerce.order.completed.v1": _completed,
+    "commerce.order.refunded.v1": _refunded,
+    "commerce.order.cancelled.v1": _cancelled,
+    "commerce.member.signed_in.v1": _signed_in,
+    "commerce.review.published.v1": _review_published,
+    "commerce.review.removed.v1": _review_removed,
+    "commerce.member.registered.v1": _profile,
+    "commerce.profile.updated.v1": _profile,
+    "commerce.activity.recorded.v1": _activity,
+    "loyalty.tier.enrolled.v1": _enrolled,
+    "loyalty.transfer.sent.v1": _transfer_sent,
+    "loyalty.transfer.arrived.v1": _transfer_arrived,
+    "loyalty.referral.told.v1": _referral_told,
+    "loyalty.reward.asked.v1": _reward_asked,
+    "loyalty.reward.answered.v1": _reward_answered,
+    "loyalty.reward.given_back.v1": _reward_given_back,
+    "loyalty.budget.asked.v1": _budget_asked,
+    "loyalty.budget.answered.v1": _budget_answered,
+    **dict.fromkeys(TIER_HISTORY_TYPES, _tier),
+}

@@ -1,0 +1,107 @@
+"""What one shard tells another, on a topic of the ledger's own: written with the half that is booked here, and an input
+like any other there (`intake` reads it back)."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any, Final, assert_never
+
+import orjson
+
+from services.kit.calendar import NEVER, rfc3339
+from services.kit.outbox import OutboxRow
+from services.ledger.domain.batch import JournalRow
+from services.ledger.domain.state.inputs import (
+    AskBudget,
+    AskReward,
+    Between,
+    BudgetAnswered,
+    GiveBackReward,
+    LotPart,
+    ReceivePoints,
+    ReferralReceived,
+    RewardAnswered,
+    TransferArrived,
+)
+from services.ledger.domain.state.outcome import SOURCE, Message, Referral
+from services.ledger.domain.state.refs import order_of
+from services.ledger.events.inbound import TYPES
+from services.ledger.events.outbound import HEADERS
+
+INTERNAL: Final = "loyalty.internal.v1"
+
+
+def internal_messages(shard: int, member_id: str, row: JournalRow) -> list[OutboxRow]:
+    """What the outcome of a member's journal row has to tell other accounts, each keyed by the account it is for."""
+    outcome = row.outcome
+    if not (outcome.messages or outcome.referrals):
+        return []
+    messages = [*outcome.messages, *(_referral(member_id, row, each) for each in outcome.referrals)]
+    return [OutboxRow(shard, INTERNAL, message.to.encode(), _rendered(message), HEADERS) for message in messages]
+
+
+def _referral(member_id: str, row: JournalRow, told: Referral) -> Message:
+    name = f"{member_id}:{row.version}:referral"
+    at = told.at or row.now
+    return Message(told.referrer, ReferralReceived(SOURCE, name, at, member_id, told.program, row.version))
+
+
+def _rendered(message: Message) -> bytes:
+    input_ = message.input_
+    return orjson.dumps(
+        {
+            "specversion": "1.0",
+            "id": input_.id,
+            "source": input_.source,
+            "type": TYPES[input_.__struct_config__.tag],  # type: ignore[index]
+            "subject": message.to,
+            "time": rfc3339(input_.at),
+            "datacontenttype": "application/json",
+            "data": _data(input_),
+        }
+    )
+
+
+def _data(input_: Between) -> dict[str, Any]:
+    match input_:
+        case ReceivePoints():
+            lots = [_lot(part) for part in input_.lots]
+            return {"transfer_id": input_.transfer, "sender": input_.sender, "lots": lots}
+        case TransferArrived():
+            return {"transfer_id": input_.transfer}
+        case ReferralReceived():
+            return {"member": input_.member, "program": input_.stands_under, "seen": input_.seen}
+        case AskReward():
+            return {"redemption_id": input_.redemption, "member_id": input_.member, "reward": input_.reward}
+        case RewardAnswered():
+            code = {"code": input_.code} if input_.code else {}
+            return {"redemption_id": input_.redemption, "granted": input_.granted, **code}
+        case GiveBackReward():
+            return {"redemption_id": input_.redemption}
+        case AskBudget():
+            asked = {
+                "member_id": input_.member,
+                "points": input_.points,
+                "asked": input_.asked,
+                "program": input_.program,
+            }
+            return asked | _order(input_.order)
+        case BudgetAnswered():
+            return {"account": input_.account, "points": input_.points, "asked": input_.asked} | _order(input_.order)
+        case _:
+            assert_never(input_)
+
+
+def _order(ref: str) -> dict[str, str]:
+    order = order_of(ref)
+    assert order is not None, ref
+    return {"shop": order[0], "order_id": order[1]}
+
+
+def _lot(part: LotPart) -> dict[str, Any]:
+    lot: dict[str, Any] = {"points": part.points}
+    if part.lot_day != NEVER:
+        lot["last_day"] = date.fromordinal(part.lot_day).isoformat()
+    if part.parent:
+        lot["parent"] = date.fromordinal(part.parent).isoformat()
+    return lot

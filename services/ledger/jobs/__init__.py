@@ -1,0 +1,1 @@
+"""What the ledger does by itself, when time passes."""

@@ -1,0 +1,116 @@
+"""Closes local days: `loyalty.day.closed.v1` says of a shard that a day is booked to its end (T8).
+
+A day is over on a shard once every record that was appended before its midnight is booked, and nothing that fell due by
+then is left to book. Whoever counts on it (a tier's decision) misses no confirmation that was due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import date
+from itertools import count
+from typing import Final
+
+import orjson
+import structlog
+from aiokafka.errors import KafkaError
+
+from services.kit import clock
+from services.kit.calendar import MICROS_PER_SECOND, Day, Micros, rfc3339
+from services.kit.clock import Clock
+from services.kit.kafka import partition_of
+from services.kit.outbox import OutboxRow, append
+from services.kit.postgres import Pool, Queries
+from services.kit.program import NoProgram
+from services.ledger import store
+from services.ledger.consumer import TOPICS
+from services.ledger.domain.state.outcome import SOURCE
+from services.ledger.events.outbound import HEADERS, TOPIC
+
+SQL: Final = Queries.load("services.ledger", "sql/closing.sql", require=("last_closed", "offsets", "is_due", "close"))
+AFTER: Final[Micros] = 60 * MICROS_PER_SECOND
+"""So long after midnight by our clock no broker appends with a time before it, nor is a command of before under way."""
+AGAIN: Final[Micros] = 5 * MICROS_PER_SECOND
+"""How long to wait before looking again where something was left to book."""
+_log = structlog.get_logger("ledger")
+
+IsBooked = Callable[[int, Mapping[str, int], Micros], Awaitable[bool]]
+"""Whether no record of a shard's topics from these offsets on was appended before an instant."""
+
+
+class Closing:
+    """A pass over one shard: closes the next day that is over there; answers 1 if it closed one.
+
+    The first day that a ledger closes is the one before its first look. The row of a day and its event are one
+    transaction, so a day is told of once, by however many sweepers.
+    """
+
+    def __init__(self, pool: Pool, shards: int, is_booked: IsBooked, *, now: Clock = clock.now) -> None:
+        self._pool = pool
+        self._shards = shards
+        self._is_booked = is_booked
+        self._now = now
+        self._programs = store.KnownPrograms()
+        self._not_before: dict[int, Micros] = {}
+
+    async def __call__(self, shard: int) -> int:
+        """Close one day of one shard, or nothing until there can be one."""
+        now = self._now()
+        if now < self._not_before.get(shard, 0):
+            return 0
+        self._not_before[shard] = now + AGAIN
+        async with self._pool.acquire() as connection:
+            try:
+                calendar = (await self._programs.read(connection)).at(now).calendar
+            except NoProgram:
+                return 0
+            last: Day | None = await connection.fetchval(SQL.last_closed, shard)
+            over = calendar.day_of(now - AFTER) - 1
+            day = over if last is None else last + 1
+            if day > over:
+                self._not_before[shard] = calendar.end_of(day) + AFTER
+                return 0
+            midnight = calendar.end_of(day)
+            if await connection.fetchval(SQL.is_due, shard, midnight):
+                return 0
+            offsets = {row["topic"]: row["next_offset"] for row in await connection.fetch(SQL.offsets, shard, TOPICS)}
+        if len(offsets) < len(TOPICS) or not await self._past(shard, offsets, midnight):
+            return 0
+        async with self._pool.acquire() as connection, connection.transaction():
+            # Asked again: what was booked since the first look may have made something due.
+            if await connection.fetchval(SQL.is_due, shard, midnight):
+                return 0
+            if await connection.fetchval(SQL.close, shard, day, now) is not None:
+                await append(connection, [announcement(shard, self._shards, day, midnight)])
+        self._not_before[shard] = 0
+        return 1
+
+    async def _past(self, shard: int, offsets: Mapping[str, int], midnight: Micros) -> bool:
+        try:
+            return await self._is_booked(shard, offsets, midnight)
+        except (KafkaError, OSError, TimeoutError) as error:
+            _log.warning("day_not_closed", shard=shard, error=repr(error))
+            self._not_before[shard] = self._now() + AFTER
+            return False
+
+
+def announcement(shard: int, shards: int, day: Day, midnight: Micros) -> OutboxRow:
+    """`loyalty.day.closed.v1` for the partition that it speaks of."""
+    subject = date.fromordinal(day).isoformat()
+    event = {
+        "specversion": "1.0",
+        "id": f"day:{shard}:{subject}",
+        "source": SOURCE,
+        "type": "loyalty.day.closed.v1",
+        "subject": subject,
+        "time": rfc3339(midnight),
+        "datacontenttype": "application/json",
+        "data": {"partition": shard, "day": subject},
+    }
+    return OutboxRow(shard, TOPIC, key_on(shard, shards), orjson.dumps(event), HEADERS)
+
+
+def key_on(shard: int, shards: int) -> bytes:
+    """A record's key that lies on a shard's partition: the first of `day:0`, `day:1`, … that does."""
+    keys = (f"day:{number}".encode() for number in count())
+    return next(key for key in keys if partition_of(key, shards) == shard)

@@ -1,0 +1,58 @@
+"""Books what is due on accounts that nobody touches, as inputs of the one write path (architecture, T8)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from services.kit import clock
+from services.kit.calendar import Micros
+from services.kit.clock import Clock
+from services.kit.executor import Executor
+from services.kit.postgres import Pool
+from services.kit.shard_worker import COURTEOUS_BATCH
+from services.kit.sweeper import Pass
+from services.ledger.domain.batch import Arrival
+from services.ledger.domain.chain import digest_of
+from services.ledger.domain.state.inputs import DueTimer
+from services.ledger.executor import MemberInput
+from services.ledger.store import SQL
+
+SOURCE = "/loyalty/ledger/timer"
+
+
+def in_turn(*passes: Pass) -> Pass:
+    """Several passes over a shard, one after the other; it found what they found together."""
+
+    async def sweep(shard: int) -> int:
+        return sum([await each(shard) for each in passes])
+
+    return sweep
+
+
+def sweep_of(pool: Pool, executor: Executor[Any, Any], limit: int, *, now: Clock = clock.now) -> Pass:
+    """A pass over one shard: accounts whose `next_due` has come, earliest first; answers how many it found.
+
+    At most `limit` of them are one batch. While commands or records come in it is a small one, and as much time as it
+    took is left to them before the next: they go first. A timer's id says after which version what is due when, so two
+    sweepers, or one killed and started again, book it once.
+    """
+
+    async def sweep(shard: int) -> int:
+        present, began = now(), time.monotonic()
+        most = min(limit, COURTEOUS_BATCH) if executor.is_busy else limit
+        async with pool.acquire() as connection:
+            rows = await connection.fetch(SQL["due_members"], shard, present, most)
+        timers = [_timer(row["member_id"], row["version"], row["next_due"], present) for row in rows]
+        await asyncio.gather(*(executor.submit(shard, timer, background=True) for timer in timers))
+        if timers and executor.is_busy:
+            await asyncio.sleep(time.monotonic() - began)
+        return len(timers)
+
+    return sweep
+
+
+def _timer(member_id: str, version: int, due: Micros, now: Micros) -> MemberInput:
+    event_id = f"due:{due}:{version}"
+    return MemberInput(member_id, Arrival(digest_of(member_id, SOURCE, event_id), DueTimer(SOURCE, event_id, due), now))

@@ -1,0 +1,104 @@
+"""Says that points come near their last day: 30, 7 and 1 days before it, as inputs of the one write path.
+
+Nothing on the way of an event or a command knows of it. A notice's id names the last day and how many days before it,
+so it is told once, whoever tells it and however often (O1). The rows of `notice` only say where to go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import date
+from itertools import pairwise
+from typing import Any, Final, NamedTuple
+
+from services.kit import clock
+from services.kit.calendar import Calendar, Day, Micros
+from services.kit.clock import Clock
+from services.kit.executor import Executor
+from services.kit.postgres import Connection, Pool, Queries
+from services.kit.program import NoProgram
+from services.ledger import store
+from services.ledger.domain.batch import Arrival
+from services.ledger.domain.chain import digest_of
+from services.ledger.domain.state.inputs import ExpiryNear
+from services.ledger.domain.state.outcome import SOURCE
+from services.ledger.executor import MemberInput
+
+SQL: Final = Queries.load("services.ledger", "sql/notices.sql", require=("places", "lots_of_day", "move"))
+DAYS_BEFORE: Final = (30, 7, 1)
+"""With how many days left to spend them, the last one included, a member is told of points that expire."""
+PAGE: Final = 50
+"""Accounts of one pass: some 20 ms, which is what a command that arrives meanwhile waits. More at once gain little."""
+
+
+class _Place(NamedTuple):
+    """Where the notices so many days before are: the next last day, told up to an account."""
+
+    days: int
+    day: Day
+    account: int
+
+
+class Notices:
+    """A pass over one shard: tells the next page of members; answers how many, at least 1 while there may be more.
+
+    A lot that gets its first points later than its notice was due is not told of until the next one.
+    """
+
+    def __init__(self, pool: Pool, executor: Executor[Any, Any], *, now: Clock = clock.now, page: int = PAGE) -> None:
+        self._pool = pool
+        self._executor = executor
+        self._now = now
+        self._page = page
+        self._programs = store.KnownPrograms()
+        self._all_told_until: dict[int, Micros] = {}
+
+    async def __call__(self, shard: int) -> int:
+        """One page of one shard, or nothing until the next local midnight."""
+        now = self._now()
+        if now < self._all_told_until.get(shard, 0):
+            return 0
+        async with self._pool.acquire() as connection:
+            try:
+                calendar = (await self._programs.read(connection)).at(now).calendar
+            except NoProgram:
+                return 0
+            today = calendar.day_of(now)
+            place = await _next_place(connection, shard, today)
+            if place is None:
+                self._all_told_until[shard] = calendar.end_of(today)
+                return 0
+            rows = await connection.fetch(SQL.lots_of_day, shard, place.day, place.account, self._page)
+        notices = [
+            _notice(row["member_id"], place, calendar, now)
+            for row in rows
+            if row["available"] > 0 and row["member_id"] is not None
+        ]
+        await asyncio.gather(*(self._executor.submit(shard, notice, background=True) for notice in notices))
+        done = (place.day, rows[-1]["account"]) if len(rows) == self._page else (place.day + 1, 0)
+        async with self._pool.acquire() as connection:
+            await connection.execute(SQL.move, shard, place.days, *done)
+        # A day without lots is a step too: the next is looked at at once.
+        return max(1, len(notices))
+
+
+async def _next_place(connection: Connection, shard: int, today: Day) -> _Place | None:
+    """Where to go on: from the last day for which a notice is due now, or from where the ledger stopped before.
+
+    What was missed for so long that the next notice is due is left to that one.
+    """
+    told = {row["days"]: _Place(*row) for row in await connection.fetch(SQL.places, shard)}
+    for days, nearer in pairwise((*DAYS_BEFORE, 0)):
+        first, last = today + nearer, today + days - 1
+        place = told.get(days, _Place(days, last, 0))
+        if place.day < first:
+            place = _Place(days, first, 0)
+        if place.day <= last:
+            return place
+    return None
+
+
+def _notice(member_id: str, place: _Place, calendar: Calendar, now: Micros) -> MemberInput:
+    event_id = f"expiring:{date.fromordinal(place.day).isoformat()}:{place.days}d"
+    input_ = ExpiryNear(SOURCE, event_id, calendar.end_of(place.day - place.days), place.day)
+    return MemberInput(member_id, Arrival(digest_of(member_id, SOURCE, event_id), input_, now))

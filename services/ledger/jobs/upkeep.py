@@ -1,0 +1,72 @@
+"""What must be there before the first record is booked: a published program, and partitions for the months."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import structlog
+
+from services.kit import clock
+from services.kit.health import State
+from services.kit.postgres import Pool, is_unavailable
+from services.kit.program import NoProgram
+from services.ledger.executor import Ledger
+from services.ledger.store import forget_answers
+
+_log = structlog.get_logger("ledger")
+
+
+class Upkeep:
+    """The part `program`: waits for the first program, keeps the partitions of months ready, and clears away
+    answers to commands that are kept no longer."""
+
+    name = "program"
+
+    def __init__(self, pool: Pool, ledger: Ledger, shards: int) -> None:
+        self._pool = pool
+        self._shards = shards
+        self._ledger = ledger
+        self._laid = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._trouble = "starting"
+
+    async def first(self) -> object:
+        """Returns when records can be booked."""
+        return await self._laid.wait()
+
+    async def start(self) -> None:
+        """Begins; returns at once."""
+        self._task = asyncio.create_task(self._run(), name="groundwork")
+
+    async def stop(self) -> None:
+        """Stops looking ahead."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def state(self) -> State:
+        """Whether a program is published and the months are there."""
+        if self._laid.is_set():
+            return State(True, f"program {self._ledger.programs.newest.version}")
+        return State(False, self._trouble, "publish one: python -m services.ledger publish deploy/program.yaml")
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                async with self._pool.acquire() as connection, connection.transaction():
+                    await self._ledger.programs.read(connection)
+                async with self._pool.acquire() as connection:
+                    await self._ledger.months.lay(connection, clock.now())
+                    self._laid.set()
+                    await forget_answers(connection, self._shards, clock.now())
+                pause = 3600.0
+            except NoProgram:
+                self._trouble, pause = "no program is published", 0.5
+            except Exception as error:
+                if not is_unavailable(error):
+                    _log.exception("groundwork failed")
+                self._trouble, pause = f"database: {type(error).__name__}", 1.0
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._ledger.months.missed.wait()

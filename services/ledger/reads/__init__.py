@@ -1,0 +1,1 @@
+"""Reading the ledger without writing and without waiting for its locks."""

@@ -1,0 +1,137 @@
+"""What was booked and journalled: entries, journal rows, and the facts that commands left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from services.kit.calendar import Day, Micros
+from services.kit.executor import DatabaseUnavailable
+from services.kit.postgres import Connection, Pool, is_unavailable
+from services.ledger.domain.chain import Record, decode_record, digest_of
+from services.ledger.domain.state.entries import KINDS, AccountName, EntryKind
+from services.ledger.reads.sql import SQL
+
+FOREVER: Final[Micros] = 253_402_300_799_000_000
+"""The last second of the year 9999: later than anything booked."""
+
+NEWEST: Final = (2**63 - 1, 2**15 - 1)
+"""The place above every entry."""
+
+TAKEN_SHOWN: Final = 100
+"""How much of what later took from a lot an explanation lists."""
+
+
+class EntryRow(NamedTuple):
+    """An entry as stored: `points` of a lot moved from `debit` to `credit`."""
+
+    version: int
+    line: int
+    booked_at: Micros
+    day: Day
+    debit: AccountName
+    credit: AccountName
+    points: int
+    lot_day: Day
+    lot_parent: Day
+    rule: str
+    ref: str
+    program: int
+
+    @property
+    def kind(self) -> EntryKind:
+        """The entry's name to the outside."""
+        return KINDS[self.debit, self.credit]
+
+
+class JournalRow(NamedTuple):
+    """What was journalled of one input, without its entries."""
+
+    digest: bytes
+    at: Micros
+    version: int
+    now: Micros
+    type: str
+    outcome: str
+    input_: bytes
+    record: bytes
+
+
+async def entries(
+    tx: Connection,
+    shard: int,
+    account: int,
+    *,
+    before: tuple[int, int] = NEWEST,
+    kind: EntryKind | None = None,
+    booked_from: Micros = 0,
+    booked_until: Micros = FOREVER,
+    limit: int,
+) -> list[EntryRow]:
+    """An account's entries, the newest first, of one kind or all, booked in [`booked_from`, `booked_until`)."""
+    moves = [move for move, name in KINDS.items() if kind is None or name == kind]
+    rows = await tx.fetch(
+        SQL.entries,
+        shard,
+        account,
+        *before,
+        booked_from,
+        booked_until,
+        [debit for debit, _ in moves],
+        [credit for _, credit in moves],
+        limit,
+    )
+    return [EntryRow(*row) for row in rows]
+
+
+async def entries_of(tx: Connection, shard: int, account: int, versions: Sequence[int]) -> list[EntryRow]:
+    """The entries of some versions, in order."""
+    return [EntryRow(*row) for row in await tx.fetch(SQL.entries_of_versions, shard, account, versions)]
+
+
+async def journal_row(tx: Connection, shard: int, account: int, version: int) -> JournalRow | None:
+    """The journal row of a version."""
+    row = await tx.fetchrow(SQL.journal_row, shard, account, version)
+    return None if row is None else JournalRow(*row)
+
+
+async def records_about(tx: Connection, shard: int, account: int, entry: EntryRow) -> list[Record]:
+    """The outcomes up to an entry's that moved points of its rule for what it is about, the latest first."""
+    rows = await tx.fetch(SQL.journal_of_ref, shard, account, entry.ref, entry.rule, entry.version)
+    return [decode_record(row["record"]) for row in rows]
+
+
+async def taken_later(tx: Connection, shard: int, account: int, entry: EntryRow) -> list[EntryRow]:
+    """What left an entry's lot after it: spent, clawed back, expired; at most `TAKEN_SHOWN`."""
+    rows = await tx.fetch(
+        SQL.taken_from_lot, shard, account, entry.version, entry.line, entry.lot_day, entry.lot_parent, TAKEN_SHOWN
+    )
+    return [EntryRow(*row) for row in rows]
+
+
+async def fact_by_public_id(pool: Pool, shard: int, key: str) -> tuple[str, bytes] | None:
+    """(member, state) of a hold, redemption or transfer by its key; None if there is none. Raises DatabaseAway."""
+    try:
+        row = await pool.fetchrow(SQL.fact_by_public_id, shard, key)
+    except Exception as error:
+        if is_unavailable(error):
+            raise DatabaseUnavailable(repr(error)) from error
+        raise
+    return None if row is None else (row["member_id"], row["value"])
+
+
+async def facts_of(tx: Connection, asked: Sequence[tuple[int, str, str]]) -> list[bytes | None]:
+    """The facts of (shard, member id, key), in order; None for what is not known."""
+    found: list[bytes | None] = [None] * len(asked)
+    if asked:
+        for row in await tx.fetch(SQL.facts_of, *(list(column) for column in zip(*asked, strict=True))):
+            found[row["n"] - 1] = row["value"]
+    return found
+
+
+async def tellings(
+    tx: Connection, shard: int, member_id: str, source: str, event_id: str
+) -> list[tuple[int, JournalRow]]:
+    """What was journalled of an event of a member, with its account; one row for each time it was told with."""
+    rows = await tx.fetch(SQL.tellings, shard, digest_of(member_id, source, event_id))
+    return [(row["account"], JournalRow(*tuple(row)[1:])) for row in rows]

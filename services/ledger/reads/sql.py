@@ -1,0 +1,17 @@
+"""The statements of the reading side."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from services.kit.postgres import Queries
+
+SQL: Final = Queries.load(
+    "services.ledger",
+    "sql/reads.sql",
+    require=(
+        "balances", "account", "lots", "sums_until", "version_at", "entries",
+        "entries_of_versions", "journal_row", "journal_of_ref", "taken_from_lot", "fact_by_public_id",
+        "facts_of", "tellings",
+    ),
+)  # fmt: skip

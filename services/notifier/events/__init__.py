@@ -1,0 +1,1 @@
+"""What comes into the notifier and what leaves it as events."""

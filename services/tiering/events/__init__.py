@@ -1,0 +1,1 @@
+"""What comes into tiering and what leaves it as events."""
