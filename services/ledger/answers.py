@@ -13,6 +13,7 @@ from services.kit.calendar import Micros, rfc3339
 from services.kit.problem import Kind, Problem, kind
 from services.ledger.domain.batch import JournalRow
 from services.ledger.domain.rules.refusals import Refusal
+from services.ledger.domain.state.fact_keys import HOLD, REDEMPTION
 from services.ledger.domain.state.holds import Hold
 from services.ledger.domain.state.inputs import (
     AddCodes,
@@ -27,8 +28,8 @@ from services.ledger.domain.state.inputs import (
     SendPoints,
 )
 from services.ledger.domain.state.redemptions import Redemption
-from services.ledger.domain.state.refs import HOLD, REDEMPTION, REWARD, order_of
-from services.ledger.domain.state.rewards import Pool
+from services.ledger.domain.state.refs import REWARD, order_of
+from services.ledger.domain.state.rewards import CodePool
 from services.ledger.domain.state.transfers import Transfer
 
 KEY_REUSED: Final = kind("idempotency-key-reused", "The key was used with another request", 422)
@@ -133,7 +134,7 @@ def answer_of(member_id: str, row: JournalRow) -> Answer:
             assert isinstance(outcome.reply, Redemption)
             body = redemption_json(member_id, input_.redemption, outcome.reply)
         case AddCodes():
-            assert isinstance(outcome.reply, Pool)
+            assert isinstance(outcome.reply, CodePool)
             return Answer(200, orjson.dumps(pool_json(member_id, outcome.reply)))
         case SendPoints():
             assert isinstance(outcome.reply, Transfer)
@@ -201,7 +202,7 @@ def _draw(redemption: Redemption) -> dict[str, str | None]:
     return {"nonce": redemption.nonce, "prize": redemption.prize or None, "reward": redemption.issues or None}
 
 
-def pool_json(account: str, pool: Pool) -> dict[str, Any]:
+def pool_json(account: str, pool: CodePool) -> dict[str, Any]:
     """A pool of codes as the outside sees it."""
     return {"pool": account.removeprefix(REWARD), "added": pool.added, "left": pool.added - pool.taken}
 

@@ -6,7 +6,20 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from services.ledger.domain.rules.order_facts import funding_keys_of
-from services.ledger.domain.state.budgets import BUDGET, allotment_key
+from services.ledger.domain.state.fact_keys import (
+    BUDGET,
+    CODES,
+    PROFILE,
+    SIGN_IN_RUNS,
+    activity_key,
+    allotment_key,
+    arrival_key,
+    grant_key,
+    hold_key,
+    redemption_key,
+    review_key,
+    transfer_key,
+)
 from services.ledger.domain.state.inputs import (
     ActivityRecorded,
     AddCodes,
@@ -39,9 +52,6 @@ from services.ledger.domain.state.inputs import (
     TransferArrived,
 )
 from services.ledger.domain.state.loaded import Loaded, Needs
-from services.ledger.domain.state.refs import hold_key, redemption_key
-from services.ledger.domain.state.rewards import CODES, GRANT
-from services.ledger.domain.state.transfers import arrival_key, transfer_key
 
 
 class _Nothing(dict[Any, Any]):
@@ -105,13 +115,13 @@ def fact_key(input_: AnyInput) -> str | None:
     """The fact that an input surely looks at."""
     match input_:
         case ReviewPublished(review_id=review) | ReviewRemoved(review_id=review):
-            return f"review:{review}"
+            return review_key(review)
         case ActivityRecorded():
-            return f"{input_.activity}:{input_.activity_id}"
+            return activity_key(input_.activity, input_.activity_id)
         case SignedIn() | RepairStreak():
-            return "sign-ins"
+            return SIGN_IN_RUNS
         case ProfileUpdated():
-            return "profile"
+            return PROFILE
         case HoldPoints() | CaptureHold() | ReleaseHold():
             return hold_key(input_.hold)
         case RedeemPoints() | RedeemReward() | ReturnRedemption() | RewardAnswered():
@@ -121,7 +131,7 @@ def fact_key(input_: AnyInput) -> str | None:
         case ReceivePoints():
             return arrival_key(input_.transfer)
         case AskReward() | GiveBackReward():
-            return GRANT + input_.redemption
+            return grant_key(input_.redemption)
         case AddCodes():
             return CODES
         case _:

@@ -19,13 +19,13 @@ from services.ledger.audit.transfers import Transit
 from services.ledger.domain.program.catalogue import Reward, compile_rewards
 from services.ledger.domain.program.program import ProgramVersions, compile_program
 from services.ledger.domain.state.account import Account
-from services.ledger.domain.state.budgets import BUDGET, decode_budget
+from services.ledger.domain.state.budgets import decode_budget
+from services.ledger.domain.state.fact_keys import BUDGET, CODES, GRANT, REDEMPTION, stock_key
 from services.ledger.domain.state.inputs import Command, decode_input
 from services.ledger.domain.state.lots import LotRow
 from services.ledger.domain.state.orders import decode_order
 from services.ledger.domain.state.redemptions import Redemption, decode_redemption
-from services.ledger.domain.state.refs import REDEMPTION
-from services.ledger.domain.state.rewards import CODES, GRANT, Grant, decode_grant, decode_pool, decode_stock, stock_key
+from services.ledger.domain.state.rewards import Grant, decode_grant, decode_pool, decode_stock
 from services.ledger.events.internal import INTERNAL
 from tests.simulation.tables import Database
 from tests.simulation.world import World

@@ -24,6 +24,7 @@ from services.ledger.domain.rules.orders import book_orders
 from services.ledger.domain.rules.shortfalls import REVIEW
 from services.ledger.domain.state.account import Account
 from services.ledger.domain.state.entries import last_day
+from services.ledger.domain.state.fact_keys import HOLD, REDEMPTION
 from services.ledger.domain.state.holds import decode_hold
 from services.ledger.domain.state.inputs import (
     AnyInput,
@@ -50,7 +51,7 @@ from services.ledger.domain.state.member import Member
 from services.ledger.domain.state.orders import decode_order, encode_lines, encode_order
 from services.ledger.domain.state.outcome import AwardReason, Message, Outcome
 from services.ledger.domain.state.redemptions import decode_redemption
-from services.ledger.domain.state.refs import HOLD, REDEMPTION, order_of, order_ref
+from services.ledger.domain.state.refs import order_of, order_ref
 from services.ledger.events.inbound import check_time, input_of
 from services.tiering.domain import member as tier_member
 from services.tiering.domain.history import Entry as TierEntry
@@ -461,7 +462,7 @@ class MemoryLedger:
         """The lots by their last days, whether or not they slide (E3)."""
         shown: dict[tuple[int, int], list[int]] = {}
         for key, columns in self.lots.items():
-            day, parent = (last_day(part, self.account.details.slid) for part in key)
+            day, parent = (last_day(part, self.account.details.sliding_last_days) for part in key)
             before = shown.get((day, parent), [0] * len(columns))
             shown[day, parent] = [sum(pair) for pair in zip(before, columns, strict=True)]
         return shown
@@ -495,7 +496,7 @@ class MemoryLedger:
         """A reason spelled out, from the program version that it names (N4)."""
         program = self.programs.by_number[reason.program]
         earn_rate = program.order.earn_rate(reason.tier, reason.multipliers, reason.by_goods)
-        rate = earn_rate.rate(reason.amount).step.rate
+        rate = earn_rate.rate(reason.amount).band.rate
         amount = Fraction(reason.amount, 10**program.decimals)
         return {
             "rule": reason.rule,
@@ -514,7 +515,7 @@ class MemoryLedger:
         while True:
             member = Member(self._account(), loaded)
             try:
-                [(qualified, _)] = book_orders(member, self.programs, Posting(member, self.clock), [ref], self.clock)
+                [(qualified, _)] = book_orders(Posting(member, self.programs, self.clock), [ref])
             except Missing as question:
                 self._load(loaded, question.needs)
                 continue

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.events import Refused, parse_event
-from services.ledger.domain.state.budgets import BUDGET, decode_budget
+from services.ledger.domain.state.budgets import decode_budget
+from services.ledger.domain.state.fact_keys import BUDGET
 from tests.model.events import Arrival, Event, Timer
 from tests.model.histories import arrivals, checkouts, facts, programs, versions
 from tests.model.model import Model, Step

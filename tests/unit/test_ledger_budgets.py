@@ -13,7 +13,8 @@ from services.kit.calendar import Micros
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
 from services.ledger.domain.rules.budgets import BUDGET_SPENT
-from services.ledger.domain.state.budgets import BUDGET, decode_budget
+from services.ledger.domain.state.budgets import decode_budget
+from services.ledger.domain.state.fact_keys import BUDGET
 from services.ledger.domain.state.inputs import AskBudget
 from services.ledger.domain.state.orders import Share, decode_order
 from services.ledger.domain.state.outcome import Message

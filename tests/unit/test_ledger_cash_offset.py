@@ -18,7 +18,7 @@ offsets = st.builds(CashOffset, st.sampled_from([1, 7, 50, 100]), st.integers(0,
 def test_the_most_is_allowed_and_a_step_more_is_not(
     offset: CashOffset, available: int, payable: int, decimals: int
 ) -> None:
-    most = offset.most(available, payable, decimals)
+    most = offset.max_points(available, payable, decimals)
 
     def fits(points: int) -> bool:
         return points <= available and Fraction(points * 10**decimals, offset.points_per_unit) <= int(
@@ -46,7 +46,7 @@ def test_P1_of_an_order_half_may_be_paid_in_hundreds(available: int, payable: in
     limits = {"points_per_unit": 100, "minimum": 100, "step": 100, "max_share": "0.5"}
     offset = compile_cash_offset({"redeem": {"cash_offset": limits}})
     assert offset is not None
-    assert offset.most(available, payable, 2) == most
+    assert offset.max_points(available, payable, 2) == most
 
 
 def test_a_program_that_says_nothing_of_it_has_no_limits() -> None:

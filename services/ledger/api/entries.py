@@ -101,7 +101,12 @@ def routes(context: Context) -> APIRouter:
             )  # fmt: skip
         more, rows = len(rows) > limit, rows[:limit]
         cursor = f"{rows[-1].version}.{rows[-1].line}" if more else None
-        return answer({"entries": [shown(row, programs, account.details.slid) for row in rows], "next_cursor": cursor})
+        return answer(
+            {
+                "entries": [shown(row, programs, account.details.sliding_last_days) for row in rows],
+                "next_cursor": cursor,
+            }
+        )
 
     return router
 

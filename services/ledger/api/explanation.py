@@ -19,10 +19,11 @@ from services.ledger.api.entries import EntryOut
 from services.ledger.api.entries import shown as shown_entry
 from services.ledger.api.inputs import shown as shown_input
 from services.ledger.domain.chain import Record
-from services.ledger.domain.decide import EXPIRY, TRUE_UP
+from services.ledger.domain.posting.expiry import EXPIRY
 from services.ledger.domain.program.earning import OrderRule
 from services.ledger.domain.program.program import Program, ProgramVersions
 from services.ledger.domain.rules.profile import BIRTHDAY_TRUE_UP
+from services.ledger.domain.rules.tiers import TRUE_UP
 from services.ledger.domain.state.entries import EntryKind, last_day, slides
 from services.ledger.domain.state.outcome import AwardReason
 from services.ledger.domain.state.refs import order_of
@@ -132,7 +133,7 @@ def routes(context: Context) -> APIRouter:
         version, line = map(int, entry.split("."))
         async with context.reads.snapshot() as tx:
             shard, account = await context.account(tx, member_id)
-            number, slid = account.number, account.details.slid
+            number, slid = account.number, account.details.sliding_last_days
             programs = await context.reads.programs.read(tx)
             journal = await history.journal_row(tx, shard, number, version)
             booked = await history.entries_of(tx, shard, number, [version])
@@ -188,7 +189,7 @@ def sum_of(reason: AwardReason, programs: ProgramVersions) -> dict[str, Any]:
         }  # fmt: skip
     basis = reason.basis or reason.amount
     earn_rate = rule.earn_rate(reason.tier, reason.multipliers, reason.by_goods)
-    step = earn_rate.rate(basis).step
+    step = earn_rate.rate(basis).band
     return {
         "tier": reason.tier,
         "amount": decimal_string(reason.amount, decimals),
@@ -276,9 +277,9 @@ def _in_words(reason: AwardReason, program: Program) -> str:
     )
     rounded = "" if exact == str(reason.points) else f", rounded ({rule.rounding}) to {reason.points}"
     if rate.offset:
-        how = f"points step by step, {plain(rate.step.rate)} a unit in the last{factor}: {exact}"
+        how = f"points step by step, {plain(rate.band.rate)} a unit in the last{factor}: {exact}"
     else:
-        how = f"{plain(rate.step.rate)} points a unit: {amount} × {plain(rate.step.rate)}{factor} = {exact}"
+        how = f"{plain(rate.band.rate)} points a unit: {amount} × {plain(rate.band.rate)}{factor} = {exact}"
     left = f" left of {decimal_string(basis, program.decimals)}" if reason.basis else ""
     return (
         f"The eligible part of the order, {amount} {program.currency}{left}, earns {how}{rounded}; "

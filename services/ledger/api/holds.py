@@ -20,9 +20,9 @@ from services.ledger.api.commands import (
     unknown,
 )
 from services.ledger.api.context import Context, MemberPath, answer
+from services.ledger.domain.state.fact_keys import hold_key
 from services.ledger.domain.state.holds import decode_hold
 from services.ledger.domain.state.inputs import CaptureHold, HoldPoints, ReleaseHold
-from services.ledger.domain.state.refs import hold_key
 
 DEFAULT_TTL_SECONDS = 900
 MAX_TTL_SECONDS = 30 * 86_400

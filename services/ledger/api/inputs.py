@@ -80,7 +80,7 @@ def routes(context: Context) -> APIRouter:
                 )
             programs = await context.reads.programs.read(tx)
             known = await view.account_of(tx, shard, subject)
-            slid = known.details.slid if known is not None else []
+            slid = known.details.sliding_last_days if known is not None else []
             entries = [await history.entries_of(tx, shard, account, [row.version]) for account, row in told]
         return answer(
             {

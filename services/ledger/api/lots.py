@@ -58,7 +58,7 @@ def routes(context: Context) -> APIRouter:
         now = context.clock()
         async with context.reads.snapshot() as tx:
             _, _, view = await context.view(tx, member_id, now)
-        slid = view.account.details.slid
+        slid = view.account.details.sliding_last_days
         lots = sorted(view.lots, key=lambda lot: (last_day(lot.day, slid), last_day(lot.parent, slid)))
         listed = [_shown(lot, slid) for lot in lots if spent or lot.pending or lot.available or lot.held]
         return answer({"lots": listed, "version": view.account.version, "as_of": rfc3339(now)})

@@ -19,7 +19,8 @@ from services.ledger.api.context import MEMBER_ID, MEMBER_UNKNOWN, Context, answ
 from services.ledger.api.explanation import Sum, plain, sum_of
 from services.ledger.domain.program.program import Program, ProgramVersions
 from services.ledger.domain.quote import Award, Cart, NotUsable, Quote
-from services.ledger.domain.state.budgets import BUDGET, decode_budget
+from services.ledger.domain.state.budgets import decode_budget
+from services.ledger.domain.state.fact_keys import BUDGET
 from services.ledger.domain.state.inputs import Line
 from services.ledger.reads.history import facts_of
 from services.ledger.reads.quotes import quote_for, quote_for_new

@@ -26,9 +26,9 @@ from services.ledger.api.commands import (
     unknown,
 )
 from services.ledger.api.context import Context, MemberPath, answer
+from services.ledger.domain.state.fact_keys import redemption_key
 from services.ledger.domain.state.inputs import RedeemPoints, RedeemReward, ReturnRedemption
 from services.ledger.domain.state.redemptions import decode_redemption
-from services.ledger.domain.state.refs import redemption_key
 
 RedemptionPath = Annotated[str, Path(pattern="^[0-9a-f]{24}$", description="The redemption's id.")]
 

@@ -11,8 +11,9 @@ from services.kit.problem import UNAVAILABLE, responses
 from services.ledger.api.commands import Asked, Body, Commands, refusals
 from services.ledger.api.context import Context, answer
 from services.ledger.domain.program.catalogue import Reward, pool_account
+from services.ledger.domain.state.fact_keys import CODES, stock_key
 from services.ledger.domain.state.inputs import AddCodes
-from services.ledger.domain.state.rewards import CODES, decode_pool, decode_stock, stock_key
+from services.ledger.domain.state.rewards import decode_pool, decode_stock
 from services.ledger.reads import history
 
 MAX_CODES = 1000

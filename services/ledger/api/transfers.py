@@ -24,9 +24,10 @@ from services.ledger.api.commands import (
     unknown,
 )
 from services.ledger.api.context import MEMBER_ID, Context, answer
+from services.ledger.domain.state.fact_keys import transfer_key
 from services.ledger.domain.state.inputs import SendPoints
 from services.ledger.domain.state.refs import OWN
-from services.ledger.domain.state.transfers import decode_transfer, transfer_key
+from services.ledger.domain.state.transfers import decode_transfer
 from services.ledger.reads.view import account_of
 
 TransferPath = Annotated[str, Path(pattern="^[0-9a-f]{24}$", description="The transfer's id.")]

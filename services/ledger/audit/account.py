@@ -20,7 +20,7 @@ from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import decode_record, next_head
 from services.ledger.domain.program.program import ProgramVersions
 from services.ledger.domain.state.account import GENESIS, Account, Details
-from services.ledger.domain.state.entries import KINDS, SLIDING, AccountName, Entry, LotKey, last_day, slides
+from services.ledger.domain.state.entries import KINDS, SLIDING_LOT, AccountName, Entry, LotKey, last_day, slides
 from services.ledger.domain.state.inputs import decode_input, type_of
 from services.ledger.domain.state.loaded import Missing
 from services.ledger.domain.state.lots import AVAILABLE, EXPIRED, FORGIVEN, HELD, PENDING, LotRow
@@ -89,7 +89,7 @@ class EntryRow(NamedTuple):
     def entry(self) -> Entry:
         """The entry as the chain has it."""
         return Entry(
-            self.debit, self.credit, self.points, (self.lot_day, self.lot_parent), self.rule, self.ref, self.day,
+            self.debit, self.credit, self.points, LotKey(self.lot_day, self.lot_parent), self.rule, self.ref, self.day,
             self.program,
         )  # fmt: skip
 
@@ -166,10 +166,10 @@ class Audit:
         self.sums[credit] += points
         if not entry.lot_day:
             return
-        columns = self._lots.setdefault((entry.lot_day, entry.lot_parent), [0, 0, 0, 0, 0])
+        columns = self._lots.setdefault(LotKey(entry.lot_day, entry.lot_parent), [0, 0, 0, 0, 0])
         if debit == "pending" and slides(entry.lot_day):
             # What slides is pending in a lot of its own, whichever it then goes to (E3).
-            self._lots.setdefault((SLIDING, 0), [0, 0, 0, 0, 0])[PENDING] -= points
+            self._lots.setdefault(SLIDING_LOT, [0, 0, 0, 0, 0])[PENDING] -= points
         elif debit in _COLUMN:
             columns[_COLUMN[debit]] -= points
         if credit in _COLUMN:
@@ -219,7 +219,7 @@ class Audit:
         else:
             self._totals(account)
             self._due(account, stored)
-        self._stored_lots(stored.lots, account.details.slid if account is not None else [])
+        self._stored_lots(stored.lots, account.details.sliding_last_days if account is not None else [])
         replica = self._replica
         if replica is None:
             return
@@ -259,7 +259,7 @@ class Audit:
     def _stored_lots(self, lots: Sequence[LotRow], slid: Sequence[Day]) -> None:
         unseen = dict(self._lots)
         for lot in lots:
-            summed = unseen.pop((lot.day, lot.parent), [0, 0, 0, 0, 0])
+            summed = unseen.pop(lot.lot, [0, 0, 0, 0, 0])
             columns = [lot.pending, lot.available, lot.held, lot.expired, lot.forgiven]
             if columns != summed:
                 self._fault("lots", f"lot {name_of(lot.day, lot.parent)} is {columns}, the entries say {summed}")
@@ -275,7 +275,7 @@ class Audit:
     def _due(self, account: Account, stored: Projections) -> None:
         calendar = self._programs.at(account.now).calendar
         dates = [due for _, due, _, _, _ in stored.orders.values() if due]
-        last_days = [last_day(lot.day, account.details.slid) for lot in stored.lots if lot.available > 0]
+        last_days = [last_day(lot.day, account.details.sliding_last_days) for lot in stored.lots if lot.available > 0]
         dates += [calendar.end_of(day) for day in last_days if day != NEVER]
         dates += [expires_at for expires_at, _ in account.details.holds]
         if dates and (account.next_due is None or account.next_due > min(dates)):

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import msgspec
 
 from services.ledger.domain.program.program import ProgramVersions
-from services.ledger.domain.state.budgets import ALLOTMENT, BUDGET, decode_allotment, decode_budget
+from services.ledger.domain.state.budgets import decode_allotment, decode_budget
+from services.ledger.domain.state.fact_keys import ALLOTMENT, BUDGET
 from services.ledger.domain.state.orders import decode_order
 from services.ledger.domain.state.refs import CAMPAIGN
 

@@ -94,7 +94,7 @@ class Replay:
             orders=self.states,  # type: ignore[arg-type]
             lines=self.lines,
             facts=self.facts,  # type: ignore[arg-type]
-            spendable=[lot for lot in lots if self.lots[lot.day, lot.parent][AVAILABLE] > 0],
+            spendable=[lot for lot in lots if self.lots[lot.lot][AVAILABLE] > 0],
             families=_Families(lots),
             due_until=_FOREVER,
             due=[(ref, row[1]) for ref, row in self.orders.items() if row[1]],

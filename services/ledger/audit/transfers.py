@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import msgspec
 
+from services.ledger.domain.state.fact_keys import ARRIVAL, REDEMPTION, TRANSFER
 from services.ledger.domain.state.redemptions import decode_redemption
-from services.ledger.domain.state.refs import REDEMPTION
-from services.ledger.domain.state.transfers import ARRIVAL, TRANSFER, decode_arrived, decode_transfer
+from services.ledger.domain.state.transfers import decode_arrived, decode_transfer
 
 MAX_FAULTS = 20
 """Named of all; there may be more."""

@@ -28,7 +28,7 @@ class Arrival(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class JournalRow:
-    """What becomes of one input, ready to write, and what there was then: the balance, the ends of lots that slide."""
+    """What becomes of one input, ready to write, with the balance and the last days of sliding lots at that moment."""
 
     arrival: Arrival
     type: str
@@ -39,7 +39,7 @@ class JournalRow:
     head: bytes
     outcome: Outcome
     balance: tuple[int, int, int, int]
-    slid: tuple[Day, ...]
+    sliding_last_days: tuple[Day, ...]
 
 
 @dataclass(slots=True)
@@ -56,8 +56,8 @@ def fold_member(
 ) -> Fold:
     """Fold a member's inputs in order. Raises `Missing` when more has to be read.
 
-    An exception makes the outcome of its input `failed`; the member's fold then starts again without it, so that
-    nothing of a half-done decision remains and the rest of the batch goes on.
+    An exception makes the outcome of its input `failed`. The member's fold then starts again without that input, so
+    that nothing of a half-made decision remains and the rest of the batch goes on.
     """
     failed: dict[int, str] = {}
     while True:
@@ -97,5 +97,5 @@ def _journal(account: Account, arrival: Arrival, outcome: Outcome) -> JournalRow
         head=account.head,
         outcome=outcome,
         balance=(account.available, account.pending, account.held, account.debt),
-        slid=tuple(account.details.slid),
+        sliding_last_days=tuple(account.details.sliding_last_days),
     )

@@ -1,6 +1,6 @@
-"""What a cart would earn and what points could pay of it: the fold itself, on a member that is thrown away.
+"""What a cart would earn, and what part of it points could pay: the fold itself, on a member that is thrown away.
 
-The cart is folded as an order that is paid and received at `now`, so a quote equals what is booked when the order then
+The cart is folded as an order that is paid and received at `now`, so a quote equals what is booked if the order then
 comes, whatever rules are in force.
 """
 
@@ -18,12 +18,12 @@ from services.ledger.domain.state.member import Member
 from services.ledger.domain.state.outcome import AwardReason
 
 CART: Final = "quote:"
-"""The ref of the cart while it is folded: no order has it, for those have a slash in theirs."""
+"""The ref of the cart while it is folded; no order has it, because an order's ref has a slash."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cart:
-    """An order to be. Amounts in minor units of the program's currency, after discounts, before points."""
+    """An order that is not placed yet. Amounts in minor units of its currency, after discounts, before points."""
 
     lines: tuple[Line, ...]
     shipping: int = 0
@@ -39,9 +39,9 @@ class Cart:
 
 @dataclass(slots=True)
 class Award:
-    """The points that a rule would give for a cart, the last day to spend them (0: none given), and its working.
+    """The points that a rule would give for a cart, the last day to spend them (0: it gives none), and the reason.
 
-    `if_budget_lasts` are points that a campaign's budget gives as long as it has some: nobody knows before (N6).
+    `if_budget_lasts` are points that a campaign gives only as long as its budget has some left (N6).
     """
 
     rule: str
@@ -53,7 +53,7 @@ class Award:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A cart priced in points: `usable` of the `available` ones may pay for at most `payable` minor units of it."""
+    """A cart priced in points: `usable` of the `available` points may pay at most `payable` minor units of it."""
 
     program: Program
     tier: str
@@ -64,7 +64,7 @@ class Quote:
 
 
 class NotUsable(Exception):
-    """The cart is to use points that are not there, or that the program does not let pay for it."""
+    """The cart asks for points that the member does not have, or that the program does not let pay for it."""
 
     def __init__(self, program: Program, wanted: int, available: int, usable: int) -> None:
         super().__init__(wanted, available, usable)
@@ -75,20 +75,20 @@ class NotUsable(Exception):
 
 
 def quote(programs: ProgramVersions, member: Member, cart: Cart, now: Micros) -> Quote:
-    """Price a cart at `now`, for a member who is worthless afterwards. Raises Missing, as every fold, and NotUsable."""
+    """Price a cart at `now`; the member is worthless afterwards. Raises Missing, as every fold, and NotUsable."""
     decide(programs, member, DueTimer("", CART, now), now)
     program, available = programs.at(now), member.account.available
     payable = cart.shipping + cart.tax + program.points_cannot_pay.rest(cart.lines)
     offset = program.cash_offset
-    usable = available if offset is None else offset.most(available, payable, program.decimals)
+    usable = available if offset is None else offset.max_points(available, payable, program.decimals)
     if cart.points_used and (cart.points_used > usable or (offset is not None and offset.objection(cart.points_used))):
         raise NotUsable(program, cart.points_used, available, usable)
     paid = Paid(
         "", CART, now, CART, 0, cart.lines, cart.shipping, cart.tax, cart.points_used,
         None if cart.points_used else 0, channel=cart.channel,
     )  # fmt: skip
-    told = [decide(programs, member, input_, now) for input_ in (paid, Completed("", CART, now, CART))]
-    outcomes = [outcome for outcome in told if outcome is not None]
+    decisions = [decide(programs, member, input_, now) for input_ in (paid, Completed("", CART, now, CART))]
+    outcomes = [outcome for outcome in decisions if outcome is not None]
     reasons = outcomes[0].reasons
     entries = [entry for outcome in outcomes for entry in outcome.entries]
     last_day = program.order_last_day(program.calendar.day_of(now))
@@ -96,7 +96,7 @@ def quote(programs: ProgramVersions, member: Member, cart: Cart, now: Micros) ->
 
 
 def _awards(member: Member, reasons: list[AwardReason], last_day: Day, entries: list[Entry]) -> list[Award]:
-    """What entries issue, by rule, less what they claw back; the order's rule first, also where it gives nothing."""
+    """What the entries issue by rule, less what they claw back; the order's rule first, also where it gives nothing."""
     awards = {reason.rule: Award(reason.rule, reason=reason) for reason in reasons}
     for reason in reasons:
         if reason.granted is not None:
@@ -107,7 +107,7 @@ def _awards(member: Member, reasons: list[AwardReason], last_day: Day, entries: 
         award = awards.setdefault(entry.rule, Award(entry.rule))
         if entry.debit == "issued":
             award.points += entry.points
-            award.last_day = member.lots.last_day(entry.lot[0])
+            award.last_day = member.lots.last_day(entry.lot.day)
         else:
             award.points -= entry.points
     return list(awards.values())

@@ -12,9 +12,9 @@ from services.kit.calendar import NEVER, rfc3339
 from services.kit.outbox import OutboxRow
 from services.ledger.domain.batch import JournalRow
 from services.ledger.domain.state.inputs import (
+    AccountMessage,
     AskBudget,
     AskReward,
-    Between,
     BudgetAnswered,
     GiveBackReward,
     LotPart,
@@ -62,7 +62,7 @@ def _rendered(message: Message) -> bytes:
     )
 
 
-def _data(input_: Between) -> dict[str, Any]:
+def _data(input_: AccountMessage) -> dict[str, Any]:
     match input_:
         case ReceivePoints():
             lots = [_lot(part) for part in input_.lots]

@@ -19,10 +19,11 @@ from services.ledger.answers import given_of, order_json
 from services.ledger.domain.batch import JournalRow
 from services.ledger.domain.program.program import ProgramVersions
 from services.ledger.domain.state.entries import Entry, EntryKind, last_day
+from services.ledger.domain.state.fact_keys import REDEMPTION
 from services.ledger.domain.state.holds import Hold
 from services.ledger.domain.state.inputs import ReceivePoints, SendPoints
 from services.ledger.domain.state.outcome import SOURCE, Expiring, OrderQualified
-from services.ledger.domain.state.refs import REDEMPTION, order_of
+from services.ledger.domain.state.refs import order_of
 from services.ledger.domain.state.rewards import Issue
 from services.ledger.events.inbound import TYPES
 
@@ -108,7 +109,7 @@ def _movements(row: JournalRow, programs: ProgramVersions) -> list[tuple[str, di
                 **given_of(entry.ref),
             }
         data["points"] += -entry.points if (kind, entry.credit) == ("transferred", "in_transit") else entry.points
-        last = last_day(entry.lot[0], row.slid)
+        last = last_day(entry.lot[0], row.sliding_last_days)
         if last not in (0, NEVER):
             day = date.fromordinal(last).isoformat()
             # Of several lots, the first to expire is what a member should know.

@@ -151,7 +151,7 @@ async def balance_booked_until(tx: Connection, shard: int, account: Account, ins
     for debit, credit, lot_day, points in await tx.fetch(SQL.sums_until, shard, account.number, instant):
         at[debit] = at.get(debit, 0) - points
         at[credit] = at.get(credit, 0) + points
-        day = last_day(lot_day, account.details.slid)
+        day = last_day(lot_day, account.details.sliding_last_days)
         if day not in (0, NEVER):
             moved = (credit == "available") - (debit == "available")
             lots[day] = lots.get(day, 0) + moved * points

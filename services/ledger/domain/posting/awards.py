@@ -1,4 +1,4 @@
-"""Awards of facts: what is booked for a fact, and the difference to what should be."""
+"""What a fact awards: the difference between the award that is booked and the one that should be."""
 
 from __future__ import annotations
 
@@ -6,47 +6,49 @@ from dataclasses import dataclass
 
 from services.kit.calendar import Day
 from services.ledger.domain.posting.account import Cause
-from services.ledger.domain.posting.caps import change_award, change_pool
+from services.ledger.domain.posting.caps import change_pool
 from services.ledger.domain.posting.posting import Posting
-from services.ledger.domain.program.program import FactRule
-from services.ledger.domain.state.member import Member
+from services.ledger.domain.program.fact_rules import FactRule
 
 
 @dataclass(frozen=True, slots=True)
 class StandingAward:
-    """An award as it stands or should, before any cap."""
+    """An award as it is booked, or as it should be: so many points in a lot, before the cap of its pool, if it has one.
 
-    rule: FactRule
+    Two awards of one fact that have the same `place` are in the same lot or pool.
+    """
+
     points: int
+    lot_day: Day
     cause: Cause
-
-    @property
-    def place(self) -> tuple[str, int, Day]:
-        """The rule and the lot, or the version and day of the pool, that it is in."""
-        program, day = self.cause.program, self.cause.day
-        if self.rule.cap is None:
-            return self.rule.name, 0, program.lot_day(day)
-        return self.rule.name, program.number, day
+    place: tuple[str | int, ...]
+    cap: int | None = None
 
 
-def replace_award(member: Member, moves: Posting, booked: StandingAward | None, due: StandingAward | None) -> None:
-    """Book the difference between two awards of one fact; what moves elsewhere is claimed there and awarded here."""
+def award_of(rule: FactRule, points: int, cause: Cause) -> StandingAward:
+    """What a fact's rule awards: in the lot of the cause's day, through the pool of that day if the rule has a cap."""
+    lot_day = cause.program.lot_day(cause.day)
+    place = (rule.name, 0, lot_day) if rule.cap is None else (rule.name, cause.program.number, cause.day)
+    return StandingAward(points, lot_day, cause, place, rule.cap)
+
+
+def replace_award(posting: Posting, booked: StandingAward | None, due: StandingAward | None) -> None:
+    """Book the difference between two awards of one fact; None: there is none.
+
+    Points that move to another lot or pool are clawed back there and awarded here.
+    """
     if booked is not None and due is not None and booked.place == due.place:
-        award(member, moves, due.rule, due.points - booked.points, due.cause)
+        change_award(posting, due, due.points - booked.points)
         return
     if booked is not None:
-        award(member, moves, booked.rule, -booked.points, booked.cause)
+        change_award(posting, booked, -booked.points)
     if due is not None:
-        award(member, moves, due.rule, due.points, due.cause)
+        change_award(posting, due, due.points)
 
 
-def award(member: Member, moves: Posting, rule: FactRule, points: int, cause: Cause) -> None:
-    """Award (or, negative, take back) a fact's points in its day's lot, through the rule's cap if it has one."""
-    lot_day = cause.program.lot_day(cause.day)
-    if rule.cap is None:
-        change_award(moves, lot_day, points, cause)
+def change_award(posting: Posting, award: StandingAward, points: int) -> None:
+    """Award points in an award's lot or, negative, claw them back there, through its pool if it has one."""
+    if award.cap is None:
+        posting.change_award(award.lot_day, points, award.cause)
     elif points:
-        change_pool(
-            member, moves, rule=rule.name, cap=rule.cap, program=cause.program.number, day=cause.day, lot_day=lot_day,
-            total=points, confirmed=points, cause=cause,
-        )  # fmt: skip
+        change_pool(posting, award.cause.rule, award.cap, award.lot_day, (points, points), award.cause)

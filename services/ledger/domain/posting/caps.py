@@ -1,14 +1,13 @@
-"""Caps as pools (N3): what a rule gives a member on one local day is min(cap, sum of uncapped awards still standing).
+"""Caps as pools (N3): what a rule gives a member on one local day is min(cap, sum of the uncapped awards that stand).
 
-A day on which another program version begins has a pool of each: what both gave could be in two lots, under two caps.
-Each fact books the change of that total, which may differ from its own award: a refund or a removed review frees
-the cap for the others. Capped points are in the day's lot.
+A day on which another program version begins has a pool for each version: their awards could be in two lots and under
+two caps. Each fact books the change of that total, which may differ from its own award: a refund or a removed review
+frees the cap for the others. Capped points are in the day's lot.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
 
 import msgspec
 
@@ -16,10 +15,10 @@ from services.kit.calendar import Day
 from services.ledger.domain.posting.account import Cause
 from services.ledger.domain.posting.posting import Posting
 from services.ledger.domain.state.entries import SLIDING
-from services.ledger.domain.state.member import Member
+from services.ledger.domain.state.fact_keys import cap_key
 
 
-class Pool(msgspec.Struct, array_like=True):
+class CapPool(msgspec.Struct, array_like=True):
     """Uncapped awards of one rule, program version and day (`total`, of it `confirmed`), and what is booked of them."""
 
     total: int = 0
@@ -29,59 +28,24 @@ class Pool(msgspec.Struct, array_like=True):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Pool).decode
+_decode = msgspec.msgpack.Decoder(CapPool).decode
 
 
-def change_pool(
-    member: Member,
-    moves: Posting,
-    *,
-    rule: str,
-    cap: int,
-    program: int,
-    day: Day,
-    lot_day: Day,
-    total: int,
-    confirmed: int,
-    cause: Cause,
-) -> None:
-    """Change the uncapped sums of a pool by `total` and `confirmed`, and book what that changes."""
-    key = f"cap:{rule}:{program}:{date.fromordinal(day).isoformat()}"
+def change_pool(posting: Posting, rule: str, cap: int, lot_day: Day, change: tuple[int, int], cause: Cause) -> None:
+    """Change the uncapped sums of the pool of the cause's day and program version, and book what that changes.
+
+    `change` is what the total changes by, and what the confirmed part of it changes by.
+    """
+    member = posting.member
+    key = cap_key(rule, cause.program.number, cause.day)
     raw = member.fact(key)
-    pool = Pool() if raw is None else _decode(raw)
-    pool.total += total
-    pool.confirmed += confirmed
+    pool = CapPool() if raw is None else _decode(raw)
+    pool.total += change[0]
+    pool.confirmed += change[1]
     if lot_day == SLIDING:
         cause = replace(cause, award=key)
-    give_confirmed = min(cap, pool.confirmed)
-    give_pending = min(cap, pool.total) - give_confirmed
-    rebalance(
-        moves,
-        lot_day,
-        (pool.booked_pending, pool.booked_confirmed),
-        (give_pending, give_confirmed),
-        cause,
-    )
-    pool.booked_pending, pool.booked_confirmed = give_pending, give_confirmed
+    confirmed = min(cap, pool.confirmed)
+    pending = min(cap, pool.total) - confirmed
+    posting.rebalance(lot_day, (pool.booked_pending, pool.booked_confirmed), (pending, confirmed), cause)
+    pool.booked_pending, pool.booked_confirmed = pending, confirmed
     member.facts[key] = _encode(pool)
-
-
-def rebalance(moves: Posting, lot_day: Day, booked: tuple[int, int], due: tuple[int, int], cause: Cause) -> None:
-    """Move a lot's award from what is booked (pending, confirmed) to what is due, confirming before issuing."""
-    pending, confirmed = due[0] - booked[0], due[1] - booked[1]
-    confirm = min(-pending, confirmed)
-    if confirm > 0:
-        moves.confirm(lot_day, confirm, cause)
-        pending += confirm
-        confirmed -= confirm
-    if pending:
-        moves.pend(lot_day, pending, cause)
-    change_award(moves, lot_day, confirmed, cause)
-
-
-def change_award(moves: Posting, lot_day: Day, points: int, cause: Cause) -> None:
-    """Award points in a lot or, negative, claim them there."""
-    if points > 0:
-        moves.award(lot_day, points, cause)
-    elif points < 0:
-        moves.claim(lot_day, -points, cause.ref, cause)

@@ -1,6 +1,7 @@
-"""What an input moves, in the order that R6 gives: returns, clawbacks, spends, awards.
+"""The context in which one input is booked on one member, and the order in which its points move (R6).
 
-A handler says what has to happen, and `carry_out` does it.
+A command moves points at once, with the methods of `PointsAccount`. A rule about facts asks for returns, clawbacks,
+spends and awards, and `post` then books them in that order.
 """
 
 from __future__ import annotations
@@ -10,22 +11,26 @@ from typing import Final
 
 from services.kit.calendar import Day, Micros
 from services.ledger.domain.posting import sliding
-from services.ledger.domain.posting.account import Cause, PointsAccount, use
+from services.ledger.domain.posting.account import Cause, PointsAccount, allocate
+from services.ledger.domain.program.program import ProgramVersions
 from services.ledger.domain.state.account import Shortfall
 from services.ledger.domain.state.entries import NO_LOT, SLIDING, AccountName, LotKey
+from services.ledger.domain.state.fact_keys import HOLD
 from services.ledger.domain.state.holds import decode_hold, encode_hold
-from services.ledger.domain.state.lots import FORGIVEN, LotAllocation, split
+from services.ledger.domain.state.lots import FORGIVEN, LotAllocation, split_allocations
 from services.ledger.domain.state.member import Member
 from services.ledger.domain.state.orders import Order
-from services.ledger.domain.state.outcome import Asked, Referral
+from services.ledger.domain.state.outcome import BudgetRequest, Referral
 from services.ledger.domain.state.redemptions import decode_redemption, encode_redemption
-from services.ledger.domain.state.refs import HOLD
+
+PendingAndConfirmed = tuple[int, int]
+"""The points of an award: those that are pending, and those that are confirmed."""
 
 POINTS_SHORT: Final = "points_short"
-"""The alarm of an order that used points which were not there (P7)."""
+"""The alarm of an order that used points which the member did not have (P7)."""
 
 UNDER_REVIEW: Final = "clawback_under_review"
-"""The alarm of a clawback that found too little and waits for a decision (R6)."""
+"""The alarm of a clawback that found too few points, and of which somebody has to decide (R6)."""
 
 
 @dataclass(slots=True)
@@ -37,7 +42,7 @@ class _Award:
 
 
 @dataclass(slots=True)
-class _Claim:
+class _Clawback:
     lot_day: Day
     points: int
     order: str
@@ -50,39 +55,52 @@ class _Spend:
     order: Order
     net: int
     cause: Cause
-    room: int
+    uncovered: int
     takes_over: bool
 
 
 @dataclass(slots=True)
-class _Order:
+class _Return:
     ref: str
     order: Order
     points: int
     cause: Cause
 
 
-def _lot_day(move: _Award | _Claim) -> Day:
+def _lot_day(move: _Award | _Clawback) -> Day:
     return move.lot_day
 
 
 class Posting(PointsAccount):
-    """The moves of one input on one member: commands move points at once, facts ask for what is then carried out."""
+    """One input being booked: the member, the program versions, the time, and what rules have asked for so far."""
 
-    __slots__ = ("_awards", "_claims", "_returns", "_spends", "alarms", "asked", "paying", "referrals")
+    __slots__ = (
+        "_awards", "_clawbacks", "_returns", "_spends", "alarms", "budget_requests", "paying", "programs",
+        "referrals", "version",
+    )  # fmt: skip
 
-    def __init__(self, member: Member, now: Micros) -> None:
+    def __init__(self, member: Member, programs: ProgramVersions, now: Micros) -> None:
         super().__init__(member, now)
+        self.programs = programs
+        self.version = member.account.version + 1
+        """The version of the account that this input makes."""
         self.alarms: list[str] = []
         self.referrals: list[Referral] = []
-        self.asked: dict[tuple[str, str], Asked] = {}
-        """What orders are to have of budgets, by (the budget's account, order)."""
+        self.budget_requests: dict[tuple[str, str], BudgetRequest] = {}
+        """What orders ask of budgets, by (the budget's account, order)."""
         self.paying = ""
-        """The order of which `paid` comes in: then it takes over the hold or redemption that it names (P5, P7)."""
-        self._returns: list[_Order] = []
-        self._claims: list[_Claim] = []
+        """The order whose `paid` is the input: it takes over the hold or redemption that it names (P5, P7)."""
+        self._returns: list[_Return] = []
+        self._clawbacks: list[_Clawback] = []
         self._spends: list[_Spend] = []
         self._awards: list[_Award] = []
+
+    def cause(self, rule: str, ref: str, instant: Micros) -> Cause:
+        """A cause as of an instant: its local date, and the program version in force."""
+        program = self.programs.at(instant)
+        return Cause(rule, ref, program.calendar.day_of(instant), program)
+
+    # What rules ask for
 
     def confirm(self, lot_day: Day, points: int, cause: Cause) -> None:
         """Make pending points of a lot available."""
@@ -92,138 +110,171 @@ class Posting(PointsAccount):
         """Issue available points in a lot."""
         self._awards.append(_Award(lot_day, points, cause, "issued"))
 
-    def claim(self, lot_day: Day, points: int, order: str, cause: Cause) -> None:
-        """Claw back points that went to a lot (R6, R7); what is not there becomes debt for `order`."""
-        self._claims.append(_Claim(lot_day, points, order, cause))
+    def claw_back(self, lot_day: Day, points: int, order: str, cause: Cause) -> None:
+        """Claw back points that went to a lot (R6, R7); what is missing becomes debt of `order`."""
+        self._clawbacks.append(_Clawback(lot_day, points, order, cause))
+
+    def change_award(self, lot_day: Day, points: int, cause: Cause) -> None:
+        """Award points in a lot or, negative, claw them back there."""
+        if points > 0:
+            self.award(lot_day, points, cause)
+        elif points < 0:
+            self.claw_back(lot_day, -points, cause.ref, cause)
+
+    def rebalance(self, lot_day: Day, booked: PendingAndConfirmed, due: PendingAndConfirmed, cause: Cause) -> None:
+        """Move a lot's award from what is booked to what is due, and confirm before issuing."""
+        pending, confirmed = due[0] - booked[0], due[1] - booked[1]
+        confirm = min(-pending, confirmed)
+        if confirm > 0:
+            self.confirm(lot_day, confirm, cause)
+            pending += confirm
+            confirmed -= confirm
+        if pending:
+            self.change_pending(lot_day, pending, cause)
+        self.change_award(lot_day, confirmed, cause)
 
     def spend(self, ref: str, order: Order, net: int, cause: Cause, *, takes_over: bool = False) -> None:
-        """Debit points so that an order has used `net` (P7). If it takes over what it names, that comes first, and what
-        is then too much returns at once (O5)."""
-        self._spends.append(_Spend(ref, order, net, cause, order.room, takes_over))
+        """Debit points so that an order has used `net` (P7).
+
+        With `takes_over` the order first takes the points of the hold and redemption that it names, and what is then
+        too much returns at once (O5).
+        """
+        self._spends.append(_Spend(ref, order, net, cause, order.uncovered_points, takes_over))
 
     def give_back(self, ref: str, order: Order, points: int, cause: Cause) -> None:
         """Return points that an order used to the lots they came from (P3)."""
-        self._returns.append(_Order(ref, order, points, cause))
+        self._returns.append(_Return(ref, order, points, cause))
 
     def post(self) -> None:
-        """Book what was asked for, in the order of R6; before all else orders take over what they name (O5, P7)."""
+        """Book what was asked for, in the order of R6; first of all, orders take over what they name (O5, P7)."""
         for spend in self._spends:
             if spend.takes_over:
                 self._take_over(spend)
         for back in self._returns:
-            self._return(back)
-        for claim in sorted(self._claims, key=_lot_day):
-            if claim.lot_day == SLIDING:
-                for day, points in sliding.take_back(self.member, claim.cause.named, claim.points):
-                    self._claim(_Claim(day, points, claim.order, claim.cause))
-            else:
-                self._claim(claim)
+            self._post_return(back)
+        for clawback in sorted(self._clawbacks, key=_lot_day):
+            self._post_clawback(clawback)
         for spend in self._spends:
-            self._spend(spend)
-        # What expires first pays debt first.
+            self._post_spend(spend)
+        # Points that expire first pay debt first.
         for award in sorted(self._awards, key=_lot_day):
             day = award.lot_day
             if day == SLIDING:
-                day = sliding.grant(self.member, award.cause.named, award.points)
-            self._arrive((day, 0), award.points, award.out_of, award.cause)
-        self._returns, self._claims, self._spends, self._awards = [], [], [], []
+                day = sliding.grant(self.member, award.cause.award_name, award.points)
+            self._make_available(LotKey(day), award.points, award.out_of, award.cause)
+        self._returns, self._clawbacks, self._spends, self._awards = [], [], [], []
 
-    def _claim(self, claim: _Claim) -> None:
-        """R7 then R6: forgive what has expired, take from the lot and its grace lots, from the others, owe the rest."""
-        account, lots = self.member.account, self.member.lots
-        left, cause = claim.points, claim.cause
-        if self._is_over((claim.lot_day, 0), cause):
-            for lot, expired in lots.unforgiven(claim.lot_day):
-                part = min(left, expired)
-                if part:
-                    self._entry("expired", "issued", part, lot, cause)
-                    account.expired -= part
-                    lots.change(lot, FORGIVEN, part)
-                    left -= part
+    # How each is booked
+
+    def _post_clawback(self, clawback: _Clawback) -> None:
+        if clawback.lot_day != SLIDING:
+            self._claw_back_of_lot(clawback)
+            return
+        for day, points in sliding.take_back(self.member, clawback.cause.award_name, clawback.points):
+            self._claw_back_of_lot(_Clawback(day, points, clawback.order, clawback.cause))
+
+    def _claw_back_of_lot(self, clawback: _Clawback) -> None:
+        """R7, then R6: forgive what has expired, take from the lot and its grace lots, then from the others."""
+        left, cause, day = clawback.points, clawback.cause, clawback.lot_day
+        if self._is_past(LotKey(day), cause):
+            left -= self._forgive(day, left, cause)
         if not left:
             return
         # The lot itself, its grace lots, then the others; each in spending order.
-        left -= self._take_back(
-            sorted(lots.spendable(), key=lambda item: _distance(item[0], claim.lot_day)), left, cause
-        )
+        lots = sorted(self.member.lots.spendable(), key=lambda item: _distance(item[0], day))
+        left -= self._claw_back_available(lots, left, cause)
         if left:
-            self._fall_short(claim, left)
+            self._post_shortfall(clawback, left)
 
-    def _fall_short(self, claim: _Claim, points: int) -> None:
-        """R6: what a clawback did not find is owed, written off, or waits for a decision."""
-        account, details, cause = self.member.account, self.member.account.details, claim.cause
+    def _forgive(self, day: Day, points: int, cause: Cause) -> int:
+        """Forgive up to so many expired points of a lot and its grace lots; how many there were (R7)."""
+        left = points
+        for lot, expired in self.member.lots.unforgiven(day):
+            part = min(left, expired)
+            if part:
+                self._book("expired", "issued", part, lot, cause)
+                self.member.account.expired -= part
+                self.member.lots.change(lot, FORGIVEN, part)
+                left -= part
+        return points - left
+
+    def _post_shortfall(self, clawback: _Clawback, points: int) -> None:
+        """R6: points that a clawback did not find are owed, written off, or wait for a decision."""
+        account, details, cause = self.member.account, self.member.account.details, clawback.cause
         match cause.program.negative:
             case "debt":
-                self._entry("debt", "issued", points, NO_LOT, cause)
-                self._owe(claim.order, points, spend=False)
+                self._book("debt", "issued", points, NO_LOT, cause)
+                self._owe(clawback.order, points, spend=False)
             case "clamp":
-                self._entry("written_off", "issued", points, NO_LOT, cause)
+                self._book("written_off", "issued", points, NO_LOT, cause)
                 account.written_off -= points
             case "review":
                 if UNDER_REVIEW not in self.alarms:
                     self.alarms.append(UNDER_REVIEW)
                 for shortfall in details.shortfalls:
-                    if shortfall.ref == claim.order:
+                    if shortfall.ref == clawback.order:
                         shortfall.points += points
                         return
-                details.shortfalls.append(Shortfall(claim.order, points))
+                details.shortfalls.append(Shortfall(clawback.order, points))
 
-    def _spend(self, spend: _Spend) -> None:
-        """P7: what the order did not take over comes in spending order, and the shortfall is debt and an alarm."""
+    def _post_spend(self, spend: _Spend) -> None:
+        """P7: points that the order did not take over come in spending order; the shortfall is debt and an alarm."""
         order = spend.order
         left = max(spend.net - order.used, 0)
         order.used += left
-        for part in self._draw(left, "redeemed", spend.cause):
-            use(order, (part.lot_day, part.parent), part.points)
-            left -= part.points
+        for allocation in self._spend_available(left, "redeemed", spend.cause):
+            allocate(order, allocation.lot, allocation.points)
+            left -= allocation.points
         if left:
-            self._entry("debt", "redeemed", left, NO_LOT, spend.cause)
+            self._book("debt", "redeemed", left, NO_LOT, spend.cause)
             self._owe(spend.ref, left, spend=True)
             self.member.account.redeemed += left
             if POINTS_SHORT not in order.alarms:
                 order.alarms.append(POINTS_SHORT)
 
     def _take_over(self, spend: _Spend) -> None:
+        """Take the points of what the order names; what is then too much returns in the same input (O5)."""
         order = spend.order
-        for key in order.names:
-            for part in self._pay(spend, key):
-                use(order, (part.lot_day, part.parent), part.points)
-                order.used += part.points
-                spend.room -= part.points
+        for key in order.funding_keys:
+            allocations = self._take_hold(spend, key) if key.startswith(HOLD) else self._take_redemption(spend, key)
+            for allocation in allocations:
+                allocate(order, allocation.lot, allocation.points)
+                order.used += allocation.points
+                spend.uncovered -= allocation.points
         if order.used > spend.net:
-            self._returns.append(_Order(spend.ref, order, order.used - spend.net, spend.cause))
+            self._returns.append(_Return(spend.ref, order, order.used - spend.net, spend.cause))
 
-    def _pay(self, spend: _Spend, key: str) -> list[LotAllocation]:
-        """What a hold or redemption that an order names gives for it: the first order to name it has it (P5, P7)."""
-        member, room = self.member, spend.room
-        raw = member.fact(key)
-        if raw is None:
+    def _take_redemption(self, spend: _Spend, key: str) -> list[LotAllocation]:
+        """The points that a redemption pays for an order that names it: the first order to do so has it (P7)."""
+        raw = self.member.fact(key)
+        redemption = None if raw is None else decode_redemption(raw)
+        if redemption is None or not redemption.is_free:
             return []
-        if not key.startswith(HOLD):
-            redemption = decode_redemption(raw)
-            if not redemption.is_free:
-                return []
-            redemption.order = spend.ref
-            taken, redemption.taken = split(redemption.taken, room)
-            member.facts[key] = encode_redemption(redemption)
-            return taken
-        hold = decode_hold(raw)
-        if hold.order:
+        redemption.order = spend.ref
+        allocations, redemption.allocations = split_allocations(redemption.allocations, spend.uncovered)
+        self.member.facts[key] = encode_redemption(redemption)
+        return allocations
+
+    def _take_hold(self, spend: _Spend, key: str) -> list[LotAllocation]:
+        """The points that a hold pays for an order that names it: the first order to do so has it (P5, P7)."""
+        raw = self.member.fact(key)
+        hold = None if raw is None else decode_hold(raw)
+        if hold is None or hold.order:
             return []
         hold.order = spend.ref
-        points = min(room, hold.points)
+        points = min(spend.uncovered, hold.points)
         if hold.state == "open":
             self.end_hold(key.removeprefix(HOLD), hold, "captured", points, spend.cause)
-            return split(hold.taken, points)[0]
-        member.facts[key] = encode_hold(hold)
+            return split_allocations(hold.allocations, points)[0]
+        self.member.facts[key] = encode_hold(hold)
         if hold.state == "captured":
-            return split(hold.taken, min(points, hold.captured))[0]
-        if hold.state == "timed_out" and spend.order.told_at <= hold.expires_at:
-            return self._honour(hold.taken, room, spend.cause)
+            return split_allocations(hold.allocations, min(points, hold.captured))[0]
+        if hold.state == "timed_out" and spend.order.revision_at <= hold.expires_at:
+            return self._redeem_released(hold.allocations, spend.uncovered, spend.cause)
         return []
 
-    def _return(self, back: _Order) -> None:
-        """P3, P4: cancel what the order still owes, then back to its lots, the last consumed first."""
+    def _post_return(self, back: _Return) -> None:
+        """P3, P4: cancel what the order still owes, then return to its lots, the last used first."""
         account = self.member.account
         left, order, cause = back.points, back.order, back.cause
         order.used -= left
@@ -233,16 +284,16 @@ class Posting(PointsAccount):
                 debt.points -= part
                 if not debt.points:
                     account.details.debts.remove(debt)
-                self._entry("redeemed", "debt", part, NO_LOT, cause)
+                self._book("redeemed", "debt", part, NO_LOT, cause)
                 account.debt -= part
                 account.redeemed -= part
                 left -= part
-        self.restore(order.taken, left, cause)
+        self.return_points(order.allocations, left, cause)
 
 
-def has_available_funding(member: Member, names: tuple[str, ...]) -> bool:
-    """Whether one of the holds and redemptions that an order names is there and no order's yet (P5)."""
-    known = ((key, raw) for key in names if (raw := member.fact(key)) is not None)
+def has_available_funding(member: Member, funding_keys: tuple[str, ...]) -> bool:
+    """Whether one of the holds and redemptions that an order names is there and has no order yet (P5)."""
+    known = ((key, raw) for key in funding_keys if (raw := member.fact(key)) is not None)
     return any(
         not decode_hold(raw).order if key.startswith(HOLD) else decode_redemption(raw).is_free for key, raw in known
     )
@@ -250,6 +301,6 @@ def has_available_funding(member: Member, names: tuple[str, ...]) -> bool:
 
 def _distance(lot: LotKey, day: Day) -> int:
     """How near a lot is to the plain lot of a day: that lot, a grace lot of it, another."""
-    if lot == (day, 0):
+    if lot == LotKey(day):
         return 0
-    return 1 if lot[1] == day else 2
+    return 1 if lot.parent == day else 2

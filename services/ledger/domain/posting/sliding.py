@@ -1,8 +1,9 @@
 """Points that stay as long as their member does something (E3).
 
-All that is granted goes to one lot, whose last day follows the latest activity. Once that day is over the lot stays
-what it is, and the next activity begins another: were it one lot for ever, a refund of what was earned after an expiry
-would be forgiven for what expired before (R7). So an award may have gone to several lots, which is remembered.
+All points that are awarded go to one lot, whose last day follows the latest activity. Once that day is past the lot
+stays as it is, and the next activity begins another. If it were one lot for ever, a refund of points earned after an
+expiry would be forgiven for points that expired before (R7). So an award may have gone to several lots, and the member
+remembers which.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import msgspec
 from services.kit.calendar import Day, Micros
 from services.ledger.domain.program.program import ProgramVersions
 from services.ledger.domain.state.account import ACTIVITIES, ORDERS, PROFILES, REVIEWS, SIGN_INS
+from services.ledger.domain.state.fact_keys import sliding_lots_key
 from services.ledger.domain.state.inputs import (
     ActivityRecorded,
     AnyInput,
@@ -31,7 +33,7 @@ from services.ledger.domain.state.inputs import (
 )
 from services.ledger.domain.state.member import Member
 
-_KINDS: Final = {
+_KEPT_BY: Final = {
     Paid: ORDERS,
     SignedIn: SIGN_INS,
     ReviewPublished: REVIEWS,
@@ -43,8 +45,9 @@ _decode = msgspec.msgpack.Decoder(list[tuple[Day, int]]).decode
 
 
 def follow(member: Member, programs: ProgramVersions, input_: AnyInput, now: Micros) -> None:
-    """What the member did keeps the points, as of the time it counts from. No refund does, nor what the shop does."""
-    kind = _KINDS.get(type(input_))
+    """Keep the member's points for what the member did, as of the time from which it counts. Neither a refund nor what
+    the shop does keeps them."""
+    kind = _KEPT_BY.get(type(input_))
     if kind is not None:
         at = member.account.count_from(kind, input_.at, programs.at(input_.at).max_lateness)
     elif isinstance(input_, Enrolled) or (isinstance(input_, ReferralReceived) and input_.stands_under):
@@ -55,7 +58,7 @@ def follow(member: Member, programs: ProgramVersions, input_: AnyInput, now: Mic
 
 
 def follow_command(member: Member, programs: ProgramVersions, input_: AnyInput, now: Micros) -> None:
-    """A command that was done and spends points keeps the others. To give back what was held or used does not."""
+    """Keep the member's other points for a command that spent some. To give back held or used points keeps nothing."""
     if isinstance(input_, HoldPoints | RedeemPoints | RedeemReward | RepairStreak | SendPoints):
         _slide(member, programs, now, now)
 
@@ -69,8 +72,8 @@ def _slide(member: Member, programs: ProgramVersions, at: Micros, now: Micros, *
 
 
 def grant(member: Member, award: str, points: int) -> Day:
-    """The day of the lot to which points of an award go; it is remembered where those of this award went."""
-    day, _ = member.lots.open
+    """The day of the lot to which points of an award go; the member remembers it for this award."""
+    day = member.lots.open.day
     parts = _granted(member, award)
     if parts and parts[-1][0] == day:
         points += parts.pop()[1]
@@ -79,23 +82,23 @@ def grant(member: Member, award: str, points: int) -> Day:
 
 
 def take_back(member: Member, award: str, points: int) -> list[tuple[Day, int]]:
-    """The lots to which points of an award went, the last first, and how many; they are of the award no longer."""
-    parts, taken = _granted(member, award), []
+    """The lots to which points of an award went, the last first, and how many; the award then has them no longer."""
+    parts, taken_back = _granted(member, award), []
     while points:
         day, granted = parts.pop()
         part = min(points, granted)
-        taken.append((day, part))
+        taken_back.append((day, part))
         points -= part
         if part < granted:
             parts.append((day, granted - part))
     _remember(member, award, parts)
-    return taken
+    return taken_back
 
 
 def _granted(member: Member, award: str) -> list[tuple[Day, int]]:
-    raw = member.fact(f"lots:{award}")
+    raw = member.fact(sliding_lots_key(award))
     return [] if raw is None else _decode(raw)
 
 
 def _remember(member: Member, award: str, parts: list[tuple[Day, int]]) -> None:
-    member.facts[f"lots:{award}"] = _encode(parts)
+    member.facts[sliding_lots_key(award)] = _encode(parts)

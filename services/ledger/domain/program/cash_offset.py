@@ -17,11 +17,11 @@ class CashOffset:
     step: int
     max_share: Fraction
 
-    def most(self, available: int, payable: int, decimals: int) -> int:
+    def max_points(self, available: int, payable: int, decimals: int) -> int:
         """The most of so many available points that may pay a part of `payable` minor units; 0 if none may."""
-        most = min(available, int(self.max_share * payable) * self.points_per_unit // 10**decimals)
-        most -= most % self.step
-        return most if most >= self.minimum else 0
+        points = min(available, int(self.max_share * payable) * self.points_per_unit // 10**decimals)
+        points -= points % self.step
+        return points if points >= self.minimum else 0
 
     def objection(self, points: int) -> Literal["below_minimum", "off_step"] | None:
         """Why so many points may not be spent at once; None if they may."""

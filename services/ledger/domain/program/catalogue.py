@@ -1,7 +1,7 @@
-"""What points buy from the program's catalogue, and what is known of its stock.
+"""The catalogue: what points buy under the program.
 
-A reward of which there are only so many is kept on an account of its own (`Reward.account`): its stock, and the codes
-of its pool. That account's lock is what makes "sold out" exact.
+A reward of which there are only so many has an account of its own (`Reward.account`), which keeps its stock and the
+codes of its pool. That account's lock makes "sold out" exact.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from services.ledger.domain.state.rewards import RewardKind
 
 @dataclass(frozen=True, slots=True)
 class Prize:
-    """What a draw may give: points, a reward of the catalogue, or, without either, nothing but its name."""
+    """What a draw may give: points, a reward of the catalogue, or nothing but its name."""
 
     name: str
     chance: Fraction
@@ -28,7 +28,7 @@ class Prize:
 
 @dataclass(frozen=True, slots=True)
 class Reward:
-    """A row of the catalogue. `stock` None: there is always one more; `codes` names the pool of a coupon's codes."""
+    """A row of the catalogue. `stock` None: there is no limit. `codes` names the pool of a coupon's codes."""
 
     name: str
     kind: RewardKind

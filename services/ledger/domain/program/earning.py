@@ -13,11 +13,12 @@ from services.kit.money import minor_units
 from services.ledger.domain.program.goods import Goods, compile_goods
 from services.ledger.domain.program.multipliers import Birthday, Birthdays, Campaign, Multiplier, compile_multiplier
 from services.ledger.domain.state.inputs import Line
+from services.ledger.domain.state.orders import AmountByGoods
 
 Rounding = Literal["floor", "half_up", "ceil"]
 Stacking = Literal["multiply", "add", "max"]
-ByGoods = Sequence[tuple[tuple[str, ...], int]]
-"""An eligible amount in minor units by the campaigns whose goods its parts are, of campaigns for some goods alone.
+ByGoods = Sequence[AmountByGoods]
+"""An eligible amount in minor units, by the campaigns for some goods alone whose goods its parts are.
 
 Empty where the program has no such campaign."""
 
@@ -26,7 +27,7 @@ _ONE = Fraction(1)
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """A band: amounts up to `upto` minor units (None: without end; not itself when `exclusive`)."""
+    """Amounts up to `upto` minor units (None: without end); with `exclusive` that amount itself is not in the band."""
 
     upto: int | None
     exclusive: bool
@@ -38,14 +39,14 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
+class BandRate:
     """What an amount in one band earns: (amount x numerator + offset) / denominator points, exactly.
 
-    The offset is 0 where the band's rate holds for the whole amount, and in marginal bands what the bands below give
-    beyond it (or, negative, short of it).
+    The offset is 0 where the band's rate holds for the whole amount. In marginal bands it is what the bands below give
+    more (or, negative, less) than this rate would.
     """
 
-    step: Band
+    band: Band
     numerator: int
     denominator: int
     offset: int = 0
@@ -53,17 +54,17 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class EarnRate:
-    """f: what orders earn that met the same multipliers, the tier's among them."""
+    """f: what orders earn that met the same multipliers, their tier's included."""
 
     multiplier: Fraction
-    rates: tuple[Rate, ...]
+    rates: tuple[BandRate, ...]
     min_spend: int
     rounding: Rounding
 
-    def rate(self, amount: int) -> Rate:
+    def rate(self, amount: int) -> BandRate:
         """The rate of an eligible amount in minor units."""
         for rate in self.rates:
-            if rate.step.has(amount):
+            if rate.band.has(amount):
                 return rate
         return self.rates[-1]
 
@@ -104,7 +105,7 @@ class OrderRule:
     net_of_points: bool
     excludes: Goods
     min_spend: int
-    steps: tuple[Band, ...]
+    bands: tuple[Band, ...]
     marginal: bool
     unit: int
     tiers: Mapping[str, Fraction]
@@ -113,41 +114,43 @@ class OrderRule:
     rounding: Rounding
     cap: int | None
     limited: Mapping[str, Goods]
-    """The goods of the campaigns that are for some alone."""
+    """The goods of the campaigns that are for some goods alone."""
     budgeted: Mapping[str, Campaign]
     """The campaigns that give from a budget, by name, in the order written (N6)."""
-    _tariffs: dict[tuple[str, tuple[str, ...]] | str, EarnRate] = field(default_factory=dict, compare=False, repr=False)
+    _earn_rates: dict[tuple[str, tuple[str, ...]] | str, EarnRate] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     @property
     def keeps_birthday(self) -> bool:
-        """Whether it matters when a member's birthday is."""
+        """Whether a rule needs to know the member's birthday."""
         return any(isinstance(each, Birthday) for each in self.multipliers)
 
     def met(self, paid_at: Micros, channel: str, birthdays: Birthdays) -> tuple[str, ...]:
-        """The names of the multipliers that an order meets beside its tier's, as written, whatever its goods are."""
+        """The names of the multipliers that an order meets besides its tier's, as written, whatever its goods."""
         return tuple([each.name for each in self.multipliers if each.holds(paid_at, channel, birthdays)])
 
     def campaigns_of(self, line: Line) -> tuple[str, ...]:
-        """Of the campaigns for some goods alone, those that a line's are of."""
+        """The campaigns for some goods alone to whose goods a line belongs."""
         return tuple([name for name, goods in self.limited.items() if goods.has(line)])
 
     def earn_rate(self, tier: str, met: tuple[str, ...] = (), by_goods: ByGoods = ()) -> EarnRate:
-        """What an order earns at a tier (without a multiplier of its own: 1) with the other multipliers it met.
+        """What an order earns at a tier (1 for a tier that is not named) with the other multipliers it met.
 
-        Where they are not the same for all its goods they count by the amounts, `by_goods`: as their mean.
+        Where the multipliers differ between its goods, their mean counts, weighted by the amounts (`by_goods`).
         """
         if by_goods and not self.limited.keys().isdisjoint(met):
-            return self._make_tariff(self._mean_factor(tier, met, by_goods))
+            return self._make_earn_rate(self._mean_factor(tier, met, by_goods))
         key = (tier, met) if met else tier
-        earn_rate = self._tariffs.get(key)
+        earn_rate = self._earn_rates.get(key)
         if earn_rate is None:
             if tier not in self.tiers and tier:
                 return self.earn_rate("", met)
-            earn_rate = self._tariffs[key] = self._make_tariff(self._factor(tier, met))
+            earn_rate = self._earn_rates[key] = self._make_earn_rate(self._factor(tier, met))
         return earn_rate
 
     def budget(self, account: str) -> int | None:
-        """The points of the budget that an account keeps; None for one that is not of this rule's campaigns."""
+        """The points of the budget that an account keeps; None if no campaign of this rule has that account."""
         return next((each.budget for each in self.budgeted.values() if each.account == account), None)
 
     def tier_factor(self, tier: str) -> Fraction:
@@ -173,16 +176,16 @@ class OrderRule:
         return sum(each, Fraction(0)) / whole
 
     def _met_by(self, campaigns: tuple[str, ...], met: tuple[str, ...]) -> tuple[str, ...]:
-        """What goods of these campaigns meet of what their order met."""
+        """The multipliers that goods of these campaigns meet, of those that their order met."""
         return tuple([name for name in met if name not in self.limited or name in campaigns])
 
-    def _make_tariff(self, multiplier: Fraction) -> EarnRate:
-        rates = _rates(self.steps, multiplier, self.unit, self.marginal)
+    def _make_earn_rate(self, multiplier: Fraction) -> EarnRate:
+        rates = _rates(self.bands, multiplier, self.unit, self.marginal)
         return EarnRate(multiplier, rates, self.min_spend, self.rounding)
 
 
-def sum_by_goods(parts: Iterable[tuple[tuple[str, ...], int]]) -> list[tuple[tuple[str, ...], int]]:
-    """Parts of an amount, each with the campaigns whose goods it is, added up."""
+def sum_by_goods(parts: Iterable[AmountByGoods]) -> list[AmountByGoods]:
+    """Add up parts of an amount that are goods of the same campaigns."""
     sums: dict[tuple[str, ...], int] = {}
     for campaigns, amount in parts:
         sums[campaigns] = sums.get(campaigns, 0) + amount
@@ -190,7 +193,7 @@ def sum_by_goods(parts: Iterable[tuple[tuple[str, ...], int]]) -> list[tuple[tup
 
 
 def stacked(stacking: Stacking, factors: Sequence[Fraction]) -> Fraction:
-    """Several multipliers as one (N2): their product; 1 and what each adds to it, never below 0; the largest."""
+    """Several multipliers as one (N2): their product; 1 plus what each adds, never below 0; or the largest."""
     if stacking == "multiply":
         return prod(factors, start=_ONE)
     if stacking == "add":
@@ -205,18 +208,7 @@ def compile_order_rule(
     decimals: int,
     calendar: Calendar,
 ) -> OrderRule:
-    """The rule of a validated document, with the document's rules that multiply it."""
-    if rule.get("bands"):
-        steps = tuple(
-            Band(
-                upto=None if step.get("upto") is None else minor_units(step["upto"], decimals),
-                exclusive=bool(step.get("exclusive", False)),
-                rate=Fraction(step["rate"]),
-            )
-            for step in rule["bands"]["steps"]
-        )
-    else:
-        steps = (Band(None, False, Fraction(rule["rate"])),)
+    """The order rule of a validated document, with the rules that multiply it."""
     cap = rule.get("cap")
     compiled = tuple(compile_multiplier(each, calendar) for each in multipliers)
     campaigns = [each for each in compiled if isinstance(each, Campaign)]
@@ -225,7 +217,7 @@ def compile_order_rule(
         net_of_points=(rule.get("base") or "net_of_points") == "net_of_points",
         excludes=compile_goods(rule.get("exclude")),
         min_spend=minor_units(rule.get("min_spend") or "0", decimals),
-        steps=steps,
+        bands=_compile_bands(rule, decimals),
         marginal=bool(rule.get("bands")) and rule["bands"].get("mode") == "marginal",
         unit=10**decimals,
         tiers={tier: Fraction(text) for tier, text in (rule.get("tier_multiplier") or {}).items()},
@@ -238,15 +230,29 @@ def compile_order_rule(
     )
 
 
-def _rates(steps: Sequence[Band], multiplier: Fraction, unit: int, marginal: bool) -> tuple[Rate, ...]:
-    rates: list[Rate] = []
+def _compile_bands(rule: Mapping[str, Any], decimals: int) -> tuple[Band, ...]:
+    """The bands of a rule; one without end where it has a single rate."""
+    if not rule.get("bands"):
+        return (Band(None, False, Fraction(rule["rate"])),)
+    return tuple(
+        Band(
+            upto=None if step.get("upto") is None else minor_units(step["upto"], decimals),
+            exclusive=bool(step.get("exclusive", False)),
+            rate=Fraction(step["rate"]),
+        )
+        for step in rule["bands"]["steps"]
+    )
+
+
+def _rates(bands: Sequence[Band], multiplier: Fraction, unit: int, marginal: bool) -> tuple[BandRate, ...]:
+    rates: list[BandRate] = []
     lower, below = 0, Fraction(0)
-    for step in steps:
-        slope = step.rate * multiplier / unit
+    for band in bands:
+        slope = band.rate * multiplier / unit
         offset = below - slope * lower if marginal else Fraction(0)
         denominator = lcm(slope.denominator, offset.denominator)
-        rates.append(Rate(step, int(slope * denominator), denominator, int(offset * denominator)))
-        if step.upto is not None:
-            below += slope * (step.upto - lower)
-            lower = step.upto
+        rates.append(BandRate(band, int(slope * denominator), denominator, int(offset * denominator)))
+        if band.upto is not None:
+            below += slope * (band.upto - lower)
+            lower = band.upto
     return tuple(rates)

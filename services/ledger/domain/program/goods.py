@@ -21,7 +21,7 @@ class Goods:
         return line.category in self.categories or line.sku in self.skus
 
     def rest(self, lines: Iterable[Line]) -> int:
-        """What is owed for the lines of other goods, in minor units."""
+        """The sum of the lines of all other goods, in minor units."""
         categories, skus = self.categories, self.skus
         if skus:
             return sum([line.amount for line in lines if line.category not in categories and line.sku not in skus])

@@ -14,21 +14,23 @@ from services.ledger.domain.program.goods import Goods, compile_goods
 from services.ledger.domain.state.refs import CAMPAIGN
 
 Birthdays = Sequence[tuple[Micros, int]]
-"""A member's birthdays as told, by business time: month x 100 + day; 0 = emptied."""
+"""A member's birthdays by the business time of the profile update: month x 100 + day; 0 = emptied."""
 
 NOTICE_DAYS: Final = 30
 """A birthday entered less than so many days before does not count that year (B2)."""
 
 _LEAP_DAY: Final = 229
+_FEBRUARY_28, _MARCH_1 = 228, 301
 _NOT_CHANGED: Final = (2**63, 0)
+"""What follows the last change of a birthday."""
 
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
     """Multiplies for orders paid from `starts` until before `ends`.
 
-    `channels`: only of these, None = of all; `goods`: only the lines of these, None = all. `budget`: the points that it
-    gives in all, to all members together (N6), None = without end; `account` keeps it.
+    `channels`: only orders of these, None = of all; `goods`: only lines of these, None = all. `budget`: the points that
+    it gives to all members together (N6), None = without end; `account` is the account that keeps the budget.
     """
 
     name: str
@@ -41,7 +43,7 @@ class Campaign:
     account: str
 
     def holds(self, paid_at: Micros, channel: str, _birthdays: Birthdays) -> bool:
-        """Whether an order paid at an instant over a channel meets it, with the goods that it is for."""
+        """Whether an order paid at an instant over a channel meets it, if it has goods of the campaign."""
         return self.starts <= paid_at < self.ends and (self.channels is None or channel in self.channels)
 
 
@@ -54,7 +56,7 @@ def campaign_of(account: str) -> str:
 class Birthday:
     """Multiplies for orders paid on the member's birthday, or in its month, once a calendar year (B2).
 
-    A year's birthday is the first that was told in time and still stood when its day (or month) began.
+    A year's birthday is the first that was entered in time and still stood when its day (or month) began.
     """
 
     name: str
@@ -87,15 +89,15 @@ class Birthday:
         kept = self._kept(birthday, year)
         return self.calendar.start_of((kept.replace(day=1) if self.whole_month else kept).toordinal())
 
-    def _counts(self, told_at: Micros, birthday: int, year: int) -> bool:
-        return self.calendar.day_of(told_at) + NOTICE_DAYS <= self._kept(birthday, year).toordinal()
+    def _counts(self, entered_at: Micros, birthday: int, year: int) -> bool:
+        return self.calendar.day_of(entered_at) + NOTICE_DAYS <= self._kept(birthday, year).toordinal()
 
 
 Multiplier = Campaign | Birthday
 
 
 def is_multiplier(rule: Mapping[str, Any]) -> bool:
-    """Whether a rule on orders multiplies what another one gives."""
+    """Whether a rule on orders multiplies what the order rule gives."""
     return "campaign" in rule or "when" in rule
 
 
@@ -103,7 +105,7 @@ def compile_multiplier(rule: Mapping[str, Any], calendar: Calendar) -> Multiplie
     """The multiplier of a validated document's rule."""
     if "campaign" in rule:
         return _compile_campaign(rule["rule"], rule["campaign"])
-    leap_day = 301 if rule.get("feb29") == "mar1" else 228
+    leap_day = _MARCH_1 if rule.get("feb29") == "mar1" else _FEBRUARY_28
     return Birthday(rule["rule"], Fraction(rule["multiplier"]), rule["when"] == "birthday_month", leap_day, calendar)
 
 
@@ -123,5 +125,5 @@ def _compile_campaign(name: str, campaign: Mapping[str, Any]) -> Campaign:
 
 
 def _account(name: str, starts: Micros) -> str:
-    """In every version of the program a campaign of a name that begins at a time is the same one, with one budget."""
+    """The account of a campaign's budget: name and start make the same campaign in every version of the program."""
     return f"{CAMPAIGN}{name}:{datetime.fromtimestamp(starts // MICROS_PER_SECOND, UTC):%Y%m%dT%H%M%SZ}"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import Any, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from services.kit.calendar import (
+    MICROS_PER_SECOND,
     NEVER,
     Calendar,
     Day,
@@ -23,68 +23,23 @@ from services.kit.money import exponent
 from services.ledger.domain.program.cash_offset import CashOffset, compile_cash_offset
 from services.ledger.domain.program.catalogue import Reward, compile_rewards
 from services.ledger.domain.program.earning import OrderRule, compile_order_rule
+from services.ledger.domain.program.fact_rules import (
+    FactRule,
+    ProfileRule,
+    ReferralRule,
+    SignInRule,
+    compile_fact_rules,
+)
 from services.ledger.domain.program.goods import Goods, compile_goods
 from services.ledger.domain.program.multipliers import is_multiplier
 from services.ledger.domain.state.entries import SLIDING
 
-_MICROS_PER_DAY = 86_400_000_000
-DEFAULT_PARK_DAYS = 30
+_MICROS_PER_DAY: Final = 86_400 * MICROS_PER_SECOND
+DEFAULT_PARK_DAYS: Final = 30
+"""Days that a refund waits for its order (O3), unless the program says so."""
 
 Negative = Literal["debt", "clamp", "review"]
-"""What becomes of a clawback beyond what the member has: it is owed, written off, or waits for a decision (R6)."""
-
-
-@dataclass(frozen=True, slots=True)
-class FactRule:
-    """A rule that awards points for a fact: so many each, or for each unit, within a cap a local day."""
-
-    name: str
-    points: int
-    per_unit: Fraction | None = None
-    cap: int | None = None
-
-    def award(self, units: str = "1") -> int:
-        """The uncapped points of one fact of so many units (a decimal string)."""
-        return self.points if self.per_unit is None else int(self.per_unit * Fraction(units))
-
-
-@dataclass(frozen=True, slots=True)
-class StreakRepair:
-    """A missed day can be bought for so many points until so many days after it (D4)."""
-
-    cost: int
-    within_days: int
-
-
-@dataclass(frozen=True, slots=True)
-class SignInRule:
-    """Points for a day's sign-in and for the steps of a streak, which repeat each cycle (D2, D5)."""
-
-    daily: FactRule
-    steps: Mapping[int, int]
-    repair_streak: StreakRepair | None = None
-
-    @property
-    def cycle(self) -> int:
-        """Days after which the steps start again: the largest step; 0 without steps."""
-        return max(self.steps, default=0)
-
-
-@dataclass(frozen=True, slots=True)
-class ProfileRule:
-    """Points once all of a profile's fields were first filled together (D6)."""
-
-    award: FactRule
-    fields: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class ReferralRule:
-    """Points for both sides of a referral."""
-
-    name: str
-    referrer: int
-    referred: int
+"""What becomes of a clawback beyond the member's points: it is owed, written off, or waits for a decision (R6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +79,7 @@ class Program:
 
     @property
     def needs(self) -> frozenset[str]:
-        """The profile fields whose contents a rule looks at."""
+        """The profile fields whose contents a rule reads."""
         return frozenset(
             name
             for name, is_needed in (("birthday", self.order.keeps_birthday), ("referred_by", self.referral is not None))
@@ -170,7 +125,7 @@ class ProgramVersions:
         self.by_number = {program.number: program for program in self.versions}
         self.slide = any(program.slides for program in self.versions)
         """Whether points of a version slide (E3)."""
-        self.offer_streak_repairs = any(program.sign_in and program.sign_in.repair_streak for program in self.versions)
+        self.offer_streak_repairs = any(program.sign_in and program.sign_in.streak_repair for program in self.versions)
         """Whether a version lets missed days be bought."""
 
     def at(self, instant: Micros) -> Program:
@@ -185,9 +140,9 @@ class ProgramVersions:
         return max(self.by_number)
 
     def budget(self, account: str, met_under: int, instant: Micros) -> int:
-        """The points of the budget that an account keeps, as the newest version that is in force at an instant has it.
+        """The points of the budget that an account keeps, by the newest version in force at an instant that has it.
 
-        Where none that is in force knows of it, the version counts under which an order met it.
+        Where no version in force has it, the version under which an order met the campaign counts.
         """
         in_force = [version for version in reversed(self.versions) if version.effective_from <= instant]
         versions = [*in_force, self.by_number[met_under]]
@@ -196,34 +151,13 @@ class ProgramVersions:
 
 def compile_program(number: int, document: Mapping[str, Any]) -> Program:
     """The program of a validated document (`schemas.program`), as plain JSON values."""
-    points = document["points"]
-    currency = document["currency"]
-    decimals = exponent(currency)
-    calendar = calendar_of(document["timezone"])
-    expiry = points["expiry"]
-    refund = points.get("refund") or {}
+    points, currency = document["points"], document["currency"]
+    decimals, calendar = exponent(currency), calendar_of(document["timezone"])
+    expiry, refund = points["expiry"], points.get("refund") or {}
     returned = refund.get("returned_expired", "expire_at_once")
     cash_offset = (document.get("redeem") or {}).get("cash_offset") or {}
-    lateness = points.get("max_lateness_days", "none")
-    rules = document["earn"]
-    facts: dict[str, Mapping[str, Any]] = {}
-    activities: dict[str, FactRule] = {}
-    multipliers: list[Mapping[str, Any]] = []
-    order: Mapping[str, Any] | None = None
-    for rule in rules:
-        on = rule["on"]
-        if on == "order" and is_multiplier(rule):
-            multipliers.append(rule)
-        elif on == "order":
-            order = rule
-        elif isinstance(on, Mapping):
-            activities[on["activity"]] = _fact_rule(rule)
-        else:
-            facts[on] = rule
-    if order is None:
-        # Orders may earn nothing and still count for tiers.
-        order = {"rule": "order", "rate": "0"}
-    sign_in, profile, referral = facts.get("signed_in"), facts.get("profile_completed"), facts.get("referral")
+    earn = _sort_rules(document["earn"])
+    facts = compile_fact_rules(earn.on_facts, earn.on_activities)
     return Program(
         number=number,
         name=document["program"],
@@ -241,47 +175,53 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
         park_days=refund.get("park_days", DEFAULT_PARK_DAYS),
         negative=points.get("negative") or "debt",
         proportional=refund.get("mode") == "proportional",
-        max_lateness=None if lateness in (None, "none") else int(lateness) * _MICROS_PER_DAY,
+        max_lateness=_max_lateness(points.get("max_lateness_days")),
         open_membership=document["membership"]["kind"] == "open",
         points_cannot_pay=compile_goods(cash_offset.get("exclude")),
         points_per_unit=cash_offset.get("points_per_unit"),
         cash_offset=compile_cash_offset(document),
         rewards=compile_rewards(document),
-        order=compile_order_rule(order, multipliers, points.get("rounding") or "floor", decimals, calendar),
-        first_order=_optional_fact_rule(facts.get("first_order")),
-        sign_in=None if sign_in is None else _sign_in_rule(sign_in),
-        review=_optional_fact_rule(facts.get("review")),
-        profile=None if profile is None else ProfileRule(_fact_rule(profile), frozenset(profile["fields"])),
-        joining=_optional_fact_rule(facts.get("enrolled")),
-        activities=activities,
-        referral=ReferralRule(referral["rule"], referral["referrer"], referral["referred"]) if referral else None,
+        order=compile_order_rule(
+            earn.on_orders, earn.multipliers, points.get("rounding") or "floor", decimals, calendar
+        ),
+        first_order=facts.first_order,
+        sign_in=facts.sign_in,
+        review=facts.review,
+        profile=facts.profile,
+        joining=facts.joining,
+        activities=facts.activities,
+        referral=facts.referral,
     )
 
 
-def _sign_in_rule(rule: Mapping[str, Any]) -> SignInRule:
-    steps = {int(day): int(step) for day, step in (rule.get("streak") or {}).items()}
-    made = rule.get("make_up")
-    return SignInRule(_fact_rule(rule), steps, StreakRepair(made["cost"], made["within_days"]) if made else None)
+class _Earn(NamedTuple):
+    """The earning rules of a document by what they are on."""
+
+    on_orders: Mapping[str, Any]
+    multipliers: list[Mapping[str, Any]]
+    on_facts: dict[str, Mapping[str, Any]]
+    on_activities: dict[str, Mapping[str, Any]]
+
+
+def _sort_rules(rules: Iterable[Mapping[str, Any]]) -> _Earn:
+    # Without a rule on orders these earn nothing, and still count for tiers.
+    earn = _Earn({"rule": "order", "rate": "0"}, [], {}, {})
+    for rule in rules:
+        on = rule["on"]
+        if on == "order" and is_multiplier(rule):
+            earn.multipliers.append(rule)
+        elif on == "order":
+            earn = earn._replace(on_orders=rule)
+        elif isinstance(on, Mapping):
+            earn.on_activities[on["activity"]] = rule
+        else:
+            earn.on_facts[on] = rule
+    return earn
+
+
+def _max_lateness(days: int | str | None) -> Micros | None:
+    return None if days in (None, "none") else int(days) * _MICROS_PER_DAY
 
 
 def _year_days(dates: Iterable[str]) -> tuple[YearDay, ...]:
     return tuple(sorted((int(text[:2]), int(text[3:])) for text in dates))
-
-
-def _optional_fact_rule(rule: Mapping[str, Any] | None) -> FactRule | None:
-    return None if rule is None else _fact_rule(rule)
-
-
-def _fact_rule(rule: Mapping[str, Any]) -> FactRule:
-    per_unit = rule.get("points_per_unit")
-    return FactRule(
-        name=rule["rule"],
-        points=int(rule.get("points") or 0),
-        per_unit=None if per_unit is None else Fraction(per_unit),
-        cap=_cap(rule),
-    )
-
-
-def _cap(rule: Mapping[str, Any]) -> int | None:
-    cap = rule.get("cap")
-    return None if cap is None else int(cap["points"])

@@ -1,31 +1,31 @@
 """The first-purchase bonus (R9): it stands while the member has a successful order.
 
-It belongs to the order with which, in business time, the number of successful orders last rose from 0. Finding
-that order needs all of a member's successes, so they are read only when the answer can have changed: while the
-holder is successful, what begins after it cannot move it.
+It belongs to the order with which, in business time, the number of successful orders last rose from 0. To find that
+order takes all of a member's successes, so they are read only when the answer can have changed: while the holder is
+successful, an order whose success begins later cannot take the bonus over.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from services.kit.calendar import NEVER, Day, Micros
 from services.ledger.domain.posting.account import Cause
-from services.ledger.domain.posting.caps import change_award
+from services.ledger.domain.posting.awards import StandingAward, replace_award
 from services.ledger.domain.posting.posting import Posting
 from services.ledger.domain.program.program import ProgramVersions
 from services.ledger.domain.rules.referrals import settle_referral
 from services.ledger.domain.state.account import Bonus
 from services.ledger.domain.state.entries import SLIDING
 from services.ledger.domain.state.loaded import Success
-from services.ledger.domain.state.member import Member
 
-_FOREVER = 2**63
+_FOREVER: Final[Micros] = 2**63
+"""Later than any success ends."""
 
 
 class SuccessChange(NamedTuple):
-    """The success of an order, (since, until), before its facts were judged anew.
+    """The success of an order, (since, until), before its facts were assessed anew.
 
     `moved`: its paid date, and with it its lot, is another than what was booked.
     """
@@ -35,8 +35,9 @@ class SuccessChange(NamedTuple):
     moved: bool
 
 
-def settle_bonus(member: Member, programs: ProgramVersions, moves: Posting, changes: Sequence[SuccessChange]) -> None:
+def settle_bonus(posting: Posting, changes: Sequence[SuccessChange]) -> None:
     """Book the bonus anew after the success of some orders may have changed."""
+    member = posting.member
     details, holder = member.account.details, member.account.details.bonus
     known: list[Success] = []
     settled = True
@@ -51,11 +52,11 @@ def settle_bonus(member: Member, programs: ProgramVersions, moves: Posting, chan
         settled = settled and later
     if settled:
         return
-    # Of a member's first success ever there is nothing to look up.
-    rises = known if holder is None and not details.had_success else member.successes()
+    # Before a member's first success ever there is nothing to read.
+    successes = known if holder is None and not details.had_success else member.successes()
     details.had_success = details.had_success or bool(known)
-    _move(member, programs, moves, holding(rises, programs))
-    settle_referral(member, programs, moves)
+    _move_bonus(posting, holding(successes, posting.programs))
+    settle_referral(posting)
 
 
 def _later(before: tuple[Micros, Micros], holder: Bonus, after: tuple[Micros, Micros]) -> bool:
@@ -70,11 +71,10 @@ def holding(successes: Iterable[Success], programs: ProgramVersions) -> tuple[Su
     until = 0
     for success in ordered:
         if holder is None or success.since > until:
-            rise_day = _lot_day(programs, success)
-            # A lot whose day was over when the number fell to 0 is kept: a refund refreshes no expired bonus.
+            # A lot whose day was past when the number fell to 0 is kept: a refund refreshes no expired bonus.
             calendar = programs.at(success.paid_at).calendar
             if holder is None or lot_day in (NEVER, SLIDING) or until < calendar.end_of(lot_day):
-                lot_day = rise_day
+                lot_day = _lot_day(programs, success)
             holder = success
             until = success.until or _FOREVER
         else:
@@ -87,18 +87,12 @@ def _lot_day(programs: ProgramVersions, success: Success) -> Day:
     return program.order_lot_day(program.calendar.day_of(success.paid_at))
 
 
-def _move(member: Member, programs: ProgramVersions, moves: Posting, holder: tuple[Success, Day] | None) -> None:
-    details = member.account.details
-    booked = details.bonus
-    due = _bonus(programs, holder)
+def _move_bonus(posting: Posting, holder: tuple[Success, Day] | None) -> None:
+    """Let a success hold the bonus from now on, in the lot of a day."""
+    details = posting.member.account.details
+    booked, due = details.bonus, _bonus(posting.programs, holder)
     details.bonus = due
-    if booked is not None and due is not None and booked.lot_day == due.lot_day:
-        change_award(moves, due.lot_day, due.points - booked.points, _cause(programs, due))
-        return
-    if booked is not None:
-        change_award(moves, booked.lot_day, -booked.points, _cause(programs, booked))
-    if due is not None:
-        change_award(moves, due.lot_day, due.points, _cause(programs, due))
+    replace_award(posting, _standing(posting, booked), _standing(posting, due))
 
 
 def _bonus(programs: ProgramVersions, holder: tuple[Success, Day] | None) -> Bonus | None:
@@ -117,6 +111,9 @@ def _bonus(programs: ProgramVersions, holder: tuple[Success, Day] | None) -> Bon
     )
 
 
-def _cause(programs: ProgramVersions, bonus: Bonus) -> Cause:
-    program = programs.at(bonus.paid_at)
-    return Cause(bonus.rule, bonus.order, program.calendar.day_of(bonus.since), program, award=bonus.rule)
+def _standing(posting: Posting, bonus: Bonus | None) -> StandingAward | None:
+    if bonus is None:
+        return None
+    program = posting.programs.at(bonus.paid_at)
+    cause = Cause(bonus.rule, bonus.order, program.calendar.day_of(bonus.since), program, award=bonus.rule)
+    return StandingAward(bonus.points, bonus.lot_day, cause, (bonus.lot_day,))

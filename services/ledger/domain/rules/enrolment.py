@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from services.kit.calendar import Micros
 from services.ledger.domain.posting.account import Cause
-from services.ledger.domain.posting.caps import change_award
 from services.ledger.domain.posting.posting import Posting
-from services.ledger.domain.program.program import ProgramVersions
 from services.ledger.domain.state.inputs import Enrolled
-from services.ledger.domain.state.member import Member
 from services.ledger.domain.state.outcome import AwardReason, Outcome
 
+JOINING: Final = "joining"
+"""What the joining gift's entries are about."""
 
-def enrol(member: Member, programs: ProgramVersions, moves: Posting, input_: Enrolled) -> Outcome:
-    """Tiering enrolled the member, by a call or by `registered`: the joining gift, once (T10)."""
+
+def enrol(posting: Posting, enrolled: Enrolled) -> Outcome:
+    """Award the joining gift once: tiering enrolled the member, by a call or by `registered` (T10)."""
     outcome = Outcome("booked")
-    return outcome if join(member, programs, moves, input_.at, outcome) else Outcome("known", "enrolled already")
+    return outcome if join(posting, enrolled.at, outcome) else Outcome("known", "enrolled already")
 
 
-def join(member: Member, programs: ProgramVersions, moves: Posting, at: Micros, outcome: Outcome) -> bool:
-    details = member.account.details
+def join(posting: Posting, at: Micros, outcome: Outcome) -> bool:
+    """Enrol the member as of an instant and award the gift; False if an enrolment at least as early is known."""
+    details = posting.member.account.details
     if details.enrolled_at is not None and details.enrolled_at <= at:
         return False
     details.enrolled_at = at
-    program = programs.at(at)
+    program = posting.programs.at(at)
     day, rule = program.calendar.day_of(at), program.joining
     booked = details.joining_gift
     due = None if rule is None else (rule.name, rule.points, program.lot_day(day))
@@ -31,8 +34,10 @@ def join(member: Member, programs: ProgramVersions, moves: Posting, at: Micros, 
     if booked == due:
         return True
     if booked is not None:
-        change_award(moves, booked[2], -booked[1], Cause(booked[0], "joining", day, program))
+        name, points, lot_day = booked
+        posting.change_award(lot_day, -points, Cause(name, JOINING, day, program))
     if due is not None:
-        change_award(moves, due[2], due[1], Cause(due[0], "joining", day, program))
-        outcome.reasons.append(AwardReason(due[0], program.number, "", 1, due[1]))
+        name, points, lot_day = due
+        posting.change_award(lot_day, points, Cause(name, JOINING, day, program))
+        outcome.reasons.append(AwardReason(name, program.number, "", 1, points))
     return True

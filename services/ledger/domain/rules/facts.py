@@ -1,65 +1,62 @@
-"""Facts other than orders and sign-ins, and what they award: reviews, activities, the profile, joining.
-
-What is known of a fact is kept for ever under its business key, so the same fact told under another event id
-books nothing (O2).
-"""
+"""Facts that earn once for their key, reviews and activities: of several events about one, the earliest holds (O2)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
+from typing import NamedTuple
 
-import msgspec
-
-from services.kit.calendar import Day, Micros
 from services.ledger.domain.posting.account import Cause
-from services.ledger.domain.posting.awards import StandingAward, replace_award
+from services.ledger.domain.posting.awards import StandingAward, award_of, replace_award
 from services.ledger.domain.posting.posting import Posting
-from services.ledger.domain.program.program import FactRule, ProgramVersions
+from services.ledger.domain.program.fact_rules import FactRule
+from services.ledger.domain.program.program import Program
 from services.ledger.domain.state.facts import FactState, decode_fact, encode_fact
-from services.ledger.domain.state.inputs import (
-    ActivityRecorded,
-    ReviewPublished,
-)
-from services.ledger.domain.state.member import Member
+from services.ledger.domain.state.inputs import ActivityRecorded, ReviewPublished
 from services.ledger.domain.state.outcome import AwardReason, Outcome
 
-_encode = msgspec.msgpack.Encoder().encode
+RuleOf = Callable[[Program], FactRule | None]
+"""A program version's rule for one kind of fact; None where it has none."""
+
+
+class FactEvent(NamedTuple):
+    """Which fact an event is about: its kind (O9), its key, its ref, and the units it counts (a decimal string)."""
+
+    kind: int
+    key: str
+    ref: str
+    units: str = "1"
 
 
 def record_fact(
-    member: Member,
-    programs: ProgramVersions,
-    moves: Posting,
-    key: str,
-    input_: ReviewPublished | ActivityRecorded,
-    at: Micros,
-    rule: FactRule | None,
-    units: str = "1",
+    posting: Posting, input_: ReviewPublished | ActivityRecorded, event: FactEvent, rule_of: RuleOf
 ) -> Outcome:
-    """O2: of two tellings of a fact, the one that counts from the least time holds; the difference is booked."""
-    raw = member.fact(key)
-    told = FactState() if raw is None else decode_fact(raw)
-    if told.at and (told.at, told.source, told.id) <= (at, input_.source, input_.id):
+    """Keep a fact and book its award, or the difference if it was known from an event that counts from later (O2)."""
+    member, programs = posting.member, posting.programs
+    at = member.account.count_from(event.kind, input_.at, programs.at(input_.at).max_lateness)
+    state = decode_fact(member.fact(event.key))
+    if state.at and (state.at, state.source, state.id) <= (at, input_.source, input_.id):
         return Outcome("known", "this fact is told already")
     program = programs.at(at)
-    day = program.calendar.day_of(at)
-    points = 0 if told.removed or rule is None else rule.award(units)
+    rule = rule_of(program)
     outcome = Outcome("booked")
+    points = 0 if state.removed or rule is None else rule.award(event.units)
     if rule is not None:
-        outcome.reasons.append(AwardReason(rule.name, program.number, "", int(Fraction(units)), points, rule.cap))
-    booked = _standing(programs, told.program, key, told.points, told.day)
-    replace_award(member, moves, booked, _standing(programs, program.number, key, points, day))
-    told.at, told.source, told.id = at, input_.source, input_.id
-    told.points, told.day, told.program = points, day, program.number
-    member.facts[key] = encode_fact(told)
+        units = int(Fraction(event.units))
+        outcome.reasons.append(AwardReason(rule.name, program.number, "", units, points, rule.cap))
+    booked = _standing(posting, state, event.ref, rule_of)
+    state.at, state.source, state.id = at, input_.source, input_.id
+    state.points, state.day, state.program = points, program.calendar.day_of(at), program.number
+    replace_award(posting, booked, _standing(posting, state, event.ref, rule_of))
+    member.facts[event.key] = encode_fact(state)
     return outcome
 
 
-def _standing(programs: ProgramVersions, program: int, key: str, points: int, day: Day) -> StandingAward | None:
-    """The award of a review or an activity under a program version; None where nothing stands."""
-    if not points:
+def _standing(posting: Posting, state: FactState, ref: str, rule_of: RuleOf) -> StandingAward | None:
+    """The award that a fact's state stands for; None where it awards nothing."""
+    if not state.points:
         return None
-    version, kind = programs.by_number[program], key.partition(":")[0]
-    rule = version.review if kind == "review" else version.activities[kind]
+    program = posting.programs.by_number[state.program]
+    rule = rule_of(program)
     assert rule is not None
-    return StandingAward(rule, points, Cause(rule.name, key, day, version))
+    return award_of(rule, state.points, Cause(rule.name, ref, state.day, program))

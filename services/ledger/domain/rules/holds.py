@@ -1,98 +1,83 @@
-"""Points spent by command: holds and redemptions. A command that cannot be done is refused and moves nothing."""
+"""Holds: points set aside by command until they are captured, released or timed out (P5).
+
+A command that cannot be done is refused and moves nothing.
+"""
 
 from __future__ import annotations
 
 from operator import itemgetter
 
-from services.kit.calendar import MICROS_PER_SECOND, Micros
-from services.ledger.domain.posting.account import Cause
+from services.kit.calendar import MICROS_PER_SECOND
 from services.ledger.domain.posting.posting import Posting
-from services.ledger.domain.program.program import ProgramVersions
+from services.ledger.domain.rules.redemptions import refusal_of_amount
 from services.ledger.domain.rules.refusals import refused
+from services.ledger.domain.state.fact_keys import hold_key
 from services.ledger.domain.state.holds import MAX_OPEN, Hold, decode_hold, encode_hold
-from services.ledger.domain.state.inputs import (
-    CaptureHold,
-    HoldPoints,
-    ReleaseHold,
-)
-from services.ledger.domain.state.member import Member
+from services.ledger.domain.state.inputs import CaptureHold, HoldPoints, ReleaseHold
 from services.ledger.domain.state.outcome import Outcome
-from services.ledger.domain.state.refs import hold_key
 
 
-def _not_offered(programs: ProgramVersions, points: int, now: Micros) -> Outcome | None:
-    """The refusal of points that the program in force does not let be spent at once; None if it does."""
-    offset = programs.at(now).cash_offset
-    if offset is None:
-        return None
-    match offset.objection(points):
-        case "below_minimum" as why:
-            return refused(why, minimum=offset.minimum)
-        case "off_step" as why:
-            return refused(why, step=offset.step)
-        case _:
-            return None
-
-
-def hold_points(member: Member, programs: ProgramVersions, moves: Posting, input_: HoldPoints) -> Outcome:
-    """Set points aside until they are captured, released, or the time is over (P5)."""
-    account, key = member.account, hold_key(input_.hold)
-    if input_.points <= 0:
+def hold_points(posting: Posting, command: HoldPoints) -> Outcome:
+    """Set points aside until they are captured or released, or the time is over (P5)."""
+    member, account, key = posting.member, posting.member.account, hold_key(command.hold)
+    if command.points <= 0:
         return refused("points_not_positive")
     if member.fact(key) is not None:
         return refused("reference_used")
-    if (refusal := _not_offered(programs, input_.points, moves.now)) is not None:
+    if (refusal := refusal_of_amount(posting, command.points)) is not None:
         return refusal
-    if input_.points > account.available:
+    if command.points > account.available:
         return refused("insufficient_points")
     if len(account.details.holds) >= MAX_OPEN:
         return refused("too_many_holds")
-    expires_at = moves.now + input_.ttl_seconds * MICROS_PER_SECOND
-    taken = moves.set_aside(input_.points, Cause.at(programs, "hold", key, moves.now))
-    hold = Hold(input_.reference, input_.points, moves.now, expires_at, taken)
+    expires_at = posting.now + command.ttl_seconds * MICROS_PER_SECOND
+    allocations = posting.hold(command.points, posting.cause("hold", key, posting.now))
+    hold = Hold(command.reference, command.points, posting.now, expires_at, allocations)
     member.facts[key] = encode_hold(hold)
-    account.details.holds = sorted([*account.details.holds, (expires_at, input_.hold)], key=itemgetter(0))
+    account.details.holds = sorted([*account.details.holds, (expires_at, command.hold)], key=itemgetter(0))
     account.due_by(expires_at)
     return Outcome("booked", reply=hold)
 
 
-def capture_hold(member: Member, programs: ProgramVersions, moves: Posting, input_: CaptureHold) -> Outcome:
+def capture_hold(posting: Posting, command: CaptureHold) -> Outcome:
     """Redeem what is held, or a part of it; the rest is released."""
-    key = hold_key(input_.hold)
-    if input_.points is not None and input_.points <= 0:
+    key = hold_key(command.hold)
+    if command.points is not None and command.points <= 0:
         return refused("points_not_positive")
-    raw = member.fact(key)
+    raw = posting.member.fact(key)
     if raw is None:
         return refused("hold_unknown")
     hold = decode_hold(raw)
-    points = hold.points if input_.points is None else input_.points
+    points = hold.points if command.points is None else command.points
     if hold.state != "open":
         return refused("hold_over")
     if points > hold.points:
         return refused("more_than_held")
-    moves.end_hold(input_.hold, hold, "captured", points, Cause.at(programs, "hold", key, moves.now))
+    posting.end_hold(command.hold, hold, "captured", points, posting.cause("hold", key, posting.now))
     return Outcome("booked", reply=hold)
 
 
-def release_hold(member: Member, programs: ProgramVersions, moves: Posting, input_: ReleaseHold) -> Outcome:
-    """Free what is held (P5, P6)."""
-    key = hold_key(input_.hold)
-    raw = member.fact(key)
+def release_hold(posting: Posting, command: ReleaseHold) -> Outcome:
+    """Release what is held (P5, P6)."""
+    key = hold_key(command.hold)
+    raw = posting.member.fact(key)
     if raw is None:
         return refused("hold_unknown")
     hold = decode_hold(raw)
     if hold.state != "open":
         return refused("hold_over")
-    moves.end_hold(input_.hold, hold, "released", 0, Cause.at(programs, "hold", key, moves.now))
+    posting.end_hold(command.hold, hold, "released", 0, posting.cause("hold", key, posting.now))
     return Outcome("booked", reply=hold)
 
 
-def time_out_holds(member: Member, programs: ProgramVersions, moves: Posting, at: Micros) -> None:
-    """Free the points of holds that are over at an instant (P5, E2)."""
+def time_out_holds(posting: Posting) -> None:
+    """Release the points of holds whose time is over at the posting's instant (P5, E2)."""
+    member = posting.member
     for expires_at, hold_id in list(member.account.details.holds):
-        if expires_at > at:
+        if expires_at > posting.now:
             break
         key = hold_key(hold_id)
         raw = member.fact(key)
         assert raw is not None
-        moves.end_hold(hold_id, decode_hold(raw), "timed_out", 0, Cause.at(programs, "hold-timeout", key, at))
+        cause = posting.cause("hold-timeout", key, posting.now)
+        posting.end_hold(hold_id, decode_hold(raw), "timed_out", 0, cause)

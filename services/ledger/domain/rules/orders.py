@@ -8,98 +8,113 @@ from typing import NamedTuple
 
 from msgspec import structs
 
-from services.kit.calendar import Day, Micros
+from services.kit.calendar import Day
 from services.ledger.domain.posting.account import Cause
-from services.ledger.domain.posting.caps import change_pool, rebalance
-from services.ledger.domain.posting.posting import POINTS_SHORT, Posting
+from services.ledger.domain.posting.caps import change_pool
+from services.ledger.domain.posting.posting import (
+    POINTS_SHORT,
+    PendingAndConfirmed,
+    Posting,
+    has_available_funding,
+)
 from services.ledger.domain.program.earning import OrderRule, sum_by_goods
-from services.ledger.domain.program.program import Program, ProgramVersions
+from services.ledger.domain.program.program import Program
 from services.ledger.domain.rules.assessment import OrderAssessment, assess, assess_simple
 from services.ledger.domain.rules.bonus import SuccessChange, settle_bonus
-from services.ledger.domain.rules.shares import book_shares
+from services.ledger.domain.rules.budgets import book_shares
+from services.ledger.domain.rules.order_facts import apply_fact
+from services.ledger.domain.rules.rewards import cancel_rewards
+from services.ledger.domain.state.account import ORDERS
+from services.ledger.domain.state.inputs import OrderInput, Paid
 from services.ledger.domain.state.member import Member
 from services.ledger.domain.state.orders import Order
-from services.ledger.domain.state.outcome import AwardReason, OrderQualified
+from services.ledger.domain.state.outcome import AwardReason, OrderQualified, Outcome
+
+
+def book_order_event(posting: Posting, input_: OrderInput) -> Outcome:
+    """Add an event's fact to its order, and book what that changes once the order is paid (O2, O3, O5)."""
+    member, ref = posting.member, input_.order
+    order = member.order(ref)
+    at, lines_version = input_.at, order.lines_version
+    if isinstance(input_, Paid):
+        at = member.account.count_from(ORDERS, input_.at, posting.programs.at(input_.at).max_lateness)
+        posting.paying = ref
+    member.touched.add(ref)
+    is_new = apply_fact(order, input_, at, posting.now)
+    if not is_new and not (posting.paying and has_available_funding(member, order.funding_keys)):
+        return Outcome("known", "this fact is told already")
+    if isinstance(input_, Paid) and order.lines_version > lines_version:
+        member.add_lines(ref, order.lines_version, input_.lines)
+    if not order.paid_at:
+        return Outcome("parked", "waits for the order to be paid")
+    alarms = set(order.alarms)
+    [(qualified, reasons)] = book_orders(posting, [ref])
+    posting.post()
+    raised = [alarm for alarm in order.alarms if alarm not in alarms]
+    outcome = Outcome("booked", reasons=reasons, qualified=[qualified], alarms=raised)
+    if order.cancelled_at:
+        outcome.messages += cancel_rewards(posting, ref, order)
+    return outcome
 
 
 def book_orders(
-    member: Member,
-    programs: ProgramVersions,
-    moves: Posting,
-    refs: Sequence[str],
-    now: Micros,
-    label: str | None = None,
+    posting: Posting, refs: Sequence[str], label: str | None = None
 ) -> list[tuple[OrderQualified, list[AwardReason]]]:
-    """Judge paid orders and ask `moves` for the difference to what is booked.
+    """Assess paid orders and ask the posting for the difference to what is booked.
 
     `label` names the rule of the entries where it is not the order rule itself (`true_up`).
     """
-    booked: list[tuple[OrderQualified, list[AwardReason]]] = []
     changes: list[SuccessChange] = []
-    for ref in refs:
-        booked.append(_book_order(member, programs, moves, ref, now, label, changes))
-    settle_bonus(member, programs, moves, changes)
+    booked = [_book_order(posting, ref, label, changes) for ref in refs]
+    settle_bonus(posting, changes)
     return booked
 
 
-def true_up(
-    member: Member, programs: ProgramVersions, moves: Posting, refs: Sequence[str], now: Micros, label: str
-) -> list[AwardReason]:
-    """Book orders anew that may earn something else than is booked; why, for those that do (T1, B2)."""
+def true_up(posting: Posting, refs: Sequence[str], label: str) -> list[AwardReason]:
+    """Book orders anew that may earn something else than is booked; the reasons of those that do (T1, B2)."""
+    member = posting.member
     member.want(refs)
     before_each = [_earned(order) for order in map(member.order, refs)]
-    booked = book_orders(member, programs, moves, refs, now, label)
+    booked = book_orders(posting, refs, label)
     after_each = [_earned(order) for order in map(member.order, refs)]
     changes = zip(booked, before_each, after_each, strict=True)
     return [reason for (_, reasons), before, after in changes if before != after for reason in reasons]
 
 
-def _earned(order: Order) -> list[tuple[int, int]]:
-    """What an order earns: before a cap, and by campaigns with a budget as if they had no end."""
+def _earned(order: Order) -> list[PendingAndConfirmed]:
+    """What an order earns: before a cap, and by campaigns with a budget as if that had no end."""
     return [(order.pending, order.confirmed), *[(share.wanted, share.ready) for share in order.shares]]
 
 
 def _book_order(
-    member: Member,
-    programs: ProgramVersions,
-    moves: Posting,
-    ref: str,
-    now: Micros,
-    label: str | None,
-    changes: list[SuccessChange],
+    posting: Posting, ref: str, label: str | None, changes: list[SuccessChange]
 ) -> tuple[OrderQualified, list[AwardReason]]:
+    member = posting.member
     order = member.order(ref)
-    program = programs.at(order.paid_at)
-    _know_eligible(member, ref, order, program)
-    if order.is_simple and order.all_confirmed in (0, order.lines_version):
-        assessment = assess_simple(order, program, now)
+    program = posting.programs.at(order.paid_at)
+    _keep_eligible_sum(member, ref, order, program)
+    if order.is_simple and order.confirms_by_version:
+        assessment = assess_simple(order, program, posting.now)
     else:
         _keep_confirmed_lines(member, ref, order)
-        assessment = assess(order, member.lines(ref, order.lines_version), program, now)
+        assessment = assess(order, member.lines(ref, order.lines_version), program, posting.now)
     day = program.calendar.day_of(order.paid_at)
     changes.append(SuccessChange(ref, (order.success_from, order.success_until), order.booked_day not in (0, day)))
     order.success_from, order.success_until = assessment.success_from, assessment.success_until
-    reasons = _book_award(
-        member,
-        programs,
-        moves,
-        order,
-        program,
-        assessment,
-        Cause(label or program.order.name, ref, day, program, award=f"order:{ref}"),
-    )
-    _book_used(moves, ref, order, assessment, Cause("points-used", ref, day, program))
+    cause = Cause(label or program.order.name, ref, day, program, award=f"order:{ref}")
+    reasons = _book_award(posting, order, assessment, cause)
+    _book_points_used(posting, order, assessment, Cause("points-used", ref, day, program))
     if assessment.due:
         member.account.due_by(assessment.due)
     order.due = assessment.due
-    # That points were missing once stays said; the other alarms are what the facts amount to now.
+    # That points were missing once stays an alarm; the other alarms are what the facts amount to now.
     order.alarms = assessment.alarms + [alarm for alarm in order.alarms if alarm == POINTS_SHORT]
     member.touched.add(ref)
     return OrderQualified(ref, order.paid_at, assessment.timeline, program.decimals), reasons
 
 
-def _know_eligible(member: Member, ref: str, order: Order, program: Program) -> None:
-    """The eligible sum is kept with the order, so that events on whole orders need not read its lines."""
+def _keep_eligible_sum(member: Member, ref: str, order: Order, program: Program) -> None:
+    """Keep the sum of the lines that earn with the order, so that events on whole orders need not read its lines."""
     if order.eligible_under != program.number:
         rule, lines = program.order, member.lines(ref, order.lines_version)
         order.eligible = rule.excludes.rest(lines)
@@ -111,45 +126,25 @@ def _know_eligible(member: Member, ref: str, order: Order, program: Program) -> 
 
 
 def _keep_confirmed_lines(member: Member, ref: str, order: Order) -> None:
-    """A revision replaced the lines after all were confirmed: remember by name which those were (O8)."""
-    if order.all_confirmed not in (0, order.lines_version):
+    """If a revision replaced the lines after all were confirmed, remember by name which those were (O8)."""
+    if not order.confirms_by_version:
         confirmed = {line.line_id for line in member.lines(ref, order.all_confirmed)}
         order.confirmed_lines = sorted(confirmed.union(order.confirmed_lines))
         order.all_confirmed = 0
 
 
-def _book_award(
-    member: Member,
-    programs: ProgramVersions,
-    moves: Posting,
-    order: Order,
-    program: Program,
-    assessment: OrderAssessment,
-    cause: Cause,
-) -> list[AwardReason]:
-    """Book what an order earns by its rule, and by campaigns that give from a budget; how all that came about."""
-    rule = program.order
+def _book_award(posting: Posting, order: Order, assessment: OrderAssessment, cause: Cause) -> list[AwardReason]:
+    """Book what an order earns by its rule, and by campaigns that give from a budget; the reasons of both."""
+    program, rule = cause.program, cause.program.order
+    member = posting.member
     tier = member.account.tier_at(order.paid_at)
     met = _met(rule, member, order, assessment) if rule.multipliers else ()
     always = tuple([name for name in met if name not in rule.budgeted]) if rule.budgeted else met
     points, confirmed = _points(rule, tier, always, assessment)
-    pending = points - confirmed
-    lot_day = program.order_lot_day(cause.day)
-    was_in = order.lot_day
-    _leave(member, programs, moves, order, lot_day, cause)
-    if rule.cap is None:
-        rebalance(moves, lot_day, (order.pending, order.confirmed), (pending, confirmed), cause)
-    else:
-        change_pool(
-            member, moves, rule=rule.name, cap=rule.cap, program=program.number, day=cause.day, lot_day=lot_day,
-            total=points - order.pending - order.confirmed, confirmed=confirmed - order.confirmed, cause=cause,
-        )  # fmt: skip
-    order.pending, order.confirmed = pending, confirmed
-    order.lot_day, order.booked_day, order.booked_under = lot_day, cause.day, program.number
-    if assessment.confirmed_lines is not None:
-        order.confirmed_lines = assessment.confirmed_lines
-    elif assessment.all_confirmed:
-        order.all_confirmed = order.lines_version
+    was_in, lot_day = order.lot_day, program.order_lot_day(cause.day)
+    _leave_lot(posting, order, lot_day, cause)
+    _book_points(posting, order, lot_day, (points - confirmed, confirmed), cause)
+    _keep_confirmed(order, assessment)
     about = "" if cause.rule == rule.name else cause.ref
     basis = 0 if assessment.basis == assessment.earning else assessment.basis
     by_goods = () if rule.limited.keys().isdisjoint(met) else tuple(assessment.by_goods)
@@ -160,22 +155,32 @@ def _book_award(
         return [reason]
     extras = _extras(rule, tier, met, assessment, (points, confirmed))
     wants = {rule.budgeted[extra.campaign].account: (extra.points, extra.confirmed) for extra in extras}
-    book_shares(member, moves, order, wants, (was_in or lot_day, lot_day), cause)
-    granted = {share.account: share.granted for share in order.shares}
-    return [
-        reason,
-        *[
-            structs.replace(
-                reason, rule=extra.campaign, points=extra.points, cap=None, multipliers=extra.met,
-                granted=granted.get(rule.budgeted[extra.campaign].account, 0),
-            )
-            for extra in extras
-        ],
-    ]  # fmt: skip
+    book_shares(posting, order, wants, (was_in or lot_day, lot_day), cause)
+    return [reason, *_reasons_of_extras(rule, order, reason, extras)]
+
+
+def _book_points(posting: Posting, order: Order, lot_day: Day, due: PendingAndConfirmed, cause: Cause) -> None:
+    """Book the points (pending, confirmed) that an order earns by its rule, through the rule's cap if it has one."""
+    booked = (order.pending, order.confirmed)
+    rule = cause.program.order
+    if rule.cap is None:
+        posting.rebalance(lot_day, booked, due, cause)
+    else:
+        change_pool(posting, rule.name, rule.cap, lot_day, (sum(due) - sum(booked), due[1] - booked[1]), cause)
+    order.pending, order.confirmed = due
+    order.lot_day, order.booked_day, order.booked_under = lot_day, cause.day, cause.program.number
+
+
+def _keep_confirmed(order: Order, assessment: OrderAssessment) -> None:
+    """Keep which lines are confirmed, by name where they differ (O8)."""
+    if assessment.confirmed_lines is not None:
+        order.confirmed_lines = assessment.confirmed_lines
+    elif assessment.all_confirmed:
+        order.all_confirmed = order.lines_version
 
 
 def _met(rule: OrderRule, member: Member, order: Order, assessment: OrderAssessment) -> tuple[str, ...]:
-    """The multipliers that an order met beside its tier's, those for some goods alone only if it has such goods."""
+    """The multipliers that an order met besides its tier's; those for some goods alone only if it has such goods."""
     met = rule.met(order.paid_at, order.channel, member.account.details.birthdays)
     if not rule.limited:
         return met
@@ -197,7 +202,7 @@ def _points(rule: OrderRule, tier: str, met: tuple[str, ...], assessment: OrderA
 class _Extra(NamedTuple):
     """What a campaign with a budget adds to what an order earns without it, as if the budget had no end (N6).
 
-    `met` are the multipliers that make it, the campaign the last of them that has a budget.
+    `met` are the multipliers that make it; the campaign is the last of them that has a budget.
     """
 
     campaign: str
@@ -221,34 +226,45 @@ def _extras(
     return extras
 
 
-def _leave(member: Member, programs: ProgramVersions, moves: Posting, order: Order, lot_day: Day, cause: Cause) -> None:
-    """An earlier telling of `paid` moves the award: claimed in the lot or pool it is in, awarded anew (E7)."""
+def _reasons_of_extras(
+    rule: OrderRule, order: Order, reason: AwardReason, extras: Sequence[_Extra]
+) -> list[AwardReason]:
+    """The order rule's reason anew for each campaign, with what its budget has granted."""
+    granted = {share.account: share.granted for share in order.shares}
+    return [
+        structs.replace(
+            reason,
+            rule=extra.campaign,
+            points=extra.points,
+            cap=None,
+            multipliers=extra.met,
+            granted=granted.get(rule.budgeted[extra.campaign].account, 0),
+        )
+        for extra in extras
+    ]
+
+
+def _leave_lot(posting: Posting, order: Order, lot_day: Day, cause: Cause) -> None:
+    """If an earlier `paid` moves the award, claw it back in the lot or pool it is in; it is awarded anew (E7)."""
     if not order.booked_under:
         return
-    then, now = programs.by_number[order.booked_under].order, cause.program.order
-    pooled = then.cap is not None or now.cap is not None
+    booked_under = posting.programs.by_number[order.booked_under]
+    pooled = booked_under.order.cap is not None or cause.program.order.cap is not None
     same_pool = (order.booked_day, order.booked_under) == (cause.day, cause.program.number)
     if order.lot_day == lot_day and (same_pool or not pooled):
         return
-    cause = replace(cause, day=order.booked_day, program=programs.by_number[order.booked_under])
-    if then.cap is None:
-        rebalance(moves, order.lot_day, (order.pending, order.confirmed), (0, 0), cause)
-    else:
-        change_pool(
-            member, moves, rule=then.name, cap=then.cap, program=order.booked_under, day=order.booked_day,
-            lot_day=order.lot_day, total=-order.pending - order.confirmed, confirmed=-order.confirmed, cause=cause,
-        )  # fmt: skip
-    order.pending = order.confirmed = 0
+    cause = replace(cause, day=order.booked_day, program=booked_under)
+    _book_points(posting, order, order.lot_day, (0, 0), cause)
 
 
-def _book_used(moves: Posting, ref: str, order: Order, assessment: OrderAssessment, cause: Cause) -> None:
-    """Points used less what came back, as the facts now tell (P1, P2, P7, O4)."""
-    net = assessment.used - assessment.returned
-    if order.names and moves.paying == ref:
-        # The hold is captured first, whatever came back since: that follows in the same input (O5).
-        moves.spend(ref, order, net, cause, takes_over=True)
+def _book_points_used(posting: Posting, order: Order, assessment: OrderAssessment, cause: Cause) -> None:
+    """Book the points used less those that came back, as the facts now are (P1, P2, P7, O4)."""
+    ref, net = cause.ref, assessment.used - assessment.returned
+    if order.funding_keys and posting.paying == ref:
+        # The hold is captured first, whatever has come back since: that follows in the same input (O5).
+        posting.spend(ref, order, net, cause, takes_over=True)
     elif net > order.used:
-        moves.spend(ref, order, net, cause)
+        posting.spend(ref, order, net, cause)
     elif net < order.used:
-        moves.give_back(ref, order, order.used - net, cause)
-    order.room = 0
+        posting.give_back(ref, order, order.used - net, cause)
+    order.uncovered_points = 0

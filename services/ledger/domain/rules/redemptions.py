@@ -1,43 +1,56 @@
-"""Points spent at once by command, and given back (E6, P3, P4)."""
+"""Redemptions: points spent at once by command, and given back (E6, P3, P4).
+
+A command that cannot be done is refused and moves nothing.
+"""
 
 from __future__ import annotations
 
-from services.ledger.domain.posting.account import Cause
 from services.ledger.domain.posting.posting import Posting
-from services.ledger.domain.program.program import ProgramVersions
-from services.ledger.domain.rules.holds import _not_offered
 from services.ledger.domain.rules.refusals import refused
 from services.ledger.domain.rules.rewards import back_to_stock
+from services.ledger.domain.state.fact_keys import redemption_key
 from services.ledger.domain.state.inputs import RedeemPoints, ReturnRedemption
-from services.ledger.domain.state.member import Member
 from services.ledger.domain.state.outcome import Outcome
 from services.ledger.domain.state.redemptions import Redemption, decode_redemption, encode_redemption
-from services.ledger.domain.state.refs import redemption_key
 
 
-def redeem_points(member: Member, programs: ProgramVersions, moves: Posting, input_: RedeemPoints) -> Outcome:
+def refusal_of_amount(posting: Posting, points: int) -> Outcome | None:
+    """The refusal of a number of points that the program in force does not let be spent at once; None if it does."""
+    offset = posting.programs.at(posting.now).cash_offset
+    if offset is None:
+        return None
+    match offset.objection(points):
+        case "below_minimum" as why:
+            return refused(why, minimum=offset.minimum)
+        case "off_step" as why:
+            return refused(why, step=offset.step)
+        case _:
+            return None
+
+
+def redeem_points(posting: Posting, command: RedeemPoints) -> Outcome:
     """Spend points in spending order (E6)."""
-    key = redemption_key(input_.redemption)
-    if input_.points <= 0:
+    member, key = posting.member, redemption_key(command.redemption)
+    if command.points <= 0:
         return refused("points_not_positive")
     if member.fact(key) is not None:
         return refused("reference_used")
-    if (refusal := _not_offered(programs, input_.points, moves.now)) is not None:
+    if (refusal := refusal_of_amount(posting, command.points)) is not None:
         return refusal
-    if input_.points > member.account.available:
+    if command.points > member.account.available:
         return refused("insufficient_points")
-    taken = moves.redeem(input_.points, Cause.at(programs, "redemption", key, moves.now))
-    redemption = Redemption(input_.reference, input_.points, moves.now, taken)
+    allocations = posting.redeem(command.points, posting.cause("redemption", key, posting.now))
+    redemption = Redemption(command.reference, command.points, posting.now, allocations)
     member.facts[key] = encode_redemption(redemption)
     return Outcome("booked", reply=redemption)
 
 
-def return_redemption(member: Member, programs: ProgramVersions, moves: Posting, input_: ReturnRedemption) -> Outcome:
-    """Give back what is left of a redemption, or a part of it, to the lots it came from (P3, P4)."""
-    key = redemption_key(input_.redemption)
-    if input_.points is not None and input_.points <= 0:
+def return_redemption(posting: Posting, command: ReturnRedemption) -> Outcome:
+    """Return what is left of a redemption, or a part of it, to the lots it came from (P3, P4)."""
+    key = redemption_key(command.redemption)
+    if command.points is not None and command.points <= 0:
         return refused("points_not_positive")
-    raw = member.fact(key)
+    raw = posting.member.fact(key)
     if raw is None:
         return refused("redemption_unknown")
     redemption = decode_redemption(raw)
@@ -48,13 +61,13 @@ def return_redemption(member: Member, programs: ProgramVersions, moves: Posting,
     if redemption.kind == "lottery":
         return refused("reward_drawn")
     left = redemption.points - redemption.returned
-    points = left if input_.points is None else input_.points
+    points = left if command.points is None else command.points
     if not 0 < points <= left:
         return refused("more_than_left")
-    moves.restore(redemption.taken, points, Cause.at(programs, "redemption", key, moves.now))
+    posting.return_points(redemption.allocations, points, posting.cause("redemption", key, posting.now))
     redemption.returned += points
-    member.facts[key] = encode_redemption(redemption)
+    posting.member.facts[key] = encode_redemption(redemption)
     outcome = Outcome("booked", reply=redemption)
     if redemption.returned == redemption.points:
-        outcome.messages += back_to_stock(programs, input_.redemption, redemption, moves.now)
+        outcome.messages += back_to_stock(posting, command.redemption, redemption)
     return outcome

@@ -1,7 +1,7 @@
-"""Referrals: points for who was referred and for who referred, while the referred member has a successful order.
+"""Referrals: points for both sides, while the referred member has a successful order.
 
-Each side is booked on its own account. What the referrer is to have goes out with the outcome of the referred
-member's input, and comes to the referrer's account as an input like any other.
+Each side is booked on its own account. The referred member's outcome carries what the referrer has to get, which comes
+to the referrer's account as an input like any other.
 """
 
 from __future__ import annotations
@@ -9,17 +9,19 @@ from __future__ import annotations
 import msgspec
 
 from services.ledger.domain.posting.account import Cause
-from services.ledger.domain.posting.caps import change_award
+from services.ledger.domain.posting.awards import StandingAward, replace_award
 from services.ledger.domain.posting.posting import Posting
-from services.ledger.domain.program.program import ProgramVersions
 from services.ledger.domain.state.account import Award
+from services.ledger.domain.state.fact_keys import referral_key
 from services.ledger.domain.state.inputs import ReferralReceived
-from services.ledger.domain.state.member import Member
 from services.ledger.domain.state.outcome import AwardReason, Outcome, Referral
+
+REFERRED = "referral"
+"""What the entries of the referred side are about."""
 
 
 class _Referred(msgspec.Struct, array_like=True):
-    """What the referrer's account knows of one member it referred: the newest telling, and what is booked for it."""
+    """What the referrer's account knows of one member it referred: the newest message (`seen`), and what is booked."""
 
     seen: int
     award: Award | None = None
@@ -29,69 +31,66 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Referred).decode
 
 
-def refer(member: Member, programs: ProgramVersions, moves: Posting, referrer: str) -> None:
-    """Know by whom a member was referred."""
-    details = member.account.details
+def refer(posting: Posting, referrer: str) -> None:
+    """Keep by whom the member was referred, and book what that changes."""
+    details = posting.member.account.details
     before, details.referrer = details.referrer, referrer
     if before == referrer:
         return
     if before and details.referral is not None:
-        moves.referrals.append(Referral(before, 0, 0))
-        _book(moves, programs, "referral", details.referral, None)
+        posting.referrals.append(Referral(before, 0, 0))
+        _replace(posting, REFERRED, details.referral, None)
         details.referral = None
-    settle_referral(member, programs, moves)
+    settle_referral(posting)
 
 
-def settle_referral(member: Member, programs: ProgramVersions, moves: Posting) -> None:
+def settle_referral(posting: Posting) -> None:
     """Book the referred side anew after the holder of the first-purchase bonus (R9), or the referrer, changed."""
-    details, holder = member.account.details, member.account.details.bonus
+    details, holder = posting.member.account.details, posting.member.account.details.bonus
     if not details.referrer:
         return
     due = None
-    if holder is not None and (rule := programs.at(holder.paid_at).referral) is not None:
-        program = programs.at(holder.paid_at)
+    if holder is not None and (rule := posting.programs.at(holder.paid_at).referral) is not None:
+        program = posting.programs.at(holder.paid_at)
         day = program.calendar.day_of(holder.since)
         due = Award(rule.name, rule.referred, holder.lot_day, day, program.number)
     booked, details.referral = details.referral, due
     if booked == due:
         return
-    _book(moves, programs, "referral", booked, due)
+    _replace(posting, REFERRED, booked, due)
     if due is None or holder is None:
-        moves.referrals.append(Referral(details.referrer, 0, 0))
+        posting.referrals.append(Referral(details.referrer, 0, 0))
     else:
-        moves.referrals.append(Referral(details.referrer, holder.since, due.program))
+        posting.referrals.append(Referral(details.referrer, holder.since, due.program))
 
 
-def receive_referral(member: Member, programs: ProgramVersions, moves: Posting, input_: ReferralReceived) -> Outcome:
+def receive_referral(posting: Posting, received: ReferralReceived) -> Outcome:
     """The referrer's side: a member whom it referred has a successful order, or has none any more."""
-    key = f"referral:{input_.member}"
+    member, key = posting.member, referral_key(received.member)
     raw = member.fact(key)
     known = _Referred(0) if raw is None else _decode(raw)
-    if input_.seen <= known.seen:
+    if received.seen <= known.seen:
         return Outcome("known", "something newer is told already")
     outcome = Outcome("booked")
     due = None
-    if input_.stands_under:
-        program = programs.by_number[input_.stands_under]
+    if received.stands_under:
+        program = posting.programs.by_number[received.stands_under]
         assert program.referral is not None
-        day = program.calendar.day_of(input_.at)
+        day = program.calendar.day_of(received.at)
         rule = program.referral
         due = Award(rule.name, rule.referrer, program.lot_day(day), day, program.number)
         outcome.reasons.append(AwardReason(rule.name, program.number, "", 1, rule.referrer))
-    _book(moves, programs, key, known.award, due)
-    member.facts[key] = _encode(_Referred(input_.seen, due))
+    _replace(posting, key, known.award, due)
+    member.facts[key] = _encode(_Referred(received.seen, due))
     return outcome
 
 
-def _book(moves: Posting, programs: ProgramVersions, ref: str, booked: Award | None, due: Award | None) -> None:
-    """Book the difference between two awards; what moves to another lot is claimed there and awarded here."""
-    if booked is not None and due is not None and booked.lot_day == due.lot_day:
-        change_award(moves, due.lot_day, due.points - booked.points, _cause(programs, ref, due))
-        return
-    for award, sign in ((booked, -1), (due, 1)):
-        if award is not None:
-            change_award(moves, award.lot_day, sign * award.points, _cause(programs, ref, award))
+def _replace(posting: Posting, ref: str, booked: Award | None, due: Award | None) -> None:
+    replace_award(posting, _standing(posting, ref, booked), _standing(posting, ref, due))
 
 
-def _cause(programs: ProgramVersions, ref: str, award: Award) -> Cause:
-    return Cause(award.rule, ref, award.day, programs.by_number[award.program])
+def _standing(posting: Posting, ref: str, award: Award | None) -> StandingAward | None:
+    if award is None:
+        return None
+    cause = Cause(award.rule, ref, award.day, posting.programs.by_number[award.program])
+    return StandingAward(award.points, award.lot_day, cause, (award.lot_day,))

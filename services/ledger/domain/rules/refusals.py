@@ -1,4 +1,4 @@
-"""Why a command is refused: one code each, which the outside knows as a kind of problem."""
+"""Why a command is refused. Each code is journalled and hashed, so it never changes; `answers` names its problem."""
 
 from __future__ import annotations
 
@@ -35,5 +35,5 @@ Refusal = Literal[
 
 
 def refused(why: Refusal, **figures: int) -> Outcome:
-    """The outcome of a command that moves nothing; the figures are what its words name."""
+    """The outcome of a command that moves nothing. `figures` are the numbers that the problem's text names."""
     return Outcome("refused", why, figures=figures)

@@ -1,141 +1,147 @@
-"""Sign-ins: a reward a local day, the streak that days in a row make, and days bought to mend it (D1 to D5)."""
+"""Sign-ins: a reward for each local day, the streak of days in a row, and bought days that repair it (D1 to D5)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from typing import Final, NamedTuple
 
 import msgspec
 
 from services.kit.calendar import Day
 from services.ledger.domain.posting.account import Cause
-from services.ledger.domain.posting.awards import award
+from services.ledger.domain.posting.awards import award_of, change_award
 from services.ledger.domain.posting.posting import Posting
-from services.ledger.domain.program.program import Program, ProgramVersions
+from services.ledger.domain.program.fact_rules import FactRule
+from services.ledger.domain.program.program import Program
 from services.ledger.domain.rules.refusals import refused
 from services.ledger.domain.state.account import SIGN_INS
+from services.ledger.domain.state.fact_keys import REPAIRED_DAYS, SIGN_IN_RUNS
 from services.ledger.domain.state.inputs import RepairStreak, SignedIn
 from services.ledger.domain.state.member import Member
 from services.ledger.domain.state.outcome import AwardReason, Outcome
+from services.ledger.domain.state.refs import repaired_day_ref, sign_in_ref, streak_ref
+
+STREAK_REPAIR: Final = "make-up"
+"""The rule of entries that pay for a day."""
 
 Run = tuple[Day, Day]
 """First and last day of sign-ins on consecutive local dates."""
 
-MAKE_UP = "make-up"
-"""The rule of entries that pay for a day."""
 
-_RUNS, _MADE_UP = "sign-ins", "made-up-days"
+class AddedDay(NamedTuple):
+    """What a new day changes: all runs as they are then, the runs that it joined, and the run that it is in."""
+
+    runs: list[Run]
+    joined: list[Run]
+    run: Run
+
+    @property
+    def length(self) -> int:
+        """The days of the run that the day is in."""
+        return self.run[1] - self.run[0] + 1
+
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode_runs = msgspec.msgpack.Decoder(list[Run]).decode
 _decode_days = msgspec.msgpack.Decoder(list[Day]).decode
 
 
-def sign_in(member: Member, programs: ProgramVersions, moves: Posting, input_: SignedIn) -> Outcome:
-    """D2 to D5: one reward a local date; the streak is recomputed and its difference booked."""
-    own = programs.at(input_.at)
-    at = member.account.count_from(SIGN_INS, input_.at, own.max_lateness)
+def sign_in(posting: Posting, signed_in: SignedIn) -> Outcome:
+    """D2 to D5: one reward a local date; the streak is computed anew and its difference booked."""
+    member, programs = posting.member, posting.programs
+    at = member.account.count_from(SIGN_INS, signed_in.at, programs.at(signed_in.at).max_lateness)
     program = programs.at(at)
     day = program.calendar.day_of(at)
-    added = add_day(_runs(member), day)
-    if added is None and not _was_bought(member, programs, day):
-        return Outcome("known", "this day's sign-in is told already")
+    runs = _runs(member)
+    added = add_day(runs, day)
+    if added is None:
+        if not (programs.offer_streak_repairs and day in _repaired_days(member)):
+            return Outcome("known", "this day's sign-in is told already")
+        # The day was bought, and now turns out not to have been missed: its reward is due, the streak has it already.
+        _forget_repair(member, day)
     outcome = Outcome("booked")
-    run = added[2] if added is not None else next(run for run in _runs(member) if run[0] <= day <= run[1])
     if program.sign_in is not None:
         rule = program.sign_in.daily
-        award(member, moves, rule, rule.points, Cause(rule.name, _day_ref("sign-in", day), day, program))
-        outcome.reasons.append(AwardReason(rule.name, program.number, "", run[1] - run[0] + 1, rule.points, rule.cap))
+        run = added.run if added is not None else next(run for run in runs if run[0] <= day <= run[1])
+        _change_reward(posting, rule, rule.points, Cause(rule.name, sign_in_ref(day), day, program))
+        length = run[1] - run[0] + 1
+        outcome.reasons.append(AwardReason(rule.name, program.number, "", length, rule.points, rule.cap))
     if added is not None:
-        _book_streak(member, programs, program, moves, added, outcome)
+        _book_streak(posting, program, added, outcome)
     return outcome
 
 
-def repair_streak(member: Member, programs: ProgramVersions, moves: Posting, input_: RepairStreak) -> Outcome:
+def repair_streak(posting: Posting, command: RepairStreak) -> Outcome:
     """D4: a missed day is bought once, for the streak alone: it has no daily reward, unless its sign-in comes late."""
-    program = programs.at(moves.now)
-    rule = program.sign_in.repair_streak if program.sign_in is not None else None
+    member, program = posting.member, posting.programs.at(posting.now)
+    rule = program.sign_in.streak_repair if program.sign_in is not None else None
     if rule is None:
         return refused("make_up_not_offered")
-    missed_for = program.calendar.day_of(moves.now) - input_.day
-    if not 0 < missed_for <= rule.within_days:
+    today = program.calendar.day_of(posting.now)
+    if not 0 < today - command.day <= rule.within_days:
         return refused("day_out_of_reach")
-    added = add_day(_runs(member), input_.day)
+    added = add_day(_runs(member), command.day)
     if added is None:
         return refused("day_not_missed")
     if member.account.available < rule.cost:
         return refused("insufficient_points")
-    today = program.calendar.day_of(moves.now)
-    moves.redeem(rule.cost, Cause(MAKE_UP, _day_ref("made-up", input_.day), today, program))
-    member.facts[_MADE_UP] = _encode(sorted([*_bought(member), input_.day]))
+    posting.redeem(rule.cost, Cause(STREAK_REPAIR, repaired_day_ref(command.day), today, program))
+    member.facts[REPAIRED_DAYS] = _encode(sorted([*_repaired_days(member), command.day]))
     outcome = Outcome("booked")
-    _book_streak(member, programs, program, moves, added, outcome)
+    _book_streak(posting, program, added, outcome)
     return outcome
 
 
 def _runs(member: Member) -> list[Run]:
-    raw = member.fact(_RUNS)
+    raw = member.fact(SIGN_IN_RUNS)
     return [] if raw is None else _decode_runs(raw)
 
 
-def _bought(member: Member) -> list[Day]:
-    raw = member.fact(_MADE_UP)
+def _repaired_days(member: Member) -> list[Day]:
+    raw = member.fact(REPAIRED_DAYS)
     return [] if raw is None else _decode_days(raw)
 
 
-def _was_bought(member: Member, programs: ProgramVersions, day: Day) -> bool:
-    """Whether a day was made up that now turns out not to have been missed; it is so no longer."""
-    if not programs.offer_streak_repairs:
-        return False
-    bought = _bought(member)
-    if day not in bought:
-        return False
-    bought.remove(day)
-    member.facts[_MADE_UP] = _encode(bought)
-    return True
+def _forget_repair(member: Member, day: Day) -> None:
+    member.facts[REPAIRED_DAYS] = _encode([each for each in _repaired_days(member) if each != day])
 
 
-def _book_streak(
-    member: Member,
-    programs: ProgramVersions,
-    program: Program,
-    moves: Posting,
-    added: tuple[list[Run], list[Run], Run],
-    outcome: Outcome,
-) -> None:
-    """Book what a day more changes of the steps that its run reaches (D5)."""
-    runs, joined, run = added
-    member.facts[_RUNS] = _encode(runs)
+def _change_reward(posting: Posting, rule: FactRule, points: int, cause: Cause) -> None:
+    change_award(posting, award_of(rule, points, cause), points)
+
+
+def _book_streak(posting: Posting, program: Program, added: AddedDay, outcome: Outcome) -> None:
+    """Book what a new day changes of the steps that its run reaches (D5)."""
+    programs = posting.programs
+    posting.member.facts[SIGN_IN_RUNS] = _encode(added.runs)
     before: dict[Day, int] = {}
-    for old in joined:
-        before.update(_steps(programs, program, old))
-    after = _steps(programs, program, run)
+    for joined in added.joined:
+        before.update(_steps(posting, program, joined))
+    after = _steps(posting, program, added.run)
     for reached in sorted(before.keys() | after.keys()):
         change = after.get(reached, 0) - before.get(reached, 0)
         if change:
             then = programs.at(program.calendar.start_of(reached))
             assert then.sign_in is not None
-            cause = Cause(then.sign_in.daily.name, _day_ref("streak", reached), reached, then)
-            award(member, moves, then.sign_in.daily, change, cause)
-            outcome.reasons.append(AwardReason(cause.rule, then.number, "", run[1] - run[0] + 1, change, ref=cause.ref))
+            rule = then.sign_in.daily
+            cause = Cause(rule.name, streak_ref(reached), reached, then)
+            _change_reward(posting, rule, change, cause)
+            outcome.reasons.append(AwardReason(rule.name, then.number, "", added.length, change, ref=cause.ref))
 
 
-def _steps(programs: ProgramVersions, program: Program, run: Run) -> dict[Day, int]:
+def _steps(posting: Posting, program: Program, run: Run) -> dict[Day, int]:
     """The steps of a run, each by the version in force when its day began."""
     reached: dict[Day, int] = {}
-    for version in programs.versions:
+    for version in posting.programs.versions:
         if version.sign_in is not None:
             for day, points in steps_of(run, version.sign_in.steps, version.sign_in.cycle).items():
-                if programs.at(program.calendar.start_of(day)) is version:
+                if posting.programs.at(program.calendar.start_of(day)) is version:
                     reached[day] = points
     return reached
 
 
-def _day_ref(kind: str, day: Day) -> str:
-    return f"{kind}:{date.fromordinal(day).isoformat()}"
-
-
-def add_day(runs: list[Run], day: Day) -> tuple[list[Run], list[Run], Run] | None:
-    """The runs after a sign-in on `day`, those it replaces, and the run it is in now; None if it was there already."""
+def add_day(runs: list[Run], day: Day) -> AddedDay | None:
+    """What a sign-in on `day` changes of the runs; None if the day is in one of them already. Pure day arithmetic."""
     joined: list[Run] = []
     first = last = day
     rest: list[Run] = []
@@ -147,7 +153,7 @@ def add_day(runs: list[Run], day: Day) -> tuple[list[Run], list[Run], Run] | Non
             first, last = min(first, start), max(last, end)
         else:
             rest.append((start, end))
-    return sorted([*rest, (first, last)]), joined, (first, last)
+    return AddedDay(sorted([*rest, (first, last)]), joined, (first, last))
 
 
 def steps_of(run: Run, steps: Mapping[int, int], cycle: int) -> dict[Day, int]:

@@ -1,4 +1,4 @@
-"""The account of a reward: it grants as long as there is one left, exactly, and takes back what was not used."""
+"""The account of a reward: it grants the reward as long as one is left, exactly, and takes back what is returned."""
 
 from __future__ import annotations
 
@@ -6,39 +6,36 @@ from typing import Final
 
 from services.ledger.domain.posting.posting import Posting
 from services.ledger.domain.program.catalogue import Reward
-from services.ledger.domain.program.program import ProgramVersions
+from services.ledger.domain.state.fact_keys import CODES, added_code_key, code_key, grant_key, stock_key
 from services.ledger.domain.state.inputs import AddCodes, AskReward, GiveBackReward, RewardAnswered
 from services.ledger.domain.state.loaded import Missing, Needs
 from services.ledger.domain.state.member import Member
 from services.ledger.domain.state.outcome import SOURCE, Message, Outcome
 from services.ledger.domain.state.rewards import (
-    CODES,
-    GRANT,
     Grant,
-    code_key,
     decode_code,
     decode_grant,
     decode_pool,
     decode_stock,
     encode,
-    stock_key,
 )
 
 CODES_READ: Final = 200
-"""Codes read at once, for all that ask in one batch."""
+"""Codes read at once, for all redemptions of one batch."""
 
 
-def grant_reward(member: Member, programs: ProgramVersions, moves: Posting, input_: AskReward) -> Outcome:
-    """Answer a redemption: granted, with a code where the reward has them, or sold out."""
-    key = GRANT + input_.redemption
+def grant_reward(posting: Posting, question: AskReward) -> Outcome:
+    """Answer a redemption: granted, with a code where the reward has codes, or sold out."""
+    member, key = posting.member, grant_key(question.redemption)
     if member.fact(key) is not None:
         return Outcome("known", "this redemption is answered already")
-    reward = programs.at(moves.now).rewards.get(input_.reward)
+    reward = posting.programs.at(posting.now).rewards.get(question.reward)
     granted = reward is not None and _is_left(member, reward)
-    code = _take(member, reward) if reward is not None and granted else ""
-    member.facts[key] = encode(Grant(input_.reward, granted))
-    told = RewardAnswered(SOURCE, f"{input_.redemption}:answered", moves.now, input_.redemption, granted, code)
-    return Outcome("booked", messages=[Message(input_.member, told)])
+    code = _take_one(member, reward) if reward is not None and granted else ""
+    member.facts[key] = encode(Grant(question.reward, granted))
+    name = f"{question.redemption}:answered"
+    answer = RewardAnswered(SOURCE, name, posting.now, question.redemption, granted, code)
+    return Outcome("booked", messages=[Message(question.member, answer)])
 
 
 def _is_left(member: Member, reward: Reward) -> bool:
@@ -49,7 +46,8 @@ def _is_left(member: Member, reward: Reward) -> bool:
     return reward.stock is None or decode_stock(member.fact(stock_key(reward.name))).granted < reward.stock
 
 
-def _take(member: Member, reward: Reward) -> str:
+def _take_one(member: Member, reward: Reward) -> str:
+    """Take one out of the stock and, where the reward has codes, the next code of its pool."""
     stock = decode_stock(member.fact(stock_key(reward.name)))
     stock.granted += 1
     member.facts[stock_key(reward.name)] = encode(stock)
@@ -67,9 +65,9 @@ def _take(member: Member, reward: Reward) -> str:
     return decode_code(raw)
 
 
-def take_back_reward(member: Member, input_: GiveBackReward) -> Outcome:
-    """What was returned in full can be granted again; a code that was seen stays out."""
-    key = GRANT + input_.redemption
+def take_back_reward(posting: Posting, returned: GiveBackReward) -> Outcome:
+    """Put a reward whose redemption was returned in full back into the stock; its code is not given out again."""
+    member, key = posting.member, grant_key(returned.redemption)
     raw = member.fact(key)
     grant = None if raw is None else decode_grant(raw)
     if grant is None or not grant.granted or grant.given_back:
@@ -82,12 +80,13 @@ def take_back_reward(member: Member, input_: GiveBackReward) -> Outcome:
     return Outcome("booked")
 
 
-def add_codes(member: Member, input_: AddCodes) -> Outcome:
-    """Fill the pool; a code that it was given before is not added again."""
-    asked = {code: f"has:{code}" for code in input_.codes}
-    member.want_facts([CODES, *asked.values()])
+def add_codes(posting: Posting, command: AddCodes) -> Outcome:
+    """Add codes to the pool; a code that it was given before is not added again."""
+    member = posting.member
+    keys = {code: added_code_key(code) for code in command.codes}
+    member.want_facts([CODES, *keys.values()])
     pool = decode_pool(member.fact(CODES))
-    for code, key in asked.items():
+    for code, key in keys.items():
         if member.fact(key) is None:
             member.facts[key] = encode("")
             member.facts[code_key(pool.added)] = encode(code)

@@ -6,6 +6,7 @@ The account row is the only lock of a member: whoever holds it may read and writ
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
@@ -15,7 +16,10 @@ GENESIS = bytes(32)
 """The previous hash of an account's first journal row."""
 
 ORDERS, SIGN_INS, REVIEWS, PROFILES, ACTIVITIES = range(5)
-"""The kinds whose newest business time bounds lateness (O9), as indexes of `Details.newest`."""
+"""The kinds of facts whose newest business time bounds lateness (O9): the places in `Details.newest`."""
+
+NO_TIER: Final = "none"
+"""The tier of a member before the first one is reached."""
 
 
 class Debt(msgspec.Struct, array_like=True):
@@ -27,16 +31,16 @@ class Debt(msgspec.Struct, array_like=True):
 
 
 class Shortfall(msgspec.Struct, array_like=True):
-    """Points that clawbacks about one order or fact did not find, until somebody decides what becomes of them (R6)."""
+    """Points that clawbacks for one order or fact did not find, until somebody decides whether they are owed (R6)."""
 
     ref: str
     points: int
 
 
 class Bonus(msgspec.Struct, array_like=True):
-    """The first-purchase bonus as booked (R9): the order whose success last rose the number from 0.
+    """The first-purchase bonus as booked (R9): the order with which the number of successful orders last rose from 0.
 
-    `stands`: that order is successful still, so no success that began later can move the bonus.
+    `stands`: that order is still successful, so no success that began later can move the bonus.
     """
 
     order: str
@@ -49,7 +53,7 @@ class Bonus(msgspec.Struct, array_like=True):
 
 
 class Award(msgspec.Struct, array_like=True):
-    """Points as booked in a lot: by which rule of which program version, for which local date."""
+    """Points booked in a lot: by which rule of which program version, for which local date."""
 
     rule: str
     points: int
@@ -61,8 +65,10 @@ class Award(msgspec.Struct, array_like=True):
 class Details(msgspec.Struct, array_like=True):
     """What the account remembers besides its totals.
 
-    `holds` are the open ones by when they are over, `birthdays` are as in `multipliers`, `slid` are the last days of
-    the lots that slide (E3), by number. Fields are only ever appended.
+    `tiers` is the tier history, `tiers_seen` the (member version, event number) that it came with. `newest` has the
+    newest business time by kind of fact. `holds` are the open ones, by (time of expiry, id). `birthdays` are as in
+    `multipliers`. `sliding_last_days` are the last days of the lots that slide (E3), by number.
+    Fields are only ever appended.
     """
 
     tiers: list[tuple[Micros, str]] = []
@@ -78,7 +84,7 @@ class Details(msgspec.Struct, array_like=True):
     shortfalls: list[Shortfall] = []
     referrer: str = ""
     referral: Award | None = None
-    slid: list[Day] = []
+    sliding_last_days: list[Day] = []
 
 
 def tier_of(history: Sequence[tuple[Micros, str]], instant: Micros) -> str:
@@ -86,15 +92,15 @@ def tier_of(history: Sequence[tuple[Micros, str]], instant: Micros) -> str:
     for effective_at, tier in reversed(history):
         if effective_at < instant:
             return tier
-    return "none"
+    return NO_TIER
 
 
 class Account(msgspec.Struct):
-    """One row of `ledger.account`, as the fold works on it. Points; `debt` is what is owed, >= 0.
+    """One row of `ledger.account`, as the fold works on it. Points; `debt` is what the member owes, >= 0.
 
-    `redeemed` is net of returns and `expired` of what was forgiven; `written_off`, at most 0, is what clawbacks let go
-    (R6); `in_transit` is what was sent to other members less what came from them. `next_due` is a lower bound: nothing
-    of this account falls due before it.
+    `redeemed` is net of returns and `expired` net of what was forgiven. `written_off`, at most 0, is what clawbacks
+    gave up (R6). `in_transit` is what was sent to other accounts less what came from them. `next_due` is a lower bound:
+    nothing of this account falls due before it.
     """
 
     number: int
@@ -120,7 +126,7 @@ class Account(msgspec.Struct):
         return kept + self.redeemed + self.expired + self.written_off + self.in_transit
 
     def tier_at(self, instant: Micros) -> str:
-        """The tier whose `effective_at` is the last strictly before an instant (T1); `none` before the first."""
+        """The tier with the last `effective_at` strictly before an instant (T1); `NO_TIER` before the first."""
         return tier_of(self.details.tiers, instant)
 
     def newest(self, kind: int) -> Micros | None:
@@ -129,7 +135,10 @@ class Account(msgspec.Struct):
         return times[kind] or None if kind < len(times) else None
 
     def count_from(self, kind: int, at: Micros, max_lateness: Micros | None) -> Micros:
-        """The time an entering fact counts from: its own, or, too late, the newest of its kind (O9)."""
+        """The time from which an arriving fact counts: its own or, if that is too late, the newest of its kind (O9).
+
+        Remembers the newest time.
+        """
         newest = self.newest(kind)
         if newest is None or at >= newest:
             times = self.details.newest

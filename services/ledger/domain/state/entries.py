@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -38,7 +38,7 @@ EntryKind = Literal[
     "transferred",
 ]
 
-KINDS: dict[tuple[str, str], EntryKind] = {
+KINDS: Final[dict[tuple[str, str], EntryKind]] = {
     ("issued", "pending"): "pending",
     ("pending", "issued"): "clawed_back",
     ("pending", "available"): "confirmed",
@@ -61,44 +61,53 @@ KINDS: dict[tuple[str, str], EntryKind] = {
     ("in_transit", "available"): "transferred",
     ("in_transit", "redeemed"): "redeemed",
 }
-"""What a move from one account to another is called."""
+"""The kind of each move from one account (debit) to another (credit)."""
 
-LotKey = tuple[Day, Day]
-"""(day, parent): the last day, or of a lot that slides its number (`SLIDING`); the parent is 0, or the day of the lot
-whose expired returns have grace (P4)."""
 
-NO_LOT: LotKey = (0, 0)
+class LotKey(NamedTuple):
+    """A lot of a member: its last day, or of a lot that slides its number (`SLIDING`).
+
+    `parent` is 0, or the day of the lot of which this one keeps expired returns for some days of grace (P4).
+    """
+
+    day: Day
+    parent: Day = 0
+
+
+NO_LOT: Final = LotKey(0)
 """The lot of an entry that moves debt alone."""
 
-SLIDING: Day = 1
-"""The day of the lot in which what slides is pending (E3). What is not pending is in the lots that follow, one for each
-time that a member's points were allowed to expire; they are numbered as days long before any other lot's."""
+SLIDING: Final[Day] = 1
+"""The day of the lot in which sliding points are pending (E3). Those that are not pending are in the lots that follow,
+one for each time that the member's points expired; their numbers are days long before any other lot's."""
+SLIDING_LOT: Final = LotKey(SLIDING)
 
-_LAST_SLIDING: Day = 365 * 1900
+_LAST_SLIDING: Final[Day] = 365 * 1900
 
 
 def slides(day: Day) -> bool:
-    """Whether a lot's day is but its number, and the day it ends follows what the member does (E3)."""
+    """Whether a lot's day is only its number, because its last day follows what the member does (E3)."""
     return SLIDING <= day < _LAST_SLIDING
 
 
-def last_day(day: Day, slid: Sequence[Day]) -> Day:
-    """Until when points of a lot can be spent, as of now. `slid` are the last days of the lots that slide, by number.
+def last_day(day: Day, sliding_last_days: Sequence[Day]) -> Day:
+    """The last day on which points of a lot can be spent, as of now.
 
-    What slides and is pending has the day of the lot that is open.
+    `sliding_last_days` are those of the lots that slide, by number. Pending points that slide have the day of the lot
+    that is open.
     """
     if not slides(day):
         return day
     if day == SLIDING:
-        return slid[-1] if slid else NEVER
-    return slid[day - SLIDING - 1]
+        return sliding_last_days[-1] if sliding_last_days else NEVER
+    return sliding_last_days[day - SLIDING - 1]
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One line of an outcome. `points` > 0 move from `debit` to `credit`.
 
-    `day` is the local date of the business time (D1); `rule` and `program` say what made it, `ref` the order,
-    review, … it is about.
+    `day` is the local date of the business time (D1). `rule` and `program` say what made the entry, `ref` which order,
+    review or other fact it is about.
     """
 
     debit: AccountName
@@ -112,5 +121,5 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def kind(self) -> EntryKind:
-        """The entry's name to the outside."""
+        """The entry's kind, as the outside sees it."""
         return KINDS[self.debit, self.credit]

@@ -1,4 +1,5 @@
-"""What is known of a review or an activity, kept for ever under its own key."""
+"""What is known of a review or an activity. It is kept for ever under its key, so the same fact under another event id
+books nothing (O2)."""
 
 from __future__ import annotations
 
@@ -8,7 +9,11 @@ from services.kit.calendar import Day, Micros
 
 
 class FactState(msgspec.Struct, array_like=True):
-    """A fact as the least of its tellings told it (O2), and what was awarded for it before any cap."""
+    """A review or an activity: the event that holds (`at`, `source`, `id`), and what it awards before any cap.
+
+    Of several events about one fact, the one that counts from the least time holds (O2). `at` 0: none yet. `removed`:
+    the review was removed, and that is final (N3).
+    """
 
     at: Micros = 0
     source: str = ""
@@ -19,10 +24,15 @@ class FactState(msgspec.Struct, array_like=True):
     program: int = 0
 
 
-decode_fact = msgspec.msgpack.Decoder(FactState).decode
 _encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(FactState).decode
 
 
 def encode_fact(state: FactState) -> bytes:
     """The canonical bytes."""
     return _encode(state)
+
+
+def decode_fact(raw: bytes | None) -> FactState:
+    """The state that `encode_fact` wrote; an empty one if there is none."""
+    return FactState() if raw is None else _decode(raw)

@@ -1,7 +1,4 @@
-"""Points set aside or spent by command: what is known of a hold and of a redemption.
-
-Both are facts of the member under their id's key. An order that names one has its points from it (P7).
-"""
+"""A hold: points set aside by command. It is a fact of the member; an order that names it takes its points (P7)."""
 
 from __future__ import annotations
 
@@ -19,17 +16,18 @@ HoldState = Literal["open", "captured", "released", "timed_out"]
 
 
 class Hold(msgspec.Struct, array_like=True):
-    """Points set aside until it ends: by capture, release or timeout, once (P5).
+    """Points set aside until the hold ends: by capture, release or timeout, once (P5).
 
-    `taken` says out of which lots, in that order, also after its end: a late order is honoured from them (P7). Of them
-    the first `captured` points were redeemed. `order` is the one that has them.
+    `allocations` say from which lots the points came, in that order, also after the hold's end: an order that was paid
+    in time is honoured from them (P7). The first `captured` points of them were redeemed. `order` is the order that has
+    the points.
     """
 
     reference: str
     points: int
     made_at: Micros
     expires_at: Micros
-    taken: list[LotAllocation]
+    allocations: list[LotAllocation]
     state: HoldState = "open"
     ended_at: Micros = 0
     captured: int = 0
@@ -37,7 +35,7 @@ class Hold(msgspec.Struct, array_like=True):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode_hold = msgspec.msgpack.Decoder(Hold).decode
+_decode = msgspec.msgpack.Decoder(Hold).decode
 
 
 def encode_hold(hold: Hold) -> bytes:
@@ -46,5 +44,5 @@ def encode_hold(hold: Hold) -> bytes:
 
 
 def decode_hold(raw: bytes) -> Hold:
-    """The hold that `encode` wrote."""
-    return _decode_hold(raw)
+    """The hold that `encode_hold` wrote."""
+    return _decode(raw)

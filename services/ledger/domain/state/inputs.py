@@ -10,10 +10,11 @@ from __future__ import annotations
 import msgspec
 
 from services.kit.calendar import Day, Micros
+from services.ledger.domain.state.entries import LotKey
 
 
 class Input(msgspec.Struct, frozen=True, array_like=True, tag_field="type"):
-    """A fact told, identified by (subject, source, id, at); the subject is the account it is booked on."""
+    """An event, a command or a timer: (subject, source, id, at) name it; the subject is the account it is booked on."""
 
     source: str
     id: str
@@ -77,7 +78,7 @@ class RefundedLine(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Refunded(Input, frozen=True, array_like=True, tag="refunded"):
-    """Money given back, by line; without lines it is goodwill and takes nothing (R10)."""
+    """Money paid back, by line; without lines it is goodwill and takes no points (R10)."""
 
     order: str
     refund_id: str
@@ -106,7 +107,7 @@ class ReviewPublished(Input, frozen=True, array_like=True, tag="review_published
 
 
 class ReviewRemoved(Input, frozen=True, array_like=True, tag="review_removed"):
-    """A review was taken down; final, also when told before `published` (N3)."""
+    """A review was taken down; final, also when this comes before `published` (N3)."""
 
     review_id: str
 
@@ -114,8 +115,8 @@ class ReviewRemoved(Input, frozen=True, array_like=True, tag="review_removed"):
 class ProfileUpdated(Input, frozen=True, array_like=True, tag="profile"):
     """Which profile fields an event filled and which it emptied; never their contents.
 
-    `registers` marks the enrolment of open membership (T10). Only where a rule needs them: `birthday` is month x 100 +
-    day, 0 = not told; `referred_by` is a member's id.
+    `registers` marks the enrolment of open membership (T10). `birthday` (month x 100 + day, 0 = not known) and
+    `referred_by` (a member's id) are there only where a rule needs them.
     """
 
     filled: tuple[str, ...]
@@ -134,7 +135,10 @@ class ActivityRecorded(Input, frozen=True, array_like=True, tag="activity"):
 
 
 class TierHistoryReceived(Input, frozen=True, array_like=True, tag="tier"):
-    """The member's whole dated tier history as tiering now tells it; replaces what it told before (T1)."""
+    """The member's whole dated tier history as tiering now knows it; it replaces the one before (T1).
+
+    `seen` is the (member version, event number) that it came with: what is not newer is ignored.
+    """
 
     seen: tuple[int, int]
     history: tuple[tuple[Micros, str], ...]
@@ -145,7 +149,7 @@ class Enrolled(Input, frozen=True, array_like=True, tag="enrolled"):
 
 
 class HoldPoints(Input, frozen=True, array_like=True, tag="hold"):
-    """A command: set points aside for a checkout, for so many seconds (P5). `hold` is the id it is to have."""
+    """A command: set points aside for a checkout, for so many seconds (P5). `hold` is the new hold's id."""
 
     hold: str
     reference: str
@@ -167,7 +171,7 @@ class ReleaseHold(Input, frozen=True, array_like=True, tag="release"):
 
 
 class RedeemPoints(Input, frozen=True, array_like=True, tag="redeem"):
-    """A command: spend points. `redemption` is the id it is to have."""
+    """A command: spend points. `redemption` is the new redemption's id."""
 
     redemption: str
     reference: str
@@ -175,7 +179,7 @@ class RedeemPoints(Input, frozen=True, array_like=True, tag="redeem"):
 
 
 class ReturnRedemption(Input, frozen=True, array_like=True, tag="return"):
-    """A command: give a redemption's points back, or so many of them (P3, P4)."""
+    """A command: return a redemption's points, or so many of them (P3, P4)."""
 
     redemption: str
     points: int | None = None
@@ -188,14 +192,14 @@ class RepairStreak(Input, frozen=True, array_like=True, tag="make_up"):
 
 
 class DecideShortfall(Input, frozen=True, array_like=True, tag="decide_shortfall"):
-    """A command: what becomes of points that clawbacks about one order or fact did not find (R6)."""
+    """A command: write off the points that clawbacks for one order or fact did not find, or owe them (R6)."""
 
     ref: str
     write_off: bool
 
 
 class SendPoints(Input, frozen=True, array_like=True, tag="send"):
-    """A command: give points to another member. `transfer` is the id it is to have."""
+    """A command: give points to another member. `transfer` is the new transfer's id."""
 
     transfer: str
     reference: str
@@ -204,7 +208,7 @@ class SendPoints(Input, frozen=True, array_like=True, tag="send"):
 
 
 class RedeemReward(Input, frozen=True, array_like=True, tag="redeem_reward"):
-    """A command: buy a reward of the catalogue. `nonce` decides a draw; it is taken where the command comes in."""
+    """A command: buy a reward of the catalogue. `nonce` decides a draw; it is drawn where the command comes in."""
 
     redemption: str
     reference: str
@@ -213,7 +217,7 @@ class RedeemReward(Input, frozen=True, array_like=True, tag="redeem_reward"):
 
 
 class AddCodes(Input, frozen=True, array_like=True, tag="add_codes"):
-    """A command to the account that keeps a pool: codes that coupons are to have."""
+    """A command to the account that keeps a pool: add codes for coupons."""
 
     codes: tuple[str, ...]
 
@@ -239,9 +243,14 @@ class LotPart(msgspec.Struct, frozen=True, array_like=True, gc=False):
     parent: Day
     points: int
 
+    @property
+    def lot(self) -> LotKey:
+        """The lot's key."""
+        return LotKey(self.lot_day, self.parent)
+
 
 class ReceivePoints(Input, frozen=True, array_like=True, tag="receive"):
-    """Another account sent points: these, in the order they were taken."""
+    """Another account sent points: out of these lots, in the order in which they left."""
 
     transfer: str
     sender: str
@@ -257,7 +266,7 @@ class TransferArrived(Input, frozen=True, array_like=True, tag="arrived"):
 class ReferralReceived(Input, frozen=True, array_like=True, tag="referral"):
     """A member whom this one referred has a successful order, under a program version; 0: it has none any more.
 
-    `seen` is the version of the referred member's account that says so: what is not newer is old news.
+    `seen` is the version of the referred member's account that says so: what is not newer is ignored.
     """
 
     member: str
@@ -274,7 +283,7 @@ class AskReward(Input, frozen=True, array_like=True, tag="ask_reward"):
 
 
 class RewardAnswered(Input, frozen=True, array_like=True, tag="reward_answered"):
-    """The reward's account granted what a redemption of this account asked for, or it is sold out."""
+    """The reward's account granted what a redemption of this account asked for, or the reward is sold out."""
 
     redemption: str
     granted: bool
@@ -282,16 +291,16 @@ class RewardAnswered(Input, frozen=True, array_like=True, tag="reward_answered")
 
 
 class GiveBackReward(Input, frozen=True, array_like=True, tag="give_back_reward"):
-    """What this account granted a redemption was returned in full."""
+    """A redemption to which this account granted a reward was returned in full."""
 
     redemption: str
 
 
 class AskBudget(Input, frozen=True, array_like=True, tag="ask_budget"):
-    """A member's order is to have so many points, all in all, of the budget that this account keeps (N6).
+    """A member's order asks for so many points, all in all, of the budget that this account keeps (N6).
 
-    `asked` is the version of the member's account that says so: what is not newer is old news. `program` is the version
-    under which the order met the campaign.
+    `asked` is the version of the member's account that says so: what is not newer is ignored. `program` is the program
+    version under which the order met the campaign.
     """
 
     member: str
@@ -302,7 +311,10 @@ class AskBudget(Input, frozen=True, array_like=True, tag="ask_budget"):
 
 
 class BudgetAnswered(Input, frozen=True, array_like=True, tag="budget_answered"):
-    """An order of this account has so many points, all in all, of the budget that `account` keeps, as `asked`."""
+    """An order of this account has so many points, all in all, of the budget that `account` keeps.
+
+    `asked` is the version of this account whose question is answered.
+    """
 
     account: str
     order: str
@@ -310,7 +322,7 @@ class BudgetAnswered(Input, frozen=True, array_like=True, tag="budget_answered")
     asked: int
 
 
-Between = (
+AccountMessage = (
     ReceivePoints
     | TransferArrived
     | AskReward
@@ -320,15 +332,15 @@ Between = (
     | AskBudget
     | BudgetAnswered
 )
-"""What one account tells another."""
+"""What one account sends to another."""
 
 
 class DueTimer(Input, frozen=True, array_like=True, tag="timer"):
-    """Nobody touched the account, but something on it is due."""
+    """No input came for the account, but something on it is due."""
 
 
 class ExpiryNear(Input, frozen=True, array_like=True, tag="expiring"):
-    """The last day of points comes near: the member is to be told, if there are any left to spend."""
+    """The last day of points comes near: the member is notified if any of them can still be spent."""
 
     day: Day
 

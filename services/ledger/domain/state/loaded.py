@@ -10,7 +10,11 @@ from services.ledger.domain.state.lots import LotRow
 
 @dataclass(slots=True)
 class Needs:
-    """Keys of one account that have to be read."""
+    """Keys of one account that have to be read.
+
+    `lines` are (order, version of its lines); `families` are days of lots, each with the grace lots made of it.
+    `due_until` asks for the orders that fall due by an instant, `paid_after` for those paid after one.
+    """
 
     orders: set[str] = field(default_factory=set)
     lines: set[tuple[str, int]] = field(default_factory=set)
@@ -32,7 +36,7 @@ class Missing(Exception):
 
 @dataclass(slots=True)
 class Success:
-    """When an order was successful, in business time; `until` 0 = still is."""
+    """When an order was successful, in business time; `until` 0: it still is."""
 
     order: str
     paid_at: Micros

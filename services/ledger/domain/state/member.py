@@ -18,14 +18,17 @@ from services.ledger.domain.state.orders import Order, decode_lines, decode_orde
 
 
 class Member:
-    """One member's state during a batch; it is thrown away and built again when its fold starts again."""
+    """One member's state during a batch; it is thrown away and built again when its fold starts again.
+
+    `touched` are the refs of the orders that have to be written.
+    """
 
     __slots__ = ("_lines", "_loaded", "account", "facts", "lots", "new_lines", "orders", "touched")
 
     def __init__(self, account: Account, loaded: Loaded) -> None:
         self.account = account
         self._loaded = loaded
-        self.lots = MemberLots(loaded, account.details.slid)
+        self.lots = MemberLots(loaded, account.details.sliding_last_days)
         self.orders: dict[str, Order] = {}
         self.facts: dict[str, bytes | None] = {}
         self._lines: dict[tuple[str, int], tuple[Line, ...]] = {}
@@ -33,7 +36,7 @@ class Member:
         self.touched: set[str] = set()
 
     def order(self, ref: str) -> Order:
-        """An order's state, empty if nothing was told of it yet."""
+        """An order's state, empty if no event about it was booked yet."""
         order = self.orders.get(ref)
         if order is None:
             try:
@@ -44,7 +47,7 @@ class Member:
         return order
 
     def want(self, refs: Iterable[str]) -> None:
-        """Ask at once for several orders, and for the lines of those that are judged line by line."""
+        """Ask at once for several orders, and for the lines of those that are assessed line by line."""
         orders = {ref for ref in refs if ref not in self.orders and ref not in self._loaded.orders}
         if orders:
             raise Missing(Needs(orders=orders))
@@ -57,9 +60,9 @@ class Member:
         if lines:
             raise Missing(Needs(lines=lines))
 
-    def lines(self, ref: str, lines_version: int) -> tuple[Line, ...]:
-        """The lines of one telling of an order."""
-        key = (ref, lines_version)
+    def lines(self, ref: str, version: int) -> tuple[Line, ...]:
+        """One version of an order's lines."""
+        key = (ref, version)
         lines = self._lines.get(key)
         if lines is None:
             try:
@@ -69,12 +72,12 @@ class Member:
             lines = self._lines[key] = decode_lines(raw)
         return lines
 
-    def add_lines(self, ref: str, lines_version: int, lines: tuple[Line, ...]) -> None:
-        """Keep the lines of a new telling."""
-        self._lines[ref, lines_version] = self.new_lines[ref, lines_version] = lines
+    def add_lines(self, ref: str, version: int, lines: tuple[Line, ...]) -> None:
+        """Keep a new version of an order's lines."""
+        self._lines[ref, version] = self.new_lines[ref, version] = lines
 
     def fact(self, key: str) -> bytes | None:
-        """A fact's bytes, None if it was not told yet."""
+        """A fact's bytes; None if there is no such fact."""
         if key in self.facts:
             return self.facts[key]
         try:
@@ -107,7 +110,7 @@ class Member:
         loaded = self._loaded
         instants = [at for ref, at in loaded.due if at > now and ref not in self.orders]
         instants += [order.due for order in self.orders.values() if order.due > now]
-        last_days = [self.lots.last_day(lot[0]) for lot, _ in self.lots.spendable()[:1]]
+        last_days = [self.lots.last_day(lot.day) for lot, _ in self.lots.spendable()[:1]]
         instants += [calendar.end_of(day) for day in last_days if day != NEVER]
         instants += [expires_at for expires_at, _ in self.account.details.holds]
         if loaded.due_later is not None:

@@ -1,8 +1,8 @@
 """An order: the facts known so far, and what has been booked for them.
 
-Each event adds facts; what is booked is always the difference between what the facts now earn and what is
-booked already, which makes order and duplicates harmless (O2, O6). Lines are immutable in a row of their own
-and are read only when parts of an order matter: refunds, part shipments, points used.
+Each event adds facts. What is booked is always the difference between what the facts now earn and what is booked
+already, so neither the order in which events arrive nor a repeat matters (O2, O6). Lines are immutable, in a row of
+their own, and are read only when parts of an order matter: refunds, part shipments, points used.
 """
 
 from __future__ import annotations
@@ -10,14 +10,21 @@ from __future__ import annotations
 import msgspec
 
 from services.kit.calendar import Day, Micros
-from services.ledger.domain.state.inputs import (
-    Line,
-)
+from services.ledger.domain.state.inputs import Line
 from services.ledger.domain.state.lots import LotAllocation
+
+AmountByGoods = tuple[tuple[str, ...], int]
+"""A part of an amount (minor units), and the campaigns for some goods alone whose goods it is."""
+
+LineEvent = tuple[str, str | None, Micros]
+"""(line, quantity or None for all of it, business time)."""
 
 
 class Refund(msgspec.Struct, array_like=True):
-    """A refund as told; capped only when it is judged (R11). Before `paid` it is parked since `arrived_at` (O3)."""
+    """A refund as its event says; capped only when the order is assessed (R11).
+
+    A refund that comes before `paid` waits for it since `arrived_at` (O3).
+    """
 
     at: Micros
     source: str
@@ -32,8 +39,8 @@ class Refund(msgspec.Struct, array_like=True):
 class Share(msgspec.Struct, array_like=True):
     """What an order has of a campaign's budget, which the campaign's `account` keeps (N6).
 
-    `wanted` points, `ready` of them confirmed, are what the order's facts earn by the campaign; `granted` of them are
-    booked. `asked` and `answered` are the versions of this account with which it last asked, and was last answered.
+    The order's facts earn `wanted` points by the campaign, `ready` of them confirmed; `granted` of them are booked.
+    `asked` and `answered` are versions of this account: with which it last asked, and which question was last answered.
     """
 
     account: str
@@ -50,20 +57,17 @@ class Share(msgspec.Struct, array_like=True):
         return self.granted - confirmed, confirmed
 
 
-LineEvent = tuple[str, str | None, Micros]
-"""(line, quantity or None for all of it, business time)."""
-
-
 class Order(msgspec.Struct, array_like=True):
-    """Facts first, then what is booked. Times are business times in µs, 0 = not told; fields are only appended."""
+    """Facts first, then what is booked. Times are business times in µs, 0: not known. Fields are only appended."""
 
-    # Facts. `paid_at` is the least counted time of all `paid` events; (revision, told_at, source, id) name the
-    # one whose lines, amounts and points count, and `telling` numbers the row that holds those lines.
+    # Facts. `paid_at` is the least counted time of all `paid` events. The event named by (revision, revision_at,
+    # revision_source, revision_id) is the one whose lines, amounts and points count; `lines_version` numbers the row
+    # that holds its lines. `eligible` is the sum of the lines that earn, under program version `eligible_under`.
     paid_at: Micros = 0
     revision: int = -1
-    told_at: Micros = 0
-    told_source: str = ""
-    told_id: str = ""
+    revision_at: Micros = 0
+    revision_source: str = ""
+    revision_id: str = ""
     lines_version: int = 0
     eligible: int = 0
     eligible_under: int = 0
@@ -77,8 +81,8 @@ class Order(msgspec.Struct, array_like=True):
     shipped_lines: list[LineEvent] = []
     completed_lines: list[LineEvent] = []
     refunds: list[Refund] = []
-    # Booked. `used` is net of returns. `pending` and `confirmed` are what this order's facts earn before a cap; a
-    # line once confirmed stays so for its points: those in `confirmed_lines`, and all lines of `all_confirmed`.
+    # Booked. `used` is net of returns. `pending` and `confirmed` are what this order's facts earn before a cap. A line
+    # once confirmed stays so for its points: those in `confirmed_lines`, and all lines of version `all_confirmed`.
     pending: int = 0
     confirmed: int = 0
     lot_day: Day = 0
@@ -87,24 +91,24 @@ class Order(msgspec.Struct, array_like=True):
     all_confirmed: int = 0
     confirmed_lines: list[str] = []
     used: int = 0
-    taken: list[LotAllocation] = []
+    allocations: list[LotAllocation] = []
     success_from: Micros = 0
     success_until: Micros = 0
     due: Micros = 0
     alarms: list[str] = []
-    # `names` is a fact: the keys of the hold and the redemption that are to pay `points_used`, and `room` how many of
-    # them: those that are not booked yet.
-    names: tuple[str, ...] = ()
-    room: int = 0
-    # `channel` is a fact; `by_goods` is the eligible sum by the campaigns whose goods its parts are, kept like it.
-    # `shares` are of the budgets of campaigns, and not in `pending` and `confirmed`.
+    # A fact: the keys of the hold and of the redemption that pay `points_used`; and how many of the points used are
+    # not booked yet, so that they may be taken from those.
+    funding_keys: tuple[str, ...] = ()
+    uncovered_points: int = 0
+    # `channel` is a fact. `by_goods` is the eligible sum by the campaigns whose goods its parts are, kept like it.
+    # `shares` are of the budgets of campaigns, and are not in `pending` and `confirmed`.
     channel: str = ""
-    by_goods: list[tuple[tuple[str, ...], int]] = []
+    by_goods: list[AmountByGoods] = []
     shares: list[Share] = []
 
     @property
     def is_simple(self) -> bool:
-        """Whether all lines share one fate, so that no line needs to be read."""
+        """Whether all lines have one status, so that no line needs to be read."""
         return not (
             self.refunds
             or self.shipped_lines
@@ -113,6 +117,11 @@ class Order(msgspec.Struct, array_like=True):
             or self.used
             or self.confirmed_lines
         )
+
+    @property
+    def confirms_by_version(self) -> bool:
+        """Whether no line was confirmed yet, or all lines of the version that counts were."""
+        return self.all_confirmed in (0, self.lines_version)
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -131,7 +140,7 @@ def decode_order(raw: bytes) -> Order:
 
 
 def encode_lines(lines: tuple[Line, ...]) -> bytes:
-    """The canonical bytes of a telling's lines."""
+    """The canonical bytes of a version of an order's lines."""
     return _encoder.encode(lines)
 
 

@@ -1,4 +1,4 @@
-"""A redemption: points spent by command, alone or for a reward."""
+"""A redemption: points spent by command, alone or for a reward. It is a fact of the member."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ RedemptionState = Literal["asked", "done", "sold_out", "cancelled"]
 
 
 class Redemption(msgspec.Struct, array_like=True):
-    """Points spent by command. `taken` is what was not given back, in the order it was taken from its lots.
+    """Points spent by command. `allocations` are those not returned yet, in the order in which they left their lots.
 
-    If a reward was bought: `issues` is what is handed out (of a draw, what was won), and while its stock is `asked` the
-    points wait in transit. It is `cancelled` with the order that has its points, and these return with that order.
+    If a reward was bought, `issues` is the reward that is handed out (of a draw, the one that was won). While the
+    reward's account is `asked` for one, the points wait in transit. The redemption is `cancelled` together with the
+    order that has its points, and these return with that order.
     """
 
     reference: str
     points: int
     made_at: Micros
-    taken: list[LotAllocation]
+    allocations: list[LotAllocation]
     returned: int = 0
     order: str = ""
     reward: str = ""
@@ -35,12 +36,12 @@ class Redemption(msgspec.Struct, array_like=True):
 
     @property
     def is_free(self) -> bool:
-        """Whether an order that names it may have its points: points alone, or those that pay beside money (P7)."""
+        """Whether an order that names it may take its points: points alone, or those of points and cash (P7)."""
         return not self.order and self.state == "done" and self.kind in ("", "points_cash")
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode_redemption = msgspec.msgpack.Decoder(Redemption).decode
+_decode = msgspec.msgpack.Decoder(Redemption).decode
 
 
 def encode_redemption(redemption: Redemption) -> bytes:
@@ -49,5 +50,5 @@ def encode_redemption(redemption: Redemption) -> bytes:
 
 
 def decode_redemption(raw: bytes) -> Redemption:
-    """The redemption that `encode` wrote."""
-    return _decode_redemption(raw)
+    """The redemption that `encode_redemption` wrote."""
+    return _decode(raw)

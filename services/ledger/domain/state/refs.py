@@ -1,16 +1,21 @@
-"""What an entry is about, as one text: `shop/order_id` for an order, `kind:key` for any other fact."""
+"""What an entry is about, as one text: `shop/order_id` for an order, `kind:id` for any other fact.
+
+Refs are stored with the entries and are part of the chain's hashes, so they never change. Most facts have their key
+(`fact_keys`) as their ref; the others, and orders, have a ref that is made here.
+"""
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Final
+
+from services.kit.calendar import Day
 
 REWARD: Final = "reward:"
 CAMPAIGN: Final = "campaign:"
 OWN: Final = (REWARD, CAMPAIGN)
-"""What the ids of accounts begin with that are no member's: each keeps what all members share, a stock or a budget."""
-
-HOLD: Final = "hold:"
-REDEMPTION: Final = "redemption:"
+"""Account ids that begin so belong to no member: each such account keeps what all members share, a stock or a budget.
+"""
 
 _ESCAPES = {"%": "%25", "/": "%2F", ":": "%3A"}
 
@@ -33,11 +38,21 @@ def order_of(ref: str) -> tuple[str, str] | None:
     return shop, order_id
 
 
-def hold_key(hold_id: str) -> str:
-    """The ref of a hold, and its key among the member's facts."""
-    return HOLD + hold_id
+def activity_ref(activity: str, activity_id: str) -> str:
+    """The ref of an activity."""
+    return f"{activity}:{activity_id}"
 
 
-def redemption_key(redemption_id: str) -> str:
-    """The ref of a redemption, and its key among the member's facts."""
-    return REDEMPTION + redemption_id
+def sign_in_ref(day: Day) -> str:
+    """The ref of a day's sign-in."""
+    return f"sign-in:{date.fromordinal(day).isoformat()}"
+
+
+def streak_ref(day: Day) -> str:
+    """The ref of the streak step that is reached on a day."""
+    return f"streak:{date.fromordinal(day).isoformat()}"
+
+
+def repaired_day_ref(day: Day) -> str:
+    """The ref of a missed day that was bought."""
+    return f"made-up:{date.fromordinal(day).isoformat()}"

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
 RewardKind = Literal["gift", "coupon", "points_cash", "free_shipping", "lottery", "tier", "privilege"]
 
-GRANT: Final = "grant:"
-
-CODES: Final = "codes"
-
 
 class Issue(NamedTuple):
-    """A reward that is to be handed out, by the version `program` of the program."""
+    """A reward that is to be handed out, under the version `program` of the program."""
 
     redemption: str
     reward: str
@@ -31,15 +27,15 @@ class Stock(msgspec.Struct, array_like=True):
     granted: int = 0
 
 
-class Pool(msgspec.Struct, array_like=True):
-    """How many codes a pool was given, and how many of them are out, in the order they came."""
+class CodePool(msgspec.Struct, array_like=True):
+    """How many codes were added to a pool, and how many of them are out, in the order in which they were added."""
 
     added: int = 0
     taken: int = 0
 
 
 class Grant(msgspec.Struct, array_like=True):
-    """What a redemption was answered."""
+    """How a redemption was answered."""
 
     reward: str
     granted: bool
@@ -47,29 +43,25 @@ class Grant(msgspec.Struct, array_like=True):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-
 _decode_stock = msgspec.msgpack.Decoder(Stock).decode
-
-_decode_pool = msgspec.msgpack.Decoder(Pool).decode
-
+_decode_pool = msgspec.msgpack.Decoder(CodePool).decode
 _decode_grant = msgspec.msgpack.Decoder(Grant).decode
-
 _decode_code = msgspec.msgpack.Decoder(str).decode
 
 
-def encode(known: Stock | Pool | Grant | str) -> bytes:
+def encode(fact: Stock | CodePool | Grant | str) -> bytes:
     """The canonical bytes of a fact of the reward's account; text is a code."""
-    return _encode(known)
+    return _encode(fact)
 
 
 def decode_stock(raw: bytes | None) -> Stock:
-    """The stock that `encode` wrote; none was granted of what has no fact."""
+    """The stock that `encode` wrote; of a reward that has no fact none was granted."""
     return Stock() if raw is None else _decode_stock(raw)
 
 
-def decode_pool(raw: bytes | None) -> Pool:
+def decode_pool(raw: bytes | None) -> CodePool:
     """The pool that `encode` wrote, empty if there is none."""
-    return Pool() if raw is None else _decode_pool(raw)
+    return CodePool() if raw is None else _decode_pool(raw)
 
 
 def decode_grant(raw: bytes) -> Grant:
@@ -80,13 +72,3 @@ def decode_grant(raw: bytes) -> Grant:
 def decode_code(raw: bytes) -> str:
     """The code that `encode` wrote."""
     return _decode_code(raw)
-
-
-def stock_key(reward: str) -> str:
-    """The key of a reward's stock among its account's facts."""
-    return f"stock:{reward}"
-
-
-def code_key(number: int) -> str:
-    """The key of the n-th code of a pool, from 0."""
-    return f"code:{number}"

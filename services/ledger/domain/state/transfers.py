@@ -1,15 +1,12 @@
-"""Points given by one member to another: what the accounts of both know of it."""
+"""A transfer: points that one member gives to another, as the accounts of both know it."""
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 
 from services.kit.calendar import Micros
-
-TRANSFER: Final = "transfer:"
-ARRIVAL: Final = "arrival:"
 
 TransferState = Literal["in_transit", "done"]
 
@@ -26,7 +23,7 @@ class Transfer(msgspec.Struct, array_like=True):
 
 
 class Arrived(msgspec.Struct, array_like=True):
-    """What the receiver's account knows of a transfer: who sent it, and when it was booked."""
+    """What the receiver's account knows of a transfer: who sent it, how many points, and when they were booked."""
 
     sender: str
     points: int
@@ -38,26 +35,16 @@ _decode_transfer = msgspec.msgpack.Decoder(Transfer).decode
 _decode_arrived = msgspec.msgpack.Decoder(Arrived).decode
 
 
-def transfer_key(transfer_id: str) -> str:
-    """The key of a transfer among its sender's facts."""
-    return TRANSFER + transfer_id
-
-
-def arrival_key(transfer_id: str) -> str:
-    """The key of a transfer among its receiver's facts."""
-    return ARRIVAL + transfer_id
+def encode(fact: Transfer | Arrived) -> bytes:
+    """The canonical bytes."""
+    return _encode(fact)
 
 
 def decode_transfer(raw: bytes) -> Transfer:
-    """A transfer as its sender's fact."""
+    """The transfer that `encode` wrote on its sender's account."""
     return _decode_transfer(raw)
 
 
 def decode_arrived(raw: bytes) -> Arrived:
-    """A transfer as its receiver's fact."""
+    """The transfer that `encode` wrote on its receiver's account."""
     return _decode_arrived(raw)
-
-
-def encode(known: Transfer | Arrived) -> bytes:
-    """The canonical bytes."""
-    return _encode(known)

@@ -1,0 +1,90 @@
+"""Keys of facts on a real PostgreSQL: no activity takes another kind's key, and older keys are brought up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from services.kit.migrate import migrate
+from services.ledger.audit.shard import audit_shard
+from services.ledger.domain.state.outcome import Outcome
+from tests.conftest import MakeDatabase
+from tests.integration.ledger_support import LedgerUnderTest, ledger_on
+from tests.model import events as shop
+
+MIGRATION = 9
+
+
+async def facts_of(ledger: LedgerUnderTest, member: str) -> list[str]:
+    """The keys of a member's facts."""
+    async with ledger.pool.acquire() as connection:
+        rows = await connection.fetch(
+            "SELECT key FROM fact JOIN identity USING (shard, account) WHERE member_id = $1 ORDER BY key", member
+        )
+    return [row["key"] for row in rows]
+
+
+def kinds(outcomes: Sequence[object]) -> list[str]:
+    """What became of each event: booked, known, …"""
+    return [outcome.kind for outcome in outcomes if isinstance(outcome, Outcome)]
+
+
+@pytest.mark.parametrize("name", ["review", "hold", "redemption", "referral", "profile"])
+async def test_O2_an_activity_named_as_another_kind_of_fact_leaves_that_kind_alone(
+    ledger: LedgerUnderTest, name: str
+) -> None:
+    member = f"m-{name}"
+    activity = shop.activity(name, "5", shop.d(1), member=member)
+    review = shop.review("5", shop.d(2), member=member)
+    (first,) = await ledger.tell(activity, at=shop.d(1, "10:00:01"))
+    (second,) = await ledger.tell(review, at=shop.d(2, "10:00:01"))
+    assert kinds([first, second]) == ["booked", "booked"]
+    assert isinstance(second, Outcome)
+    assert [entry.points for entry in second.entries] == [20]
+    assert await facts_of(ledger, member) == sorted([f"activity:{name}:5", "review:5", *cap_keys(second)])
+
+
+def cap_keys(outcome: Outcome) -> list[str]:
+    """The pool of the day of a review."""
+    (entry,) = outcome.entries
+    return [f"cap:{entry.rule}:1:2026-03-02"]
+
+
+OLD_FORM = "UPDATE fact SET key = substr(key, 10) WHERE key LIKE 'activity:%'"
+"""Keys of activities as they were written before they had a prefix of their own."""
+
+
+async def test_O2_older_keys_of_activities_are_brought_up_to_date(make_database: MakeDatabase) -> None:
+    """Given rows of the old form, when the database is migrated, then what was known is known still."""
+    long_id = "favourite-" + "长" * 60
+    events = [
+        shop.activity("favourite", "5", shop.d(1)),
+        shop.activity("favourite", long_id, shop.d(1), id="long"),
+        shop.activity("hold", "1", shop.d(1), id="named as a hold"),
+        shop.activity("review", "5", shop.d(1), id="named as a review"),
+        shop.activity("review", long_id, shop.d(1), id="named as a review, with a long id"),
+        shop.review("7", shop.d(1)),
+    ]
+    async with ledger_on(make_database()) as ledger:
+        await ledger.tell(*events, at=shop.d(1, "10:00:01"))
+        keys = await facts_of(ledger, shop.MEMBER)
+        assert {"activity:favourite:5", "activity:hold:1", "activity:review:5", "review:7"} < set(keys)
+
+        await ledger.tamper(OLD_FORM)
+        await ledger.tamper("DELETE FROM migration WHERE package = 'services.ledger' AND number = $1", MIGRATION)
+        old = await facts_of(ledger, shop.MEMBER)
+        assert {"favourite:5", "hold:1", "review:5", "review:7", f"review:{long_id}"} < set(old)
+        assert await migrate(ledger.settings, "services.ledger") == ["services.ledger/0009_activity_keys"]
+
+        assert await facts_of(ledger, shop.MEMBER) == keys
+        again = [event | {"id": f"~{event['id']}"} for event in events]
+        assert kinds(await ledger.tell(*again, at=shop.d(3))) == ["known"] * len(events)
+        (own,) = await ledger.tell(shop.review("5", shop.d(3), id="its own review"), at=shop.d(3, "10:00:01"))
+        assert isinstance(own, Outcome)
+        assert [entry.points for entry in own.entries] == [20]
+        async with ledger.pool.acquire() as connection, connection.transaction(isolation="repeatable_read"):
+            programs = await ledger.ledger.programs.read(connection)
+            for shard in range(ledger.settings.shards):
+                report = await audit_shard(connection, programs, shard, ledger.settings.shards)
+                assert report.examples == []
