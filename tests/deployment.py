@@ -42,8 +42,8 @@ from services.ledger.audit.verify import verify as verify_ledger
 from services.ledger.settings import LedgerSettings
 from services.notifier.settings import NotifierSettings
 from services.notifier.verify import verify as verify_notifier
+from services.tiering.audit.verify import verify as verify_tiering
 from services.tiering.settings import TieringSettings
-from services.tiering.verify import verify as verify_tiering
 from tests.conftest import REPOSITORY, SERVICES, as_role, migrate
 from tests.shops import Ended, Shop, expected
 

@@ -12,12 +12,12 @@ from services.kit.executor import Executor
 from services.kit.outbox import Relay
 from services.kit.program import ProgramFollower
 from services.kit.serve import Part, Service, Worker, main
-from services.tiering.api import routes
+from services.tiering.api import Context, routers
+from services.tiering.audit.verify import verify
 from services.tiering.domain.program import compile_program
 from services.tiering.events.inbound import TOPICS, Decoder
 from services.tiering.executor import Booking
 from services.tiering.settings import TieringSettings
-from services.tiering.verify import verify
 from services.tiering.versions import KnownVersions
 
 
@@ -38,12 +38,11 @@ def wire(worker: Worker[TieringSettings]) -> Sequence[Part]:
         worker=worker.number,
     )
     relay.follow(consumer)
-    guard = Guard(settings)
     api = Api(
         worker,
-        routers=[routes(pool, executor, guard, versions, shards=settings.shards)],
+        routers=routers(Context(pool, Guard(settings), versions, settings.shards), executor),
         title="Tiering",
-        summary="Where members stand, and how they rise.",
+        summary="Where members stand, and what is missing for the next tier.",
         drain=executor.drain,
     )
     return [programs, relay, consumer, api]

@@ -1,8 +1,8 @@
 """The one write path of tiering: a batch of inputs of one shard becomes one transaction.
 
-Lock and read the members, fetch the few settled orders that the fold asks for, fold input by input, then
-write what changed: members, settled orders, journal and facts out. A batch of a thousand usual events is
-four statements (add, lock, read, update), and two COPYs where a tier changed.
+Lock and read the members, fetch the few settled orders that the fold needs, fold input by input, then write what
+changed: members, settled orders, journal and facts out. A batch of a thousand usual events is four statements
+(add, lock, read, update), and two COPYs where a tier changed.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from services.tiering.domain.member import (
     Need,
     Order,
     OrderKey,
-    Qualified,
+    TimelineReceived,
     decide,
     needs,
     settle,
 )
-from services.tiering.domain.program import Versions
+from services.tiering.domain.program import ProgramVersions
 from services.tiering.events import outbound
 from services.tiering.store import Opened, Settled
 
 
 class Outcome(NamedTuple):
-    """What an input came to, for who sent a command."""
+    """What booking an input came to, for the sender of a command."""
 
     decision: Decision | None
     enrolled_at: Micros | None
@@ -45,7 +45,7 @@ class Outcome(NamedTuple):
 class Booking:
     """Books batches: what the kit's executor calls inside its transaction."""
 
-    def __init__(self, versions: Callable[[], Versions], shards: int) -> None:
+    def __init__(self, versions: Callable[[], ProgramVersions], shards: int) -> None:
         """`versions` gives the program versions known when a batch begins."""
         self._versions = versions
         self._shards = shards
@@ -53,106 +53,110 @@ class Booking:
     async def __call__(self, tx: Connection, shard: int, inputs: Sequence[Input]) -> Sequence[Outcome]:
         """Book inputs in order and answer one outcome each.
 
-        A publisher that hashes keys otherwise puts members on partitions of other shards. What it tells of
-        them is booked under their own shard, so that a member has one row wherever it is told of.
+        A publisher that hashes keys in another way puts members on partitions of other shards. Each input is
+        booked under its member's own shard, so that a member has one row whatever partition the input came by.
         """
         versions = self._versions()
         by_shard: dict[int, list[int]] = {}
-        for position, told in enumerate(inputs):
-            by_shard.setdefault(shard_of(told.member_id, self._shards), []).append(position)
+        for index, input_ in enumerate(inputs):
+            by_shard.setdefault(shard_of(input_.member_id, self._shards), []).append(index)
         if list(by_shard) == [shard]:
             return await _book(tx, versions, shard, inputs)
         outcomes: dict[int, Outcome] = {}
         for own_shard in sorted(by_shard):
-            positions = by_shard[own_shard]
-            booked = await _book(tx, versions, own_shard, [inputs[position] for position in positions])
-            outcomes.update(zip(positions, booked, strict=True))
-        return [outcomes[position] for position in range(len(inputs))]
+            indexes = by_shard[own_shard]
+            booked = await _book(tx, versions, own_shard, [inputs[index] for index in indexes])
+            outcomes.update(zip(indexes, booked, strict=True))
+        return [outcomes[index] for index in range(len(inputs))]
 
 
-class _Account:
-    """A locked member during a batch: the state, and what is known of the orders outside of it."""
+class _LockedMember:
+    """A locked member during a batch: the state, and what is known of the settled orders outside of it."""
 
     def __init__(self, opened: Opened) -> None:
         self.member = opened.member
         self.settled: dict[OrderKey, Order] = {}
-        self.asked: set[OrderKey] = set()
-        self.whole = opened.member.base.at is None
+        self.looked_up: set[OrderKey] = set()
+        """Orders that were looked for in the table of settled ones, found or not."""
+        self.complete = opened.member.base.at is None
         """Whether `settled` is all there is; without a base nothing has been settled yet."""
-        self.leaving: dict[OrderKey, Order] = {}
+        self.newly_settled: dict[OrderKey, Order] = {}
+        """What this batch has to write to the table of settled orders."""
 
-    def needs(self, versions: Versions, told: Input) -> Need:
+    def needs(self, versions: ProgramVersions, input_: Input) -> Need:
         """What has to be fetched before this input can be decided."""
-        if self.whole:
+        if self.complete:
             return Need.NOTHING
-        known = not isinstance(told, Qualified) or told.key in self.asked or told.key in self.settled
-        return needs(versions, self.member, told, self.settled if known else None)
+        known = not isinstance(input_, TimelineReceived) or input_.key in self.looked_up or input_.key in self.settled
+        return needs(versions, self.member, input_, self.settled if known else None)
 
-    def decide(self, versions: Versions, told: Input) -> Decision | None:
-        """Book one input, and settle what the state has no room for."""
-        decision = decide(versions, self.member, told, self.settled, whole=self.whole)
+    def decide(self, versions: ProgramVersions, input_: Input) -> Decision | None:
+        """Book one input, and settle the orders for which the state has no room."""
+        decision = decide(versions, self.member, input_, self.settled, complete=self.complete)
         for key, order in settle(self.member, versions).items():
             if self.settled.get(key) != order:
-                self.settled[key] = self.leaving[key] = order
+                self.settled[key] = self.newly_settled[key] = order
         return decision
 
 
-async def _book(tx: Connection, versions: Versions, shard: int, inputs: Sequence[Input]) -> list[Outcome]:
-    opened = await store.open_members(tx, shard, sorted({told.member_id for told in inputs}))
-    accounts = {member_id: _Account(found) for member_id, found in opened.items()}
-    await _fetch(tx, versions, shard, inputs, accounts)
+async def _book(tx: Connection, versions: ProgramVersions, shard: int, inputs: Sequence[Input]) -> list[Outcome]:
+    opened = await store.open_members(tx, shard, sorted({input_.member_id for input_ in inputs}))
+    members = {member_id: _LockedMember(found) for member_id, found in opened.items()}
+    await _fetch_settled(tx, versions, shard, inputs, members)
     outcomes: list[Outcome] = []
     decisions: list[tuple[str, Decision]] = []
-    for told in inputs:
-        account = accounts[told.member_id]
-        if account.needs(versions, told):
-            # An input before it in this batch has settled what this one changes.
-            await _fetch(tx, versions, shard, (told,), accounts)
-        decision = account.decide(versions, told)
+    for input_ in inputs:
+        locked = members[input_.member_id]
+        if locked.needs(versions, input_):
+            # An earlier input of this batch has settled an order that this one changes.
+            await _fetch_settled(tx, versions, shard, (input_,), members)
+        decision = locked.decide(versions, input_)
         if decision is not None:
-            decisions.append((told.member_id, decision))
-        outcomes.append(Outcome(decision, account.member.enrolled_at, account.member.position.tier))
-    leaving = {member_id: account.leaving for member_id, account in accounts.items() if account.leaving}
-    await store.save_settled(tx, shard, leaving)
+            decisions.append((input_.member_id, decision))
+        outcomes.append(Outcome(decision, locked.member.enrolled_at, locked.member.position.tier))
+    newly_settled = {member_id: locked.newly_settled for member_id, locked in members.items() if locked.newly_settled}
+    await store.save_settled(tx, shard, newly_settled)
     await store.save_members(tx, shard, opened)
     await store.journal(tx, shard, decisions)
-    await _tell(tx, versions, shard, decisions)
+    await _publish(tx, versions, shard, decisions)
     return outcomes
 
 
-async def _fetch(
+async def _fetch_settled(
     tx: Connection,
-    versions: Versions,
+    versions: ProgramVersions,
     shard: int,
     inputs: Sequence[Input],
-    accounts: Mapping[str, _Account],
+    members: Mapping[str, _LockedMember],
 ) -> None:
-    """Fetch the settled orders that inputs ask for: first theirs, then, where that is not enough, all."""
-    asked = [
-        (told.member_id, told.key)
-        for told in inputs
-        if isinstance(told, Qualified) and accounts[told.member_id].needs(versions, told) == Need.ORDER
+    """Fetch the settled orders that inputs need: first the orders they name, then, where that is not enough, all."""
+    named = [
+        (input_.member_id, input_.key)
+        for input_ in inputs
+        if isinstance(input_, TimelineReceived) and members[input_.member_id].needs(versions, input_) == Need.ORDER
     ]
-    if asked:
-        fetched = await store.settled_orders(tx, shard, asked)
-        for member_id, key in asked:
-            accounts[member_id].asked.add(key)
-        _learn(accounts, fetched)
-    whole = {told.member_id for told in inputs if accounts[told.member_id].needs(versions, told) == Need.ALL}
-    if whole:
-        _learn(accounts, await store.all_settled_orders(tx, shard, sorted(whole)))
-        for member_id in whole:
-            accounts[member_id].whole = True
+    if named:
+        fetched = await store.settled_orders(tx, shard, named)
+        for member_id, key in named:
+            members[member_id].looked_up.add(key)
+        _add_fetched(members, fetched)
+    need_all = {input_.member_id for input_ in inputs if members[input_.member_id].needs(versions, input_) == Need.ALL}
+    if need_all:
+        _add_fetched(members, await store.all_settled_orders(tx, shard, sorted(need_all)))
+        for member_id in need_all:
+            members[member_id].complete = True
 
 
-def _learn(accounts: Mapping[str, _Account], fetched: Settled) -> None:
-    """Add what was fetched; what left a state in this batch is newer than what is stored."""
+def _add_fetched(members: Mapping[str, _LockedMember], fetched: Settled) -> None:
+    """Add stored orders to those known; an order that was settled in this batch is newer than its stored version."""
     for member_id, orders in fetched.items():
-        account = accounts[member_id]
-        account.settled = {**orders, **account.settled}
+        locked = members[member_id]
+        locked.settled = {**orders, **locked.settled}
 
 
-async def _tell(tx: Connection, versions: Versions, shard: int, decisions: Iterable[tuple[str, Decision]]) -> None:
+async def _publish(
+    tx: Connection, versions: ProgramVersions, shard: int, decisions: Iterable[tuple[str, Decision]]
+) -> None:
     # The row goes by the member's shard: its relay sends a member's facts in the order they were decided.
     rows = [
         OutboxRow(

@@ -1,4 +1,4 @@
-"""What tiering reads from its environment, beside what every service reads."""
+"""What tiering reads from its environment, besides what every service reads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class TieringSettings(Settings):
     service: ClassVar[str] = "tiering"
 
     http_port: int = Field(default=8002, ge=0, le=65_535, description="Port the workers share.")
-    gather_seconds: float = Field(default=0.2, ge=0, le=1, description="As for every service; no one waits here.")
+    gather_seconds: float = Field(default=0.2, ge=0, le=1, description="As for every service; nobody waits here.")
     max_event_age_days: int = Field(
         default=400,
         ge=1,

@@ -1,11 +1,11 @@
 """Members in PostgreSQL: every statement of tiering, each on one shard and shaped as arrays.
 
 The lock doctrine. The row in `member` is the only lock of a member. `open_members` first adds the rows that are
-missing, then takes the locks, both in the order of member ids. So who waits for a row that another adds holds no lock
-yet, and who waits for a lock holds only locks of smaller ids: no circle of waiting can close (with the adding after
-the locking, one did). All else (`settled_order`, `decision`, the outbox) is written while the lock is held, so the
-order of a member's rows and facts is the order in which it was held. The state is read in a statement after the one
-that locks.
+missing, then takes the locks, both in the order of member ids. A transaction that waits for a row which another one
+is adding therefore holds no lock yet, and one that waits for a lock holds only locks of smaller ids: there can be no
+deadlock (adding after locking caused one). All else (`settled_order`, `decision`, the outbox) is written while the
+lock is held, so a member's rows and facts are in the order in which the lock was held. The state is read in a
+statement after the one that locks.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 import orjson
@@ -23,7 +23,7 @@ from services.kit.calendar import from_micros, rfc3339
 from services.kit.postgres import Connection, Pool, Queries
 from services.tiering.domain.member import Decision, Member, Order, OrderKey
 
-SQL = Queries.load(
+SQL: Final = Queries.load(
     "services.tiering",
     "sql/member.sql",
     require=(
@@ -39,7 +39,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _member = msgspec.msgpack.Decoder(Member).decode
 _order = msgspec.msgpack.Decoder(Order).decode
 
-_DECISION_COLUMNS = (
+_DECISION_COLUMNS: Final = (
     "shard", "member_id", "version", "facts", "tier", "effective_at", "growth", "orders", "program_version",
     "history", "cause_type", "cause_source", "cause_id", "cause_time", "cause_order", "actor",
 )  # fmt: skip
@@ -52,7 +52,7 @@ class Opened(NamedTuple):
     stored: bytes
 
 
-class Row(NamedTuple):
+class MemberRow(NamedTuple):
     """The columns of a member's row, and the state that they must agree with."""
 
     member_id: str
@@ -64,8 +64,8 @@ class Row(NamedTuple):
     member: Member
 
 
-class Decided(NamedTuple):
-    """What a row of the journal says the member held from then on."""
+class JournalRow(NamedTuple):
+    """A row of the journal, cut to what the member held after that decision."""
 
     version: int
     tier: str
@@ -73,16 +73,16 @@ class Decided(NamedTuple):
 
 
 async def open_members(tx: Connection, shard: int, member_ids: Sequence[str]) -> dict[str, Opened]:
-    """Lock the members, adding those not met before, and read their states. `member_ids` are sorted."""
+    """Lock the members, adding new ones, and read their states. `member_ids` are sorted."""
     await tx.execute(SQL.add, shard, member_ids)
     await tx.execute(SQL.lock, shard, member_ids)
     rows = await tx.fetch(SQL.states, shard, member_ids)
     return {row[0]: Opened(_member(row[1]) if row[1] else Member(), row[1]) for row in rows}
 
 
-async def settled_orders(tx: Connection, shard: int, asked: Sequence[tuple[str, OrderKey]]) -> Settled:
-    """The settled orders among those asked for, by member and order key."""
-    members, keys = zip(*asked, strict=True)
+async def settled_orders(tx: Connection, shard: int, named: Sequence[tuple[str, OrderKey]]) -> Settled:
+    """The orders among those named, by member and key, that are settled."""
+    members, keys = zip(*named, strict=True)
     return _by_member(await tx.fetch(SQL.settled_orders, shard, members, keys))
 
 
@@ -92,7 +92,7 @@ async def all_settled_orders(tx: Connection, shard: int, member_ids: Sequence[st
 
 
 async def save_members(tx: Connection, shard: int, members: Mapping[str, Opened]) -> None:
-    """Write the members whose state is no longer what was read."""
+    """Write the members whose state has changed since it was read."""
     changed = [
         (member_id, opened.member, encoded)
         for member_id, opened in members.items()
@@ -116,7 +116,7 @@ async def save_members(tx: Connection, shard: int, members: Mapping[str, Opened]
 
 async def save_settled(tx: Connection, shard: int, settled: Settled) -> None:
     """Write orders that left their member's state."""
-    rows = [(m, key, _encode(order)) for m, orders in settled.items() for key, order in orders.items()]
+    rows = [(member_id, key, _encode(order)) for member_id, orders in settled.items() for key, order in orders.items()]
     if rows:
         await tx.execute(SQL.settle, shard, *map(list, zip(*rows, strict=True)))
 
@@ -133,16 +133,16 @@ async def journal(tx: Connection, shard: int, decisions: Sequence[tuple[str, Dec
 
 
 async def standing(pool: Pool, shard: int, member_id: str) -> Member | None:
-    """A member's state; None for who has never been told of."""
+    """A member's state; None for a member of whom nothing was ever booked."""
     state = await pool.fetchval(SQL.standing, shard, member_id)
     return _member(state) if state else None
 
 
-async def members_after(tx: Connection, shard: int, member_id: str, limit: int) -> list[Row]:
+async def members_after(tx: Connection, shard: int, member_id: str, limit: int) -> list[MemberRow]:
     """A page of a shard's members, in the order of ids."""
     rows = await tx.fetch(SQL.members_after, shard, member_id, limit)
     return [
-        Row(
+        MemberRow(
             row["member_id"],
             row["version"],
             row["tier"],
@@ -155,19 +155,19 @@ async def members_after(tx: Connection, shard: int, member_id: str, limit: int) 
     ]
 
 
-async def decisions(tx: Connection, shard: int, member_ids: Sequence[str]) -> dict[str, list[Decided]]:
+async def decisions(tx: Connection, shard: int, member_ids: Sequence[str]) -> dict[str, list[JournalRow]]:
     """The journal of some members, in order."""
     rows = await tx.fetch(SQL.decisions, shard, member_ids)
     return {
-        member_id: [Decided(row["version"], row["tier"], row["effective_at"]) for row in of_member]
+        member_id: [JournalRow(row["version"], row["tier"], row["effective_at"]) for row in of_member]
         for member_id, of_member in groupby(rows, key=lambda row: str(row["member_id"]))
     }
 
 
 def _by_member(rows: Iterable[Record]) -> Settled:
     settled: Settled = {}
-    for member_id, key, told in rows:
-        settled.setdefault(member_id, {})[key] = _order(told)
+    for member_id, key, encoded in rows:
+        settled.setdefault(member_id, {})[key] = _order(encoded)
     return settled
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from services.kit.program import NoProgram, ProgramFollower
-from services.tiering.domain.program import Program, Versions
+from services.tiering.domain.program import Program, ProgramVersions
 
 
 class KnownVersions:
-    """What the program follower has read so far, compiled once for each version that arrives."""
+    """The versions that the program follower has read so far, put in order again whenever one arrives."""
 
     def __init__(self, follower: ProgramFollower[Program]) -> None:
         self._follower = follower
-        self._versions: Versions | None = None
+        self._versions: ProgramVersions | None = None
         follower.on_version(lambda _: self._refresh())
 
-    def __call__(self) -> Versions:
+    def __call__(self) -> ProgramVersions:
         """All known versions; NoProgram before there is one."""
         if self._versions is None:
             self._refresh()
@@ -24,4 +24,4 @@ class KnownVersions:
 
     def _refresh(self) -> None:
         programs = [version.program for version in self._follower.versions]
-        self._versions = Versions(programs) if programs else None
+        self._versions = ProgramVersions(programs) if programs else None

@@ -11,7 +11,7 @@ from services.kit.kafka import Record
 from services.kit.postgres import new_pool
 from services.ledger.consumer import TIERS
 from services.tiering.__main__ import SERVICE
-from services.tiering.domain.program import Versions, compile_program
+from services.tiering.domain.program import ProgramVersions, compile_program
 from services.tiering.events.inbound import POINTS, Decoder
 from services.tiering.executor import Booking
 from services.tiering.settings import TieringSettings
@@ -26,14 +26,14 @@ async def tier_records(database: Database) -> dict[int, list[Record]]:
     connection = await asyncpg.connect(database.dsn())
     try:
         document = orjson.loads(await connection.fetchval("SELECT document FROM ledger.program"))
-        versions = Versions([compile_program(document)])
+        versions = ProgramVersions([compile_program(document)])
         await _book(database, versions, await _waiting(connection, "ledger", POINTS))
         return await _waiting(connection, "tiering", TIERS)
     finally:
         await connection.close()
 
 
-async def _book(database: Database, versions: Versions, records: dict[int, list[Record]]) -> None:
+async def _book(database: Database, versions: ProgramVersions, records: dict[int, list[Record]]) -> None:
     settings = TieringSettings(database_url=database.dsn("tiering"), kafka_bootstrap_servers="127.0.0.1:1")
     decode = Decoder(lambda: versions, shards=SHARDS, max_event_age_days=settings.max_event_age_days)
     booking = Booking(lambda: versions, SHARDS)

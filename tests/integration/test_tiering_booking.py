@@ -16,18 +16,18 @@ from services.kit.kafka import shard_of
 from services.kit.migrate import migrate
 from services.kit.postgres import Pool, new_pool
 from services.tiering import store
-from services.tiering.domain.history import Entry, timeline
-from services.tiering.domain.member import OPEN_ORDERS, Cause, Enrolment, Input, Order, Qualified, order_key
-from services.tiering.domain.program import Versions, compile_program
+from services.tiering.audit.verify import examine
+from services.tiering.domain.member import MAX_OPEN_ORDERS, Cause, Enrolment, Input, Order, TimelineReceived, order_key
+from services.tiering.domain.program import ProgramVersions, compile_program
+from services.tiering.domain.timeline import Entry, canonical
 from services.tiering.executor import Booking
 from services.tiering.settings import TieringSettings
-from services.tiering.verify import examine
 from tests.conftest import MakeDatabase, as_role
-from tests.unit.test_tier_history import document, on
+from tests.unit.test_tiering_history import document, on
 
 SHARDS = 4
 DOCUMENT = document()
-VERSIONS = Versions([compile_program(DOCUMENT)])
+VERSIONS = ProgramVersions([compile_program(DOCUMENT)])
 BOOK = Booking(lambda: VERSIONS, SHARDS)
 
 
@@ -56,11 +56,11 @@ def members_of(shard: int, count: int) -> list[str]:
     return [member_id for member_id in ids if shard_of(member_id, SHARDS) == shard][:count]
 
 
-def told(member_id: str, version: int, order_id: str, *entries: Entry) -> Qualified:
+def ordered(member_id: str, version: int, order_id: str, *entries: Entry) -> TimelineReceived:
     key = order_key("", order_id)
     at = max((entry.at for entry in entries), default=on(0))
     cause = Cause("loyalty.order.qualified.v1", "/loyalty/ledger", f"{member_id}:{version}:0", at, key)
-    return Qualified(member_id, key, Order(version, 0, timeline(entries)), cause)
+    return TimelineReceived(member_id, key, Order(version, 0, canonical(entries)), cause)
 
 
 def joined(member_id: str, day: float) -> Enrolment:
@@ -104,7 +104,7 @@ def a_stream(shard: int, seed: int) -> list[Input]:
         else:
             order_id = str(number)
             orders[member_id, order_id] = [Entry(on(day), chance.randrange(100, 9_000), 1)]
-        inputs.append(told(member_id, version[member_id], order_id, *orders[member_id, order_id]))
+        inputs.append(ordered(member_id, version[member_id], order_id, *orders[member_id, order_id]))
         if chance.random() < 0.1:
             inputs.append(chance.choice(inputs))
         if chance.random() < 0.05:
@@ -122,10 +122,10 @@ async def test_O7_any_cut_into_batches_writes_the_same_rows(pool: Pool, make_dat
     async with new_pool(settings) as other:
         for alone in stream:
             await book(other, 1, [alone])
-        whole, single = await rows(pool), await rows(other)
+        together, single = await rows(pool), await rows(other)
         reports = [await report(made) for made in (pool, other)]
-    assert whole == single
-    assert whole["settled"]
+    assert together == single
+    assert together["settled"]
     assert reports[0] == reports[1]
     assert reports[0]["broken"] == 0
     assert reports[0]["members"] == 25
@@ -138,11 +138,11 @@ async def report(pool: Pool) -> dict[str, Any]:
 
 async def test_a_usual_batch_is_a_handful_of_statements(pool: Pool) -> None:
     ids = members_of(2, 500)
-    await book(pool, 2, [told(member_id, 1, "a", Entry(on(1), 100, 1)) for member_id in ids])
+    await book(pool, 2, [ordered(member_id, 1, "a", Entry(on(1), 100, 1)) for member_id in ids])
     statements: list[str] = []
     async with pool.acquire() as connection, connection.transaction():
         with connection.query_logger(lambda logged: statements.append(logged.query)):
-            await BOOK(connection, 2, [told(m, 2, "b", Entry(on(2), 100, 1)) for m in ids] * 2)
+            await BOOK(connection, 2, [ordered(m, 2, "b", Entry(on(2), 100, 1)) for m in ids] * 2)
     assert len(statements) == 4, statements
 
 
@@ -179,8 +179,8 @@ async def test_the_journal_is_append_only_for_the_runtime_role(pool: Pool) -> No
 
 async def test_a_member_on_another_shards_partition_has_one_row_all_the_same(pool: Pool) -> None:
     here, elsewhere = members_of(1, 1)[0], members_of(3, 1)[0]
-    await book(pool, 1, [joined(elsewhere, 1), joined(here, 1), told(here, 1, "a", Entry(on(2), 100, 1))])
-    await book(pool, 3, [told(elsewhere, 1, "a", Entry(on(2), 39_900, 1))])
+    await book(pool, 1, [joined(elsewhere, 1), joined(here, 1), ordered(here, 1, "a", Entry(on(2), 100, 1))])
+    await book(pool, 3, [ordered(elsewhere, 1, "a", Entry(on(2), 39_900, 1))])
     found = await pool.fetch("SELECT shard, member_id, tier, version FROM member ORDER BY shard")
     assert [tuple(row) for row in found] == [(1, here, "regular", 2), (3, elsewhere, "senior", 2)]
     assert [row[0] for row in await pool.fetch("SELECT shard FROM outbox ORDER BY id")] == [1, 1, 3, 3]
@@ -201,7 +201,7 @@ async def test_two_sessions_that_book_the_same_members_take_turns(pool: Pool) ->
     async def session(number: int) -> None:
         for turn in range(10):
             some = chance.sample(ids, 30)
-            await book(pool, 1, [told(m, turn + 1, f"{number}", Entry(on(turn), 100, 1)) for m in some])
+            await book(pool, 1, [ordered(m, turn + 1, f"{number}", Entry(on(turn), 100, 1)) for m in some])
             await asyncio.sleep(0)
 
     await asyncio.gather(*(session(number) for number in range(4)))
@@ -211,7 +211,7 @@ async def test_two_sessions_that_book_the_same_members_take_turns(pool: Pool) ->
 async def test_T9_facts_out_follow_one_another_by_version(pool: Pool) -> None:
     member_id = members_of(1, 1)[0]
     await book(pool, 1, [joined(member_id, 0)])
-    await book(pool, 1, [told(member_id, n, str(n), Entry(on(n), 20_000, 1)) for n in range(1, 6)])
+    await book(pool, 1, [ordered(member_id, n, str(n), Entry(on(n), 20_000, 1)) for n in range(1, 6)])
     sent = [orjson.loads(value) for (value,) in await pool.fetch("SELECT value FROM outbox ORDER BY id")]
     assert [(event["type"], event["data"]["tier"]) for event in sent] == [
         ("loyalty.tier.enrolled.v1", "none"),
@@ -225,14 +225,14 @@ async def test_T9_facts_out_follow_one_another_by_version(pool: Pool) -> None:
 
 async def test_T9_a_member_with_many_orders_is_corrected_from_the_settled_ones(pool: Pool) -> None:
     member_id = members_of(1, 1)[0]
-    count = 3 * OPEN_ORDERS
-    first = [told(member_id, n, str(n), Entry(on(n / 10), 1_000, 1)) for n in range(1, count + 1)]
+    count = 3 * MAX_OPEN_ORDERS
+    first = [ordered(member_id, n, str(n), Entry(on(n / 10), 1_000, 1)) for n in range(1, count + 1)]
     for start in range(0, count, 50):
         await book(pool, 1, first[start : start + 50])
-    assert await pool.fetchval("SELECT count(*) FROM settled_order") >= count - OPEN_ORDERS
+    assert await pool.fetchval("SELECT count(*) FROM settled_order") >= count - MAX_OPEN_ORDERS
     assert await pool.fetchval("SELECT tier FROM member") == "supreme"  # ¥10 × 89 at day 8.9
-    # The first order was returned at once, and that is heard of only now.
-    late = told(member_id, count + 1, "1", Entry(on(0.1), 1_000, 1), Entry(on(0.15), -1_000, -1))
+    # The first order was returned soon after, but that becomes known only now.
+    late = ordered(member_id, count + 1, "1", Entry(on(0.1), 1_000, 1), Entry(on(0.15), -1_000, -1))
     await book(pool, 1, [late])
     since = await pool.fetchval("SELECT since FROM member")
     assert since == from_micros(on(9.0))
@@ -247,7 +247,7 @@ async def test_verify_names_what_does_not_agree(make_database: MakeDatabase) -> 
     await migrate(settings, "services.tiering")
     member_id = members_of(1, 1)[0]
     async with new_pool(settings) as pool:
-        await book(pool, 1, [told(member_id, 1, "a", Entry(on(1), 39_900, 1))])
+        await book(pool, 1, [ordered(member_id, 1, "a", Entry(on(1), 39_900, 1))])
         assert (await report(pool))["broken"] == 0
         connection = await asyncpg.connect(dsn)
         await connection.execute("UPDATE tiering.member SET tier = 'supreme'")

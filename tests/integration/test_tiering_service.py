@@ -26,8 +26,8 @@ from services.kit.clock import now
 from services.kit.kafka import shard_of
 from services.kit.migrate import migrate
 from services.kit.topics import ensure_topics
+from services.tiering.audit.verify import examine
 from services.tiering.settings import TieringSettings
-from services.tiering.verify import examine
 from tests.conftest import REPOSITORY, MakeDatabase, as_role
 
 SHARDS = 16

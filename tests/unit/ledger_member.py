@@ -54,10 +54,10 @@ from services.ledger.domain.state.redemptions import decode_redemption
 from services.ledger.domain.state.refs import order_of, order_ref
 from services.ledger.events.inbound import check_time, input_of
 from services.tiering.domain import member as tier_member
-from services.tiering.domain.history import Entry as TierEntry
-from services.tiering.domain.history import timeline
-from services.tiering.domain.program import Versions
+from services.tiering.domain.program import ProgramVersions as TierVersions
 from services.tiering.domain.program import compile_program as compile_tiers
+from services.tiering.domain.timeline import Entry as TierEntry
+from services.tiering.domain.timeline import canonical
 from tests.model import commands
 from tests.model.events import Arrival as Told
 from tests.model.events import Timer, hold_id, redemption_id
@@ -86,7 +86,7 @@ class MemoryLedger:
         self.programs = ProgramVersions(
             compile_program(number, document) for number, document in enumerate(documents, 1)
         )
-        self._versions = Versions(compile_tiers(document) for document in documents)
+        self._versions = TierVersions(compile_tiers(document) for document in documents)
         self._currency = documents[0]["currency"]
         self._closed = tiers == "closed"
         self._tiering = tier_member.Member()
@@ -284,9 +284,9 @@ class MemoryLedger:
             entries = [TierEntry(turn.at, turn.amount, turn.orders) for turn in qualified.timeline]
             cause = tier_member.Cause("test", "/ledger", f"{row.version}:{number}", row.arrival.input_.at)
             key = tier_member.order_key(*(order_of(qualified.order) or ("", "")))
-            order = tier_member.Order(row.version, number, timeline(entries))
+            order = tier_member.Order(row.version, number, canonical(entries))
             decision = tier_member.decide(
-                self._versions, self._tiering, tier_member.Qualified("m1", key, order, cause), {}, whole=True
+                self._versions, self._tiering, tier_member.TimelineReceived("m1", key, order, cause), {}, complete=True
             )
             if decision is not None:
                 history = tuple((reached.effective_at, reached.tier) for reached in decision.position.reached)

@@ -1,28 +1,19 @@
-"""A member's tier history: the ladder read over dated entries (T1, T2, T9).
+"""A member's tier history: which tiers the dated entries of all orders reach (T1, T2, T9).
 
 Entries of one instant are summed over all orders before the ladder is read. In `upgrade_only` mode the
 growth value is what has accumulated since joining, a tier reached in business time stays whatever is
-refunded later, and the instant of the entry that crossed a threshold is when the tier takes effect.
+refunded later, and a tier takes effect at the instant of the entry that crossed its threshold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from services.kit.calendar import Micros
-from services.tiering.domain.ladder import NONE
-from services.tiering.domain.program import Versions
-
-
-class Entry(NamedTuple):
-    """What an order changed at one instant."""
-
-    at: Micros
-    amount: int
-    """Change of the qualifying amount, minor units, signed."""
-    orders: int
-    """Change of the number of successful orders: -1, 0 or 1."""
+from services.tiering.domain.ladder import NO_TIER
+from services.tiering.domain.program import ProgramVersions
+from services.tiering.domain.timeline import Entry
 
 
 class Reached(NamedTuple):
@@ -34,7 +25,7 @@ class Reached(NamedTuple):
     orders: int
     program_version: str
     rank: int
-    """Its rank on the ladder of that version: what it keeps on a later ladder that does not name it."""
+    """Its rank on the ladder of that version, which it keeps on a later ladder that does not name it."""
 
 
 class Position(NamedTuple):
@@ -43,46 +34,38 @@ class Position(NamedTuple):
     at: Micros | None
     """The instant of the last entry read; None before any."""
     growth: int
+    """Minor units. Refunds can make it negative when growth counts from the enrolment on (T10)."""
     orders: int
+    """Successful orders; can be negative as `growth` can."""
     reached: tuple[Reached, ...]
     """The dated history, oldest first; empty before the first tier."""
 
     @property
     def tier(self) -> str:
         """The tier held, `none` before the first."""
-        return self.reached[-1].tier if self.reached else NONE
+        return self.reached[-1].tier if self.reached else NO_TIER
 
     @property
     def since(self) -> Micros | None:
         """When the tier held took effect; None before the first."""
         return self.reached[-1].effective_at if self.reached else None
 
-    def says_the_same(self, other: Position) -> bool:
-        """Whether two histories name the same tiers at the same times."""
+    def has_same_history(self, other: Position) -> bool:
+        """Whether two positions name the same tiers at the same times."""
         return self.reached is other.reached or ([r[:2] for r in self.reached] == [r[:2] for r in other.reached])
 
 
 START = Position(None, 0, 0, ())
-"""Before any entry."""
+"""The position before any entry."""
 
 
-def timeline(entries: Iterable[Entry]) -> tuple[Entry, ...]:
-    """One order's entries in canonical form: by time, one an instant, none that changes nothing."""
-    ordered = sorted(entries)
-    merged: list[Entry] = []
-    for entry in ordered:
-        if merged and merged[-1].at == entry.at:
-            last = merged.pop()
-            entry = Entry(entry.at, last.amount + entry.amount, last.orders + entry.orders)
-        merged.append(entry)
-    return tuple(entry for entry in merged if entry.amount or entry.orders)
-
-
-def climb(versions: Versions, enrolled_at: Micros | None, start: Position, entries: Sequence[Entry]) -> Position:
+def advance(
+    versions: ProgramVersions, enrolled_at: Micros | None, start: Position, entries: Sequence[Entry]
+) -> Position:
     """The position after further entries, which are sorted by time and all later than `start.at`.
 
-    Each instant is judged by the program version in force then. Under `earn_from: enrolment` an entry
-    before the enrolment does not count (T10).
+    The program version in force at an instant decides what counts then and which ladder applies. Under
+    `earn_from: enrolment` an entry before the enrolment does not count (T10).
     """
     last, growth, orders, reached = start
     program, rank = None, 0
@@ -100,9 +83,9 @@ def climb(versions: Versions, enrolled_at: Micros | None, start: Position, entri
         if in_force is not program:
             program = in_force
             rank = ladder.rank_of(reached[-1].tier, reached[-1].rank) if reached else 0
-        held = ladder.rank(growth, orders)
-        if held > rank:
-            rank = held
-            reached = (*reached, Reached(ladder.tier(rank), at, growth, orders, program.version, rank))
+        earned_rank = ladder.earned_rank(growth, orders)
+        if earned_rank > rank:
+            rank = earned_rank
+            reached = (*reached, Reached(ladder.code_at(rank), at, growth, orders, program.version, rank))
         last = at
     return Position(last, growth, orders, reached)

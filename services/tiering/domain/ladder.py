@@ -1,8 +1,8 @@
 """The ladder of tiers that a program document describes (T2).
 
-A step is held when one of its ways is: a way asks for a growth value, a number of successful orders, or
+A tier is earned when one of its ways is met: a way asks for a growth value, a number of successful orders, or
 both. Conditions written with `any` and `all` are compiled to such ways once, so that reading the ladder is
-a few integer comparisons, and the gap to a step is a subtraction.
+a few integer comparisons, and the gap to a tier is a subtraction.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import msgspec
 
 from services.kit.money import minor_units
 
-NONE = "none"
-"""The tier of a member who holds no step yet (T9)."""
+NO_TIER = "none"
+"""The code of a member who has reached no tier yet (T9)."""
 
 
 class UnsupportedError(ValueError):
@@ -30,80 +30,86 @@ class Way(NamedTuple):
     orders: int | None
     """Successful orders; None when the way does not ask for them."""
 
-    def holds(self, growth: int, orders: int) -> bool:
-        """Whether totals meet this way. A threshold itself is inside (half-open intervals, T2)."""
-        return (self.growth is None or growth >= self.growth) and (self.orders is None or orders >= self.orders)
-
     def gap(self, growth: int, orders: int) -> Way:
-        """What is missing for this way, never below zero."""
+        """What these totals lack for this way, never below zero."""
         return Way(
             None if self.growth is None else max(0, self.growth - growth),
             None if self.orders is None else max(0, self.orders - orders),
         )
 
 
-class LadderStep(msgspec.Struct, frozen=True):
+class Tier(msgspec.Struct, frozen=True):
     """One tier of the ladder."""
 
-    tier: str
+    code: str
+    """The tier's stable id in events and tables."""
     names: dict[str, str]
     """What the tier is called, by locale; empty when the program gives no names."""
     ways: tuple[Way, ...]
-
-    def holds(self, growth: int, orders: int) -> bool:
-        """Whether totals meet this step's own condition."""
-        return any(way.holds(growth, orders) for way in self.ways)
+    """Any one of them is enough."""
 
 
 class Ladder:
-    """The steps from the lowest to the highest. A rank is a place on the ladder: 0 is below all steps."""
+    """The tiers from the lowest to the highest. A rank is a place on the ladder: 0 is below all tiers."""
 
-    def __init__(self, steps: Sequence[LadderStep]) -> None:
-        self.steps = tuple(steps)
-        self._ranks = {step.tier: rank for rank, step in enumerate(self.steps, start=1)}
+    def __init__(self, tiers: Sequence[Tier]) -> None:
+        self.tiers = tuple(tiers)
+        self._ranks = {tier.code: rank for rank, tier in enumerate(self.tiers, start=1)}
         self._descending = [
             (rank, *way)
-            for rank in range(len(self.steps), 0, -1)
-            for way in self.steps[rank - 1].ways
+            for rank in range(len(self.tiers), 0, -1)
+            for way in self.tiers[rank - 1].ways
         ]  # fmt: skip
 
-    def rank(self, growth: int, orders: int) -> int:
-        """The rank of the highest step whose own condition holds, 0 for none (T1)."""
-        for rank, least_growth, least_orders in self._descending:
-            if (least_growth is None or growth >= least_growth) and (least_orders is None or orders >= least_orders):
+    def earned_rank(self, growth: int, orders: int) -> int:
+        """The rank of the highest tier whose own condition these totals meet, 0 for none (T1).
+
+        A total that equals a threshold meets it (half-open intervals, T2).
+        """
+        for rank, min_growth, min_orders in self._descending:
+            if (min_growth is None or growth >= min_growth) and (min_orders is None or orders >= min_orders):
                 return rank
         return 0
 
-    def rank_of(self, tier: str, otherwise: int = 0) -> int:
-        """The rank of a tier by name. A tier that this ladder no longer names keeps the rank it had."""
-        return self._ranks.get(tier, min(otherwise, len(self.steps)))
+    def rank_of(self, code: str, former_rank: int) -> int:
+        """The rank of a tier; one that this ladder does not name keeps its former rank, at most the top."""
+        return self._ranks.get(code, min(former_rank, len(self.tiers)))
 
-    def tier(self, rank: int) -> str:
-        """The tier's name at a rank."""
-        return self.steps[rank - 1].tier if rank else NONE
+    def code_at(self, rank: int) -> str:
+        """The code of the tier at a rank."""
+        return self.tiers[rank - 1].code if rank else NO_TIER
 
-    def next(self, rank: int) -> LadderStep | None:
-        """The step above a rank; None at the top."""
-        return self.steps[rank] if rank < len(self.steps) else None
+    def names_of(self, code: str) -> dict[str, str]:
+        """What a tier is called, by locale; empty for a tier that this ladder does not name."""
+        rank = self._ranks.get(code)
+        return {} if rank is None else self.tiers[rank - 1].names
+
+    def above(self, rank: int) -> Tier | None:
+        """The tier above a rank; None at the top."""
+        return self.tiers[rank] if rank < len(self.tiers) else None
 
 
-def compile_ladder(steps: Sequence[Mapping[str, Any]], decimals: int) -> Ladder:
+def compile_ladder(rows: Sequence[Mapping[str, Any]], decimals: int) -> Ladder:
     """The ladder of a document's `tiers.ladder`, lowest first; UnsupportedError names what is not built."""
-    compiled = []
-    for index, step in enumerate(steps):
-        ways = _ways(step["when"], decimals, f"tiers.ladder.{index}.when")
-        compiled.append(LadderStep(step["tier"], dict(step.get("name") or {}), ways))
-    return Ladder(compiled)
+    return Ladder(
+        [
+            Tier(
+                row["tier"],
+                dict(row.get("name") or {}),
+                _ways(row["when"], decimals, f"tiers.ladder.{index}.when"),
+            )
+            for index, row in enumerate(rows)
+        ]
+    )
 
 
 def _ways(when: Mapping[str, Any], decimals: int, path: str) -> tuple[Way, ...]:
-    """A condition in disjunctive normal form. Several keys of one condition must all hold."""
+    """A condition in disjunctive normal form. Several keys of one condition must all be met."""
+    conditions = {key: value for key, value in when.items() if value is not None}
+    if not conditions:
+        raise UnsupportedError(f"{path}: a tier without a condition")
     ways: tuple[Way, ...] = (Way(None, None),)
-    asked = 0
-    for key, value in when.items():
-        if value is None:
-            continue
-        asked += 1
+    for key, value in conditions.items():
         match key:
             case "growth":
                 alternatives: tuple[Way, ...] = (Way(minor_units(str(value), decimals), None),)
@@ -120,8 +126,6 @@ def _ways(when: Mapping[str, Any], decimals: int, path: str) -> tuple[Way, ...]:
             case _:
                 raise UnsupportedError(f"{path}.{key}: this condition is not built")
         ways = _both(ways, alternatives)
-    if not asked:
-        raise UnsupportedError(f"{path}: a step without a condition")
     return ways
 
 

@@ -1,4 +1,4 @@
-"""What tiering reads of the program: its ladder and how membership begins, by business time."""
+"""What tiering reads of the program: its ladder, and from when on growth counts, by business time."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Program(msgspec.Struct, frozen=True):
     ladder: Ladder
 
 
-class Versions:
-    """All known versions. The business time of an entry chooses the version that judges it."""
+class ProgramVersions:
+    """All known versions of the program. The business time of an entry chooses the version that applies to it."""
 
     def __init__(self, programs: Iterable[Program]) -> None:
         self._programs = sorted(programs, key=lambda program: program.effective_from)
@@ -36,8 +36,8 @@ class Versions:
             raise ValueError("no program version is known")
         # The first version covers all earlier times.
         self._starts = [program.effective_from for program in self._programs[1:]]
-        self.count_enrolment = any(program.from_enrolment for program in self._programs)
-        """Whether the time of enrolment can change a history at all."""
+        self.any_from_enrolment = any(program.from_enrolment for program in self._programs)
+        """Whether the time of an enrolment can change a history at all."""
 
     def at(self, instant: Micros) -> Program:
         """The version in force at an instant."""

@@ -1,7 +1,6 @@
 """Records as inputs: registrations from the shop's profiles, qualifying timelines from the ledger.
 
-What tiering has no use for is passed over by a look at the bytes, before anything is parsed. That is most of
-both topics.
+Tiering uses few records of either topic. The others are skipped by a search of their bytes, before they are parsed.
 """
 
 from __future__ import annotations
@@ -17,35 +16,34 @@ from services.kit import metrics
 from services.kit.calendar import MICROS_PER_SECOND, to_micros
 from services.kit.kafka import Record, shard_of
 from services.kit.money import minor_units
-from services.tiering.domain.history import Entry, timeline
-from services.tiering.domain.member import Cause, Enrolment, Input, Order, Qualified, order_key
-from services.tiering.domain.program import Versions
+from services.tiering.domain.member import Cause, Enrolment, Input, Order, TimelineReceived, order_key
+from services.tiering.domain.program import ProgramVersions
+from services.tiering.domain.timeline import Entry, canonical
 
 PROFILES: Final = "commerce.profiles.v1"
 POINTS: Final = "loyalty.points.v1"
 TOPICS: Final = (PROFILES, POINTS)
 
-REGISTERED: Final = "commerce.member.registered.v1"
-QUALIFIED: Final = "loyalty.order.qualified.v1"
-_WANTED: Final = {PROFILES: REGISTERED, POINTS: QUALIFIED}
+_WANTED: Final = {PROFILES: "commerce.member.registered.v1", POINTS: "loyalty.order.qualified.v1"}
+"""The one event type that tiering reads of each topic."""
 _WANTED_BYTES: Final = {topic: wanted.encode() for topic, wanted in _WANTED.items()}
 
-MICROS_PER_DAY: Final = 86_400 * MICROS_PER_SECOND
-AHEAD_AT_MOST: Final = 5 * 60 * MICROS_PER_SECOND
+_MICROS_PER_DAY: Final = 86_400 * MICROS_PER_SECOND
+_MAX_AHEAD: Final = 5 * 60 * MICROS_PER_SECOND
 """How far a business time may lie after its arrival (clocks differ)."""
 
 
 class Decoder:
-    """Makes inputs of records; what the contracts refuse becomes a dead letter."""
+    """Makes inputs of records; a record that breaks its contract becomes a dead letter."""
 
-    def __init__(self, versions: Callable[[], Versions], *, shards: int, max_event_age_days: int) -> None:
-        """`versions` gives the program versions known now (amounts are read by the currency of theirs)."""
+    def __init__(self, versions: Callable[[], ProgramVersions], *, shards: int, max_event_age_days: int) -> None:
+        """`versions` gives the program versions known now, which say how many decimals an amount has."""
         self._versions = versions
         self._shards = shards
-        self._max_age = max_event_age_days * MICROS_PER_DAY
+        self._max_age = max_event_age_days * _MICROS_PER_DAY
 
     def __call__(self, record: Record) -> Input | None:
-        """A record as an input; None for what tiering does not read. Raises Refused."""
+        """A record as an input; None for a record that tiering does not use. Raises Refused."""
         wanted = _WANTED_BYTES[record.topic]
         if record.value is None or (
             wanted not in record.value and not any(value == wanted for _, value in record.headers)
@@ -57,10 +55,10 @@ class Decoder:
         if shard_of(event["subject"], self._shards) != record.partition:
             metrics.count("rekeyed_total", topic=record.topic)
         if record.topic == POINTS:
-            return self._qualified(cast(OrderQualified, event))
-        return self._registered(cast(MemberRegistered, event), record)
+            return self._timeline(cast(OrderQualified, event))
+        return self._enrolment(cast(MemberRegistered, event), record)
 
-    def _qualified(self, event: OrderQualified) -> Qualified:
+    def _timeline(self, event: OrderQualified) -> TimelineReceived:
         data = event["data"]
         time = to_micros(event["time"])
         decimals = self._versions().at(time).decimals
@@ -73,17 +71,17 @@ class Decoder:
                 raise Refused(RefusalReason.BROKEN_FIELD, field, "not an amount of the program's currency") from broken
             entries.append(Entry(to_micros(entry["at"]), amount, entry["orders"]))
         key = order_key(data["shop"], data["order_id"])
-        return Qualified(
+        return TimelineReceived(
             event["subject"],
             key,
-            Order(data["member_version"], data["event_no"], timeline(entries)),
+            Order(data["member_version"], data["event_no"], canonical(entries)),
             Cause(event["type"], event["source"], event["id"], time, key),
         )
 
-    def _registered(self, event: MemberRegistered, record: Record) -> Enrolment:
+    def _enrolment(self, event: MemberRegistered, record: Record) -> Enrolment:
         time = to_micros(event["time"])
         if time < record.appended_at - self._max_age:
             raise Refused(RefusalReason.TOO_LATE, "time", "its business time is longer ago than events are booked for")
-        if time > record.appended_at + AHEAD_AT_MOST:
+        if time > record.appended_at + _MAX_AHEAD:
             raise Refused(RefusalReason.IN_FUTURE, "time", "its business time is more than 5 minutes after its arrival")
         return Enrolment(event["subject"], Cause(event["type"], event["source"], event["id"], time))

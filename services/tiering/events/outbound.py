@@ -15,14 +15,14 @@ HEADERS = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
 """Structured mode: the whole event is the record's value."""
 
 CORRECTED = "corrected"
-"""The rule of a change that later knowledge of the past made; `upgrade_only` lowers and keeps by no other."""
+"""The rule of a change that a late fact about the past made: the only one by which `upgrade_only` lowers a tier."""
 
 
 def render(member_id: str, decision: Decision, fact: Fact, decimals: int) -> bytes:
     """One fact of a decision as a structured CloudEvent.
 
     Its `time` is its cause's business time; `effective_at` says from when the tier counts (T1). `history` is
-    the whole dated history after the decision and replaces what was told before.
+    the whole dated history after the decision, and replaces the one published before.
     """
     position = decision.position
     return orjson.dumps(
@@ -44,7 +44,7 @@ def render(member_id: str, decision: Decision, fact: Fact, decimals: int) -> byt
                     {"tier": reached.tier, "effective_at": rfc3339(reached.effective_at)}
                     for reached in position.reached
                 ],
-                # Refunds from after an enrolment of what was bought before it can outweigh all that counts.
+                # Where growth counts from the enrolment on, refunds of earlier purchases can make it negative.
                 "growth_value": decimal_string(max(0, position.growth), decimals),
                 "orders": max(0, position.orders),
                 "program_version": decision.program_version,
@@ -55,7 +55,7 @@ def render(member_id: str, decision: Decision, fact: Fact, decimals: int) -> byt
 
 
 def _cause(cause: Cause, fact: Fact, program_version: str) -> dict[str, str]:
-    told = {
+    rendered = {
         "type": cause.type,
         "source": cause.source,
         "id": cause.id,
@@ -63,7 +63,7 @@ def _cause(cause: Cause, fact: Fact, program_version: str) -> dict[str, str]:
         "program_version": program_version,
     }
     if cause.order is not None:
-        told["shop"], told["order_id"] = split_key(cause.order)
+        rendered["shop"], rendered["order_id"] = split_key(cause.order)
     if fact.kind in ("downgraded", "kept"):
-        told["rule"] = CORRECTED
-    return told
+        rendered["rule"] = CORRECTED
+    return rendered

@@ -1,8 +1,8 @@
 """Tier histories computed the plain way, to check the fold against.
 
-Nothing is kept from one reading to the next, and the conditions are read from the program document itself:
-for every instant at which something is dated, all entries up to then are added up, and the steps are asked
-from the top. It shares no code with `history` and `ladder`.
+Nothing is kept from one instant to the next, and the conditions are read from the program document itself: at every
+instant that an entry bears, all entries up to then are added up, and the tiers are tried from the highest down.
+It shares no code with `domain.history` and `domain.ladder`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from typing import Any
 
 from services.kit.calendar import Micros, parse_rfc3339
 from services.kit.money import exponent
-from services.tiering.domain.history import Entry
+from services.tiering.domain.timeline import Entry
 
 History = list[tuple[str, Micros]]
 """Tiers with their effective times, oldest first."""
+
+Dated = Sequence[tuple[Micros, Mapping[str, Any]]]
+"""Program documents with the instant each takes effect, oldest first."""
 
 
 def naive_history(
@@ -24,39 +27,38 @@ def naive_history(
 ) -> History:
     """The history that dated entries make under program documents (T1, T2, T9, T10)."""
     entries = [entry for order in orders for entry in order]
-    started = sorted(
+    dated = sorted(
         ((parse_rfc3339(document["effective_from"]), document) for document in documents),
         key=lambda pair: pair[0],
     )
     history: History = []
-    held_rank = 0
+    rank = 0
     for instant in sorted({entry.at for entry in entries}):
-        document = _in_force(started, instant)
+        document = _in_force(dated, instant)
         counted = [
             entry
             for entry in entries
-            if entry.at <= instant and _counts(_in_force(started, entry.at), enrolled_at, entry.at)
+            if entry.at <= instant and _counts(_in_force(dated, entry.at), enrolled_at, entry.at)
         ]
         unit = Decimal(10) ** -exponent(document["currency"])
         growth = sum((entry.amount for entry in counted), 0) * unit
         successful = sum(entry.orders for entry in counted)
-        tiers = [step["tier"] for step in document["tiers"]["ladder"]]
+        ladder = document["tiers"]["ladder"]
+        tiers = [row["tier"] for row in ladder]
         if history and history[-1][0] in tiers:
-            held_rank = tiers.index(history[-1][0]) + 1
-        held_rank = min(held_rank, len(tiers))
-        for step in reversed(document["tiers"]["ladder"]):
-            if _holds(step["when"], growth, successful):
-                if tiers.index(step["tier"]) + 1 > held_rank:
-                    held_rank = tiers.index(step["tier"]) + 1
-                    history.append((step["tier"], instant))
-                break
+            rank = tiers.index(history[-1][0]) + 1
+        rank = min(rank, len(tiers))
+        earned = max((n for n, row in enumerate(ladder, 1) if _is_met(row["when"], growth, successful)), default=0)
+        if earned > rank:
+            rank = earned
+            history.append((tiers[rank - 1], instant))
     return history
 
 
-def _in_force(started: Sequence[tuple[Micros, Mapping[str, Any]]], instant: Micros) -> Mapping[str, Any]:
+def _in_force(dated: Dated, instant: Micros) -> Mapping[str, Any]:
     """The document in force at an instant; the first covers all earlier times."""
-    found = started[0][1]
-    for start, document in started:
+    found = dated[0][1]
+    for start, document in dated:
         if start <= instant:
             found = document
     return found
@@ -68,21 +70,21 @@ def _counts(document: Mapping[str, Any], enrolled_at: Micros | None, at: Micros)
     return enrolled_at is not None and at >= enrolled_at
 
 
-def _holds(when: Mapping[str, Any], growth: Decimal | int, successful: int) -> bool:
-    for key, asked in when.items():
+def _is_met(when: Mapping[str, Any], growth: Decimal | int, successful: int) -> bool:
+    for key, value in when.items():
         match key:
-            case _ if asked is None:
+            case _ if value is None:
                 continue
             case "growth":
-                held = growth >= Decimal(str(asked))
+                met = growth >= Decimal(str(value))
             case "orders":
-                held = successful >= asked
+                met = successful >= value
             case "any":
-                held = any(_holds(part, growth, successful) for part in asked)
+                met = any(_is_met(part, growth, successful) for part in value)
             case "all":
-                held = all(_holds(part, growth, successful) for part in asked)
+                met = all(_is_met(part, growth, successful) for part in value)
             case _:
                 raise ValueError(f"unknown condition {key!r}")
-        if not held:
+        if not met:
             return False
     return True

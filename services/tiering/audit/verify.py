@@ -1,0 +1,137 @@
+"""`python -m services.tiering verify`: are the stored tiers those that the stored timelines make?
+
+Every member's history is computed again the naive way from the documents of the program and the newest timeline of
+each order, and compared with the state, with the columns beside it, and with the journal's last decision.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from services.kit.calendar import from_micros
+from services.kit.postgres import Connection, connect
+from services.kit.program import ProgramFollower
+from services.tiering import store
+from services.tiering.audit.naive import History, naive_history
+from services.tiering.domain.member import Order
+from services.tiering.domain.program import compile_program
+from services.tiering.settings import TieringSettings
+
+PAGE_SIZE: Final = 500
+MAX_EXAMPLES: Final = 20
+"""How many faults a report names."""
+PROGRAM_TIMEOUT_SECONDS: Final = 30.0
+"""How long to wait for the program topic."""
+
+Document = Mapping[str, Any]
+
+
+class Stored(NamedTuple):
+    """All that is stored of one member."""
+
+    row: store.MemberRow
+    orders: Sequence[Order]
+    """Open and settled, the newest version of each."""
+    journal: Sequence[store.JournalRow]
+
+
+async def verify(settings: TieringSettings, arguments: list[str]) -> int:
+    """Compare every stored tier with a naive recomputation; prints one line of JSON."""
+    if arguments not in ([], ["--json"]):
+        print("usage: verify [--json]", file=sys.stderr)
+        return 2
+    documents = await _documents(settings)
+    connection = await connect(settings, part="verify")
+    try:
+        report = await examine(connection, documents, settings.shards)
+    finally:
+        await connection.close()
+    sys.stdout.write(orjson.dumps(report).decode() + "\n")
+    return 1 if report["broken"] else 0
+
+
+async def examine(tx: Connection, documents: Sequence[Document], shards: int) -> dict[str, Any]:
+    """Counts, tiers held, and what does not agree: `{members, enrolled, orders, tiers, decisions, broken, examples}`.
+
+    Each page is read in one snapshot, so it may run while the service works.
+    """
+    counts: Counter[str] = Counter()
+    tiers: Counter[str] = Counter()
+    faults: list[str] = []
+    for shard in range(shards):
+        async for stored in _stored_members(tx, shard):
+            row = stored.row
+            history = naive_history(documents, row.member.enrolled_at, [order.entries for order in stored.orders])
+            faults += [f"{row.member_id}: {fault}" for fault in _faults(stored, history)]
+            counts["members"] += 1
+            counts["enrolled"] += row.member.enrolled_at is not None
+            counts["orders"] += len(stored.orders)
+            counts["decisions"] += len(stored.journal)
+            tiers[row.tier] += 1
+    return {
+        **{name: counts[name] for name in ("members", "enrolled", "orders", "decisions")},
+        "tiers": dict(sorted(tiers.items())),
+        "broken": len(faults),
+        "examples": faults[:MAX_EXAMPLES],
+    }
+
+
+async def _stored_members(tx: Connection, shard: int) -> AsyncIterator[Stored]:
+    """The members of a shard in the order of ids, each page read in a snapshot of its own."""
+    after = ""
+    while True:
+        async with tx.transaction(isolation="repeatable_read", readonly=True):
+            rows = await store.members_after(tx, shard, after, PAGE_SIZE)
+            if not rows:
+                return
+            ids = [row.member_id for row in rows]
+            settled = await store.all_settled_orders(tx, shard, ids)
+            journal = await store.decisions(tx, shard, ids)
+        for row in rows:
+            # An order that is open as well as settled is outdated among the settled ones.
+            orders = {**settled.get(row.member_id, {}), **row.member.orders}
+            yield Stored(row, list(orders.values()), journal.get(row.member_id, []))
+        after = ids[-1]
+
+
+def _faults(stored: Stored, history: History) -> list[str]:
+    """What is wrong with one member, in words. `history` is the one computed from the timelines."""
+    row, journal = stored.row, stored.journal
+    position = row.member.position
+    in_state = [(reached.tier, reached.effective_at) for reached in position.reached]
+    held = (history[-1][0], from_micros(history[-1][1])) if history else ("none", None)
+    faults = []
+    if in_state != history:
+        faults.append(f"the state's history is {in_state}, the timelines make {history}")
+    if (row.tier, row.since) != held:
+        faults.append(f"the row says {row.tier} since {row.since}, the timelines make {held}")
+    if (row.growth, row.orders) != (position.growth, position.orders):
+        faults.append("the row's growth or orders are not the state's")
+    if [decision.version for decision in journal] != list(range(1, row.version + 1)):
+        faults.append(f"the journal does not have each of the member's {row.version} decisions once")
+    if journal and journal[-1][1:] != held:
+        faults.append(f"the journal ends in {journal[-1][1:]}, the timelines make {held}")
+    return faults
+
+
+async def _documents(settings: TieringSettings) -> list[Document]:
+    """The documents of all published versions; each of them compiles."""
+
+    def parse(document: dict[str, Any]) -> Document:
+        compile_program(document)
+        return document
+
+    follower = ProgramFollower(settings, parse=parse)
+    await follower.start()
+    try:
+        async with asyncio.timeout(PROGRAM_TIMEOUT_SECONDS):
+            await follower.first()
+        return [version.program for version in follower.versions]
+    finally:
+        await follower.stop()
