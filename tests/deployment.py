@@ -40,8 +40,8 @@ from services.kit.money import minor_units
 from services.kit.topics import ensure_topics
 from services.ledger.audit.verify import verify as verify_ledger
 from services.ledger.settings import LedgerSettings
+from services.notifier.audit.verify import verify as verify_notifier
 from services.notifier.settings import NotifierSettings
-from services.notifier.verify import verify as verify_notifier
 from services.tiering.audit.verify import verify as verify_tiering
 from services.tiering.settings import TieringSettings
 from tests.conftest import REPOSITORY, SERVICES, as_role, migrate

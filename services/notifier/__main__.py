@@ -12,15 +12,15 @@ from services.kit.executor import Executor
 from services.kit.outbox import Relay
 from services.kit.program import ProgramFollower
 from services.kit.serve import Part, Service, Worker, main
-from services.notifier.api import routes
+from services.notifier.api import Context, routers
+from services.notifier.audit.verify import verify
 from services.notifier.domain.inputs import Input
 from services.notifier.events.inbound import TOPICS, Decoder
 from services.notifier.executor import Notifier, Outcome
 from services.notifier.program import policy_of
-from services.notifier.rendering import Texts
 from services.notifier.settings import NotifierSettings
 from services.notifier.store import prepare
-from services.notifier.verify import verify
+from services.notifier.texts.rendering import Texts
 
 
 def wire(worker: Worker[NotifierSettings]) -> Sequence[Part]:
@@ -45,9 +45,9 @@ def wire(worker: Worker[NotifierSettings]) -> Sequence[Part]:
     relay.follow(consumer)
     api = Api(
         worker,
-        routers=[routes(settings, pool, executor, Guard(settings), programs, texts)],
+        routers=routers(Context(settings, pool, executor, Guard(settings), programs, texts)),
         title="Notifier",
-        summary="What members are told, what they want to hear, and their inbox.",
+        summary="Messages to members, the preferences they rest on, and the inbox.",
         drain=executor.drain,
     )
     return [programs, relay, consumer, api]

@@ -1,4 +1,4 @@
-"""Addresses that can be written to, from what members type."""
+"""Usable addresses, made of what members type."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _MAX_PHONE: Final = 64
 
 @lru_cache(maxsize=4096)
 def e164(phone: str | None, country: str) -> str | None:
-    """A telephone number in E.164 form, read as one of `country` (ISO 3166) unless it says its own.
+    """A telephone number in E.164 form, read as one of `country` (ISO 3166) unless it has a country code.
 
-    None when it is no number that can be valid.
+    None when it cannot be a valid number.
     """
     if not phone or len(phone) > _MAX_PHONE:
         return None

@@ -1,11 +1,11 @@
 """Members and messages in PostgreSQL: every statement is of one shard and shaped as arrays.
 
 The lock doctrine. A transaction that writes first takes the row of its shard in `shard_lock` (a batch that holds
-records of strays takes several, in the order of shards). It is the only lock there is: while it is held nobody
-else reads to write in that shard, so a member without a row needs none, and what is decided from consents and
-addresses is written before they can change. Two transactions never wait for each other in a circle.
+records of members of other shards takes several, in the order of shards, so there can be no deadlock). It is the
+only lock: while it is held no other transaction that writes works on that shard, so a member without a row needs no
+lock of its own, and a decision is written before the consents and addresses it rests on can change.
 
-Readers take no lock.
+Transactions that only read take no lock.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import orjson
 
 from services.kit.calendar import Micros, from_micros, to_micros
 from services.kit.postgres import Connection, Pool, Queries
-from services.notifier.domain.inputs import Change, InboxRead
-from services.notifier.domain.member import NEVER, Consent, Device, Member, MessageClass, Told
+from services.notifier.domain.inputs import InboxRead, PreferenceChange
+from services.notifier.domain.member import Consent, Device, Member, MessageClass, ProfileValue, Recipient
 from services.notifier.events.outbound import Outgoing, class_mark
 
 MEMBER: Final = Queries.load(
@@ -47,15 +47,8 @@ _ATTEMPT_COLUMNS: Final = (
 )  # fmt: skip
 _CHANGE_COLUMNS: Final = ("shard", "member_id", "at", "actor", "preference", "value", "evidence")
 
-_profile = msgspec.json.Decoder(dict[str, Told]).decode
+_profile = msgspec.json.Decoder(dict[str, ProfileValue]).decode
 _encode = msgspec.json.Encoder().encode
-
-
-class Known(msgspec.Struct):
-    """What is known of a member, with the addresses that follow from it by channel."""
-
-    member: Member
-    addresses: dict[str, str]
 
 
 class MessageRow(NamedTuple):
@@ -74,105 +67,130 @@ class MessageRow(NamedTuple):
     decided_at: Micros
 
 
+class Withdrawal(NamedTuple):
+    """Requests that may not leave any more: a member's to one topic, of one class (None = of any class)."""
+
+    member_id: str
+    topic: str
+    message_class: MessageClass | None
+
+
 async def prepare(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    """Makes a new connection ready. Every statement looks rows up by key; a plan made while a table was small would
-    read all of it, and be kept."""
+    """Make a new connection ready. Every statement looks rows up by key; without this setting a connection would keep
+    a plan that it made while a table was small, and read all of the table ever after."""
     await connection.execute("SET enable_seqscan = off")
 
 
 async def lock(tx: Connection, shards: Sequence[int]) -> None:
-    """Take the locks of some shards; every writing transaction does it first, with all shards it will write."""
+    """Take the locks of some shards; every transaction that writes does it first, for all shards it will write to."""
     for shard in sorted(shards):
         await tx.execute(MEMBER.lock_shard, shard)
 
 
 async def read_members(
     tx: Connection | Pool, shard: int, member_ids: Sequence[str], *, devices_of: Sequence[str] = ()
-) -> dict[str, Known]:
-    """What is known of some members; a member nobody told of is blank. Devices are read where they are asked for."""
-    known = {member_id: Known(Member(), {}) for member_id in member_ids}
+) -> dict[str, Recipient]:
+    """Some members and their addresses; an unknown member is blank. Devices are read for `devices_of` alone."""
+    found = {member_id: Recipient(Member(), {}) for member_id in member_ids}
     for row in await tx.fetch(MEMBER.members_of, shard, member_ids):
-        found = known[row["member_id"]]
-        found.member = Member(
+        recipient = found[row["member_id"]]
+        recipient.member = Member(
             profile=_profile(row["profile"]),
-            told_at=_instant(row["told_at"]),
+            profile_at=_instant(row["told_at"]),
             erased_at=_instant(row["erased_at"]),
             tier=row["tier"],
             tier_version=row["tier_version"],
         )
-        found.addresses = {
+        recipient.addresses = {
             channel: row[column] for channel, column in (("sms", "phone"), ("email", "email")) if row[column]
         }
     for row in await tx.fetch(MEMBER.consents_of, shard, member_ids):
         cell = (row["channel"], row["class"])
-        known[row["member_id"]].member.consents[cell] = Consent(row["granted"], to_micros(row["at"]))
+        found[row["member_id"]].member.consents[cell] = Consent(row["granted"], to_micros(row["at"]))
     if devices_of:
         for row in await tx.fetch(MEMBER.devices_of, shard, devices_of):
             device = Device(row["platform"], row["token"], to_micros(row["at"]))
-            known[row["member_id"]].member.devices[row["device_id"]] = device
-    return known
+            found[row["member_id"]].member.devices[row["device_id"]] = device
+    return found
 
 
-async def save_members(tx: Connection, shard: int, members: Mapping[str, Known]) -> None:
-    """Write members as they are now, and remove what an erasure took from them."""
-    if not members:
+async def save_members(tx: Connection, shard: int, recipients: Mapping[str, Recipient]) -> None:
+    """Write members and their addresses as they are now, and remove the rows that an erasure covers."""
+    if not recipients:
         return
-    erased = [(name, known.member.erased_at) for name, known in members.items() if known.member.erased_at != NEVER]
-    if erased:
-        names, times = [name for name, _ in erased], [from_micros(at) for _, at in erased]
-        for statement in (MEMBER.forget_consents, MEMBER.forget_devices, MEMBER.forget_changes):
-            await tx.execute(statement, shard, names, times)
+    members = {member_id: recipient.member for member_id, recipient in recipients.items()}
+    await _remove_erased(tx, shard, members)
     await tx.execute(
         MEMBER.save_members,
         shard,
         list(members),
-        [_encode(known.member.profile).decode() for known in members.values()],
-        [known.addresses.get("sms") for known in members.values()],
-        [known.addresses.get("email") for known in members.values()],
-        [_moment(known.member.told_at) for known in members.values()],
-        [_moment(known.member.erased_at) for known in members.values()],
-        [known.member.tier for known in members.values()],
-        [known.member.tier_version for known in members.values()],
+        [_encode(member.profile).decode() for member in members.values()],
+        [recipient.addresses.get("sms") for recipient in recipients.values()],
+        [recipient.addresses.get("email") for recipient in recipients.values()],
+        [_moment(member.profile_at) for member in members.values()],
+        [_moment(member.erased_at) for member in members.values()],
+        [member.tier for member in members.values()],
+        [member.tier_version for member in members.values()],
     )
     consents = [
-        (name, *cell, consent.granted, from_micros(consent.at))
-        for name, known in members.items()
-        for cell, consent in known.member.consents.items()
+        (member_id, *cell, consent.granted, from_micros(consent.at))
+        for member_id, member in members.items()
+        for cell, consent in member.consents.items()
     ]
     if consents:
         await tx.execute(MEMBER.save_consents, shard, *_columns(consents))
     devices = [
-        (name, device_id, device.platform, device.token, from_micros(device.at))
-        for name, known in members.items()
-        for device_id, device in known.member.devices.items()
+        (member_id, device_id, device.platform, device.token, from_micros(device.at))
+        for member_id, member in members.items()
+        for device_id, device in member.devices.items()
     ]
     if devices:
         await tx.execute(MEMBER.save_devices, shard, *_columns(devices))
 
 
-async def journal(tx: Connection, shard: int, changes: Sequence[Change]) -> None:
-    """Append changes of preferences: who said what, and when."""
+async def _remove_erased(tx: Connection, shard: int, members: Mapping[str, Member]) -> None:
+    erased = [
+        (member_id, from_micros(member.erased_at))
+        for member_id, member in members.items()
+        if member.erased_at is not None
+    ]
+    if erased:
+        for statement in (MEMBER.forget_consents, MEMBER.forget_devices, MEMBER.forget_changes):
+            await tx.execute(statement, shard, *_columns(erased))
+
+
+async def journal(tx: Connection, shard: int, changes: Sequence[PreferenceChange]) -> None:
+    """Append changes of preferences to their journal."""
     if changes:
         await tx.copy_records_to_table(
             "preference_change",
             columns=_CHANGE_COLUMNS,
             records=[
-                (shard, c.member_id, from_micros(c.at), c.actor, c.preference, c.value, c.evidence) for c in changes
+                (
+                    shard,
+                    change.member_id,
+                    from_micros(change.at),
+                    change.actor,
+                    change.preference,
+                    change.value,
+                    change.evidence,
+                )
+                for change in changes
             ],
         )
 
 
-async def withdraw(tx: Connection, shard: int, unwanted: Sequence[tuple[str, str, MessageClass | None]]) -> None:
-    """Take requests that have not left yet out of the outbox, by (member, topic, class; None = of any class)."""
-    if unwanted:
-        keys = [member_id.encode() for member_id, _, _ in unwanted]
-        topics = [topic for _, topic, _ in unwanted]
-        marks = [b"" if message_class is None else class_mark(message_class) for _, _, message_class in unwanted]
+async def withdraw_requests(tx: Connection, shard: int, withdrawals: Sequence[Withdrawal]) -> None:
+    """Take requests that have not left yet out of the outbox."""
+    if withdrawals:
+        keys = [withdrawal.member_id.encode() for withdrawal in withdrawals]
+        topics = [withdrawal.topic for withdrawal in withdrawals]
+        marks = [b"" if each.message_class is None else class_mark(each.message_class) for each in withdrawals]
         await tx.execute(MESSAGE.withdraw_requests, shard, keys, topics, marks)
 
 
 async def known_keys(tx: Connection, shard: int, keys: Sequence[bytes]) -> set[bytes]:
-    """Those of the business keys that have been decided already (S1)."""
+    """The business keys, of those given, that have been decided already (S1)."""
     return {row[0] for row in await tx.fetch(MESSAGE.known_keys, shard, keys)} if keys else set()
 
 
@@ -238,12 +256,13 @@ def _columns(rows: Iterable[tuple[object, ...]]) -> list[list[object]]:
 
 
 def _count(status: str) -> int:
+    """How many rows a command changed, from its status (`UPDATE 3`)."""
     return int(status.rpartition(" ")[2])
 
 
-def _moment(instant: Micros) -> datetime | None:
-    return None if instant == NEVER else from_micros(instant)
+def _moment(instant: Micros | None) -> datetime | None:
+    return None if instant is None else from_micros(instant)
 
 
-def _instant(moment: datetime | None) -> Micros:
-    return NEVER if moment is None else to_micros(moment)
+def _instant(moment: datetime | None) -> Micros | None:
+    return None if moment is None else to_micros(moment)

@@ -23,24 +23,24 @@ from services.kit.migrate import migrate
 from services.kit.postgres import Pool, new_pool
 from services.kit.program import ProgramFollower, Version
 from services.notifier import store
+from services.notifier.audit.verify import examine
 from services.notifier.domain.inputs import (
     ConsentChanged,
     DeviceRegistered,
     Erased,
-    Happened,
     InboxRead,
     Input,
+    OccasionReceived,
     PreferencesPut,
     ProfileUpdated,
     TierHistoryReceived,
 )
+from services.notifier.domain.occasions import PointsFact, TierFact, points_occasion, tier_occasion
 from services.notifier.domain.policy import Policy
-from services.notifier.domain.touchpoint import PointsFact, TierFact, points_occasion, tier_occasion
 from services.notifier.executor import Booked, Marked, Notifier, Outcome, Preferences
 from services.notifier.program import policy_of
-from services.notifier.rendering import Texts
 from services.notifier.settings import NotifierSettings
-from services.notifier.verify import examine
+from services.notifier.texts.rendering import Texts
 from tests.conftest import REPOSITORY, MakeDatabase, as_role
 
 SHARDS = 4
@@ -133,14 +133,14 @@ def consent(
     return ConsentChanged(member_id, at, channel, message_class, granted, "/shop", "form 3")  # type: ignore[arg-type]
 
 
-def happened(
+def ledger_fact(
     member_id: str = M,
     *,
-    now: int = AT + MICROS_PER_SECOND,
+    arrived_at: int = AT + MICROS_PER_SECOND,
     version: int | None = None,
     number: int = 0,
     **changed: Any,
-) -> Happened:
+) -> OccasionReceived:
     fields: dict[str, Any] = {
         "kind": "confirmed",
         "at": AT,
@@ -156,7 +156,7 @@ def happened(
     }
     occasion = points_occasion(PointsFact(**fields))
     assert occasion is not None
-    return Happened(member_id, now, next(VERSIONS) if version is None else version, number, occasion)
+    return OccasionReceived(member_id, arrived_at, next(VERSIONS) if version is None else version, number, occasion)
 
 
 def upgraded(tier: str, version: int, member_id: str = M, at: int = AT) -> TierHistoryReceived:
@@ -182,7 +182,7 @@ async def rows(pool: Pool) -> dict[str, list[tuple[object, ...]]]:
 
 
 async def test_an_order_confirmed_reaches_the_app_and_the_telephone(desk: Desk) -> None:
-    await desk.book(profile(), happened())
+    await desk.book(profile(), ledger_fact())
     assert await desk.decisions() == {("points-confirmed", "inapp"): None, ("points-confirmed", "sms"): None}
     (request,) = await desk.requests()
     parse_event(orjson.dumps(request))
@@ -206,27 +206,27 @@ async def test_mail_says_the_name_and_has_text_and_html(desk: Desk) -> None:
 
 
 async def test_S1_a_fact_replayed_makes_no_second_message(desk: Desk) -> None:
-    assert await desk.book(profile(), happened()) == [Booked(), Booked(2)]
+    assert await desk.book(profile(), ledger_fact()) == [Booked(), Booked(2)]
     before = await rows(desk.pool)
-    assert await desk.book(happened(), happened(now=AT + DAY)) == [Booked(), Booked()]
+    assert await desk.book(ledger_fact(), ledger_fact(arrived_at=AT + DAY)) == [Booked(), Booked()]
     assert await rows(desk.pool) == before
 
 
-async def test_S1_a_fact_told_twice_in_one_batch_makes_one_message(desk: Desk) -> None:
-    assert await desk.book(profile(), happened(), happened(points=1)) == [Booked(), Booked(2), Booked()]
+async def test_S1_a_fact_that_comes_twice_in_one_batch_makes_one_message(desk: Desk) -> None:
+    assert await desk.book(profile(), ledger_fact(), ledger_fact(points=1)) == [Booked(), Booked(2), Booked()]
     assert "630" in (await desk.requests())[0]["data"]["text"]
 
 
 async def test_a_days_points_and_its_streaks_are_one_message(desk: Desk) -> None:
     day: dict[str, Any] = {"kind": "earned", "rule": "sign-in", "order_id": None}
-    facts = happened(**day, version=1, points=5), happened(**day, version=1, points=30, number=1)
+    facts = ledger_fact(**day, version=1, points=5), ledger_fact(**day, version=1, points=30, number=1)
     await desk.book(*facts, *facts)
     parameters = await desk.pool.fetchval("SELECT parameters FROM message")
     assert orjson.loads(parameters)["points"] == 35
 
 
 async def test_S2_S6_a_withdrawn_consent_is_respected_also_within_its_batch(desk: Desk) -> None:
-    await desk.book(profile(), happened(), consent("sms", "notice", granted=False))
+    await desk.book(profile(), ledger_fact(), consent("sms", "notice", granted=False))
     assert await desk.decisions() == {
         ("points-confirmed", "inapp"): None,
         ("points-confirmed", "sms"): "no_consent",
@@ -235,16 +235,16 @@ async def test_S2_S6_a_withdrawn_consent_is_respected_also_within_its_batch(desk
 
 
 async def test_S6_a_withdrawal_takes_back_what_has_not_left_of_its_class_alone(desk: Desk) -> None:
-    debt = happened(kind="clawed_back", debt=30, debt_made=30)
-    await desk.book(profile(), happened(), debt)
+    debt = ledger_fact(kind="clawed_back", debt=30, debt_made=30)
+    await desk.book(profile(), ledger_fact(), debt)
     classes = [request["data"]["class"] for request in await desk.requests()]
     assert classes == ["notice", "service", "service"]
     await desk.book(consent("sms", "notice", granted=False, at=AT))
     assert [request["data"]["class"] for request in await desk.requests()] == ["service", "service"]
 
 
-async def test_S4_a_clawback_into_debt_tells_the_member_however_old_it_is(desk: Desk) -> None:
-    late = happened(kind="clawed_back", debt=30, debt_made=30, now=AT + 300 * DAY)
+async def test_S4_a_clawback_into_debt_reaches_the_inbox_however_old_it_is(desk: Desk) -> None:
+    late = ledger_fact(kind="clawed_back", debt=30, debt_made=30, arrived_at=AT + 300 * DAY)
     await desk.book(profile(), consent("inapp", "service", granted=False), late)
     assert await desk.decisions() == {
         ("clawback-debt", "inapp"): None,
@@ -257,34 +257,34 @@ async def test_S5_every_request_has_its_attempt_in_the_same_transaction(desk: De
     async with desk.pool.acquire() as connection:
         transaction = connection.transaction()
         await transaction.start()
-        await desk._notifier.book(connection, SHARD, [profile(), happened()])
+        await desk._notifier.book(connection, SHARD, [profile(), ledger_fact()])
         await transaction.rollback()
     assert await desk.requests() == []
     assert await desk.pool.fetchval("SELECT count(*) FROM attempt") == 0
-    await desk.book(profile(), happened())
+    await desk.book(profile(), ledger_fact())
     assert await desk.pool.fetchval("SELECT count(*) FROM attempt") == len(await desk.requests()) == 1
 
 
-async def test_old_facts_of_a_replay_are_decided_and_not_told(desk: Desk) -> None:
-    await desk.book(profile(), happened(now=AT + 200 * DAY))
+async def test_old_facts_of_a_replay_are_decided_and_not_sent(desk: Desk) -> None:
+    await desk.book(profile(), ledger_fact(arrived_at=AT + 200 * DAY))
     assert set((await desk.decisions()).values()) == {"not_after"}
     assert await desk.requests() == []
 
 
 async def test_the_language_and_address_of_the_moment_are_used(desk: Desk) -> None:
-    await desk.book(profile(locale="zh-HK", country="HK", phone="9123 4567"), happened())
+    await desk.book(profile(locale="zh-HK", country="HK", phone="9123 4567"), ledger_fact())
     (request,) = await desk.requests()
     assert request["data"]["to"] == "+85291234567"
     assert request["data"]["locale"] == "zh-TW"
 
 
 async def test_a_message_names_the_next_tier_from_where_the_member_stands(desk: Desk) -> None:
-    await desk.book(profile(), upgraded("senior", 1), happened())
+    await desk.book(profile(), upgraded("senior", 1), ledger_fact())
     parameters = await desk.pool.fetchval("SELECT parameters FROM message WHERE touchpoint = 'points-confirmed'")
     assert orjson.loads(parameters)["tier"] == "senior"
 
 
-async def test_T2_tiers_told_out_of_order_keep_the_newest(desk: Desk) -> None:
+async def test_T2_of_tiers_out_of_order_the_newest_stays(desk: Desk) -> None:
     await desk.book(upgraded("vip", 5))
     await desk.book(upgraded("senior", 3))
     assert await desk.pool.fetchval("SELECT tier FROM member WHERE member_id = $1", M) == "vip"
@@ -296,7 +296,7 @@ async def test_erasure_leaves_no_personal_data_anywhere(desk: Desk) -> None:
         consent("email", "promo", granted=True),
         DeviceRegistered(M, AT, "d1", "ios", "secret-token"),
         PreferencesPut(M, AT, "agent-007", (("sms", "notice", True),), "zh-TW"),
-        happened(),
+        ledger_fact(),
         upgraded("vip", 1),
     )
     assert len(await desk.requests()) == 3
@@ -306,7 +306,7 @@ async def test_erasure_leaves_no_personal_data_anywhere(desk: Desk) -> None:
         desk.pool, NAME, "13800138000", MAIL, "长安街", "1990-01-02", "secret-token", "agent-007"
     )
     assert found == []
-    await desk.book(happened(order_id="18"), profile(at=AT))
+    await desk.book(ledger_fact(order_id="18"), profile(at=AT))
     assert await desk.pool.fetchval("SELECT DISTINCT reason FROM message WHERE occasion = 'order:/18'") == "erased"
     assert await personal_data(desk.pool, NAME, "13800138000", MAIL) == []
     assert (await report(desk))["examples"] == []
@@ -318,10 +318,8 @@ async def personal_data(pool: Pool, *words: str) -> list[str]:
     found = []
     for (table,) in tables:
         for row in await pool.fetch(f"SELECT * FROM {table}"):
-            shown = " ".join(
-                value.decode(errors="replace") if isinstance(value, bytes) else str(value) for value in row
-            )
-            found += [f"{table}: {word}" for word in words if word in shown]
+            text = " ".join(value.decode(errors="replace") if isinstance(value, bytes) else str(value) for value in row)
+            found += [f"{table}: {word}" for word in words if word in text]
     return found
 
 
@@ -339,10 +337,10 @@ async def test_O7_any_cut_into_batches_writes_the_same(
     for number in range(120):
         member_id = chance.choice(OTHERS[:6])
         choices: list[Input] = [
-            happened(member_id, order_id=str(number % 20)),
-            happened(member_id, order_id=str(number), kind="earned", rule="first-purchase"),
+            ledger_fact(member_id, order_id=str(number % 20)),
+            ledger_fact(member_id, order_id=str(number), kind="earned", rule="first-purchase"),
             upgraded(chance.choice(["senior", "vip"]), number, member_id),
-            happened(member_id, kind="clawed_back", debt=5, debt_made=5, at=AT + number),
+            ledger_fact(member_id, kind="clawed_back", debt=5, debt_made=5, at=AT + number),
         ]
         inputs.append(chance.choice(choices))
     people: list[Input] = [profile(member_id) for member_id in OTHERS[:6]]
@@ -354,7 +352,7 @@ async def test_O7_any_cut_into_batches_writes_the_same(
         for each in inputs:
             await other.book(each)
         written, expected = await rows(desk.pool), await rows(other.pool)
-    # What a text says of the tier is where the member stands when the batch is decided.
+    # The tier in a text is the one the member has when the batch is decided, so `parameters` may differ.
     for table in ("member", "consent", "attempt"):
         assert written[table] == expected[table]
     assert [row[:8] for row in sorted(written["message"])] == [row[:8] for row in sorted(expected["message"])]
@@ -363,10 +361,10 @@ async def test_O7_any_cut_into_batches_writes_the_same(
 
 async def test_members_on_another_shards_partition_are_booked_where_they_belong(desk: Desk) -> None:
     stray = members_of(3, 1)[0]
-    await desk.book(profile(stray), happened(stray), happened(M), shard=SHARD)
+    await desk.book(profile(stray), ledger_fact(stray), ledger_fact(M), shard=SHARD)
     placed = await desk.pool.fetch("SELECT DISTINCT member_id, shard FROM message")
     assert {(row["member_id"], row["shard"]) for row in placed} == {(stray, 3), (M, SHARD)}
-    await desk.book(happened(stray), shard=3)
+    await desk.book(ledger_fact(stray), shard=3)
     assert (await report(desk))["examples"] == []
 
 
@@ -375,7 +373,7 @@ async def test_batches_that_write_each_others_shards_do_not_wait_in_a_circle(des
 
     async def many(shard: int, names: Sequence[str]) -> None:
         for number in range(10):
-            await desk.book(*[happened(name, order_id=str(number)) for name in names], shard=shard)
+            await desk.book(*[ledger_fact(name, order_id=str(number)) for name in names], shard=shard)
 
     async with asyncio.timeout(30):
         await asyncio.gather(many(0, first + second), many(3, second + first), many(0, second), many(3, first))
@@ -398,7 +396,7 @@ async def test_preferences_are_journalled_with_their_actor_and_answered_again(de
 
 
 async def test_messages_are_read_one_by_one_or_through_one(desk: Desk) -> None:
-    await desk.book(*[happened(order_id=str(number)) for number in range(5)])
+    await desk.book(*[ledger_fact(order_id=str(number)) for number in range(5)])
     keys = [
         row["key"]
         for row in await desk.pool.fetch("SELECT key FROM message WHERE channel = 'inapp' ORDER BY message_no")
@@ -413,7 +411,7 @@ async def test_messages_are_read_one_by_one_or_through_one(desk: Desk) -> None:
 
 
 async def test_the_runtime_role_cannot_rewrite_what_was_decided(desk: Desk) -> None:
-    await desk.book(profile(), happened())
+    await desk.book(profile(), ledger_fact())
     for statement in (
         "UPDATE message SET reason = NULL",
         "DELETE FROM message",
@@ -428,7 +426,7 @@ async def test_the_runtime_role_cannot_rewrite_what_was_decided(desk: Desk) -> N
 
 
 async def test_verify_sees_what_is_broken(desk: Desk, postgres: str) -> None:
-    await desk.book(profile(), happened())
+    await desk.book(profile(), ledger_fact())
     assert (await report(desk))["examples"] == []
     name = await desk.pool.fetchval("SELECT current_database()")
     owner = await asyncpg.connect(
@@ -439,14 +437,14 @@ async def test_verify_sees_what_is_broken(desk: Desk, postgres: str) -> None:
     await owner.close()
     broken = (await report(desk))["examples"]
     assert len(broken) == 2
-    assert any(line.startswith("unsettled") for line in broken)
-    assert any(line.startswith("misplaced") for line in broken)
+    assert any(line.startswith("unaccounted") for line in broken)
+    assert any(line.startswith("wrong key or shard") for line in broken)
 
 
 async def test_a_batch_of_a_thousand_facts_is_a_handful_of_statements(desk: Desk) -> None:
     names = members_of(SHARD, 300)
     await desk.book(*[profile(name) for name in names])
-    facts = [happened(names[number % 300], order_id=str(number), now=AT + 90 * DAY) for number in range(1000)]
+    facts = [ledger_fact(names[number % 300], order_id=str(number), arrived_at=AT + 90 * DAY) for number in range(1000)]
     statements: list[str] = []
     async with desk.pool.acquire() as connection:
         connection.add_query_logger(lambda query: statements.append(query.query))
@@ -471,6 +469,6 @@ async def test_hot_statements_find_their_rows_by_index(desk: Desk, name: str) ->
     async with desk.pool.acquire() as connection, connection.transaction():
         await connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
         plan = await connection.fetch(f"EXPLAIN {store.MESSAGE[name]}", *arguments[name])
-    shown = "\n".join(row[0] for row in plan)
-    assert "Seq Scan" not in shown, shown
-    assert "Index" in shown, shown
+    steps = "\n".join(row[0] for row in plan)
+    assert "Seq Scan" not in steps, steps
+    assert "Index" in steps, steps

@@ -24,8 +24,8 @@ from services.kit.calendar import MICROS_PER_SECOND, rfc3339
 from services.kit.clock import now
 from services.kit.migrate import migrate
 from services.kit.topics import ensure_topics
+from services.notifier.audit.verify import examine
 from services.notifier.settings import NotifierSettings
-from services.notifier.verify import examine
 from tests.conftest import REPOSITORY, MakeDatabase, as_role
 from tests.integration.test_notifier_booking import personal_data
 
@@ -110,8 +110,8 @@ class Others:
     def __init__(self, producer: AIOKafkaProducer) -> None:
         self._producer = producer
 
-    async def say(self, *told: dict[str, Any]) -> None:
-        for each in told:
+    async def publish(self, *events: dict[str, Any]) -> None:
+        for each in events:
             topic = TOPIC[topic_part(each["type"])]
             key = each["subject"].encode()
             await self._producer.send(topic, orjson.dumps(each), key=key, headers=STRUCTURED)
@@ -269,13 +269,13 @@ async def test_facts_become_an_inbox_and_requests_to_gateways(
     stage: Stage, others: Others, kafka: str, signer: Signer
 ) -> None:
     member_id = f"spine-{stage.port}"
-    await others.say(registered(member_id))
-    await others.say(tier("enrolled", member_id, 1, "none", "none", 0))
-    await others.say(points("earned", member_id, 1, None, 1, points=5))
-    await others.say(points("pending", member_id, 2, "17", 2))
-    await others.say(points("confirmed", member_id, 3, "17", 3))
-    await others.say(tier("upgraded", member_id, 2, "vip", "none", 3))
-    await others.say(points("clawed_back", member_id, 4, "17", 4, debt_made=30))
+    await others.publish(registered(member_id))
+    await others.publish(tier("enrolled", member_id, 1, "none", "none", 0))
+    await others.publish(points("earned", member_id, 1, None, 1, points=5))
+    await others.publish(points("pending", member_id, 2, "17", 2))
+    await others.publish(points("confirmed", member_id, 3, "17", 3))
+    await others.publish(tier("upgraded", member_id, 2, "vip", "none", 3))
+    await others.publish(points("clawed_back", member_id, 4, "17", 4, debt_made=30))
     # joined: app and mail; earned: app; confirmed: app and text; upgraded and debt: all three.
     await stage.decided(member_id, 2 + 1 + 2 + 3 + 3)
     await stage.ready()
@@ -302,13 +302,13 @@ async def test_facts_become_an_inbox_and_requests_to_gateways(
     assert (await stage.report())["examples"] == []
 
 
-async def test_S1_facts_told_again_make_no_second_message(stage: Stage, others: Others, kafka: str) -> None:
+async def test_S1_facts_published_again_make_no_second_message(stage: Stage, others: Others, kafka: str) -> None:
     member_id = f"again-{stage.port}"
     facts = [points("confirmed", member_id, 1, "17", 3), points("earned", member_id, 2, None, 4)]
-    await others.say(registered(member_id), *facts, *facts)
+    await others.publish(registered(member_id), *facts, *facts)
     # The same facts from a ledger that was built anew: other versions, the same business.
     rebuilt = [points("confirmed", member_id, 11, "17", 3), points("earned", member_id, 12, None, 4)]
-    await others.say(*rebuilt, points("confirmed", member_id, 13, "last", 5))
+    await others.publish(*rebuilt, points("confirmed", member_id, 13, "last", 5))
     await stage.decided(member_id, 5)
     assert len(await stage.rows("SELECT 1 FROM message WHERE member_id = $1", member_id)) == 5
     assert len(await requests_of(kafka, "sms", member_id)) == 2
@@ -316,9 +316,9 @@ async def test_S1_facts_told_again_make_no_second_message(stage: Stage, others: 
 
 async def test_S2_withheld_messages_say_why(stage: Stage, others: Others, kafka: str, signer: Signer) -> None:
     member_id = f"why-{stage.port}"
-    await others.say(registered(member_id, phone=None), consent(member_id, "email", "notice", granted=False))
-    await others.say(tier("upgraded", member_id, 1, "vip", "none", 3))
-    await others.say(points("confirmed", member_id, 2, "old", -24 * 20))
+    await others.publish(registered(member_id, phone=None), consent(member_id, "email", "notice", granted=False))
+    await others.publish(tier("upgraded", member_id, 1, "vip", "none", 3))
+    await others.publish(points("confirmed", member_id, 2, "old", -24 * 20))
     await stage.decided(member_id, 5)
     await stage.ready()
     async with stage.client(signer.token(scopes=["notify:read"])) as desk:
@@ -338,8 +338,8 @@ async def test_S2_withheld_messages_say_why(stage: Stage, others: Others, kafka:
 
 async def test_a_member_reads_and_chooses_over_http(stage: Stage, others: Others, signer: Signer) -> None:
     member_id = f"app-{stage.port}"
-    await others.say(registered(member_id, locale="en"))
-    await others.say(*[points("confirmed", member_id, number, str(number), number / 10) for number in range(1, 6)])
+    await others.publish(registered(member_id, locale="en"))
+    await others.publish(*[points("confirmed", member_id, number, str(number), number / 10) for number in range(1, 6)])
     await stage.decided(member_id, 10)
     await stage.ready()
     inbox = f"/v1/members/{member_id}/inbox"
@@ -378,7 +378,7 @@ async def test_a_member_reads_and_chooses_over_http(stage: Stage, others: Others
         (f"member:{member_id}", "locale", "zh-TW"),
         (f"member:{member_id}", "sms/notice", "withdrawn"),
     ]
-    await others.say(points("confirmed", member_id, 9, "9", 2))
+    await others.publish(points("confirmed", member_id, 9, "9", 2))
     await stage.decided(member_id, 12)
     assert await stage.rows(
         "SELECT reason FROM message WHERE member_id = $1 AND occasion = 'order:/9' AND channel = 'sms'", member_id
@@ -436,11 +436,11 @@ async def test_an_erased_member_leaves_nothing_behind(stage: Stage, others: Othe
     person: dict[str, Any] = {"name": "将忘者", "phone": "13700137000", "email": "to.be.forgotten@shop.example"}
     grant = consent(member_id, "sms", "promo", granted=True)
     grant["data"]["evidence"] = "a page signed by hand"
-    await others.say(registered(member_id, **person), grant)
-    await others.say(points("confirmed", member_id, 1, "17", 3))
+    await others.publish(registered(member_id, **person), grant)
+    await others.publish(points("confirmed", member_id, 1, "17", 3))
     await stage.decided(member_id, 2)
-    await others.say(event("commerce.member.erased.v1", member_id, 1, 5, {}))
-    await others.say(points("confirmed", member_id, 2, "18", 6))
+    await others.publish(event("commerce.member.erased.v1", member_id, 1, 5, {}))
+    await others.publish(points("confirmed", member_id, 2, "18", 6))
     await stage.decided(member_id, 4)
     async with asyncpg.create_pool(stage.dsn, server_settings={"search_path": "notifier"}) as pool:
         assert await personal_data(pool, *person.values(), "signed by hand") == []
@@ -452,8 +452,8 @@ async def test_an_erased_member_leaves_nothing_behind(stage: Stage, others: Othe
 
 async def test_a_broken_profile_is_a_dead_letter_without_its_body(stage: Stage, others: Others, kafka: str) -> None:
     member_id = f"broken-{stage.port}"
-    await others.say(registered(member_id, country="China"), registered(member_id, 1))
-    await others.say(points("confirmed", member_id, 1, "17", 3))
+    await others.publish(registered(member_id, country="China"), registered(member_id, 1))
+    await others.publish(points("confirmed", member_id, 1, "17", 3))
     await stage.decided(member_id, 2)
     letters = [letter for letter in await dead_letters(kafka) if NAME in str(letter) or "notifier" in str(letter)]
     assert any(letter["data"]["reason"] == "broken_field" for letter in letters)
@@ -476,10 +476,10 @@ async def test_S5_killed_twice_under_load_nothing_is_lost_or_decided_twice(
     stage: Stage, others: Others, kafka: str
 ) -> None:
     members = [f"load-{stage.port}-{number}" for number in range(40)]
-    await others.say(*[registered(member_id) for member_id in members])
+    await others.publish(*[registered(member_id) for member_id in members])
     await stage.ready()
     for turn in range(1, 31):
-        await others.say(*[points("confirmed", member_id, turn, str(turn), turn / 10) for member_id in members])
+        await others.publish(*[points("confirmed", member_id, turn, str(turn), turn / 10) for member_id in members])
         if turn in (8, 20):
             await stage.kill()
             await stage.start()
@@ -489,8 +489,8 @@ async def test_S5_killed_twice_under_load_nothing_is_lost_or_decided_twice(
     assert count == len(members) * 60
     report = await stage.report()
     assert report["broken"] == 0
-    told = [await requests_of(kafka, "sms", member_id) for member_id in members[:2]]
-    assert [len({request["id"] for request in of}) for of in told] == [30, 30]
+    requests = [await requests_of(kafka, "sms", member_id) for member_id in members[:2]]
+    assert [len({request["id"] for request in of}) for of in requests] == [30, 30]
 
 
 async def test_verify_is_a_command_that_prints_one_line_of_json(stage: Stage) -> None:

@@ -81,17 +81,17 @@ class Shop:
     def __init__(self, producer: AIOKafkaProducer) -> None:
         self._producer = producer
 
-    async def say(self, told: dict[str, Any], *, partition: int | None = None) -> None:
-        topic = "loyalty.points.v1" if told["type"].startswith("loyalty.") else "commerce.profiles.v1"
+    async def publish(self, published: dict[str, Any], *, partition: int | None = None) -> None:
+        topic = "loyalty.points.v1" if published["type"].startswith("loyalty.") else "commerce.profiles.v1"
         await self._producer.send(
             topic,
-            orjson.dumps(told),
-            key=told["subject"].encode(),
+            orjson.dumps(published),
+            key=published["subject"].encode(),
             headers=STRUCTURED,
             partition=partition,
         )
 
-    async def heard(self) -> None:
+    async def flush(self) -> None:
         """Returns when the broker has everything."""
         await self._producer.flush()
 
@@ -255,9 +255,9 @@ async def test_orders_become_a_tier_that_the_app_reads_and_others_hear_of(
 ) -> None:
     member_id = f"spine-{stage.directory.name}"
     process = await stage.run()
-    await shop.say(registered(member_id))
-    await shop.say(qualified(member_id, 1, "17", (1, "398.99", 1)))
-    await shop.say(qualified(member_id, 2, "18", (2, "289.01", 1)))
+    await shop.publish(registered(member_id))
+    await shop.publish(qualified(member_id, 1, "17", (1, "398.99", 1)))
+    await shop.publish(qualified(member_id, 2, "18", (2, "289.01", 1)))
     await process.ready()
     headers = {"Authorization": f"Bearer {signer.member_token(member_id)}"}
     async with httpx.AsyncClient(base_url=process.url, headers=headers) as app:
@@ -295,14 +295,14 @@ async def test_orders_become_a_tier_that_the_app_reads_and_others_hear_of(
         return not await stage.rows("SELECT 1 FROM outbox LIMIT 1")
 
     await until(are_sent)
-    told = (await facts_of(kafka, "loyalty.tiers.v1", {member_id}))[member_id]
-    for fact in told:
+    facts = (await facts_of(kafka, "loyalty.tiers.v1", {member_id}))[member_id]
+    for fact in facts:
         parse_event(orjson.dumps(fact))
-    assert sorted((fact["type"], fact["data"]["tier"]) for fact in told if "enrolled" not in fact["type"]) == [
+    assert sorted((fact["type"], fact["data"]["tier"]) for fact in facts if "enrolled" not in fact["type"]) == [
         ("loyalty.tier.upgraded.v1", "regular"),
         ("loyalty.tier.upgraded.v1", "vip"),
     ]
-    assert [fact["data"]["member_version"] for fact in told] == [1, 2, 3]
+    assert [fact["data"]["member_version"] for fact in facts] == [1, 2, 3]
     assert await process.stop() == 0
 
 
@@ -337,11 +337,11 @@ async def test_T10_joining_by_call_is_idempotent_and_takes_the_right_to_it(
 async def test_a_broken_timeline_is_a_dead_letter_and_the_rest_is_booked(stage: Stage, shop: Shop, kafka: str) -> None:
     member_id = f"broken-{stage.directory.name}"
     broken = qualified(member_id, 1, "17", (1, "1.005", 1))
-    await shop.say(broken)
-    await shop.say(qualified(member_id, 2, "18", (2, "888", 1)))
+    await shop.publish(broken)
+    await shop.publish(qualified(member_id, 2, "18", (2, "888", 1)))
     # A publisher that hashes keys otherwise: the record lies on another shard's partition.
-    await shop.say(registered(member_id), partition=(shard_of(member_id, SHARDS) + 1) % SHARDS)
-    await shop.heard()
+    await shop.publish(registered(member_id), partition=(shard_of(member_id, SHARDS) + 1) % SHARDS)
+    await shop.flush()
     await stage.run()
 
     async def is_booked() -> bool:
@@ -350,7 +350,7 @@ async def test_a_broken_timeline_is_a_dead_letter_and_the_rest_is_booked(stage: 
 
     await until(is_booked)
 
-    async def is_told() -> bool:
+    async def is_published() -> bool:
         letters = await facts_of_letters(kafka)
         return any(
             letter["data"]["reason"] == "broken_field"
@@ -359,7 +359,7 @@ async def test_a_broken_timeline_is_a_dead_letter_and_the_rest_is_booked(stage: 
             for letter in letters
         )
 
-    await until(is_told)
+    await until(is_published)
 
 
 async def facts_of_letters(kafka: str) -> list[dict[str, Any]]:
@@ -378,7 +378,7 @@ async def facts_of_letters(kafka: str) -> list[dict[str, Any]]:
         await consumer.stop()
 
 
-async def test_killed_twice_beside_a_second_instance_nothing_is_lost_or_told_out_of_order(
+async def test_killed_twice_beside_a_second_instance_nothing_is_lost_or_published_out_of_order(
     stage: Stage, shop: Shop, kafka: str
 ) -> None:
     members = [f"load-{stage.directory.name}-{number}" for number in range(200)]
@@ -387,12 +387,12 @@ async def test_killed_twice_beside_a_second_instance_nothing_is_lost_or_told_out
     await first.ready()
     for turn in range(1, 16):
         for member_id in members:
-            await shop.say(qualified(member_id, turn, str(turn), (turn, "70", 1)))
+            await shop.publish(qualified(member_id, turn, str(turn), (turn, "70", 1)))
         if turn in (5, 10):
-            await shop.heard()
+            await shop.flush()
             await first.kill()
             await first.start()
-    await shop.heard()
+    await shop.flush()
 
     async def all_is_booked() -> bool:
         found = await stage.rows("SELECT count(*) FROM member WHERE orders = 15 AND member_id = ANY ($1)", members)
@@ -406,10 +406,10 @@ async def test_killed_twice_beside_a_second_instance_nothing_is_lost_or_told_out
     await until(all_is_sent)
     report = await stage.report()
     assert report["broken"] == 0, report["examples"]
-    told = await facts_of(kafka, "loyalty.tiers.v1", set(members))
+    facts = await facts_of(kafka, "loyalty.tiers.v1", set(members))
     for member_id in members:
         kept: list[dict[str, Any]] = []
-        for fact in told[member_id]:
+        for fact in facts[member_id]:
             if not kept or fact["data"]["member_version"] > kept[-1]["data"]["member_version"]:
                 kept.append(fact)
         # ¥70 an order: the sixth makes 420, the tenth 700, the thirteenth 910.

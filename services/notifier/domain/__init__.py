@@ -1,1 +1,1 @@
-"""What the notifier decides, without I/O: who a member is, what is told at which touchpoint, and why not."""
+"""What the notifier decides, without I/O: who a member is, which occasions make a message, and why one is not sent."""

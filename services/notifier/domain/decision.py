@@ -1,20 +1,21 @@
-"""Whether an occasion is told, over each way of its touchpoint, and if not, why not.
+"""Whether the message of an occasion is sent, over each channel of its touchpoint, and if not, why not.
 
-Every answer is kept, also a refusal: `/messages` shows a member, or who helps one, what was said and what was
-not. The checks go from the member outwards, and the first that fails names the reason.
+Every decision is kept, also one not to send: `/messages` shows a member, or an operator who helps one, which
+messages were sent and which were not. The checks begin with the member and end with the text; the first that fails
+names the reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from hashlib import blake2b
 from typing import Literal
 
 import msgspec
 
 from services.kit.calendar import Micros
-from services.notifier.domain.member import Channel, Member, MessageClass
-from services.notifier.domain.touchpoint import ALWAYS_TOLD, Occasion
+from services.notifier.domain.member import Channel, MessageClass, Recipient
+from services.notifier.domain.occasions import MANDATORY_TOUCHPOINTS, Occasion
 
 WithheldReason = Literal[
     "erased", "no_touchpoint", "not_after", "no_consent", "no_address", "no_way_out", "no_template"
@@ -22,29 +23,29 @@ WithheldReason = Literal[
 """Why a message is not sent:
 
 - `erased`: the member asked to be forgotten
-- `no_touchpoint`: the program does not tell such occasions
+- `no_touchpoint`: the program has no touchpoint for such occasions
 - `not_after`: the occasion is older than the touchpoint's `not_after` (S3)
 - `no_consent`: a consent is missing or was withdrawn (S2)
 - `no_address`: the member gave no usable address for the channel
-- `no_way_out`: a promotion by mail, while there is no link yet by which the member could end them (S2)
+- `no_way_out`: a promotion by mail, which has no unsubscribe link yet (S2)
 - `no_template`: there is no text for this touchpoint and channel
 """
 
-NO_WAY = "none"
-"""The channel of a decision about an occasion that has no way at all."""
+NO_CHANNEL = "none"
+"""The channel of a decision about an occasion that goes over no channel at all."""
 
 
 class TouchpointRule(msgspec.Struct, frozen=True):
-    """A row of the program's table: by which ways a touchpoint goes, as what class, with what policy, until when.
+    """A row of the program's table of touchpoints.
 
-    `says` names the policy it carries (empty = all that fits); `not_after` is the age in microseconds beyond which
-    the occasion is no longer news (None = never too old).
+    `policy_parts` names the parts of the policy that the message carries (empty = all that fit); `not_after` is the
+    age in microseconds beyond which the occasion is no longer news (None = never too old).
     """
 
-    ways: tuple[Channel, ...]
+    channels: tuple[Channel, ...]
     message_class: MessageClass
     not_after: Micros | None = None
-    says: frozenset[str] = frozenset()
+    policy_parts: frozenset[str] = frozenset()
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -56,6 +57,7 @@ class Decision(msgspec.Struct, frozen=True):
 
     @property
     def send(self) -> bool:
+        """Whether the message is sent."""
         return self.reason is None
 
 
@@ -67,48 +69,50 @@ def message_key(member_id: str, touchpoint: str, occasion: str, channel: str) ->
 def decide(
     occasion: Occasion,
     rule: TouchpointRule | None,
-    member: Member,
-    addresses: Mapping[str, str],
-    texts: Collection[tuple[str, str]],
-    now: Micros,
+    recipient: Recipient,
+    available_texts: Collection[tuple[str, str]],
+    arrived_at: Micros,
 ) -> Sequence[Decision]:
-    """The decisions about one occasion, one a way.
+    """The decisions about one occasion, one a channel.
 
-    `addresses` are the member's usable addresses by channel (none is needed in the app); `texts` are the
-    (touchpoint, channel) pairs that have a template; `now` is the arrival of the fact.
+    `available_texts` are the (touchpoint, channel) pairs that have a template; `arrived_at` is the arrival of the
+    fact.
     """
-    always = occasion.touchpoint in ALWAYS_TOLD
+    mandatory = occasion.touchpoint in MANDATORY_TOUCHPOINTS
     if rule is None:
-        if not always:
-            return (Decision(NO_WAY, "notice", "erased" if member.erased else "no_touchpoint"),)
+        if not mandatory:
+            return (Decision(NO_CHANNEL, "notice", "erased" if recipient.member.erased else "no_touchpoint"),)
         rule = TouchpointRule(("inapp",), "service")
-    ways = rule.ways if not always or "inapp" in rule.ways else ("inapp", *rule.ways)
+    channels = rule.channels if not mandatory or "inapp" in rule.channels else ("inapp", *rule.channels)
     return [
-        Decision(way, rule.message_class, _objection(occasion, rule, way, member, addresses, texts, now))
-        for way in ways
+        Decision(
+            channel,
+            rule.message_class,
+            _reason_to_withhold(occasion, rule, channel, recipient, available_texts, arrived_at),
+        )
+        for channel in channels
     ]
 
 
-def _objection(
+def _reason_to_withhold(
     occasion: Occasion,
     rule: TouchpointRule,
-    way: Channel,
-    member: Member,
-    addresses: Mapping[str, str],
-    texts: Collection[tuple[str, str]],
-    now: Micros,
+    channel: Channel,
+    recipient: Recipient,
+    available_texts: Collection[tuple[str, str]],
+    arrived_at: Micros,
 ) -> WithheldReason | None:
-    if member.erased:
+    if recipient.member.erased:
         return "erased"
-    if not (way == "inapp" and occasion.touchpoint in ALWAYS_TOLD):
-        if rule.not_after is not None and now - occasion.at > rule.not_after:
+    if not (channel == "inapp" and occasion.touchpoint in MANDATORY_TOUCHPOINTS):
+        if rule.not_after is not None and arrived_at - occasion.at > rule.not_after:
             return "not_after"
-        if not member.allows(way, rule.message_class):
+        if not recipient.member.allows(channel, rule.message_class):
             return "no_consent"
-    if way != "inapp" and not addresses.get(way):
+    if channel != "inapp" and not recipient.addresses.get(channel):
         return "no_address"
-    if way == "email" and rule.message_class == "promo":
+    if channel == "email" and rule.message_class == "promo":
         return "no_way_out"
-    if (occasion.touchpoint, way) not in texts:
+    if (occasion.touchpoint, channel) not in available_texts:
         return "no_template"
     return None

@@ -1,6 +1,6 @@
-"""What changes the notifier: tellings about a person, commands of the API, and occasions to speak.
+"""What changes the notifier: facts about a person, commands of the API, and occasions for a message.
 
-Each input belongs to one member. What concerns the person is merged into `Member` first, then the occasions of
+Each input belongs to one member. The inputs about the person are merged into `Member` first, then the occasions of
 the batch are decided, so that no message rests on a consent or an address that the same batch takes back.
 """
 
@@ -13,7 +13,7 @@ import msgspec
 
 from services.kit.calendar import Micros
 from services.notifier.domain.member import Channel, Member, MessageClass
-from services.notifier.domain.touchpoint import Occasion, together
+from services.notifier.domain.occasions import Occasion, merged
 
 
 class ProfileUpdated(msgspec.Struct, frozen=True):
@@ -25,7 +25,7 @@ class ProfileUpdated(msgspec.Struct, frozen=True):
 
 
 class ConsentChanged(msgspec.Struct, frozen=True):
-    """A consent or its withdrawal; `evidence` says where the member said so, `actor` who reports it."""
+    """A consent or its withdrawal; `evidence` says where the member gave it, `actor` who reports it."""
 
     member_id: str
     at: Micros
@@ -54,13 +54,13 @@ class Erased(msgspec.Struct, frozen=True):
 
 
 class TierHistoryReceived(msgspec.Struct, frozen=True):
-    """Where tiering says the member stands, and the occasion to speak that it makes, if any.
+    """The tier of a fact of tiering, and the occasion that the fact makes, if any.
 
-    `version` orders such words of one member; `now` is the arrival of the fact.
+    `version` orders such facts of one member; `arrived_at` is the arrival of the fact.
     """
 
     member_id: str
-    now: Micros
+    arrived_at: Micros
     tier: str
     version: int
     occasion: Occasion | None
@@ -88,27 +88,29 @@ class InboxRead(msgspec.Struct, frozen=True):
     through: bytes | None
 
 
-class Happened(msgspec.Struct, frozen=True):
-    """An occasion to speak; `now` is the arrival of its fact.
+class OccasionReceived(msgspec.Struct, frozen=True):
+    """An occasion that a fact of the ledger makes; `arrived_at` is the arrival of the fact.
 
     `version` and `number` are the fact's member_version and event_no: facts of one version are of one outcome.
     """
 
     member_id: str
-    now: Micros
+    arrived_at: Micros
     version: int
     number: int
     occasion: Occasion
 
 
-Telling: TypeAlias = ProfileUpdated | ConsentChanged | DeviceRegistered | Erased | TierHistoryReceived | PreferencesPut
-"""What changes what is known of a person."""
+MemberInput: TypeAlias = (
+    ProfileUpdated | ConsentChanged | DeviceRegistered | Erased | TierHistoryReceived | PreferencesPut
+)
+"""What changes the state of a member."""
 
-Input: TypeAlias = Telling | InboxRead | Happened
+Input: TypeAlias = MemberInput | InboxRead | OccasionReceived
 
 
-class Change(msgspec.Struct, frozen=True):
-    """A preference that changed, for the journal: who said so, when, and on what evidence."""
+class PreferenceChange(msgspec.Struct, frozen=True):
+    """A preference that changed, for the journal: who changed it, when, and on what evidence."""
 
     member_id: str
     at: Micros
@@ -118,76 +120,77 @@ class Change(msgspec.Struct, frozen=True):
     evidence: str | None
 
 
-def absorb(member: Member, telling: Telling) -> list[Change]:
-    """Merge a telling into what is known of its member; answers the preferences that it changed."""
-    match telling:
+def apply_input(member: Member, input_: MemberInput) -> list[PreferenceChange]:
+    """Merge an input into its member's state; answers the preferences that it changed."""
+    match input_:
         case ProfileUpdated():
-            member.tell(telling.fields, telling.at)
-            return []
+            member.update_profile(input_.fields, input_.at)
         case ConsentChanged(channel=channel, message_class=message_class, granted=granted):
-            if not member.consent(channel, message_class, granted, telling.at):
-                return []
-            return [_consent_change(telling, channel, message_class, granted, telling.evidence)]
+            if member.record_consent(channel, message_class, granted, input_.at):
+                return [_consent_change(input_, channel, message_class, granted, input_.evidence)]
         case DeviceRegistered():
-            member.register_device(telling.device_id, telling.platform, telling.token, telling.at)
-            return []
+            member.register_device(input_.device_id, input_.platform, input_.token, input_.at)
         case Erased():
-            member.erase(telling.at)
-            return []
+            member.erase(input_.at)
         case TierHistoryReceived():
-            member.stand(telling.tier, telling.version)
-            return []
+            member.update_tier(input_.tier, input_.version)
         case PreferencesPut():
-            changes = [
-                _consent_change(telling, channel, message_class, granted, None)
-                for channel, message_class, granted in telling.consents
-                if member.consent(channel, message_class, granted, telling.at)
-            ]
-            if telling.locale is not None and telling.locale != member.value("locale"):
-                member.tell({"locale": telling.locale}, telling.at)
-                changes.append(Change(telling.member_id, telling.at, telling.actor, "locale", telling.locale, None))
-            return changes
+            return _apply_preferences(member, input_)
+    return []
+
+
+def _apply_preferences(member: Member, put: PreferencesPut) -> list[PreferenceChange]:
+    changes = [
+        _consent_change(put, channel, message_class, granted, None)
+        for channel, message_class, granted in put.consents
+        if member.record_consent(channel, message_class, granted, put.at)
+    ]
+    if put.locale is not None and put.locale != member.value("locale"):
+        member.update_profile({"locale": put.locale}, put.at)
+        changes.append(PreferenceChange(put.member_id, put.at, put.actor, "locale", put.locale, None))
+    return changes
 
 
 def _consent_change(
-    telling: ConsentChanged | PreferencesPut,
+    input_: ConsentChanged | PreferencesPut,
     channel: Channel,
     message_class: MessageClass,
     granted: bool,
     evidence: str | None,
-) -> Change:
+) -> PreferenceChange:
     value = "granted" if granted else "withdrawn"
-    return Change(telling.member_id, telling.at, telling.actor, f"{channel}/{message_class}", value, evidence)
+    return PreferenceChange(input_.member_id, input_.at, input_.actor, f"{channel}/{message_class}", value, evidence)
 
 
-class Heard(msgspec.Struct, frozen=True):
-    """An occasion of a batch: the place of its input there, its member, the arrival of its (first) fact."""
+class BatchOccasion(msgspec.Struct, frozen=True):
+    """An occasion of a batch: its member, the arrival of its first fact, and the index of that fact's input."""
 
-    place: int
+    index: int
     member_id: str
-    now: Micros
+    arrived_at: Micros
     occasion: Occasion
 
 
-def gather(placed: Iterable[tuple[int, Input]]) -> list[Heard]:
-    """The occasions of a batch. Facts of one outcome about one occasion are told together, a fact heard again once.
+def occasions_of(indexed: Iterable[tuple[int, Input]]) -> list[BatchOccasion]:
+    """The occasions of a batch, given its inputs with their indexes.
 
-    When a batch ends between two such facts, the first alone is told: the second names an occasion that was.
+    Facts of one outcome about one occasion are merged, and a fact that comes twice counts once. Where a batch ends
+    between two such facts, the message is made of the first alone: the second names an occasion decided already.
     """
-    heard: dict[tuple[str, int, str, str], Heard] = {}
+    found: dict[tuple[str, int, str, str], BatchOccasion] = {}
     facts: set[tuple[str, int, int]] = set()
-    for place, each in placed:
-        if not isinstance(each, Happened | TierHistoryReceived) or each.occasion is None:
+    for index, input_ in indexed:
+        if not isinstance(input_, OccasionReceived | TierHistoryReceived) or input_.occasion is None:
             continue
-        if isinstance(each, Happened):
-            fact = (each.member_id, each.version, each.number)
+        if isinstance(input_, OccasionReceived):
+            fact = (input_.member_id, input_.version, input_.number)
             if fact in facts:
                 continue
             facts.add(fact)
-        occasion = each.occasion
-        key = (each.member_id, each.version, occasion.touchpoint, occasion.name)
-        first = heard.get(key)
+        occasion = input_.occasion
+        key = (input_.member_id, input_.version, occasion.touchpoint, occasion.name)
+        first = found.get(key)
         if first is not None:
-            place, occasion = first.place, together(first.occasion, occasion)
-        heard[key] = Heard(place, each.member_id, each.now, occasion)
-    return list(heard.values())
+            index, occasion = first.index, merged(first.occasion, occasion)
+        found[key] = BatchOccasion(index, input_.member_id, input_.arrived_at, occasion)
+    return list(found.values())

@@ -1,4 +1,4 @@
-"""Which language a member reads, as an explicit chain.
+"""The locale of a text for a member, as an explicit chain.
 
 Language tags come from shops in every spelling (`zh`, `zh_HK`, `zh-Hant-TW`, `EN-us`). The script decides
 between the two written forms of Chinese: Taiwan, Hong Kong and Macau read traditional characters.
@@ -31,8 +31,8 @@ def chain(wanted: str | None, default: str) -> tuple[str, ...]:
             continue
         language, rest = subtags[0], subtags[1:]
         if language == "zh":
-            hans_said = "hans" in rest
-            traditional = not hans_said and not _TRADITIONAL.isdisjoint(rest)
+            simplified = "hans" in rest
+            traditional = not simplified and not _TRADITIONAL.isdisjoint(rest)
             found += ("zh-TW", "zh-CN") if traditional else ("zh-CN", "zh-TW")
         else:
             regions = [part.upper() for part in rest if len(part) == 2]
@@ -42,5 +42,5 @@ def chain(wanted: str | None, default: str) -> tuple[str, ...]:
 
 
 def choose(wanted: str | None, available: Collection[str], default: str) -> str | None:
-    """The first locale of the member's chain that there is a text in; None when there is none at all."""
+    """The first locale of the member's chain that is available; None when none is."""
     return next((tag for tag in chain(wanted, default) if tag in available), None)

@@ -3,11 +3,11 @@
 Every fact is merged by the business time it states, never by its arrival, so the facts of a member may come
 in any order and any number of times and end in the same state:
 
-- of two tellings of one field, consent or device the newer wins; an older one never overwrites a newer;
+- of two values of one field, consent or device the newer replaces the older, and never the other way round;
 - at one instant a deletion beats a value and a withdrawal beats a grant (the careful reading), and of two
-  values the greater text stands, so that the outcome does not depend on arrival;
-- an erasure removes everything told up to and including its instant. What a member tells afterwards, by
-  joining anew, is kept.
+  values the greater text wins, so that the result does not depend on arrival;
+- an erasure removes everything up to and including its instant. What a member says afterwards, by joining anew,
+  is kept.
 """
 
 from __future__ import annotations
@@ -39,22 +39,24 @@ PROFILE_FIELDS: Final = (
 )
 """The profile fields of the contract, all of them text here."""
 
-NEVER: Final[Micros] = -(2**62)
-"""Before every instant: the time of what has not happened."""
-
-
 NO_TIER: Final = "none"
-"""The tier of who has none yet."""
+"""The tier of a member who has reached none yet."""
+
+NO_TIER_VERSION: Final = -1
+"""The `tier_version` of a member of whom tiering has published nothing; every real version is greater."""
+
+ASSUMED_CONSENT_VERSION: Final = 0
+"""The consent version of a message whose consent is assumed, not recorded."""
 
 
-class Told(msgspec.Struct, frozen=True):
-    """A profile field as last told: its value (None = deleted by the member) and the instant that set it."""
+class ProfileValue(msgspec.Struct, frozen=True):
+    """The newest value of a profile field (None = deleted by the member) and the instant that set it."""
 
     value: str | None
     at: Micros
 
-    def yields_to(self, value: str | None, at: Micros) -> bool:
-        """Whether another telling of this field replaces it."""
+    def is_replaced_by(self, value: str | None, at: Micros) -> bool:
+        """Whether another value of this field takes its place."""
         if at != self.at:
             return at > self.at
         if self.value is None or value is None:
@@ -73,8 +75,8 @@ class Consent(msgspec.Struct, frozen=True):
         """What a request names as the consent it rests on: the instant of the consent, in microseconds."""
         return self.at
 
-    def yields_to(self, granted: bool, at: Micros) -> bool:
-        """Whether another telling replaces this one; at one instant the withdrawal stands."""
+    def is_replaced_by(self, granted: bool, at: Micros) -> bool:
+        """Whether another consent takes its place; at one instant a withdrawal does."""
         return at > self.at or (at == self.at and self.granted and not granted)
 
 
@@ -85,8 +87,8 @@ class Device(msgspec.Struct, frozen=True):
     token: str
     at: Micros
 
-    def yields_to(self, platform: str, token: str, at: Micros) -> bool:
-        """Whether another registration of the same device replaces this one."""
+    def is_replaced_by(self, platform: str, token: str, at: Micros) -> bool:
+        """Whether another registration of the same device takes its place."""
         return (at, platform, token) > (self.at, self.platform, self.token)
 
 
@@ -96,70 +98,73 @@ class Member(msgspec.Struct):
     Consents are keyed (channel, class), devices by id. The tier is no personal data and outlives an erasure.
     """
 
-    profile: dict[str, Told] = {}
+    profile: dict[str, ProfileValue] = {}
     consents: dict[tuple[Channel, MessageClass], Consent] = {}
     devices: dict[str, Device] = {}
-    told_at: Micros = NEVER
-    erased_at: Micros = NEVER
+    profile_at: Micros | None = None
+    """The newest instant of a profile update since the last erasure; None without one."""
+    erased_at: Micros | None = None
+    """The instant up to which everything is erased; None without an erasure."""
     tier: str = NO_TIER
-    tier_version: int = -1
+    tier_version: int = NO_TIER_VERSION
 
     @property
     def erased(self) -> bool:
-        """Whether the person asked to be forgotten and has told nothing since."""
-        return self.erased_at != NEVER and self.told_at <= self.erased_at
+        """Whether the person asked to be forgotten and has not updated the profile since."""
+        return self.erased_at is not None and self.profile_at is None
 
     def value(self, field: str) -> str | None:
         """What is known of a profile field; None when unknown or deleted."""
-        told = self.profile.get(field)
-        return None if told is None else told.value
+        known = self.profile.get(field)
+        return None if known is None else known.value
 
-    def tell(self, fields: Mapping[str, str | None], at: Micros) -> None:
-        """Merge a telling of some profile fields: absent = unknown, None = deleted."""
-        if at <= self.erased_at:
+    def update_profile(self, fields: Mapping[str, str | None], at: Micros) -> None:
+        """Merge the values of some profile fields: absent = unknown, None = deleted."""
+        if self._is_erased_at(at):
             return
-        self.told_at = max(self.told_at, at)
+        self.profile_at = at if self.profile_at is None else max(self.profile_at, at)
         for field, value in fields.items():
             known = self.profile.get(field)
-            if known is None or known.yields_to(value, at):
-                self.profile[field] = Told(value, at)
+            if known is None or known.is_replaced_by(value, at):
+                self.profile[field] = ProfileValue(value, at)
 
-    def consent(self, channel: Channel, message_class: MessageClass, granted: bool, at: Micros) -> bool:
+    def record_consent(self, channel: Channel, message_class: MessageClass, granted: bool, at: Micros) -> bool:
         """Record a consent or its withdrawal; False when a newer one is known already."""
-        if at <= self.erased_at:
+        if self._is_erased_at(at):
             return False
         known = self.consents.get((channel, message_class))
-        if known is not None and not known.yields_to(granted, at):
+        if known is not None and not known.is_replaced_by(granted, at):
             return False
         self.consents[channel, message_class] = Consent(granted, at)
         return True
 
     def register_device(self, device_id: str, platform: str, token: str, at: Micros) -> None:
         """Remember a device that can be pushed to."""
-        if at <= self.erased_at:
+        if self._is_erased_at(at):
             return
         known = self.devices.get(device_id)
-        if known is None or known.yields_to(platform, token, at):
+        if known is None or known.is_replaced_by(platform, token, at):
             self.devices[device_id] = Device(platform, token, at)
 
-    def stand(self, tier: str, version: int) -> None:
-        """Remember the tier that tiering told last; an older word (by its `member_version`) changes nothing."""
+    def update_tier(self, tier: str, version: int) -> None:
+        """Remember the tier of the newest fact of tiering; an older fact (by its `member_version`) changes nothing."""
         if version > self.tier_version:
             self.tier, self.tier_version = tier, version
 
     def erase(self, at: Micros) -> None:
-        """Forget all that was told up to `at`; the instant itself is kept, against late tellings."""
-        self.erased_at = max(self.erased_at, at)
-        self.profile = {name: told for name, told in self.profile.items() if told.at > self.erased_at}
-        self.consents = {cell: given for cell, given in self.consents.items() if given.at > self.erased_at}
-        self.devices = {name: device for name, device in self.devices.items() if device.at > self.erased_at}
-        if self.told_at <= self.erased_at:
-            self.told_at = NEVER
+        """Forget everything up to `at`; the instant itself is kept, so that late events do not bring it back."""
+        erased_at = at if self.erased_at is None else max(self.erased_at, at)
+        self.erased_at = erased_at
+        self.profile = {field: known for field, known in self.profile.items() if known.at > erased_at}
+        self.consents = {cell: consent for cell, consent in self.consents.items() if consent.at > erased_at}
+        self.devices = {device_id: device for device_id, device in self.devices.items() if device.at > erased_at}
+        if self.profile_at is not None and self.profile_at <= erased_at:
+            self.profile_at = None
 
     def allows(self, channel: Channel, message_class: MessageClass) -> bool:
         """Whether a message of a class may be sent over a channel (S2).
 
-        What the member said holds. Where nothing was said, service and notice messages, which a membership
+        A recorded consent or withdrawal decides. Without one, service and notice messages, which a membership
         brings with it, are assumed to be wanted; a promotion outside the app needs a recorded consent.
         """
         known = self.consents.get((channel, message_class))
@@ -168,6 +173,17 @@ class Member(msgspec.Struct):
         return message_class != "promo" or channel == "inapp"
 
     def consent_version(self, channel: Channel, message_class: MessageClass) -> int:
-        """The version of the consent a message rests on; 0 where it is assumed."""
+        """The version of the consent a message rests on."""
         known = self.consents.get((channel, message_class))
-        return 0 if known is None else known.version
+        return ASSUMED_CONSENT_VERSION if known is None else known.version
+
+    def _is_erased_at(self, at: Micros) -> bool:
+        """Whether the erasure removes what was said at an instant."""
+        return self.erased_at is not None and at <= self.erased_at
+
+
+class Recipient(msgspec.Struct):
+    """A member, and the usable addresses by channel that follow from the profile (the app needs none)."""
+
+    member: Member
+    addresses: dict[str, str]

@@ -1,7 +1,7 @@
-"""Records as inputs: what is told about people, and the facts of the ledger and tiering that are told to them.
+"""Records as inputs: events about people, and the facts of the ledger and tiering that may make a message.
 
-Most of `loyalty.points.v1` makes no message (pending points, timelines, what was spent or expired): such records
-are passed over by a look at their bytes, before anything is parsed.
+Most records of `loyalty.points.v1` make no message (pending points, timelines, points spent or expired). They are
+skipped by a search of their bytes, before they are parsed.
 """
 
 from __future__ import annotations
@@ -19,48 +19,48 @@ from services.notifier.domain.inputs import (
     ConsentChanged,
     DeviceRegistered,
     Erased,
-    Happened,
     Input,
+    OccasionReceived,
     ProfileUpdated,
     TierHistoryReceived,
 )
 from services.notifier.domain.member import PROFILE_FIELDS
-from services.notifier.domain.touchpoint import PointsFact, TierFact, points_occasion, tier_occasion
+from services.notifier.domain.occasions import PointsFact, TierFact, points_occasion, tier_occasion
 
 PROFILES: Final = "commerce.profiles.v1"
 POINTS: Final = "loyalty.points.v1"
 TIERS: Final = "loyalty.tiers.v1"
 TOPICS: Final = (PROFILES, POINTS, TIERS)
 
-_TOLD: Final = {
+_USED_TYPES: Final = {
     POINTS: re.compile(rb"loyalty\.points\.(?:earned|confirmed|clawed_back)\.v1"),
     TIERS: re.compile(rb"loyalty\.tier\.(?:enrolled|upgraded|downgraded|kept|overridden)\.v1"),
 }
-"""What a record of a topic has in it somewhere if it is of use here."""
+"""The event types of a topic that are used here, as a record contains them somewhere."""
 
 _MICROS_PER_DAY: Final = 86_400 * MICROS_PER_SECOND
-_AHEAD_AT_MOST: Final = 5 * 60 * MICROS_PER_SECOND
+_MAX_AHEAD: Final = 5 * 60 * MICROS_PER_SECOND
 """How far a business time may lie after its arrival (clocks differ)."""
 
 
 class Decoder:
-    """Makes inputs of records; what the contracts refuse becomes a dead letter."""
+    """Makes inputs of records; a record that breaks its contract becomes a dead letter."""
 
     def __init__(self, *, shards: int, max_event_age_days: int) -> None:
         self._shards = shards
         self._max_age = max_event_age_days * _MICROS_PER_DAY
 
     def __call__(self, record: Record) -> Input | Refused | None:
-        """A record as an input; None for what makes no message."""
-        told = _TOLD.get(record.topic)
-        if told is not None and not _holds(record, told):
+        """A record as an input; None for a record that is not used here."""
+        used_types = _USED_TYPES.get(record.topic)
+        if used_types is not None and not _may_be_of(record, used_types):
             return None
         try:
             event = events.read_event(record.value, record.headers, record.key, types=BY_NAME[record.topic].types)
         except Refused as refused:
             return refused
         if shard_of(event["subject"], self._shards) != record.partition:
-            # Its publisher hashes keys in its own way; it is booked where its member is.
+            # Its publisher hashes keys in another way; it is booked on its member's shard.
             metrics.count("rekeyed_total", topic=record.topic)
         if record.topic == POINTS:
             return _points(event, record.appended_at)
@@ -68,19 +68,19 @@ class Decoder:
             return _tier(event, record.appended_at)
         return self._profile(event, record.appended_at)
 
-    def _profile(self, event: Any, now: Micros) -> Input | Refused | None:
+    def _profile(self, event: Any, arrived_at: Micros) -> Input | Refused | None:
         at = to_micros(event["time"])
-        if at > now + _AHEAD_AT_MOST:
+        if at > arrived_at + _MAX_AHEAD:
             return Refused(
                 RefusalReason.IN_FUTURE, "time", "its business time is more than 5 minutes after its arrival"
             )
-        member_id, kind, data = event["subject"], event["type"], event["data"]
-        if kind == "commerce.member.erased.v1":
-            # Never too late: whoever asked to be forgotten is forgotten, however long the word took.
+        member_id, event_type, data = event["subject"], event["type"], event["data"]
+        if event_type == "commerce.member.erased.v1":
+            # Never too late: a member who asked to be forgotten is forgotten, however late the event arrives.
             return Erased(member_id, at)
-        if at < now - self._max_age:
+        if at < arrived_at - self._max_age:
             return Refused(RefusalReason.TOO_LATE, "time", "its business time is longer ago than events are taken for")
-        match kind:
+        match event_type:
             case "commerce.member.registered.v1" | "commerce.profile.updated.v1":
                 return ProfileUpdated(member_id, at, _fields(data))
             case "commerce.consent.changed.v1":
@@ -98,26 +98,20 @@ class Decoder:
         return None
 
 
-def _holds(record: Record, wanted: re.Pattern[bytes]) -> bool:
-    """Whether a record can be of a wanted type, in structured mode (its value) or binary mode (a header)."""
+def _may_be_of(record: Record, types: re.Pattern[bytes]) -> bool:
+    """Whether a record can be of one of the types, in structured mode (its value) or binary mode (a header)."""
     value = record.value
-    return (value is None or wanted.search(value) is not None) or any(
-        wanted.fullmatch(content) for _, content in record.headers
+    return (value is None or types.search(value) is not None) or any(
+        types.fullmatch(content) for _, content in record.headers
     )
 
 
 def _fields(data: dict[str, Any]) -> dict[str, str | None]:
-    return {
-        field: None if value is None else str(value)
-        for field in PROFILE_FIELDS
-        if (value := data.get(field, _UNKNOWN)) is not _UNKNOWN
-    }
+    """The profile fields that an event has, also those it deletes (None)."""
+    return {field: None if data[field] is None else str(data[field]) for field in PROFILE_FIELDS if field in data}
 
 
-_UNKNOWN: Final = object()
-
-
-def _points(event: Any, now: Micros) -> Happened | None:
+def _points(event: Any, arrived_at: Micros) -> OccasionReceived | None:
     kind = event["type"].split(".")[2]
     if kind not in ("earned", "confirmed", "clawed_back"):
         return None
@@ -140,10 +134,10 @@ def _points(event: Any, now: Micros) -> Happened | None:
     )
     if occasion is None:
         return None
-    return Happened(event["subject"], now, data["member_version"], data["event_no"], occasion)
+    return OccasionReceived(event["subject"], arrived_at, data["member_version"], data["event_no"], occasion)
 
 
-def _tier(event: Any, now: Micros) -> TierHistoryReceived | None:
+def _tier(event: Any, arrived_at: Micros) -> TierHistoryReceived | None:
     kind, data = event["type"].split(".")[2], event["data"]
     occasion = None
     if kind in ("enrolled", "upgraded", "downgraded", "kept"):
@@ -151,4 +145,4 @@ def _tier(event: Any, now: Micros) -> TierHistoryReceived | None:
         occasion = tier_occasion(fact)
     elif kind != "overridden":
         return None
-    return TierHistoryReceived(event["subject"], now, data["tier"], data["member_version"], occasion)
+    return TierHistoryReceived(event["subject"], arrived_at, data["tier"], data["member_version"], occasion)

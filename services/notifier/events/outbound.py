@@ -11,24 +11,27 @@ import orjson
 from services.kit.calendar import Micros, rfc3339
 from services.kit.kafka import murmur2
 from services.notifier.domain.member import MessageClass
-from services.notifier.rendering import Text, day, money, number
+from services.notifier.texts.rendering import Text
 
 SOURCE: Final = "/loyalty/notifier"
 TOPICS: Final[Mapping[str, str]] = {"sms": "notify.sms.v1", "email": "notify.email.v1"}
-"""The channels that go over a gateway, and where its requests are."""
+"""The channels that go over a gateway, each with the topic of its requests."""
 
-_MAX_ID: Final = 128
+_MAX_DEDUPE_KEY: Final = 128
+"""The longest dedupe key of the contract, in characters."""
+_HASH_DIGITS, _KEY_DIGITS = 8, 32
+"""The two parts of a message id, in hexadecimal digits."""
 
 
 class Senders(msgspec.Struct, frozen=True):
-    """In whose name messages go out: the signature registered for text messages, the address of mail."""
+    """The senders that messages name: the signature registered for text messages, the address of mail."""
 
     sms_signature: str
     email_from: str
 
 
 class Outgoing(msgspec.Struct, frozen=True):
-    """A message that is to be sent, rendered, with the decision it rests on."""
+    """A rendered message that is to be sent, with the consent it rests on."""
 
     member_id: str
     key: bytes
@@ -51,45 +54,31 @@ def message_id(member_id: str, key: bytes) -> str:
 
 
 def key_of(identifier: str) -> bytes | None:
-    """The digest in a message id; None when it is no message id."""
+    """The digest in a message id; None for a text that is not a message id."""
+    if len(identifier) != _HASH_DIGITS + _KEY_DIGITS:
+        return None
     try:
-        key = bytes.fromhex(identifier[8:])
+        key = bytes.fromhex(identifier[_HASH_DIGITS:])
     except ValueError:
         return None
-    return key if len(identifier) == 40 and len(key) == 16 else None
+    return key if len(key) * 2 == _KEY_DIGITS else None
 
 
 def dedupe_key(outgoing: Outgoing) -> str:
-    """The business key in words (S1); where it is too long for the contract, its digest stands for the occasion."""
-    words = f"{outgoing.touchpoint}:{outgoing.member_id}:{outgoing.occasion}:{outgoing.channel}"
-    if len(words) <= _MAX_ID:
-        return words
+    """The business key in plain text (S1), or with its digest where the text is too long for the contract."""
+    plain = f"{outgoing.touchpoint}:{outgoing.member_id}:{outgoing.occasion}:{outgoing.channel}"
+    if len(plain) <= _MAX_DEDUPE_KEY:
+        return plain
     return f"{outgoing.touchpoint}:{outgoing.key.hex()}:{outgoing.channel}"
 
 
-def spoken(context: Mapping[str, Any], locale: str) -> dict[str, str]:
-    """The parameters of a template as the text says them, for providers that take only the template."""
-    said: dict[str, str] = {}
-    for name, value in context.items():
-        match name, value:
-            case _, int():
-                said[name] = number(value, locale)
-            case "next_growth", str():
-                said[name] = money(value, str(context["currency"]), locale)
-            case (("expires_on" | "effective_on"), str()):
-                said[name] = day(value, locale)
-            case _:
-                said[name] = str(value)
-    return said
-
-
 def class_mark(message_class: MessageClass) -> bytes:
-    """The bytes by which a rendered request of a class is told from others (quotes in a text are escaped)."""
+    """The bytes that are in a rendered request of a class and in no other (quotes in a text are escaped)."""
     return b'"class":"%s"' % message_class.encode()
 
 
 def render(outgoing: Outgoing, senders: Senders) -> bytes:
-    """The request as a structured CloudEvent. Its id is that of the attempt, so it is one for ever."""
+    """The request as a structured CloudEvent. Its id is that of the attempt, so a gateway can drop a repetition."""
     identifier = message_id(outgoing.member_id, outgoing.key)
     data: dict[str, Any] = {
         "message_id": identifier,
@@ -109,7 +98,7 @@ def render(outgoing: Outgoing, senders: Senders) -> bytes:
         data["from"] = senders.email_from
         data["subject"] = outgoing.text.title
         data["html"] = outgoing.text.html
-        # A machine wrote it: nobody's out-of-office may answer (RFC 3834).
+        # Marks the mail as automatic, so that no out-of-office reply comes back (RFC 3834).
         data["headers"] = {"Auto-Submitted": "auto-generated", "Content-Language": outgoing.text.locale}
     return orjson.dumps(
         {

@@ -1,5 +1,5 @@
 -- name: lock_shard
--- The first statement of every writing transaction. Served by shard_lock's primary key.
+-- The first statement of every transaction that writes. Served by shard_lock's primary key.
 INSERT INTO shard_lock (shard) VALUES ($1)
 ON CONFLICT (shard) DO UPDATE SET batches = shard_lock.batches + 1
 

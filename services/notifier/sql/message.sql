@@ -1,14 +1,14 @@
 -- name: known_keys
--- Which business keys have been decided already. Served by message's primary key.
+-- The business keys, of those given, that have been decided already. Served by message's primary key.
 SELECT key FROM message WHERE shard = $1 AND key = ANY($2::bytea[])
 
 -- name: withdraw_requests
--- Requests that have not left yet, to members who no longer want or may be written to. The outbox is short (rows go
--- once the broker has them), so its primary key on the shard is enough.
--- `mark` is a piece of the request that has to be in it (its class); empty for all.
-DELETE FROM outbox USING unnest($2::bytea[], $3::text[], $4::bytea[]) AS unwanted (key, topic, mark)
-WHERE outbox.shard = $1 AND outbox.key = unwanted.key AND outbox.topic = unwanted.topic
-    AND position(unwanted.mark IN outbox.value) > 0
+-- Takes back requests that have not left yet, where a consent was withdrawn or the member erased. The outbox is short
+-- (a row is deleted once the broker has it), so its primary key on the shard is enough.
+-- `mark` are bytes that the request has to contain (its class); empty for every request.
+DELETE FROM outbox USING unnest($2::bytea[], $3::text[], $4::bytea[]) AS withdrawn (key, topic, mark)
+WHERE outbox.shard = $1 AND outbox.key = withdrawn.key AND outbox.topic = withdrawn.topic
+    AND position(withdrawn.mark IN outbox.value) > 0
 
 -- name: read_some
 -- Served by message's primary key.
@@ -17,7 +17,7 @@ WHERE shard = $1 AND member_id = $2 AND key = ANY($3::bytea[])
     AND channel = 'inapp' AND reason IS NULL AND read_at IS NULL
 
 -- name: read_through
--- Everything up to and including one message. Served by message_unread, and message's primary key for the bound.
+-- All messages up to and including one. Served by message_unread, and by message's primary key for the bound.
 UPDATE message SET read_at = $4
 WHERE shard = $1 AND member_id = $2
     AND message_no <= (SELECT message_no FROM message WHERE shard = $1 AND key = $3 AND member_id = $2)

@@ -1,51 +1,44 @@
-"""Texts: templates that operators edit, compiled once, rendered within limits.
+"""Texts of messages: templates that operators edit, compiled once, rendered within limits.
 
 A template is a file `templates/<touchpoint>/<channel>.<locale>.liquid`. In the inbox and in mail the first line
-is the title or subject and the rest, after an empty line, the body; a text message is body alone. The HTML of a
-mail is the paragraphs of its text in `templates/layout/email.html.liquid`, so the two always say the same.
+is the title or subject and the rest, after an empty line, the body; a text message has a body alone. The HTML of a
+mail is made of the paragraphs of its text by `templates/layout/email.html.liquid`, so the two always say the same.
 
-Liquid is used because operators' templates cannot run away: output and loops are limited here.
+The language is Liquid, because it can limit what a template costs: output and loops are limited here.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import date
-from decimal import Decimal
-from functools import lru_cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import ClassVar, Final
 
 import liquid
 import msgspec
-from babel import Locale
-from babel.dates import format_date
-from babel.numbers import format_currency, format_decimal
 from liquid.exceptions import LiquidError
 
 from services.notifier.domain.locale import choose
+from services.notifier.texts.formats import day, money, number, plural
 
 LAYOUT: Final = "layout"
 MAX_OUTPUT_BYTES: Final = 64 * 1024
-"""The longest text a template may make; a mail of plain text is well below it."""
+"""The longest text a template may make; a mail of plain text is far shorter."""
 MAX_LOOP_ITERATIONS: Final = 1_000
 
-PROMO_WAY_OUT: Final[Mapping[str, str]] = {
+OPT_OUT: Final[Mapping[str, str]] = {
     "zh-CN": "拒收请回复R",
     "zh-TW": "拒收請回覆R",
     "en": "Reply STOP to opt out",
 }
-"""How a promotional text message ends, by locale (S2). Chinese operators ask for the first word for word."""
+"""The last words of a promotional text message, by locale (S2). Chinese operators prescribe the first wording."""
 
-# Babel finds no locale for bare `zh` tags; the written form has to be said.
-_BABEL: Final[Mapping[str, str]] = {"zh-CN": "zh_Hans_CN", "zh-TW": "zh_Hant_TW"}
 _BLANK_LINES: Final = re.compile(r"\n{3,}")
 
 
 class TemplateError(ValueError):
-    """A template that does not parse, or that asks for more than it may."""
+    """A template that does not parse, that exceeds a limit, or that uses a value it does not get."""
 
 
 class MissingTextError(LookupError):
@@ -67,39 +60,8 @@ class _Environment(liquid.Environment):
     local_namespace_limit: ClassVar[int | None] = MAX_OUTPUT_BYTES
 
 
-@lru_cache(maxsize=64)
-def babel_locale(locale: str) -> Locale:
-    """The CLDR data of a locale."""
-    return Locale.parse(_BABEL.get(locale, locale.replace("-", "_")))
-
-
-@lru_cache(maxsize=8192)
-def number(value: int, locale: str) -> str:
-    """An integer with the locale's grouping: 1,200."""
-    return format_decimal(value, locale=babel_locale(locale))
-
-
-@lru_cache(maxsize=4096)
-def day(iso: str, locale: str) -> str:
-    """An ISO date written out: 2026年3月1日, March 1, 2026."""
-    return format_date(date.fromisoformat(iso), format="long", locale=babel_locale(locale))
-
-
-@lru_cache(maxsize=1024)
-def money(amount: str, currency: str, locale: str) -> str:
-    """A decimal amount with its currency sign, without decimals that say nothing: ¥888, ¥888.5."""
-    return format_currency(
-        Decimal(amount), currency, format="¤#,##0.##", locale=babel_locale(locale), currency_digits=False
-    )
-
-
-def plural(count: int, one: str, other: str, locale: str) -> str:
-    """The word that fits a count in a language with a singular."""
-    return one if babel_locale(locale).plural_form(count) == "one" else other
-
-
 def _environment(locale: str, *, html: bool = False) -> liquid.Environment:
-    """The environment of one locale: its filters write numbers, days and money the way it does."""
+    """The environment of one locale: its filters write numbers, days and money as that locale does."""
     environment = _Environment(autoescape=html, undefined=liquid.FalsyStrictUndefined)
     environment.add_filter("number", lambda value: number(int(value), locale))
     environment.add_filter("day", lambda value: day(str(value), locale))
@@ -128,7 +90,7 @@ class Texts:
 
     @classmethod
     def load(cls) -> Texts:
-        """The templates that come with the service."""
+        """The templates of the package `services.notifier`."""
         root = resources.files("services.notifier") / "templates"
         layout = (root / LAYOUT / "email.html.liquid").read_text("utf-8")
         return cls(dict(_read(root)), layout)
@@ -138,7 +100,7 @@ class Texts:
         return frozenset(self._templates.get((touchpoint, channel), ()))
 
     def locale_for(self, touchpoint: str, channel: str, wanted: str | None, default: str) -> str:
-        """The locale that a member who wants one gets; MissingTextError when there is no text at all."""
+        """The locale of the text for a member who wants `wanted`; MissingTextError when there is no text at all."""
         written = self._templates.get((touchpoint, channel), {})
         locale = choose(wanted, written, default) or min(written, default=None)
         if locale is None:
@@ -156,14 +118,14 @@ class Texts:
     ) -> Text:
         """The text of a message in a locale that it is written in.
 
-        Raises MissingTextError, or TemplateError when the template breaks its limits or asks for what is not given.
+        Raises MissingTextError, or TemplateError when the template exceeds a limit or uses a value that is not there.
         """
         template = self._templates.get((touchpoint, channel), {}).get(locale)
         if template is None:
             raise MissingTextError(f"{touchpoint} has no text for {channel} in {locale}")
         rendered = _tidy(_run(template, context))
         if channel == "sms":
-            return Text(locale, "", _with_way_out(rendered, locale) if promo else rendered)
+            return Text(locale, "", _with_opt_out(rendered, locale) if promo else rendered)
         title, _, body = rendered.partition("\n")
         body = body.strip()
         if channel != "email":
@@ -183,19 +145,19 @@ def _run(template: liquid.BoundTemplate, context: Mapping[str, object]) -> str:
     try:
         return template.render(**context)
     except (LiquidError, ValueError, TypeError, ArithmeticError) as error:
-        # The message of the error may quote a value: only its kind is told.
+        # The error's own message may quote a personal value, so only its type is passed on.
         raise TemplateError(f"{template.name}: {type(error).__name__}") from None
 
 
 def _tidy(text: str) -> str:
-    """Without the blank lines and spaces that conditions leave behind."""
+    """The text without the blank lines and spaces that conditions of a template leave behind."""
     lines = "\n".join(line.rstrip() for line in text.strip().splitlines())
     return _BLANK_LINES.sub("\n\n", lines)
 
 
-def _with_way_out(text: str, locale: str) -> str:
-    way_out = PROMO_WAY_OUT.get(locale, PROMO_WAY_OUT["en"])
-    return text if text.endswith(way_out) else f"{text} {way_out}"
+def _with_opt_out(text: str, locale: str) -> str:
+    opt_out = OPT_OUT.get(locale, OPT_OUT["en"])
+    return text if text.endswith(opt_out) else f"{text} {opt_out}"
 
 
 def _read(root: Traversable) -> Iterator[tuple[tuple[str, str, str], str]]:

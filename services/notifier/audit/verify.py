@@ -1,4 +1,4 @@
-"""`python -m services.notifier verify`: does what is stored keep its promises?
+"""`python -m services.notifier verify`: was each message decided once, sent as decided, and erased data removed?
 
 Read in one snapshot, so it may run while the service works.
 """
@@ -16,14 +16,15 @@ from services.notifier.domain.decision import message_key
 from services.notifier.settings import NotifierSettings
 
 SQL: Final = Queries.load(
-    "services.notifier", "sql/verify.sql", require=("repeated", "unsettled", "unlawful", "messages", "totals")
+    "services.notifier", "sql/verify.sql", require=("repeated", "unaccounted", "unerased", "messages", "totals")
 )
-SHOWN: Final = 20
+MAX_EXAMPLES: Final = 20
 """How many of the broken rows a report names."""
+_ROWS_AT_ONCE: Final = 1000
 
 
 async def verify(settings: NotifierSettings, arguments: list[str]) -> int:
-    """Check that no message was decided twice, none left unaccounted, no erased data stayed; prints JSON."""
+    """Check what is stored, as `examine` says; prints one line of JSON."""
     if arguments not in ([], ["--json"]):
         sys.stderr.write("usage: verify [--json]\n")
         return 2
@@ -39,23 +40,21 @@ async def verify(settings: NotifierSettings, arguments: list[str]) -> int:
 async def examine(connection: Connection, shards: int) -> dict[str, Any]:
     """The totals, and what is broken: `{members, messages, attempts, decisions, broken, examples}`.
 
-    Checked: one decision a business key (S1), each decision to send over a gateway has its attempt and no attempt is
-    without one (S5), each key is the digest of its row and each row on its member's shard, nothing that an erasure
-    took is still there.
+    Checked: each business key has one decision (S1), each decision to send over a gateway has its attempt and no
+    attempt is without one (S5), each key is the digest of its row and each row on its member's shard, and nothing
+    that an erasure covers is still there.
     """
     broken: list[str] = []
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         broken += [f"decided {row['times']} times: {_name(row)}" for row in await connection.fetch(SQL.repeated)]
-        broken += [f"unsettled: {row['key'].hex()}" for row in await connection.fetch(SQL.unsettled)]
-        broken += [
-            f"outlived its erasure: {row['kind']} of {row['member_id']}" for row in await connection.fetch(SQL.unlawful)
-        ]
+        broken += [f"unaccounted: {row['key'].hex()}" for row in await connection.fetch(SQL.unaccounted)]
+        broken += [f"not erased: {row['kind']} of {row['member_id']}" for row in await connection.fetch(SQL.unerased)]
         messages = 0
-        async for row in connection.cursor(SQL.messages, prefetch=1000):
+        async for row in connection.cursor(SQL.messages, prefetch=_ROWS_AT_ONCE):
             messages += 1
             key = message_key(row["member_id"], row["touchpoint"], row["occasion"], row["channel"])
             if key != row["key"] or shard_of(row["member_id"], shards) != row["shard"]:
-                broken.append(f"misplaced: {_name(row)}")
+                broken.append(f"wrong key or shard: {_name(row)}")
         members = await connection.fetchval("SELECT count(*) FROM member")
         attempts = await connection.fetchval("SELECT count(*) FROM attempt")
         totals = [dict(row) for row in await connection.fetch(SQL.totals)]
@@ -65,7 +64,7 @@ async def examine(connection: Connection, shards: int) -> dict[str, Any]:
         "attempts": attempts,
         "decisions": totals,
         "broken": len(broken),
-        "examples": broken[:SHOWN],
+        "examples": broken[:MAX_EXAMPLES],
     }
 
 

@@ -1,9 +1,9 @@
-"""Which facts are told to the member, and as what occasion.
+"""Which facts make a message, and for what occasion.
 
-A touchpoint is a kind of moment at which a member hears from the shop; an occasion is one such moment. An
+A touchpoint is a kind of moment at which the shop writes to a member; an occasion is one such moment. An
 occasion is named by what happened in business terms, never by the id of an event, because one message per
-(member, touchpoint, occasion, channel) goes out for ever (S1): the same fact told again, replayed, or derived
-anew by a rebuilt ledger names the same occasion and is told no second time.
+(member, touchpoint, occasion, channel) goes out for ever (S1): the same fact published again, replayed, or derived
+anew by a rebuilt ledger names the same occasion, and makes no second message.
 
 | touchpoint       | fact                                             | occasion                        |
 |------------------|--------------------------------------------------|---------------------------------|
@@ -15,7 +15,7 @@ anew by a rebuilt ledger names the same occasion and is told no second time.
 | tier-upgraded    | tier.upgraded                                    | tier:instant                    |
 | tier-downgraded  | tier.downgraded (S4)                             | tier:instant                    |
 
-Pending points are not told: an order speaks once, when its points can be spent.
+Pending points make no message: an order makes one, when its points can be spent.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from services.kit.calendar import Micros, rfc3339
 Touchpoint = Literal["joined", "points-earned", "points-confirmed", "clawback-debt", "tier-upgraded", "tier-downgraded"]
 TOUCHPOINTS: Final[tuple[Touchpoint, ...]] = get_args(Touchpoint)
 
-ALWAYS_TOLD: Final[frozenset[str]] = frozenset({"clawback-debt", "tier-downgraded"})
+MANDATORY_TOUCHPOINTS: Final[frozenset[str]] = frozenset({"clawback-debt", "tier-downgraded"})
 """Touchpoints that reach the member's inbox whatever the program, their age and the consents say (S4)."""
 
 Parameter: TypeAlias = str | int
@@ -38,7 +38,7 @@ Parameters: TypeAlias = dict[str, Parameter]
 
 
 class PointsFact(msgspec.Struct, frozen=True):
-    """A movement of points as the ledger tells it, cut to what a message needs. `at` is the business time."""
+    """A movement of points from a fact of the ledger, cut to what a message needs. `at` is the business time."""
 
     kind: Literal["earned", "confirmed", "clawed_back"]
     at: Micros
@@ -53,7 +53,7 @@ class PointsFact(msgspec.Struct, frozen=True):
 
 
 class TierFact(msgspec.Struct, frozen=True):
-    """A change of tier as tiering tells it, cut to what a message needs."""
+    """A change of tier from a fact of tiering, cut to what a message needs."""
 
     kind: Literal["enrolled", "upgraded", "downgraded", "kept"]
     effective_at: Micros
@@ -62,7 +62,7 @@ class TierFact(msgspec.Struct, frozen=True):
 
 
 class Occasion(msgspec.Struct, frozen=True):
-    """One moment worth a message: its business name, when it was, and what there is to say."""
+    """One moment worth a message: its business name, when it was, and the parameters of its text."""
 
     touchpoint: Touchpoint
     name: str
@@ -94,14 +94,18 @@ def points_occasion(fact: PointsFact) -> Occasion | None:
             return Occasion("clawback-debt", f"{subject}:{rfc3339(fact.at)}", fact.at, parameters)
 
 
-def together(first: Occasion, more: Occasion) -> Occasion:
-    """One occasion told in several facts of one outcome (a day's points and its streak's): the points are summed."""
+def merged(first: Occasion, more: Occasion) -> Occasion:
+    """One occasion of two facts of one outcome (a day's points and its streak's).
+
+    The points are summed, and of two expiry days the earlier stays.
+    """
     parameters = {**first.parameters}
     for name in ("points", "debt_made"):
         if name in more.parameters:
             parameters[name] = int(parameters[name]) + int(more.parameters[name])
     if "expires_on" in more.parameters:
-        parameters["expires_on"] = min(str(parameters.get("expires_on", "9999")), str(more.parameters["expires_on"]))
+        known = parameters.get("expires_on", more.parameters["expires_on"])
+        parameters["expires_on"] = min(str(known), str(more.parameters["expires_on"]))
     return Occasion(first.touchpoint, first.name, first.at, parameters)
 
 
@@ -133,4 +137,4 @@ SAMPLES: Final[Mapping[Touchpoint, Parameters]] = {
     "tier-upgraded": {"tier": "vip", "previous_tier": "senior"},
     "tier-downgraded": {"tier": "senior", "previous_tier": "vip"},
 }
-"""Parameters of each touchpoint to show a text with."""
+"""Example parameters of each touchpoint, for previews."""

@@ -1,0 +1,1 @@
+"""The check of what the notifier has stored."""

@@ -1,0 +1,1 @@
+"""What members read: templates rendered in their language."""
