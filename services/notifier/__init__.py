@@ -1,1 +1,1 @@
-"""The notifier: the one place with contact details; decides what members are told, and keeps their inbox."""
+"""The notifier: the only service with contact details; decides which messages go to members, and keeps their inbox."""

@@ -105,7 +105,7 @@ def tier(kind: str, member_id: str, version: int, name: str, before: str, hour: 
 
 
 class Others:
-    """Publishes what the shop, the ledger and tiering say."""
+    """Publishes events of the shop and facts of the ledger and of tiering."""
 
     def __init__(self, producer: AIOKafkaProducer) -> None:
         self._producer = producer
@@ -347,12 +347,12 @@ async def test_a_member_reads_and_chooses_over_http(stage: Stage, others: Others
     async with stage.client(signer.member_token(member_id)) as app:
         first = (await app.get(inbox, params={"limit": 3})).json()
         rest = (await app.get(inbox, params={"limit": 3, "cursor": first["next_cursor"]})).json()
-        shown = [*first["messages"], *rest["messages"]]
-        assert [message["title"] for message in shown] == ["Your order's points are here"] * 5
+        paged = [*first["messages"], *rest["messages"]]
+        assert [message["title"] for message in paged] == ["Your order's points are here"] * 5
         assert (first["unread"], rest["next_cursor"]) == (5, None)
-        answer = await app.post(f"{inbox}/read", json={"message_ids": [shown[0]["message_id"]]})
+        answer = await app.post(f"{inbox}/read", json={"message_ids": [paged[0]["message_id"]]})
         assert answer.json() == {"marked": 1, "unread": 4}
-        answer = await app.post(f"{inbox}/read", json={"through": shown[2]["message_id"]})
+        answer = await app.post(f"{inbox}/read", json={"through": paged[2]["message_id"]})
         assert answer.json() == {"marked": 3, "unread": 1}
         assert [message["read_at"] is None for message in (await app.get(inbox)).json()["messages"]] == [
             False, True, False, False, False,

@@ -76,7 +76,7 @@ def qualified(member_id: str, version: int, order_id: str, *entries: tuple[float
 
 
 class Shop:
-    """Publishes what the shop and the ledger say, as they do."""
+    """Publishes events of the shop and facts of the ledger, as they do."""
 
     def __init__(self, producer: AIOKafkaProducer) -> None:
         self._producer = producer
@@ -231,7 +231,7 @@ def numbers() -> Iterator[int]:
 
 
 async def facts_of(kafka: str, topic: str, members: set[str]) -> dict[str, list[dict[str, Any]]]:
-    """What a topic says of some members, in its order."""
+    """The events of some members on a topic, in its order."""
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka, auto_offset_reset="earliest", enable_auto_commit=False)
     await consumer.start()
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)

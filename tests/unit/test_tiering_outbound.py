@@ -1,4 +1,4 @@
-"""Decisions as facts: what is published validates, and says all of a member's history."""
+"""Decisions as facts: what is published validates, and carries the member's whole history."""
 
 from __future__ import annotations
 

@@ -5,36 +5,23 @@ Read in one snapshot, so it may run while the service works.
 
 from __future__ import annotations
 
-import sys
 from typing import Any, Final
 
-import orjson
-
 from services.kit.kafka import shard_of
-from services.kit.postgres import Connection, Queries, connect
+from services.kit.postgres import Connection, Queries
+from services.kit.verification import run_verify, verdict
 from services.notifier.domain.decision import message_key
 from services.notifier.settings import NotifierSettings
 
 SQL: Final = Queries.load(
     "services.notifier", "sql/verify.sql", require=("repeated", "unaccounted", "unerased", "messages", "totals")
 )
-MAX_EXAMPLES: Final = 20
-"""How many of the broken rows a report names."""
 _ROWS_AT_ONCE: Final = 1000
 
 
 async def verify(settings: NotifierSettings, arguments: list[str]) -> int:
     """Check what is stored, as `examine` says; prints one line of JSON."""
-    if arguments not in ([], ["--json"]):
-        sys.stderr.write("usage: verify [--json]\n")
-        return 2
-    connection = await connect(settings, part="verify")
-    try:
-        report = await examine(connection, settings.shards)
-    finally:
-        await connection.close()
-    sys.stdout.write(orjson.dumps(report).decode() + "\n")
-    return 1 if report["broken"] else 0
+    return await run_verify(settings, arguments, lambda connection: examine(connection, settings.shards))
 
 
 async def examine(connection: Connection, shards: int) -> dict[str, Any]:
@@ -44,17 +31,17 @@ async def examine(connection: Connection, shards: int) -> dict[str, Any]:
     attempt is without one (S5), each key is the digest of its row and each row on its member's shard, and nothing
     that an erasure covers is still there.
     """
-    broken: list[str] = []
+    faults: list[str] = []
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        broken += [f"decided {row['times']} times: {_name(row)}" for row in await connection.fetch(SQL.repeated)]
-        broken += [f"unaccounted: {row['key'].hex()}" for row in await connection.fetch(SQL.unaccounted)]
-        broken += [f"not erased: {row['kind']} of {row['member_id']}" for row in await connection.fetch(SQL.unerased)]
+        faults += [f"decided {row['times']} times: {_name(row)}" for row in await connection.fetch(SQL.repeated)]
+        faults += [f"unaccounted: {row['key'].hex()}" for row in await connection.fetch(SQL.unaccounted)]
+        faults += [f"not erased: {row['kind']} of {row['member_id']}" for row in await connection.fetch(SQL.unerased)]
         messages = 0
         async for row in connection.cursor(SQL.messages, prefetch=_ROWS_AT_ONCE):
             messages += 1
             key = message_key(row["member_id"], row["touchpoint"], row["occasion"], row["channel"])
             if key != row["key"] or shard_of(row["member_id"], shards) != row["shard"]:
-                broken.append(f"wrong key or shard: {_name(row)}")
+                faults.append(f"wrong key or shard: {_name(row)}")
         members = await connection.fetchval("SELECT count(*) FROM member")
         attempts = await connection.fetchval("SELECT count(*) FROM attempt")
         totals = [dict(row) for row in await connection.fetch(SQL.totals)]
@@ -63,8 +50,7 @@ async def examine(connection: Connection, shards: int) -> dict[str, Any]:
         "messages": messages,
         "attempts": attempts,
         "decisions": totals,
-        "broken": len(broken),
-        "examples": broken[:MAX_EXAMPLES],
+        **verdict(faults),
     }
 
 

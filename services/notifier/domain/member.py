@@ -6,7 +6,7 @@ in any order and any number of times and end in the same state:
 - of two values of one field, consent or device the newer replaces the older, and never the other way round;
 - at one instant a deletion beats a value and a withdrawal beats a grant (the careful reading), and of two
   values the greater text wins, so that the result does not depend on arrival;
-- an erasure removes everything up to and including its instant. What a member says afterwards, by joining anew,
+- an erasure removes everything up to and including its instant. What a member enters afterwards, by joining anew,
   is kept.
 """
 
@@ -178,7 +178,7 @@ class Member(msgspec.Struct):
         return ASSUMED_CONSENT_VERSION if known is None else known.version
 
     def _is_erased_at(self, at: Micros) -> bool:
-        """Whether the erasure removes what was said at an instant."""
+        """Whether the erasure removes what has this business time."""
         return self.erased_at is not None and at <= self.erased_at
 
 

@@ -7,16 +7,14 @@ each order, and compared with the state, with the columns beside it, and with th
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-import orjson
-
 from services.kit.calendar import from_micros
-from services.kit.postgres import Connection, connect
+from services.kit.postgres import Connection
 from services.kit.program import ProgramFollower
+from services.kit.verification import run_verify, verdict
 from services.tiering import store
 from services.tiering.audit.naive import History, naive_history
 from services.tiering.domain.member import Order
@@ -24,8 +22,6 @@ from services.tiering.domain.program import compile_program
 from services.tiering.settings import TieringSettings
 
 PAGE_SIZE: Final = 500
-MAX_EXAMPLES: Final = 20
-"""How many faults a report names."""
 PROGRAM_TIMEOUT_SECONDS: Final = 30.0
 """How long to wait for the program topic."""
 
@@ -43,17 +39,11 @@ class Stored(NamedTuple):
 
 async def verify(settings: TieringSettings, arguments: list[str]) -> int:
     """Compare every stored tier with a naive recomputation; prints one line of JSON."""
-    if arguments not in ([], ["--json"]):
-        print("usage: verify [--json]", file=sys.stderr)
-        return 2
-    documents = await _documents(settings)
-    connection = await connect(settings, part="verify")
-    try:
-        report = await examine(connection, documents, settings.shards)
-    finally:
-        await connection.close()
-    sys.stdout.write(orjson.dumps(report).decode() + "\n")
-    return 1 if report["broken"] else 0
+
+    async def compare(connection: Connection) -> dict[str, Any]:
+        return await examine(connection, await _documents(settings), settings.shards)
+
+    return await run_verify(settings, arguments, compare)
 
 
 async def examine(tx: Connection, documents: Sequence[Document], shards: int) -> dict[str, Any]:
@@ -77,8 +67,7 @@ async def examine(tx: Connection, documents: Sequence[Document], shards: int) ->
     return {
         **{name: counts[name] for name in ("members", "enrolled", "orders", "decisions")},
         "tiers": dict(sorted(tiers.items())),
-        "broken": len(faults),
-        "examples": faults[:MAX_EXAMPLES],
+        **verdict(faults),
     }
 
 
