@@ -1,0 +1,210 @@
+"""All that golden journals need of the services: what moves or is renamed there is adapted here, and nowhere else."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import orjson
+
+from schemas.events import Reason, Refused
+from services.kit.calendar import Micros
+from services.kit.executor import Executor, Fence
+from services.kit.kafka import Record, shard_of
+from services.ledger.consumer import TIERS, Decoder
+from services.ledger.domain.batch import Arrival, JournalRow
+from services.ledger.domain.chain import digest_of
+from services.ledger.domain.entries import Entry as BookedEntry
+from services.ledger.domain.inputs import decode_input
+from services.ledger.executor import Booked, Commanded, Ledger, Told
+from services.ledger.internal import INTERNAL
+from services.ledger.store import SQL
+from services.tiering.consumer import POINTS
+from services.tiering.consumer import Decoder as TieringDecoder
+from services.tiering.domain.member import Member, decide
+from services.tiering.domain.program import Versions
+from services.tiering.domain.program import compile_program as compile_ladder
+from services.tiering.facts import render
+from tests.golden.rows import Entry, Row
+from tests.simulation.faults import Faults
+from tests.simulation.memory import Pool
+from tests.simulation.tables import Database
+
+_TIMER: Final = "/loyalty/ledger/timer"
+_SHARDS: Final = 2
+_FENCED: Final = "commerce.orders.v1"
+"""The topic whose stored offsets every batch moves; where a record came from makes no difference to the journal."""
+_HEADERS: Final = (("content-type", b"application/cloudevents+json"),)
+_ALL: Final = 1_000_000
+
+__all__ = ["Books", "Due", "Ladder", "Told", "row_of"]
+
+Document = Mapping[str, Any]
+
+
+def row_of(row: JournalRow) -> Row:
+    """A journal row as the fold has made it."""
+    arrival, entries = row.arrival, tuple(map(_entry_of, row.outcome.entries))
+    return Row(
+        digest=arrival.digest,
+        type=row.type,
+        version=row.version,
+        at=arrival.given.at,
+        now=row.now,
+        given=row.given,
+        record=row.record,
+        head=row.head,
+        entries=entries,
+    )
+
+
+def _entry_of(entry: BookedEntry) -> Entry:
+    return Entry(
+        debit=entry.debit,
+        credit=entry.credit,
+        points=entry.points,
+        lot_day=entry.lot[0],
+        lot_parent=entry.lot[1],
+        rule=entry.rule,
+        ref=entry.ref,
+        day=entry.day,
+        program=entry.program,
+    )
+
+
+class Due(NamedTuple):
+    """Something on an account of this version is due since an instant."""
+
+    since: Micros
+    member_id: str
+    version: int
+
+
+class Books:
+    """The ledger's write path, the real one, on a store in memory where nothing fails."""
+
+    def __init__(self, programs: Sequence[Document]) -> None:
+        self._database = Database([orjson.dumps(document).decode() for document in programs])
+        self._offsets = [0] * _SHARDS
+        self._database.offsets = {(shard, _FENCED): 0 for shard in range(_SHARDS)}
+        self._pool = Pool(self._database, Faults("none", 0.0), lambda: None)
+        self._ledger = Ledger()
+        self._executor: Executor[Told, Booked] = Executor(
+            self._pool,  # type: ignore[arg-type]
+            self._ledger.book,
+            at_once=self._ledger.book_at_once,
+        )
+        self._decode = Decoder(self._ledger, _SHARDS)
+        self._read = {INTERNAL: 0, POINTS: 0}
+
+    async def open(self) -> None:
+        """Read the programs."""
+        async with self._pool.acquire() as connection:
+            await self._ledger.programs.read(connection)  # type: ignore[arg-type]
+
+    # What comes in
+
+    def told(self, topic: str, member_id: str, event: bytes, now: Micros) -> Told:
+        """A record as an input."""
+        told = self._decode(_record(topic, member_id, event, now))
+        assert isinstance(told, Told), (told, event)
+        return told
+
+    @staticmethod
+    def given(member_id: str, array: Sequence[Any], now: Micros) -> Told:
+        """An input from its canonical array."""
+        given = decode_input(msgspec.msgpack.encode(array))
+        return Told(member_id, Arrival(digest_of(member_id, given.source, given.id), given, now))
+
+    async def book(self, batch: Sequence[Told]) -> None:
+        """Book records together, those of a shard in one transaction."""
+        by_shard = defaultdict(list)
+        for told in batch:
+            by_shard[shard_of(told.member_id, _SHARDS)].append(told)
+        for shard, rest in sorted(by_shard.items()):
+            before, self._offsets[shard] = self._offsets[shard], self._offsets[shard] + len(rest)
+            fence = Fence([_FENCED], [before], [self._offsets[shard]])
+            _check(await self._executor.run(shard, rest, fence=fence))
+
+    async def ask(self, told: Told) -> tuple[int, dict[str, Any]]:
+        """Book a command; the answer's status and body."""
+        asked = Commanded(told.member_id, told.arrival, b"")
+        answer = await self._executor.submit(shard_of(told.member_id, _SHARDS), asked)
+        _check([answer])
+        return answer.status, orjson.loads(answer.body)  # type: ignore[union-attr]
+
+    async def due(self, until: Micros) -> list[Due]:
+        """Accounts on which something is due by an instant, earliest first."""
+        found: list[Due] = []
+        async with self._pool.acquire() as connection:
+            for shard in range(_SHARDS):
+                rows = await connection.fetch(SQL["due_members"], shard, until, _ALL)
+                found += [Due(row["next_due"], row["member_id"], row["version"]) for row in rows]
+        return sorted(found)
+
+    def timer(self, due: Due, now: Micros) -> Told:
+        """What the sweeper tells of it."""
+        return self.given(due.member_id, ["timer", _TIMER, f"due:{due.since}:{due.version}", due.since], now)
+
+    # What comes out
+
+    def letters(self, now: Micros) -> list[Told]:
+        """What accounts have told each other since the last look, as they are to hear it."""
+        return [self.told(INTERNAL, member_id, event, now) for member_id, event in self._new(INTERNAL)]
+
+    def announced(self) -> list[tuple[str, bytes]]:
+        """What the outside was told since the last look: members and events."""
+        return self._new(POINTS)
+
+    def _new(self, topic: str) -> list[tuple[str, bytes]]:
+        rows, self._read[topic] = self._database.outbox[self._read[topic] :], len(self._database.outbox)
+        return [(key.decode(), value) for _, on, key, value, _ in rows if on == topic]
+
+    def journals(self) -> dict[str, list[Row]]:
+        """The stored rows of each account, in the order of their versions."""
+        database, rows = self._database, defaultdict[tuple[int, int], list[Row]](list)
+        entries: defaultdict[tuple[int, int, int], list[tuple[int, Entry]]] = defaultdict(list)
+        for (shard, number), booked in database.entries.items():
+            for _, _, version, line, _, day, debit, credit, points, lot_day, lot_parent, rule, ref, program in booked:
+                entry = Entry(debit, credit, points, lot_day, lot_parent, rule, ref, day, program)
+                entries[shard, number, version].append((line, entry))
+        for shard, digest, at, number, version, now, kind, _, given, record, head in database.journal.values():
+            own = tuple(entry for _, entry in sorted(entries[shard, number, version]))
+            rows[shard, number].append(Row(digest, kind, version, at, now, given, record, head, own))
+        return {
+            member_id: sorted(rows[shard, number], key=lambda row: row.version)
+            for (shard, member_id), number in sorted(database.identities.items(), key=lambda identity: identity[0][1])
+        }
+
+
+class Ladder:
+    """Tiering's fold of many members, fed by what the ledger announces."""
+
+    def __init__(self, programs: Sequence[Document]) -> None:
+        self._versions = Versions(compile_ladder(document) for document in programs)
+        self._decode = TieringDecoder(lambda: self._versions, shards=_SHARDS, max_event_age_days=400)
+        self._members: defaultdict[str, Member] = defaultdict(Member)
+
+    def follow(self, books: Books, now: Micros) -> list[Told]:
+        """What tiering tells the ledger of what was announced since the last look."""
+        told: list[Told] = []
+        for member_id, event in books.announced():
+            given = self._decode(_record(POINTS, member_id, event, now))
+            decision = decide(self._versions, self._members[member_id], given, {}, whole=True) if given else None
+            if decision is not None:
+                decimals = self._versions.at(decision.cause.time).decimals
+                facts = (render(member_id, decision, fact, decimals) for fact in decision.facts)
+                told += [books.told(TIERS, member_id, fact, now) for fact in facts]
+        return told
+
+
+def _record(topic: str, member_id: str, event: bytes, now: Micros) -> Record:
+    return Record(topic, shard_of(member_id, _SHARDS), 0, now, member_id.encode(), event, _HEADERS)
+
+
+def _check(outcomes: Sequence[object]) -> None:
+    """An input that could not be booked is nobody's to record."""
+    for outcome in outcomes:
+        assert not isinstance(outcome, Refused) or outcome.reason is Reason.CONFLICT, outcome
