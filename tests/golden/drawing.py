@@ -156,7 +156,7 @@ def _world(name: str) -> History:
             steps.append(["told", [[now, *_notice(member, now, days)] for member in members for days in range(31)]])
 
     for step in drawn:
-        now, array = step.now, msgspec.to_builtins(step.given)
+        now, array = step.now, msgspec.to_builtins(step.input_)
         if step.is_command:
             close()
             array[_AT] = now

@@ -52,9 +52,9 @@ async def _play_several(history: History) -> dict[str, list[Row]]:
     for kind, *step in history.steps:
         match kind, step:
             case "told", [inputs]:
-                await books.book([books.given(member_id, array, now) for now, member_id, array in inputs])
+                await books.book([books.input_of(member_id, array, now) for now, member_id, array in inputs])
             case "asked", [now, member_id, array]:
-                await books.ask(books.given(member_id, array, now))
+                await books.ask(books.input_of(member_id, array, now))
             case "deliver", [now]:
                 while letters := books.letters(now):
                     await books.book(letters)

@@ -24,7 +24,7 @@ from deploy.shop.online_retail import read_shop
 from deploy.shop.replay import SOURCE, PointsUsed, parts, replay
 from schemas.program import load
 from tests.golden.rows import Journals, Row, count, data_of, difference, hash_of_all, kept, read_kept
-from tests.golden.seam import Books, Ladder, Told
+from tests.golden.seam import Books, Ladder, MemberInput
 from tests.model.days import DAY, Micros
 from tests.simulation.loop import TimelessLoop
 
@@ -167,7 +167,7 @@ class _Life:
         self._member_id = member_id
         self._counts = counts
         self._is_swept = is_swept
-        self._waiting: list[Told] = []
+        self._waiting: list[MemberInput] = []
         self._now: Micros = 0
 
     async def play(self, told: Sequence[_Told]) -> Journals:
@@ -204,7 +204,7 @@ class _Life:
         waiting, self._waiting = self._waiting, []
         await self._book(waiting, self._now)
 
-    async def _book(self, told: Sequence[Told], now: Micros) -> None:
+    async def _book(self, told: Sequence[MemberInput], now: Micros) -> None:
         """Book inputs, and then what tiering says to that."""
         while told:
             await self._books.book(told)
@@ -228,7 +228,7 @@ class _Life:
         """Whether a command was done."""
         self._counts["commands"] += 1
         array = [kind, SOURCE, f"{kind}:{name}", self._now, *fields]
-        status, _ = await self._books.ask(self._books.given(self._member_id, array, self._now))
+        status, _ = await self._books.ask(self._books.input_of(self._member_id, array, self._now))
         return status < 400
 
 

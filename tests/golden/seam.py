@@ -9,24 +9,24 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import orjson
 
-from schemas.events import Reason, Refused
+from schemas.events import RefusalReason, Refused
 from services.kit.calendar import Micros
 from services.kit.executor import Executor, Fence
 from services.kit.kafka import Record, shard_of
 from services.ledger.consumer import TIERS, Decoder
 from services.ledger.domain.batch import Arrival, JournalRow
 from services.ledger.domain.chain import digest_of
-from services.ledger.domain.entries import Entry as BookedEntry
-from services.ledger.domain.inputs import decode_input
-from services.ledger.executor import Booked, Commanded, Ledger, Told
-from services.ledger.internal import INTERNAL
+from services.ledger.domain.state.entries import Entry as BookedEntry
+from services.ledger.domain.state.inputs import decode_input
+from services.ledger.events.internal import INTERNAL
+from services.ledger.executor import Booked, Ledger, MemberCommand, MemberInput
 from services.ledger.store import SQL
-from services.tiering.consumer import POINTS
-from services.tiering.consumer import Decoder as TieringDecoder
 from services.tiering.domain.member import Member, decide
-from services.tiering.domain.program import Versions
+from services.tiering.domain.program import ProgramVersions
 from services.tiering.domain.program import compile_program as compile_ladder
-from services.tiering.facts import render
+from services.tiering.events.inbound import POINTS
+from services.tiering.events.inbound import Decoder as TieringDecoder
+from services.tiering.events.outbound import render
 from tests.golden.rows import Entry, Row
 from tests.simulation.faults import Faults
 from tests.simulation.memory import Pool
@@ -39,7 +39,7 @@ _FENCED: Final = "commerce.orders.v1"
 _HEADERS: Final = (("content-type", b"application/cloudevents+json"),)
 _ALL: Final = 1_000_000
 
-__all__ = ["Books", "Due", "Ladder", "Told", "row_of"]
+__all__ = ["Books", "Due", "Ladder", "MemberInput", "row_of"]
 
 Document = Mapping[str, Any]
 
@@ -51,9 +51,9 @@ def row_of(row: JournalRow) -> Row:
         digest=arrival.digest,
         type=row.type,
         version=row.version,
-        at=arrival.given.at,
+        at=arrival.input_.at,
         now=row.now,
-        given=row.given,
+        given=row.input_,
         record=row.record,
         head=row.head,
         entries=entries,
@@ -91,10 +91,10 @@ class Books:
         self._database.offsets = {(shard, _FENCED): 0 for shard in range(_SHARDS)}
         self._pool = Pool(self._database, Faults("none", 0.0), lambda: None)
         self._ledger = Ledger()
-        self._executor: Executor[Told, Booked] = Executor(
+        self._executor: Executor[MemberInput, Booked] = Executor(
             self._pool,  # type: ignore[arg-type]
             self._ledger.book,
-            at_once=self._ledger.book_at_once,
+            optimistic=self._ledger.book_optimistically,
         )
         self._decode = Decoder(self._ledger, _SHARDS)
         self._read = {INTERNAL: 0, POINTS: 0}
@@ -106,19 +106,19 @@ class Books:
 
     # What comes in
 
-    def told(self, topic: str, member_id: str, event: bytes, now: Micros) -> Told:
+    def told(self, topic: str, member_id: str, event: bytes, now: Micros) -> MemberInput:
         """A record as an input."""
         told = self._decode(_record(topic, member_id, event, now))
-        assert isinstance(told, Told), (told, event)
+        assert isinstance(told, MemberInput), (told, event)
         return told
 
     @staticmethod
-    def given(member_id: str, array: Sequence[Any], now: Micros) -> Told:
+    def input_of(member_id: str, array: Sequence[Any], now: Micros) -> MemberInput:
         """An input from its canonical array."""
         given = decode_input(msgspec.msgpack.encode(array))
-        return Told(member_id, Arrival(digest_of(member_id, given.source, given.id), given, now))
+        return MemberInput(member_id, Arrival(digest_of(member_id, given.source, given.id), given, now))
 
-    async def book(self, batch: Sequence[Told]) -> None:
+    async def book(self, batch: Sequence[MemberInput]) -> None:
         """Book records together, those of a shard in one transaction."""
         by_shard = defaultdict(list)
         for told in batch:
@@ -128,9 +128,9 @@ class Books:
             fence = Fence([_FENCED], [before], [self._offsets[shard]])
             _check(await self._executor.run(shard, rest, fence=fence))
 
-    async def ask(self, told: Told) -> tuple[int, dict[str, Any]]:
+    async def ask(self, told: MemberInput) -> tuple[int, dict[str, Any]]:
         """Book a command; the answer's status and body."""
-        asked = Commanded(told.member_id, told.arrival, b"")
+        asked = MemberCommand(told.member_id, told.arrival, b"")
         answer = await self._executor.submit(shard_of(told.member_id, _SHARDS), asked)
         _check([answer])
         return answer.status, orjson.loads(answer.body)  # type: ignore[union-attr]
@@ -144,13 +144,13 @@ class Books:
                 found += [Due(row["next_due"], row["member_id"], row["version"]) for row in rows]
         return sorted(found)
 
-    def timer(self, due: Due, now: Micros) -> Told:
+    def timer(self, due: Due, now: Micros) -> MemberInput:
         """What the sweeper tells of it."""
-        return self.given(due.member_id, ["timer", _TIMER, f"due:{due.since}:{due.version}", due.since], now)
+        return self.input_of(due.member_id, ["timer", _TIMER, f"due:{due.since}:{due.version}", due.since], now)
 
     # What comes out
 
-    def letters(self, now: Micros) -> list[Told]:
+    def letters(self, now: Micros) -> list[MemberInput]:
         """What accounts have told each other since the last look, as they are to hear it."""
         return [self.told(INTERNAL, member_id, event, now) for member_id, event in self._new(INTERNAL)]
 
@@ -183,16 +183,16 @@ class Ladder:
     """Tiering's fold of many members, fed by what the ledger announces."""
 
     def __init__(self, programs: Sequence[Document]) -> None:
-        self._versions = Versions(compile_ladder(document) for document in programs)
+        self._versions = ProgramVersions(compile_ladder(document) for document in programs)
         self._decode = TieringDecoder(lambda: self._versions, shards=_SHARDS, max_event_age_days=400)
         self._members: defaultdict[str, Member] = defaultdict(Member)
 
-    def follow(self, books: Books, now: Micros) -> list[Told]:
+    def follow(self, books: Books, now: Micros) -> list[MemberInput]:
         """What tiering tells the ledger of what was announced since the last look."""
-        told: list[Told] = []
+        told: list[MemberInput] = []
         for member_id, event in books.announced():
             given = self._decode(_record(POINTS, member_id, event, now))
-            decision = decide(self._versions, self._members[member_id], given, {}, whole=True) if given else None
+            decision = decide(self._versions, self._members[member_id], given, {}, complete=True) if given else None
             if decision is not None:
                 decimals = self._versions.at(decision.cause.time).decimals
                 facts = (render(member_id, decision, fact, decimals) for fact in decision.facts)
@@ -207,4 +207,4 @@ def _record(topic: str, member_id: str, event: bytes, now: Micros) -> Record:
 def _check(outcomes: Sequence[object]) -> None:
     """An input that could not be booked is nobody's to record."""
     for outcome in outcomes:
-        assert not isinstance(outcome, Refused) or outcome.reason is Reason.CONFLICT, outcome
+        assert not isinstance(outcome, Refused) or outcome.reason is RefusalReason.CONFLICT, outcome
