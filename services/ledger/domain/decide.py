@@ -5,7 +5,8 @@ It first books what is due for the account by `now`, then the input (architectur
 
 from __future__ import annotations
 
-from typing import assert_never
+from collections.abc import Callable, Mapping
+from typing import Any, Final, get_args
 
 from services.kit.calendar import Micros
 from services.ledger.domain.posting import sliding
@@ -67,6 +68,43 @@ from services.ledger.domain.state.inputs import (
 from services.ledger.domain.state.member import Member
 from services.ledger.domain.state.outcome import OrderQualified, Outcome
 
+_RULES: Final[Mapping[type, Callable[[Posting, Any], Outcome]]] = {
+    Paid: orders.book_order_event,
+    Shipped: orders.book_order_event,
+    Completed: orders.book_order_event,
+    Refunded: orders.book_order_event,
+    Cancelled: orders.book_order_event,
+    SignedIn: signins.sign_in,
+    ReviewPublished: reviews.publish_review,
+    ReviewRemoved: reviews.remove_review,
+    ProfileUpdated: profile.update_profile,
+    ActivityRecorded: activities.record_activity,
+    TierHistoryReceived: tiers.receive_tier_history,
+    Enrolled: enrolment.enrol,
+    HoldPoints: holds.hold_points,
+    CaptureHold: holds.capture_hold,
+    ReleaseHold: holds.release_hold,
+    RedeemPoints: redemptions.redeem_points,
+    ReturnRedemption: redemptions.return_redemption,
+    SendPoints: transfers.send_points,
+    ReceivePoints: transfers.receive_points,
+    TransferArrived: transfers.finish_transfer,
+    RedeemReward: rewards.redeem_reward,
+    RewardAnswered: rewards.settle_reward,
+    AskReward: stock.grant_reward,
+    GiveBackReward: stock.take_back_reward,
+    AddCodes: stock.add_codes,
+    AskBudget: budgets.grant_budget,
+    BudgetAnswered: budgets.receive_budget,
+    RepairStreak: signins.repair_streak,
+    DecideShortfall: shortfalls.decide_shortfall,
+    ReferralReceived: referrals.receive_referral,
+    DueTimer: lambda _posting, _timer: Outcome("booked"),
+    ExpiryNear: lambda posting, near: Outcome("booked", expiring=expiring_on(posting, near.day)),
+}
+"""What each kind of input means."""
+assert _RULES.keys() == set(get_args(AnyInput)), "each kind of input has its rule"
+
 
 def decide(programs: ProgramVersions, member: Member, input_: AnyInput, now: Micros) -> Outcome | None:
     """What an input that arrives at `now` changes; None for a timer that finds nothing due or to notify.
@@ -79,7 +117,7 @@ def decide(programs: ProgramVersions, member: Member, input_: AnyInput, now: Mic
     qualified = _book_what_is_due(posting) if _is_due(member, now) else []
     if programs.slide:
         sliding.follow(member, programs, input_, now)
-    outcome = _dispatch(posting, input_)
+    outcome = _RULES[type(input_)](posting, input_)
     if programs.slide and outcome.kind == "booked":
         sliding.follow_command(member, programs, input_, now)
     if isinstance(input_, DueTimer | ExpiryNear) and not (posting.entries or qualified or outcome.expiring):
@@ -137,65 +175,3 @@ def _book_what_is_due(posting: Posting) -> list[OrderQualified]:
     posting.now = now
     member.account.next_due = member.next_due(now, calendar)
     return list(qualified.values())
-
-
-def _dispatch(posting: Posting, input_: AnyInput) -> Outcome:
-    match input_:
-        case Paid() | Shipped() | Completed() | Refunded() | Cancelled():
-            return orders.book_order_event(posting, input_)
-        case SignedIn():
-            return signins.sign_in(posting, input_)
-        case ReviewPublished():
-            return reviews.publish_review(posting, input_)
-        case ReviewRemoved():
-            return reviews.remove_review(posting, input_)
-        case ProfileUpdated():
-            return profile.update_profile(posting, input_)
-        case ActivityRecorded():
-            return activities.record_activity(posting, input_)
-        case TierHistoryReceived():
-            return tiers.receive_tier_history(posting, input_)
-        case Enrolled():
-            return enrolment.enrol(posting, input_)
-        case HoldPoints():
-            return holds.hold_points(posting, input_)
-        case CaptureHold():
-            return holds.capture_hold(posting, input_)
-        case ReleaseHold():
-            return holds.release_hold(posting, input_)
-        case RedeemPoints():
-            return redemptions.redeem_points(posting, input_)
-        case ReturnRedemption():
-            return redemptions.return_redemption(posting, input_)
-        case SendPoints():
-            return transfers.send_points(posting, input_)
-        case ReceivePoints():
-            return transfers.receive_points(posting, input_)
-        case TransferArrived():
-            return transfers.finish_transfer(posting, input_)
-        case RedeemReward():
-            return rewards.redeem_reward(posting, input_)
-        case RewardAnswered():
-            return rewards.settle_reward(posting, input_)
-        case AskReward():
-            return stock.grant_reward(posting, input_)
-        case GiveBackReward():
-            return stock.take_back_reward(posting, input_)
-        case AddCodes():
-            return stock.add_codes(posting, input_)
-        case AskBudget():
-            return budgets.grant_budget(posting, input_)
-        case BudgetAnswered():
-            return budgets.receive_budget(posting, input_)
-        case RepairStreak():
-            return signins.repair_streak(posting, input_)
-        case DecideShortfall():
-            return shortfalls.decide_shortfall(posting, input_)
-        case ReferralReceived():
-            return referrals.receive_referral(posting, input_)
-        case DueTimer():
-            return Outcome("booked")
-        case ExpiryNear():
-            return Outcome("booked", expiring=expiring_on(posting, input_.day))
-        case _:
-            assert_never(input_)

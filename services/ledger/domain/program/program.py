@@ -65,7 +65,6 @@ class Program:
     max_lateness: Micros | None
     open_membership: bool
     points_cannot_pay: Goods
-    points_per_unit: int | None
     cash_offset: CashOffset | None
     rewards: Mapping[str, Reward]
     order: OrderRule
@@ -107,7 +106,8 @@ class Program:
 
     def worth(self, points: int) -> int:
         """What points used are worth in minor units, rounded down; 0 where the program has no `cash_offset`."""
-        return points * 10**self.decimals // self.points_per_unit if self.points_per_unit else 0
+        offset = self.cash_offset
+        return points * 10**self.decimals // offset.points_per_unit if offset is not None else 0
 
     def due_after(self, instant: Micros) -> Micros:
         """The local midnight at which a line shipped (or paid) at an instant is completed by itself (O8)."""
@@ -154,7 +154,6 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
     points, currency = document["points"], document["currency"]
     decimals, calendar = exponent(currency), calendar_of(document["timezone"])
     expiry, refund = points["expiry"], points.get("refund") or {}
-    returned = refund.get("returned_expired", "expire_at_once")
     cash_offset = (document.get("redeem") or {}).get("cash_offset") or {}
     earn = _sort_rules(document["earn"])
     facts = compile_fact_rules(earn.on_facts, earn.on_activities)
@@ -168,17 +167,16 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
         decimals=decimals,
         slides=expiry["kind"] == "sliding",
         expiry_months=expiry["months"] if expiry["kind"] in ("rolling", "sliding") else None,
-        expiry_dates=_year_days(expiry.get("dates") or ()) if expiry["kind"] == "fixed_dates" else (),
+        expiry_dates=_year_days(expiry["dates"]) if expiry["kind"] == "fixed_dates" else (),
         min_life_days=expiry.get("min_life_days") or 0,
         auto_after_days=points["pending"]["auto_after_days"],
-        grace_days=returned["grace_days"] if isinstance(returned, Mapping) else None,
+        grace_days=_grace_days(refund),
         park_days=refund.get("park_days", DEFAULT_PARK_DAYS),
         negative=points.get("negative") or "debt",
         proportional=refund.get("mode") == "proportional",
         max_lateness=_max_lateness(points.get("max_lateness_days")),
         open_membership=document["membership"]["kind"] == "open",
         points_cannot_pay=compile_goods(cash_offset.get("exclude")),
-        points_per_unit=cash_offset.get("points_per_unit"),
         cash_offset=compile_cash_offset(document),
         rewards=compile_rewards(document),
         order=compile_order_rule(
@@ -217,6 +215,12 @@ def _sort_rules(rules: Iterable[Mapping[str, Any]]) -> _Earn:
         else:
             earn.on_facts[on] = rule
     return earn
+
+
+def _grace_days(refund: Mapping[str, Any]) -> int | None:
+    """Days that returned points live whose lot has expired (P4); None: they expire at once."""
+    returned = refund.get("returned_expired", "expire_at_once")
+    return returned["grace_days"] if isinstance(returned, Mapping) else None
 
 
 def _max_lateness(days: int | str | None) -> Micros | None:
