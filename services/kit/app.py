@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.kit import log, metrics, problem
-from services.kit.health import State
+from services.kit.part import State
 
 if TYPE_CHECKING:
     from services.kit.serve import Worker

@@ -29,9 +29,9 @@ from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRa
 from services.kit import log, metrics
 from services.kit.dead_letter import DeadLetterLimit, Refused, TooManyDeadLetters
 from services.kit.executor import Executor
-from services.kit.health import State
 from services.kit.kafka import REBALANCE_MS, Record, new_consumer, stop_quietly
 from services.kit.lag import Lag, Stall, lag_of
+from services.kit.part import State
 from services.kit.postgres import Pool, Queries, backoff, is_unavailable
 from services.kit.settings import Settings
 from services.kit.shard_worker import ShardWorker
@@ -119,7 +119,7 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
         self._absent = True
         self._tell()
 
-    def on_shards(self, listener: Callable[[frozenset[int]], None]) -> None:
+    def on_shards_changed(self, listener: Callable[[frozenset[int]], None]) -> None:
         """Calls `listener` whenever the owned shards change."""
         self._listeners.append(listener)
 

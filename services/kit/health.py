@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from schemas.topics import ALL, Topic
+from services.kit.part import State
 
 if TYPE_CHECKING:
     from services.kit.postgres import Pool
@@ -17,15 +16,6 @@ if TYPE_CHECKING:
 
 CHECK_SECONDS: Final = 5.0
 """A check that takes longer does not hold."""
-
-
-class State(msgspec.Struct, frozen=True):
-    """How a part or a dependency is. `remedy` says what an operator can do; `figures` are numbers worth seeing."""
-
-    ok: bool
-    detail: str = ""
-    remedy: str = ""
-    figures: Mapping[str, float | int | str | None] = {}
 
 
 Check = Callable[[], Awaitable[State]]

@@ -14,8 +14,8 @@ from aiokafka.errors import KafkaError
 
 from services.kit import log
 from services.kit.calendar import Micros, parse_rfc3339
-from services.kit.health import State
 from services.kit.kafka import stop_quietly
+from services.kit.part import State
 from services.kit.postgres import backoff
 from services.kit.settings import Settings
 

@@ -23,7 +23,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import uvloop
 from pydantic import ValidationError
@@ -31,7 +31,8 @@ from pydantic import ValidationError
 from schemas.topics import ALL, Topic
 from services.kit import log, migrate, redrive
 from services.kit.consumer import Consumer
-from services.kit.health import BrokerCheck, Health, State, database_check
+from services.kit.health import BrokerCheck, Health, database_check
+from services.kit.part import Part, State
 from services.kit.postgres import Pool, Prepare, new_pool
 from services.kit.settings import Settings
 from services.kit.worker_status import WorkerStatus
@@ -47,23 +48,6 @@ PORT_SECONDS: Final = 12.0
 """How long a start waits for its port: a service that is ending may still hold it."""
 GC_THRESHOLDS: Final = (50_000, 50, 50)
 """Collections are for cycles, which batches do not make; the default would look for them in every batch."""
-
-
-class Part(Protocol):
-    """What runs in a worker. `start` returns at once and connects in the background; `stop` loses nothing."""
-
-    @property
-    def name(self) -> str:
-        """`api`, `consumer`, `relay`, `sweeper`, or another."""
-
-    async def start(self) -> None:
-        """Begins to work."""
-
-    async def stop(self) -> None:
-        """Finishes what is in flight."""
-
-    def state(self) -> State:
-        """Whether it works."""
 
 
 class Worker(Generic[S]):

@@ -6,18 +6,17 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 from services.kit import log, metrics
-from services.kit.consumer import Consumer
-from services.kit.health import State
+from services.kit.part import Shards, State
 from services.kit.postgres import is_unavailable
 from services.kit.settings import Settings
 
 _log = log.get(__name__)
 
 Pass = Callable[[int], Awaitable[int]]
-"""Books what is due in one shard, a bounded number of it; answers how many it found (0: nothing more is due)."""
+"""Books what is due in one shard, up to a bound; answers how many it found (0: nothing more is due)."""
 
 STOP_SECONDS: Final = 5.0
 
@@ -33,12 +32,13 @@ class Sweeper:
         sweep: Pass,
         *,
         every_seconds: float = 1.0,
-        consumer: Consumer[Any, Any] | None = None,
+        shards: Shards | None = None,
     ) -> None:
-        """With a consumer, its shards are swept; without, all (several sweepers only cost work, never truth)."""
+        """Sweeps the shards that this process owns, or all of them where `shards` is None. Several sweepers of one
+        shard only cost work: what one has booked, the next does not find."""
         self._sweep = sweep
         self._every_seconds = every_seconds
-        self._consumer = consumer
+        self._owned = shards
         self._all = frozenset(range(settings.shards))
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -62,14 +62,14 @@ class Sweeper:
     def state(self) -> State:
         """Whether the last pass went through."""
         figures = {"seconds_since_last_sweep": round(time.monotonic() - self._last, 1)}
-        remedy = "What is due is booked once this is mended; balances are right meanwhile." if self._trouble else ""
+        remedy = "What is due is booked once the cause is gone; balances are right meanwhile." if self._trouble else ""
         return State(not self._trouble, self._trouble, remedy, figures)
 
     async def _run(self) -> None:
         while not self._stopping.is_set():
             found = 0
-            shards = list(self._consumer.shards if self._consumer is not None else self._all)
-            random.shuffle(shards)  # so that two sweepers of all shards seldom meet
+            shards = list(self._owned.shards if self._owned is not None else self._all)
+            random.shuffle(shards)  # two sweepers of all shards then seldom work on the same one
             for shard in shards:
                 if self._stopping.is_set():
                     return

@@ -16,8 +16,8 @@ import msgspec
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.exposition import generate_latest
 
-from services.kit.health import State
 from services.kit.metrics import REGISTRY
+from services.kit.part import State
 
 SILENT_SECONDS: Final = 10.0
 """A worker whose page is older is not ready: its event loop hangs, or it is gone."""

@@ -10,8 +10,9 @@ from services.kit.app import Api
 from services.kit.auth import Guard
 from services.kit.consumer import Consumer
 from services.kit.executor import Executor
-from services.kit.outbox import Relay
-from services.kit.serve import Part, Service, Worker, main
+from services.kit.part import Part
+from services.kit.relay import Relay
+from services.kit.serve import Service, Worker, main
 from services.kit.sweeper import Sweeper
 from services.kit.unread import is_booked_until
 from services.ledger.api import routers
@@ -57,7 +58,7 @@ def wire(worker: Worker[LedgerSettings]) -> Sequence[Part]:
         Notices(pool, executor),
         Closing(pool, settings.shards, partial(is_booked_until, settings)),
     )
-    sweeper = Sweeper(settings, sweep, consumer=consumer)
+    sweeper = Sweeper(settings, sweep, shards=consumer)
     publisher = Publisher(settings)
     api = Api(
         worker,

@@ -15,9 +15,11 @@ from services.kit.consumer import Consumer
 from services.kit.dead_letter import RefusalReason, Refused
 from services.kit.executor import Executor
 from services.kit.kafka import Record
-from services.kit.outbox import OutboxRow, Relay, append
+from services.kit.outbox import OutboxRow, append
+from services.kit.part import Part
 from services.kit.postgres import Connection
-from services.kit.serve import Part, Service, Worker
+from services.kit.relay import Relay
+from services.kit.serve import Service, Worker
 from services.kit.settings import Settings
 from services.kit.sweeper import Sweeper
 from tests.greeter.hello import Hello
@@ -105,7 +107,7 @@ def wire(worker: Worker[GreeterSettings]) -> Sequence[Part]:
         await worker.pool.fetchval("SELECT count(*) FROM hello WHERE shard = $1", shard)
         return 0
 
-    sweeper = Sweeper(settings, sweep, every_seconds=0.2, consumer=consumer)
+    sweeper = Sweeper(settings, sweep, every_seconds=0.2, shards=consumer)
     api = Api(worker, routers=[routes(executor, Guard(settings))], drain=executor.drain)
     return [relay, consumer, sweeper, api]
 

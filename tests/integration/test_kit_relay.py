@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from services.kit import outbox
-from services.kit.outbox import OutboxRow, Relay, append
+from services.kit import relay as relay_module
+from services.kit.outbox import OutboxRow, append
 from services.kit.postgres import connect
+from services.kit.relay import Relay
 from tests.greeter.routes import SHARDS
 from tests.greeter.service import GreeterSettings
 from tests.integration.kit_proxy import proxied
@@ -126,7 +127,7 @@ async def test_rows_find_their_keys_partition_and_keep_headers_and_size(database
 async def test_a_row_the_brokers_refuse_blocks_its_shard_alone_and_is_told(
     database: str, kafka: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outbox, "LEARN_SECONDS", 0.5)
+    monkeypatch.setattr(relay_module, "METADATA_SECONDS", 0.5)
     settings = await settings_for(database, kafka)
     keys = {shard: members_of(shard, 1)[0].encode() for shard in range(SHARDS)}
     async with eyes(database) as look, _relaying(settings) as relay:

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from services.kit import metrics, worker_status
-from services.kit.health import State
+from services.kit.part import State
 from services.kit.worker_status import WorkerStatus
 
 

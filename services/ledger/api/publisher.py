@@ -11,8 +11,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from services.kit import log, metrics
-from services.kit.health import State
 from services.kit.kafka import new_producer, stop_quietly
+from services.kit.part import State
 from services.kit.settings import Settings
 
 _log = log.get(__name__)

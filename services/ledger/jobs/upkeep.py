@@ -8,7 +8,7 @@ from contextlib import suppress
 import structlog
 
 from services.kit import clock
-from services.kit.health import State
+from services.kit.part import State
 from services.kit.postgres import Pool, is_unavailable
 from services.kit.program import NoProgram
 from services.ledger.executor import Ledger

@@ -1,0 +1,45 @@
+"""What a part of a worker process is, how it says whether it works, and the shards that several parts share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import msgspec
+
+
+class State(msgspec.Struct, frozen=True):
+    """How a part or a dependency is. `remedy` says what an operator can do; `figures` are numbers worth seeing."""
+
+    ok: bool
+    detail: str = ""
+    remedy: str = ""
+    figures: Mapping[str, float | int | str | None] = {}
+
+
+class Part(Protocol):
+    """What runs in a worker. `start` returns at once and connects in the background; `stop` loses nothing."""
+
+    @property
+    def name(self) -> str:
+        """`api`, `consumer`, `relay`, `sweeper`, or another."""
+
+    async def start(self) -> None:
+        """Begins to work."""
+
+    async def stop(self) -> None:
+        """Finishes what is in flight."""
+
+    def state(self) -> State:
+        """Whether it works."""
+
+
+class Shards(Protocol):
+    """The shards that this process owns at the moment. The consumer offers them; the relay and the sweeper follow."""
+
+    @property
+    def shards(self) -> frozenset[int]:
+        """The shards owned now."""
+
+    def on_shards_changed(self, listener: Callable[[frozenset[int]], None]) -> None:
+        """Calls `listener` with the shards owned whenever they change."""
