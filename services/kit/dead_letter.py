@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from itertools import chain, islice
 from typing import Any, Final
 
-import orjson
-
 from schemas.events.reasons import RefusalReason, Refused
+from services.kit import cloudevent
 from services.kit.calendar import rfc3339
 from services.kit.kafka import Record
 
@@ -58,17 +57,13 @@ def render(service: str, record: Record, refused: Refused) -> bytes:
         if record.value is not None:
             original["value"] = b64encode(record.value).decode()
         data["record"] = original
-    return orjson.dumps(
-        {
-            "specversion": "1.0",
-            "id": f"{service}:{place}",
-            "source": f"/loyalty/{service}",
-            "type": DEAD_LETTER_TYPE,
-            "subject": place,
-            "time": rfc3339(record.appended_at),
-            "datacontenttype": "application/json",
-            "data": data,
-        }
+    return cloudevent.structured(
+        id=f"{service}:{place}",
+        source=f"/loyalty/{service}",
+        type=DEAD_LETTER_TYPE,
+        subject=place,
+        time=rfc3339(record.appended_at),
+        data=data,
     )
 
 

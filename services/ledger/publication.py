@@ -17,6 +17,7 @@ import msgspec
 import orjson
 
 from schemas.program import Checked, ProgramRefused, check, content_hash
+from services.kit import cloudevent
 from services.kit.calendar import MICROS_PER_SECOND, Micros, parse_rfc3339, rfc3339
 from services.kit.clock import Clock, now
 from services.kit.outbox import OutboxRow, append
@@ -29,7 +30,6 @@ from services.ledger.store import register_codecs
 
 NOTICE_MINUTES: Final = 10
 _NOTICE: Final = NOTICE_MINUTES * 60 * MICROS_PER_SECOND
-_HEADERS: Final = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
 _SQL: Final = Queries.load(
     "services.ledger", "sql/publication.sql", require=("one_at_a_time", "known_versions", "add_version")
 )
@@ -115,7 +115,7 @@ async def publish_document(connection: Connection, document: dict[str, Any], clo
                 orjson.dumps(planned.document).decode(),
             )
             # One partition, whose relay is that of shard 0.
-            row = OutboxRow(0, PROGRAM_TOPIC, planned.version.encode(), announcement(planned), _HEADERS)
+            row = OutboxRow(0, PROGRAM_TOPIC, planned.version.encode(), announcement(planned), cloudevent.HEADERS)
             await append(connection, [row])
     return planned
 
@@ -130,24 +130,20 @@ async def known_versions(connection: Connection) -> list[Known]:
 
 def announcement(planned: Publication) -> bytes:
     """`loyalty.program.published.v1` as a structured CloudEvent."""
-    return orjson.dumps(
-        {
-            "specversion": "1.0",
-            "id": f"{planned.name}:{planned.version}",
-            "source": SOURCE,
-            "type": "loyalty.program.published.v1",
-            "subject": planned.name,
-            "time": rfc3339(planned.published_at),
-            "datacontenttype": "application/json",
-            "data": {
-                "program": planned.name,
-                "version": planned.version,
-                "content_hash": planned.content_hash,
-                "effective_from": rfc3339(planned.effective_from),
-                "published_at": rfc3339(planned.published_at),
-                "document": planned.document,
-            },
-        }
+    return cloudevent.structured(
+        id=f"{planned.name}:{planned.version}",
+        source=SOURCE,
+        type="loyalty.program.published.v1",
+        subject=planned.name,
+        time=rfc3339(planned.published_at),
+        data={
+            "program": planned.name,
+            "version": planned.version,
+            "content_hash": planned.content_hash,
+            "effective_from": rfc3339(planned.effective_from),
+            "published_at": rfc3339(planned.published_at),
+            "document": planned.document,
+        },
     )
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from services.kit import outbox
 from services.kit.calendar import Micros
+from services.kit.cloudevent import HEADERS
 from services.kit.kafka import shard_of
 from services.kit.outbox import OutboxRow
 from services.kit.postgres import Connection
@@ -164,7 +165,7 @@ async def _publish(
             outbound.TOPIC,
             member_id.encode(),
             outbound.render(member_id, decision, fact, versions.at(decision.cause.time).decimals),
-            outbound.HEADERS,
+            HEADERS,
         )
         for member_id, decision in decisions
         for fact in decision.facts

@@ -20,6 +20,7 @@ from schemas.events import Refused, parse_event
 from services.kit import problem
 from services.kit.auth import Guard
 from services.kit.calendar import Micros, parse_rfc3339
+from services.kit.cloudevent import HEADERS
 from services.kit.executor import Executor
 from services.kit.kafka import Record, partition_of, shard_of
 from services.kit.migrate import ensure_months, migrate
@@ -32,7 +33,6 @@ from services.ledger.domain.chain import digest_of
 from services.ledger.domain.state.inputs import AnyInput, DueTimer, TierHistoryReceived
 from services.ledger.events.inbound import input_of
 from services.ledger.events.internal import INTERNAL
-from services.ledger.events.outbound import HEADERS
 from services.ledger.executor import Booked, Ledger, MemberInput
 from services.ledger.publication import publish_document
 from services.ledger.settings import LedgerSettings

@@ -14,12 +14,12 @@ import pytest
 from deploy.local.tokens import Signer
 from schemas.events import RefusalReason, Refused
 from schemas.program import Program
+from services.kit.cloudevent import HEADERS
 from services.kit.kafka import Record, partition_of, shard_of
 from services.ledger.audit.verify import examine, summarise
 from services.ledger.consumer import Decoder
 from services.ledger.domain.rules.budgets import BUDGET_SPENT
 from services.ledger.domain.state.outcome import Outcome
-from services.ledger.events.outbound import HEADERS
 from services.ledger.executor import Known
 from services.ledger.publication import publish_document
 from tests.conftest import MakeDatabase

@@ -17,11 +17,11 @@ import pytest
 from deploy.local.tokens import Signer
 from schemas.events import RefusalReason, Refused, parse_event
 from schemas.program import Program
+from services.kit.cloudevent import HEADERS
 from services.kit.kafka import Record, partition_of
 from services.ledger.api import commands
 from services.ledger.audit.verify import examine, summarise
 from services.ledger.consumer import Decoder
-from services.ledger.events.outbound import HEADERS
 from services.ledger.executor import Known
 from services.ledger.publication import publish_document
 from tests.conftest import MakeDatabase

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from services.kit import log, metrics
+from services.kit.cloudevent import HEADERS
 from services.kit.kafka import new_producer, stop_quietly
 from services.kit.part import State
 from services.kit.settings import Settings
@@ -19,7 +20,6 @@ _log = log.get(__name__)
 
 TIMEOUT_SECONDS: Final = 5.0
 """How long a request waits for the brokers; the producer alone would wait for ever."""
-_HEADERS: Final = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
 
 
 class BrokersUnavailable(Exception):
@@ -62,7 +62,7 @@ class Publisher:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 producer = await self._connected()
                 sent = [
-                    await producer.send(topic, value=value, key=key, headers=list(_HEADERS))
+                    await producer.send(topic, value=value, key=key, headers=list(HEADERS))
                     for topic, key, value in messages
                 ]
                 await asyncio.gather(*sent)

@@ -6,8 +6,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Any, Final, assert_never
 
-import orjson
-
+from services.kit import cloudevent
 from services.kit.calendar import NEVER, rfc3339
 from services.kit.outbox import OutboxRow
 from services.ledger.domain.batch import JournalRow
@@ -26,7 +25,6 @@ from services.ledger.domain.state.inputs import (
 from services.ledger.domain.state.outcome import SOURCE, Message, Referral
 from services.ledger.domain.state.refs import order_of
 from services.ledger.events.inbound import TYPES
-from services.ledger.events.outbound import HEADERS
 
 INTERNAL: Final = "loyalty.internal.v1"
 
@@ -37,7 +35,9 @@ def internal_messages(shard: int, member_id: str, row: JournalRow) -> list[Outbo
     if not (outcome.messages or outcome.referrals):
         return []
     messages = [*outcome.messages, *(_referral(member_id, row, each) for each in outcome.referrals)]
-    return [OutboxRow(shard, INTERNAL, message.to.encode(), _rendered(message), HEADERS) for message in messages]
+    return [
+        OutboxRow(shard, INTERNAL, message.to.encode(), _rendered(message), cloudevent.HEADERS) for message in messages
+    ]
 
 
 def _referral(member_id: str, row: JournalRow, told: Referral) -> Message:
@@ -48,17 +48,13 @@ def _referral(member_id: str, row: JournalRow, told: Referral) -> Message:
 
 def _rendered(message: Message) -> bytes:
     input_ = message.input_
-    return orjson.dumps(
-        {
-            "specversion": "1.0",
-            "id": input_.id,
-            "source": input_.source,
-            "type": TYPES[input_.__struct_config__.tag],  # type: ignore[index]
-            "subject": message.to,
-            "time": rfc3339(input_.at),
-            "datacontenttype": "application/json",
-            "data": _data(input_),
-        }
+    return cloudevent.structured(
+        id=input_.id,
+        source=input_.source,
+        type=TYPES[input_.__struct_config__.tag],  # type: ignore[index]
+        subject=message.to,
+        time=rfc3339(input_.at),
+        data=_data(input_),
     )
 
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 from datetime import date
 from typing import Any, Final
 
-import orjson
-
 from services.kit.calendar import NEVER, rfc3339
+from services.kit.cloudevent import HEADERS, structured
 from services.kit.money import decimal_string
 from services.kit.outbox import OutboxRow
 from services.ledger.answers import given_of, order_json
@@ -28,7 +27,6 @@ from services.ledger.domain.state.rewards import Issue
 from services.ledger.events.inbound import TYPES
 
 TOPIC: Final = "loyalty.points.v1"
-HEADERS: Final = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
 _COVERS: Final = {
     "available": "available",
     "pending": "pending",
@@ -68,17 +66,13 @@ def render_facts(shard: int, member_id: str, row: JournalRow, programs: ProgramV
     rows = []
     for number, (kind, data) in enumerate(told):
         data["member_version"], data["event_no"] = version, number
-        value = orjson.dumps(
-            {
-                "specversion": "1.0",
-                "id": f"{member_id}:{version}:{number}",
-                "source": SOURCE,
-                "type": kind,
-                "subject": member_id,
-                "time": time,
-                "datacontenttype": "application/json",
-                "data": data,
-            }
+        value = structured(
+            id=f"{member_id}:{version}:{number}",
+            source=SOURCE,
+            type=kind,
+            subject=member_id,
+            time=time,
+            data=data,
         )
         rows.append(OutboxRow(shard, TOPIC, key, value, HEADERS))
     return rows

@@ -11,11 +11,10 @@ from datetime import date
 from itertools import count
 from typing import Final
 
-import orjson
 import structlog
 from aiokafka.errors import KafkaError
 
-from services.kit import clock
+from services.kit import clock, cloudevent
 from services.kit.calendar import MICROS_PER_SECOND, Day, Micros, rfc3339
 from services.kit.clock import Clock
 from services.kit.kafka import partition_of
@@ -25,7 +24,7 @@ from services.kit.program import NoProgram
 from services.ledger import store
 from services.ledger.consumer import TOPICS
 from services.ledger.domain.state.outcome import SOURCE
-from services.ledger.events.outbound import HEADERS, TOPIC
+from services.ledger.events.outbound import TOPIC
 
 SQL: Final = Queries.load("services.ledger", "sql/closing.sql", require=("last_closed", "offsets", "is_due", "close"))
 AFTER: Final[Micros] = 60 * MICROS_PER_SECOND
@@ -97,17 +96,15 @@ class Closing:
 def announcement(shard: int, shards: int, day: Day, midnight: Micros) -> OutboxRow:
     """`loyalty.day.closed.v1` for the partition that it speaks of."""
     subject = date.fromordinal(day).isoformat()
-    event = {
-        "specversion": "1.0",
-        "id": f"day:{shard}:{subject}",
-        "source": SOURCE,
-        "type": "loyalty.day.closed.v1",
-        "subject": subject,
-        "time": rfc3339(midnight),
-        "datacontenttype": "application/json",
-        "data": {"partition": shard, "day": subject},
-    }
-    return OutboxRow(shard, TOPIC, key_on(shard, shards), orjson.dumps(event), HEADERS)
+    event = cloudevent.structured(
+        id=f"day:{shard}:{subject}",
+        source=SOURCE,
+        type="loyalty.day.closed.v1",
+        subject=subject,
+        time=rfc3339(midnight),
+        data={"partition": shard, "day": subject},
+    )
+    return OutboxRow(shard, TOPIC, key_on(shard, shards), event, cloudevent.HEADERS)
 
 
 def key_on(shard: int, shards: int) -> bytes:

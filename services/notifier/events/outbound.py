@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
-import orjson
 
+from services.kit import cloudevent
 from services.kit.calendar import Micros, rfc3339
 from services.kit.kafka import murmur2
 from services.notifier.domain.member import MessageClass
@@ -100,15 +100,11 @@ def render(outgoing: Outgoing, senders: Senders) -> bytes:
         data["html"] = outgoing.text.html
         # Marks the mail as automatic, so that no out-of-office reply comes back (RFC 3834).
         data["headers"] = {"Auto-Submitted": "auto-generated", "Content-Language": outgoing.text.locale}
-    return orjson.dumps(
-        {
-            "specversion": "1.0",
-            "id": f"{identifier}:{outgoing.attempt}",
-            "source": SOURCE,
-            "type": f"notify.{outgoing.channel}.requested.v1",
-            "subject": outgoing.member_id,
-            "time": rfc3339(outgoing.requested_at),
-            "datacontenttype": "application/json",
-            "data": data,
-        }
+    return cloudevent.structured(
+        id=f"{identifier}:{outgoing.attempt}",
+        source=SOURCE,
+        type=f"notify.{outgoing.channel}.requested.v1",
+        subject=outgoing.member_id,
+        time=rfc3339(outgoing.requested_at),
+        data=data,
     )

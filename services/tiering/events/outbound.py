@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import orjson
-
+from services.kit import cloudevent
 from services.kit.calendar import rfc3339
 from services.kit.money import decimal_string
 from services.tiering.domain.member import Cause, Decision, Fact, split_key
 
 TOPIC = "loyalty.tiers.v1"
 SOURCE = "/loyalty/tiering"
-
-HEADERS = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
-"""Structured mode: the whole event is the record's value."""
 
 CORRECTED = "corrected"
 """The rule of a change that a late fact about the past made: the only one by which `upgrade_only` lowers a tier."""
@@ -25,32 +21,27 @@ def render(member_id: str, decision: Decision, fact: Fact, decimals: int) -> byt
     the whole dated history after the decision, and replaces the one published before.
     """
     position = decision.position
-    return orjson.dumps(
-        {
-            "specversion": "1.0",
-            "id": f"{member_id}:{decision.version}:{fact.event_no}",
-            "source": SOURCE,
-            "type": f"loyalty.tier.{fact.kind}.v1",
-            "subject": member_id,
-            "time": rfc3339(decision.cause.time),
-            "datacontenttype": "application/json",
-            "data": {
-                "member_version": decision.version,
-                "event_no": fact.event_no,
-                "tier": fact.tier,
-                "previous_tier": fact.previous_tier,
-                "effective_at": rfc3339(fact.effective_at),
-                "history": [
-                    {"tier": reached.tier, "effective_at": rfc3339(reached.effective_at)}
-                    for reached in position.reached
-                ],
-                # Where growth counts from the enrolment on, refunds of earlier purchases can make it negative.
-                "growth_value": decimal_string(max(0, position.growth), decimals),
-                "orders": max(0, position.orders),
-                "program_version": decision.program_version,
-                "cause": _cause(decision.cause, fact, decision.program_version),
-            },
-        }
+    return cloudevent.structured(
+        id=f"{member_id}:{decision.version}:{fact.event_no}",
+        source=SOURCE,
+        type=f"loyalty.tier.{fact.kind}.v1",
+        subject=member_id,
+        time=rfc3339(decision.cause.time),
+        data={
+            "member_version": decision.version,
+            "event_no": fact.event_no,
+            "tier": fact.tier,
+            "previous_tier": fact.previous_tier,
+            "effective_at": rfc3339(fact.effective_at),
+            "history": [
+                {"tier": reached.tier, "effective_at": rfc3339(reached.effective_at)} for reached in position.reached
+            ],
+            # Where growth counts from the enrolment on, refunds of earlier purchases can make it negative.
+            "growth_value": decimal_string(max(0, position.growth), decimals),
+            "orders": max(0, position.orders),
+            "program_version": decision.program_version,
+            "cause": _cause(decision.cause, fact, decision.program_version),
+        },
     )
 
 
