@@ -126,7 +126,7 @@ def build_app(worker: Worker[Any], *, routers: Sequence[APIRouter], title: str =
 
     @app.get("/metrics", tags=["operation"], summary="Prometheus metrics of all workers", response_class=Response)
     async def exposition() -> Response:
-        return Response(worker.board.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return Response(worker.status.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return app
 

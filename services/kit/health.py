@@ -1,4 +1,4 @@
-"""Liveness and readiness that tell the truth: each check says whether it holds, why not, and what to do."""
+"""Readiness: checks that run in the background and say whether each thing works, why not, and what to do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from services.kit.worker_status import WorkerStatus
 
 CHECK_SECONDS: Final = 5.0
-"""A check that takes longer does not hold."""
+"""A check that takes longer counts as failed."""
 
 
 Check = Callable[[], Awaitable[State]]
@@ -23,26 +23,22 @@ _UNKNOWN: Final = State(False, "not checked yet", "Wait a moment.")
 
 
 class Health:
-    """Runs the checks of one worker in the background, so that asking costs nothing and harms nobody."""
+    """Runs the checks of one worker in the background: a request for readiness costs nothing and reaches no server."""
 
-    def __init__(self, board: WorkerStatus) -> None:
-        self._board = board
+    def __init__(self, status: WorkerStatus) -> None:
+        self._status = status
         self._checks: dict[str, tuple[Check, float]] = {}
         self._states: dict[str, State] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     def add(self, name: str, check: Check, *, every_seconds: float = 1.0) -> None:
-        """Runs a check again and again; it counts for readiness. Before `start`."""
+        """Adds a check that runs again and again and counts for readiness. To be called before `start`."""
         self._checks[name] = (check, every_seconds)
         self._states[name] = _UNKNOWN
 
-    def own(self) -> dict[str, State]:
-        """What the checks of this worker last said."""
-        return dict(self._states)
-
     def ready(self) -> tuple[bool, dict[str, Any]]:
-        """Whether every check of every worker holds, and the document that says so."""
-        workers = self._board.states(self._states)
+        """Whether every check of every worker succeeds, and the document of `/readyz`."""
+        workers = self._status.states(self._states)
         ok = all(state.ok for states in workers.values() for state in states.values())
         document = {
             "status": "ready" if ok else "not ready",
@@ -56,7 +52,7 @@ class Health:
             asyncio.create_task(self._repeat(name, check, every), name=f"check-{name}")
             for name, (check, every) in self._checks.items()
         ]
-        self._tasks.append(asyncio.create_task(self._publish(), name="board"))
+        self._tasks.append(asyncio.create_task(self._publish(), name="worker-status"))
 
     async def stop(self) -> None:
         """Stops checking."""
@@ -74,12 +70,12 @@ class Health:
                 self._states[name] = State(False, f"no answer within {CHECK_SECONDS:g} s", "Bring the server back.")
             except Exception as error:
                 self._states[name] = State(False, f"{type(error).__name__}: {error}", "See the log of this part.")
-            # What does not hold is looked at again soon, so that recovery shows.
+            # A check that failed runs again soon, so that a recovery shows.
             await asyncio.sleep(every_seconds if self._states[name].ok else min(1.0, every_seconds))
 
     async def _publish(self) -> None:
         while True:
-            self._board.publish(self._states)
+            self._status.publish(self._states)
             await asyncio.sleep(1.0)
 
 
@@ -142,7 +138,7 @@ class BrokerCheck:
         return State(not problems, " ".join(problems), "Run: python -m services.kit.topics" if problems else "")
 
     async def close(self) -> None:
-        """Lets go of the client."""
+        """Closes the client."""
         from services.kit.kafka import stop_quietly
 
         if self._admin is not None:

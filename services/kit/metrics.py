@@ -1,7 +1,7 @@
 """Prometheus metrics. A name that is not declared here does not type-check and does not run.
 
 Each worker process counts in its own registry, so that counting costs no lock between processes. `/metrics` answers
-for all workers, whichever of them was asked: every series carries the worker it comes from (see `board.py`).
+for all workers, whichever of them was asked: every series carries the worker it comes from (see `worker_status.py`).
 """
 
 from __future__ import annotations

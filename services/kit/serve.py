@@ -2,9 +2,9 @@
 
 A parent imports everything, freezes the garbage collector's generations (what is imported is never collected and its
 pages stay shared), forks the workers and waits. SIGTERM or SIGINT ends the workers within 10 seconds: they stop
-accepting, finish the batch in flight, flush the outbox as far as time allows, and close. A worker that dies takes
-the service down with it, non-zero: who supervises the service starts it anew. A parent that dies (kill -9) is
-noticed by the workers, which then stop too, so that nothing is left behind.
+accepting requests, finish the batch in flight, flush the outbox as far as time allows, and close. When a worker dies,
+the parent ends the others and exits non-zero, so that the service's supervisor starts it anew. When the parent dies
+(kill -9), the workers notice it and stop too: no process is left behind.
 """
 
 from __future__ import annotations
@@ -14,16 +14,13 @@ import asyncio
 import contextlib
 import gc
 import os
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NoReturn, TypeVar
 
 import uvloop
 from pydantic import ValidationError
@@ -35,34 +32,35 @@ from services.kit.health import BrokerCheck, Health, database_check
 from services.kit.part import Part, State
 from services.kit.postgres import Pool, Prepare, new_pool
 from services.kit.settings import Settings
-from services.kit.worker_status import WorkerStatus
+from services.kit.worker_status import WorkerStatus, shared_directory
 
 _log = log.get(__name__)
 S = TypeVar("S", bound=Settings)
+_HANDLED: Final = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
 
 PARTS: Final = ("api", "consumer", "relay", "sweeper")
-"""The parts that `--parts` chooses from; a service's other parts (the program follower) always run."""
+"""The parts that `--parts` chooses from. A service's other parts, such as the program follower, always run."""
 STOP_SECONDS: Final = 9.0
 """A worker's own limit for its stop; after a second more the parent kills it."""
 PORT_SECONDS: Final = 12.0
-"""How long a start waits for its port: a service that is ending may still hold it."""
+"""How long a start waits for its port, which a service that is ending may still hold."""
 GC_THRESHOLDS: Final = (50_000, 50, 50)
-"""Collections are for cycles, which batches do not make; the default would look for them in every batch."""
+"""The collector looks for cycles, which batches do not make; the defaults would run it within every batch."""
 
 
 class Worker(Generic[S]):
     """One worker process: what the service's `wire` builds its parts from."""
 
     def __init__(
-        self, settings: S, pool: Pool, *, number: int = 0, board: WorkerStatus | None = None, port: int | None = None
+        self, settings: S, pool: Pool, *, number: int = 0, status: WorkerStatus | None = None, port: int | None = None
     ) -> None:
         self.settings: Final = settings
         self.pool: Final = pool
         """Connects when it is first used."""
         self.number: Final = number
         """0, 1, … among the service's workers."""
-        self.board: Final = board or WorkerStatus()
-        self.health: Final = Health(self.board)
+        self.status: Final = status or WorkerStatus()
+        self.health: Final = Health(self.status)
         """A service may add checks of its own."""
         self._port = settings.http_port if port is None else port
 
@@ -85,8 +83,8 @@ class Service(Generic[S]):
     wire: Callable[[Worker[S]], Sequence[Part]]
     """Builds the parts of a worker, in the order in which they start; they stop in reverse."""
     commands: Mapping[str, Command[S]] = field(default_factory=dict)
-    """Further commands: name → async function of settings and the arguments after the name; its docstring's first
-    line is the help, its answer the exit code."""
+    """Further commands: name → async function of the settings and the arguments after the name. The first line of
+    its docstring is the help, its result the exit code."""
     topics: Sequence[Topic] = ALL
     """The topics that must be as the contracts say for the service to be ready."""
     prepare: Prepare | None = None
@@ -94,7 +92,7 @@ class Service(Generic[S]):
 
 
 def main(service: Service[S], argv: Sequence[str] | None = None) -> int:
-    """`serve`, `migrate`, `redrive` and the service's own commands; answers the exit code."""
+    """Runs `serve`, `migrate`, `redrive` or one of the service's own commands; answers the exit code."""
     arguments, rest = _parser(service).parse_known_args(argv)
     if rest and arguments.command not in service.commands:
         _parser(service).error(f"unrecognized arguments: {' '.join(rest)}")
@@ -115,7 +113,7 @@ def main(service: Service[S], argv: Sequence[str] | None = None) -> int:
     if arguments.command == "redrive":
         chosen = redrive.Choice(frozenset(arguments.reason), frozenset(arguments.topic), arguments.limit)
         return uvloop.run(redrive.run(settings, chosen))
-    return uvloop.run(_own(service.commands[arguments.command], settings, rest))
+    return uvloop.run(_run_command(service.commands[arguments.command], settings, rest))
 
 
 def _parser(service: Service[Any]) -> argparse.ArgumentParser:
@@ -128,7 +126,9 @@ def _parser(service: Service[Any]) -> argparse.ArgumentParser:
     serve.add_argument("--host", help="the API's address (default: HTTP_HOST)")
     commands.add_parser("migrate", help="bring the database's schema, roles and grants up to this release")
     again = commands.add_parser("redrive", help="publish the originals of dead letters again, each once")
-    again.add_argument("--reason", action="append", default=[], help="only letters of this reason (may be repeated)")
+    again.add_argument(
+        "--reason", action="append", default=[], help="only dead letters of this reason (may be repeated)"
+    )
     again.add_argument("--topic", action="append", default=[], help="only records of this topic (may be repeated)")
     again.add_argument("--limit", type=int, default=None, help="at most so many")
     for name, command in service.commands.items():
@@ -154,7 +154,7 @@ async def _migrate(service: Service[S], settings: S) -> int:
     return 0
 
 
-async def _own(command: Command[S], settings: S, rest: list[str]) -> int:
+async def _run_command(command: Command[S], settings: S, rest: list[str]) -> int:
     return await command(settings, rest)
 
 
@@ -163,74 +163,94 @@ async def _own(command: Command[S], settings: S, rest: list[str]) -> int:
 
 def _serve(service: Service[S], settings: S, parts: frozenset[str]) -> int:
     try:
+        # Held until the end, though it never listens: it keeps the port for the workers.
         reserved = _reserve(settings.http_host, settings.http_port) if "api" in parts else None
     except OSError as taken:
         sys.stderr.write(f"{settings.http_host}:{settings.http_port} cannot be listened on: {taken.strerror}.\n")
         return 1
     port = reserved.getsockname()[1] if reserved is not None else 0
-    directory = Path(tempfile.mkdtemp(prefix=f"{service.name}-"))
-    parent_lives, our_end = os.pipe()
-    handled = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
-    signal.pthread_sigmask(signal.SIG_BLOCK, handled)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
     gc.collect()
     gc.freeze()
-    children: set[int] = set()
-    try:
-        for number in range(settings.workers):
-            pid = os.fork()
-            if pid == 0:
-                os.close(our_end)
-                signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the parent forwards it
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, handled)
-                board = WorkerStatus(directory, number, settings.workers)
-                _child(service, settings, parts, number, board, port, parent_lives)
-            children.add(pid)
-        os.close(parent_lives)
+    with shared_directory(service.name) as directory:
+        children = _fork(
+            [
+                _WorkerProcess(
+                    service, settings, parts, number, WorkerStatus(directory, number, settings.workers), port
+                )
+                for number in range(settings.workers)
+            ]
+        )
         _log.info("serving", workers=settings.workers, port=port, parts=sorted(parts))
-        return _supervise(children, handled)
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        return _supervise(children)
 
 
-def _supervise(children: set[int], handled: set[signal.Signals]) -> int:
+def _fork(processes: Sequence[_WorkerProcess[Any]]) -> set[int]:
+    """Starts the worker processes; answers their ids. A pipe tells them when the parent is gone: only the parent has
+    its other end open."""
+    parent_lives, our_end = os.pipe()
+    children: set[int] = set()
+    for process in processes:
+        pid = os.fork()
+        if pid == 0:
+            os.close(our_end)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the parent forwards it
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
+            _run_worker(process, parent_lives)
+        children.add(pid)
+    os.close(parent_lives)
+    return children
+
+
+def _supervise(children: set[int]) -> int:
     """Waits for the workers; ends them all when told to or when one has died. Answers the exit code."""
     code = 0
     deadline: float | None = None
-
-    def end() -> float:
-        for pid in children:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
-        return time.monotonic() + STOP_SECONDS + 0.5
-
     while children:
-        got = signal.sigtimedwait(handled, 0.5)
+        got = signal.sigtimedwait(_HANDLED, 0.5)
         if got is not None and got.si_signo in (signal.SIGTERM, signal.SIGINT) and deadline is None:
             _log.info("stopping")
-            deadline = end()
-        for pid in list(children):
-            found, status = os.waitpid(pid, os.WNOHANG)
-            if not found:
-                continue
-            children.discard(pid)
-            exit_code = os.waitstatus_to_exitcode(status)
+            deadline = _end(children)
+        for pid, exit_code in _ended(children):
             if exit_code != 0 or deadline is None:
                 code = 1
                 _log.error("worker_died", pid=pid, exit_code=exit_code)
             if deadline is None:
-                deadline = end()
+                deadline = _end(children)
         if deadline is not None and time.monotonic() > deadline:
             code = 1
             for pid in children:
                 _log.error("worker_killed", pid=pid)
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            _send_signal(children, signal.SIGKILL)
             deadline = time.monotonic() + 60
     return code
 
 
+def _end(children: set[int]) -> float:
+    """Asks the workers to stop; answers when they will be killed if they have not."""
+    _send_signal(children, signal.SIGTERM)
+    return time.monotonic() + STOP_SECONDS + 0.5
+
+
+def _ended(children: set[int]) -> list[tuple[int, int]]:
+    """Takes the workers that have ended out of `children`; answers the process id and exit code of each."""
+    ended = []
+    for pid in list(children):
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found:
+            children.discard(pid)
+            ended.append((pid, os.waitstatus_to_exitcode(status)))
+    return ended
+
+
+def _send_signal(children: set[int], number: signal.Signals) -> None:
+    for pid in children:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
 def _reserve(host: str, port: int) -> socket.socket:
-    """Holds the port for the workers; fails if another process listens there (sharing alone would not notice)."""
+    """Holds the port for the workers. Raises OSError if another process listens there, which sharing would hide."""
     if port:
         waited_until = time.monotonic() + PORT_SECONDS
         while True:
@@ -259,45 +279,48 @@ def _bind(host: str, port: int) -> socket.socket:
 # ── a worker ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _child(
-    service: Service[S],
-    settings: S,
-    parts: frozenset[str],
-    number: int,
-    board: WorkerStatus,
-    port: int,
-    parent_lives: int,
-) -> None:
-    """Runs a worker and never returns."""
+@dataclass(frozen=True)
+class _WorkerProcess(Generic[S]):
+    """What one worker process has to run."""
+
+    service: Service[S]
+    settings: S
+    parts: frozenset[str]
+    number: int
+    status: WorkerStatus
+    port: int
+
+
+def _run_worker(process: _WorkerProcess[Any], parent_lives: int) -> NoReturn:
+    """Runs a worker and ends its process."""
     code = 1
     try:
-        log.configure(service.name, settings.log_level, worker=number)
+        log.configure(process.service.name, process.settings.log_level, worker=process.number)
         gc.set_threshold(*GC_THRESHOLDS)
-        code = uvloop.run(_work(service, settings, parts, number, board, port, parent_lives))
+        uvloop.run(_work(process, parent_lives))
+        code = 0
     except BaseException:
         _log.exception("worker_failed")
     finally:
         sys.stderr.flush()
-        os._exit(code)  # the parent's clean-up is not ours
+        os._exit(code)  # skips the clean-up that is the parent's
 
 
-async def _work(
-    service: Service[S],
-    settings: S,
-    parts: frozenset[str],
-    number: int,
-    board: WorkerStatus,
-    port: int,
-    parent_lives: int,
-) -> int:
+async def _work(process: _WorkerProcess[Any], parent_lives: int) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_reader(parent_lives, stop.set)  # its end of file says that the parent is gone
-    async with running(service, settings, parts, number=number, board=board, port=port):
+    async with running(
+        process.service,
+        process.settings,
+        process.parts,
+        number=process.number,
+        status=process.status,
+        port=process.port,
+    ):
         await stop.wait()
         loop.remove_reader(parent_lives)
-    return 0
 
 
 class Running(contextlib.AbstractAsyncContextManager["Running"]):
@@ -323,7 +346,7 @@ class Running(contextlib.AbstractAsyncContextManager["Running"]):
                 await self._broker.close()
                 await self.worker.pool.close()
         except TimeoutError:
-            # What was not finished was not committed; whoever starts next does it again.
+            # What was not finished was not committed; the next start does it again.
             _log.warning("stop_cut_short")
             self.worker.pool.terminate()
         _log.info("stopped")
@@ -336,12 +359,12 @@ async def running(
     parts: frozenset[str] = frozenset(PARTS),
     *,
     number: int = 0,
-    board: WorkerStatus | None = None,
+    status: WorkerStatus | None = None,
     port: int | None = None,
 ) -> Any:
-    """Runs a worker's parts inside this process (a test does, too)."""
+    """Runs a worker's parts inside this process, as a worker process does, and tests."""
     pool = await new_pool(settings, prepare=service.prepare)
-    worker = Worker(settings, pool, number=number, board=board, port=port)
+    worker = Worker(settings, pool, number=number, status=status, port=port)
     broker = BrokerCheck(settings, service.topics)
     worker.health.add("database", database_check(pool, service.package, settings.service), every_seconds=2.0)
     worker.health.add("brokers", broker, every_seconds=10.0)
@@ -353,8 +376,8 @@ async def running(
             continue
         chosen.append(part)
         worker.health.add(part.name, _state_of(part))
-    async with Running(chosen, worker, broker) as all_running:
-        yield all_running
+    async with Running(chosen, worker, broker) as entered:
+        yield entered
 
 
 def _state_of(part: Part) -> Callable[[], Awaitable[State]]:

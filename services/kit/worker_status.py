@@ -1,14 +1,18 @@
-"""What the workers of one service tell each other: health and metrics, a file each, once a second.
+"""What the workers of one service know of each other: health and metrics, a file each, written once a second.
 
-The workers share a port, and a request meets any of them. So each leaves its state and its metrics where the others
-can read them, and whoever is asked answers for all. Counting stays private to a process and costs no lock.
+The workers share a port, so a request may reach any of them. Each worker writes its state and its metrics to a file in
+a shared directory, and the one that is asked answers for all. Counting stays private to a process and costs no lock.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
+import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +25,7 @@ from services.kit.part import State
 
 SILENT_SECONDS: Final = 10.0
 """A worker whose page is older is not ready: its event loop hangs, or it is gone."""
+_LOCK: Final = "owner.lock"
 
 
 class _Series(msgspec.Struct, array_like=True):
@@ -45,8 +50,40 @@ class _Page(msgspec.Struct):
 _decode: Final = msgspec.json.Decoder(_Page).decode
 
 
+@contextmanager
+def shared_directory(service: str) -> Iterator[Path]:
+    """A temporary directory for the workers of a service; it is removed at the end.
+
+    A parent that is killed cannot remove it, so each start removes the directories whose owners are gone. The owners
+    hold a lock on a file in it: the parent, and the workers, which inherit the lock when they are forked. So the lock
+    is free only when the last of them has ended, also where workers outlive their parent for some seconds.
+    """
+    prefix = f"loyalty-{service}-"
+    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*/{_LOCK}"):
+        _remove_if_abandoned(left)
+    directory = Path(tempfile.mkdtemp(prefix=prefix))
+    # Locked before it has its name: nobody may find a lock that is free while its owner lives.
+    unnamed = directory / f"{_LOCK}.new"
+    with unnamed.open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        unnamed.rename(directory / _LOCK)
+        try:
+            yield directory
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _remove_if_abandoned(lock: Path) -> None:
+    """Removes the directory of a lock that nobody holds; one of another user's stays."""
+    with suppress(OSError), lock.open("rb") as file:
+        if os.fstat(file.fileno()).st_uid != os.geteuid():
+            return
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(lock.parent, ignore_errors=True)
+
+
 class WorkerStatus:
-    """The shared directory of one service's workers; without one, a process speaks for itself alone."""
+    """The states and metrics of a service's workers. Without a directory, a process knows of itself alone."""
 
     def __init__(self, directory: Path | None = None, worker: int = 0, workers: int = 1) -> None:
         self._directory = directory
@@ -54,7 +91,7 @@ class WorkerStatus:
         self._workers = workers
 
     def publish(self, states: Mapping[str, State]) -> None:
-        """Leaves this worker's page for the others (atomically: they see the old one or the new one)."""
+        """Writes this worker's page for the others, atomically: they read the old one or the new one."""
         if self._directory is None or self._workers == 1:
             return
         page = _Page(time.time(), dict(states), _families())
@@ -63,14 +100,12 @@ class WorkerStatus:
         os.replace(new, self._page(self._worker))
 
     def states(self, own: Mapping[str, State]) -> dict[int, dict[str, State]]:
-        """The states of every worker; one that is silent has the state `worker`, which says so."""
+        """The states of every worker by its number. A worker that has not written lately has one state, `worker`."""
         found = {self._worker: dict(own)}
         for worker, page in self._others():
             if page is None or time.time() - page.at > SILENT_SECONDS:
-                silent = State(
-                    False, "the worker does not say how it is", "Wait for its start, or restart the service."
-                )
-                found[worker] = {"worker": silent}
+                remedy = "Wait for its start, or restart the service."
+                found[worker] = {"worker": State(False, "the worker has not reported its state lately", remedy)}
             else:
                 found[worker] = page.states
         return dict(sorted(found.items()))
@@ -79,7 +114,7 @@ class WorkerStatus:
         """The metrics of all workers in Prometheus' text format, each series with its worker."""
         pages = [(self._worker, _families())]
         pages += [(worker, page.families) for worker, page in self._others() if page is not None]
-        return generate_latest(_Fixed(_merged(pages)))
+        return generate_latest(_Collected(_merged(pages)))
 
     def _page(self, worker: int) -> Path:
         assert self._directory is not None
@@ -115,8 +150,8 @@ def _merged(pages: Iterable[tuple[int, list[_Family]]]) -> list[Metric]:
     return list(merged.values())
 
 
-class _Fixed(CollectorRegistry):
-    """A registry of families that are there already."""
+class _Collected(CollectorRegistry):
+    """A registry of families that were collected before."""
 
     def __init__(self, families: list[Metric]) -> None:
         super().__init__()

@@ -113,6 +113,39 @@ async def test_workers_end_when_their_parent_is_killed(
         await process.ready()
 
 
+async def test_a_start_removes_the_directory_that_a_killed_service_left(
+    database: str, kafka: str, unused_port: int, tmp_path: Path
+) -> None:
+    settings = await settings_for(database, kafka)
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+
+    def directories() -> set[str]:
+        return {path.name for path in temporary.iterdir()}
+
+    async with served(settings, unused_port, tmp_path, "--workers", "2", tmpdir=temporary) as process:
+        await eventually(lambda: _workers(process, 2))
+        left = directories()
+        assert len(left) == 1
+        workers = process.workers()
+        for worker in workers:
+            worker.suspend()  # they live on for a while
+        os.kill(process.popen.pid, signal.SIGKILL)
+        async with served(settings, 0, tmp_path, tmpdir=temporary) as another:
+            await eventually(lambda: _workers(another, 1))
+            assert left < directories(), "workers that live on need it"
+            assert await another.stop() == 0
+        assert directories() == left
+        for worker in workers:
+            worker.kill()
+    async with served(settings, 0, tmp_path, tmpdir=temporary) as process:
+        await eventually(lambda: _workers(process, 1))
+        assert len(directories()) == 1
+        assert not left & directories()
+        assert await process.stop() == 0
+    assert not directories()
+
+
 @pytest.mark.parametrize(
     "point",
     [
