@@ -1,18 +1,18 @@
-"""The consumer of the member-keyed topics: shards owned, batches fenced, offsets in PostgreSQL.
+"""The consumer of the member-keyed topics: it owns shards, books their records, and keeps its offsets in PostgreSQL.
 
-Who may book a shard is decided by the fence, never by the group: the group only spreads the work. A batch moves the
-stored offsets by compare-and-set in its own transaction; an owner that lost the shard without knowing changes no row,
-rolls back and reads the offsets again. So it is safe to be wrong about ownership for a moment, and nothing here waits
-to be sure.
+The fence decides who may book a shard, never the consumer group: the group only spreads the work. A batch moves the
+stored offsets by compare-and-set in its own transaction. An owner that has lost the shard without knowing it changes
+no row, rolls back and loads the offsets again. So it does no harm to be wrong about ownership for a moment, and
+nothing here waits to be sure.
 
-Three kinds of task run. The *reader* (one) holds the client: it takes what was fetched into the shards' buffers, and
-only of partitions whose buffer is short, which is the back pressure. A *lane* (one a shard) takes batches from its
-buffers, merged over the topics by append time, and books them; `concurrent_shards` lanes are in a transaction at a
-time. The group's *callbacks* only note what changed and wait for batches in flight.
+Three kinds of task run. The *reader* (one) holds the client. It fetches only from partitions whose buffer is short,
+which is the back pressure, and hands the records to the shard workers. A *shard worker* (one a shard) takes batches
+from its buffers, merged over the topics by append time, and books them; `concurrent_shards` of them are in a
+transaction at a time. The group's *callbacks* only note what changed and wait for the batches in flight.
 
-The client's own state is never trusted over the database: on assignment, after a fence, after an outage, the lane
-loads the stored offsets and seeks. `auto_offset_reset="none"` makes a stored offset that the log no longer has an
-error instead of a silent restart from elsewhere.
+The stored offsets count, not what the client remembers: after an assignment, a fence or an outage the reader loads
+them for the shard worker and seeks. With `auto_offset_reset="none"`, a stored offset that the log no longer has is an
+error, not a silent restart from elsewhere.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
@@ -30,11 +30,11 @@ from services.kit import log, metrics
 from services.kit.dead_letter import DeadLetterLimit, Refused, TooManyDeadLetters
 from services.kit.executor import Executor
 from services.kit.kafka import REBALANCE_MS, Record, new_consumer, stop_quietly
-from services.kit.lag import Lag, Stall, lag_of
-from services.kit.part import State
+from services.kit.lag import Lag, StallDetector, lag_of
+from services.kit.part import Source, State
 from services.kit.postgres import Pool, Queries, backoff, is_unavailable
 from services.kit.settings import Settings
-from services.kit.shard_worker import ShardWorker
+from services.kit.shard_worker import Booking, ShardWorker
 
 I = TypeVar("I")  # noqa: E741
 O = TypeVar("O")  # noqa: E741
@@ -49,21 +49,17 @@ GATHER_BELOW: Final = 100
 REVOKE_SECONDS: Final = 20.0
 """How long a rebalance waits for batches in flight; below the group's rebalance timeout."""
 SILENT_SECONDS: Final = 30.0
-"""A client that got no answer from any broker for so long is dropped and built anew."""
-COMMIT_EVERY_SECONDS: Final = 1.0
+"""A client that got no answer from any broker for so long is dropped, and a new one built."""
+REPORT_SECONDS: Final = 1.0
+"""How often the brokers are told the offsets."""
+QUIET_SECONDS: Final = 5.0
+"""Without an answer from the brokers for so long, the consumer is not ready."""
 NO_ANSWER: Final = "no answer from the brokers"
-WAY_OUT_DATABASE: Final = "Bring the database back; the consumer goes on by itself."
-WAY_OUT_BROKERS: Final = "Bring the brokers back; the consumer goes on by itself."
-WAY_OUT_LOG: Final = (
-    "The stored offset is not in the log: the topic is another or its retention has passed. Then set consumer_offset."
+REMEDY_DATABASE: Final = "Bring the database back; the consumer goes on by itself."
+REMEDY_BROKERS: Final = "Bring the brokers back; the consumer goes on by itself."
+REMEDY_LOG: Final = (
+    "The stored offset is not in the log: the topic was made anew, or its retention has passed. Set consumer_offset."
 )
-
-
-class Source(Protocol):
-    """Something that must be known before the first record is decoded (the program follower)."""
-
-    async def first(self) -> object:
-        """Returns when it is known."""
 
 
 class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
@@ -86,84 +82,92 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
         passed over. `worker` numbers this process among the service's workers (its static membership)."""
         self._settings = settings
         self._pool = pool
-        self._executor = executor
         self._topics = sorted(topics)
-        self._decode = decode
         self._needs = needs
-        self._worker = worker
+        self._number = worker
         self._limit = DeadLetterLimit(settings.dead_letter_limit)
-        self._slots = asyncio.Semaphore(settings.concurrent_shards)
-        self._lanes: dict[int, ShardWorker[I, O]] = {}
+        self._wake = asyncio.Event()
+        self._booking = Booking(
+            service=settings.service,
+            topics=self._topics,
+            executor=executor,
+            decode=decode,
+            limit=self._limit,
+            slots=asyncio.Semaphore(settings.concurrent_shards),
+            max_batch=settings.max_batch,
+            unread=self._unread,
+            wake_reader=self._wake.set,
+        )
+        self._workers: dict[int, ShardWorker[I, O]] = {}
         self._listeners: list[Callable[[frozenset[int]], None]] = []
         self._assigned: set[TopicPartition] | None = None
-        self._wake = asyncio.Event()
         self._client: Any = None
         self._reader: asyncio.Task[None] | None = None
-        self._committing: asyncio.Task[None] | None = None
-        self._away = 0
-        self._absent = False
-        self._retry_at = 0.0
-        self._committed_at = 0.0
-        self._heard_at = 0.0
-        self._stall = Stall(settings.stalled_after_seconds)
+        self._reporting: asyncio.Task[None] | None = None
+        self._reported_at = 0.0
+        self._failed_loads = 0
+        self._load_again_at = 0.0
+        self._answered_at = 0.0
+        self._offers_all = False
+        self._stall = StallDetector(settings.stalled_after_seconds)
         self._trouble = "starting"
         self._remedy = ""
 
     @property
     def shards(self) -> frozenset[int]:
-        """The shards that this process owns now; all of them where no consumer runs (`absent`)."""
-        return frozenset(range(self._settings.shards)) if self._absent else frozenset(self._lanes)
+        """The shards that this process owns now; all of them after `offer_all_shards`."""
+        return frozenset(range(self._settings.shards)) if self._offers_all else frozenset(self._workers)
 
-    def absent(self) -> None:
-        """Says that no consumer works in this process: who follows it may work on any shard."""
-        self._absent = True
-        self._tell()
+    def offer_all_shards(self) -> None:
+        """Says that this process consumes no shard: the parts that follow the consumer may work on any of them."""
+        self._offers_all = True
+        self._notify_listeners()
 
     def on_shards_changed(self, listener: Callable[[frozenset[int]], None]) -> None:
         """Calls `listener` whenever the owned shards change."""
         self._listeners.append(listener)
 
     async def start(self) -> None:
-        """Begins to join the group; returns at once, also when the broker or the database is away."""
+        """Begins to join the group; returns at once, also when the broker or the database cannot be reached."""
         self._reader = asyncio.create_task(self._run(), name="consumer")
 
     async def stop(self) -> None:
-        """Finishes the batches in flight, tells the broker how far it came, and leaves."""
+        """Finishes the batches in flight, reports the offsets to the broker, and leaves."""
         if self._reader is not None:
             self._reader.cancel()
             await asyncio.wait([self._reader])
         self._trouble = "stopped"
 
     def state(self) -> State:
-        """Whether the consumer does its work, how far it is behind, and why it stopped."""
+        """Whether the consumer works, how far it is behind, and why it stopped."""
         lag = self.lag()
         figures: dict[str, float | int | str | None] = {
-            "shards": ",".join(map(str, sorted(self._lanes))),
+            "shards": ",".join(map(str, sorted(self._workers))),
             "lag_records": lag.records,
             "lag_seconds": round(lag.seconds, 1),
             "refused_of_last_1000": self._limit.refused,
         }
         trouble, remedy = self._trouble, self._remedy
         if not trouble:
-            trouble = next((lane.trouble for lane in self._lanes.values() if lane.trouble), "")
+            trouble = next((worker.trouble for worker in self._workers.values() if worker.trouble), "")
             remedy = "Look at the log for the cause; the consumer keeps trying." if trouble else ""
-        if self._stall.noticed(lag, self._lanes.values()) and not trouble:
+        if self._stall.observe(lag, self._workers.values()) and not trouble:
             trouble = f"{lag.records} records wait and none was booked for {self._settings.stalled_after_seconds:g} s"
             remedy = "Look for a long lock in the database, or restart the worker."
         metrics.gauge("lag_records", lag.records)
         metrics.gauge("lag_seconds", lag.seconds)
-        metrics.gauge("shards_owned", len(self._lanes))
+        metrics.gauge("shards_owned", len(self._workers))
         return State(not trouble, trouble, remedy, figures)
 
     def lag(self) -> Lag:
         """How far booking is behind the log."""
-        return lag_of(self._lanes.values(), self._unread)
+        return lag_of(self._workers.values(), self._unread)
 
     def _unread(self, topic: str, shard: int) -> int | None:
-        """Offsets of a partition that were not read yet, as the brokers last said; None between two assignments.
+        """Offsets of a partition that were not fetched yet, as the brokers last said; None between two assignments.
 
         The client's own position counts, not our last record: behind that there may be markers of transactions,
-        which are read and never shown. (It is not public; `position()` is, but may wait.)
+        which the client reads and does not return. (It is not public; `position()` is, but may wait.)
         """
         with suppress(Exception):
             state = self._client._subscription.subscription.assignment.state_value(TopicPartition(topic, shard))
@@ -173,11 +177,11 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
     # The group's callbacks only note what changed: an exception in them would be swallowed by the client.
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Every rebalance revokes everything: lets the batches in flight finish, up to a limit below the group's."""
-        await self._close_lanes()
+        """Every rebalance revokes everything. Lets the batches in flight finish, up to a limit below the group's."""
+        await self._close_workers()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Nothing is fetched from where the client thinks it stands: the reader seeks first."""
+        """Pauses the partitions: nothing is to be fetched before the reader has sought the stored offsets."""
         partitions = set(assigned)
         if partitions:
             self._client.pause(*partitions)  # before any await
@@ -188,7 +192,7 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
         attempt = 0
         try:
             for source in self._needs:
-                self._trouble = "waiting for what it needs before the first record"
+                self._trouble = f"waiting for the first {source.name}"
                 await source.first()
             while True:
                 began = time.monotonic()
@@ -202,7 +206,7 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
                     )
                     _log.error("dead_letter_limit", detail=str(limit))
                     await self._drop_client()
-                    self.absent()  # commands are still booked here: their facts must leave
+                    self.offer_all_shards()  # commands are still booked here: the relay must send their facts
                     return
                 except Exception as error:
                     self._explain(error)
@@ -210,59 +214,60 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
                     await self._drop_client()
                 attempt = 1 if time.monotonic() - began > 60 else attempt + 1
                 metrics.count("kafka_clients_rebuilt_total", client="consumer")
-                await backoff(attempt + 4, most_seconds=5.0)
+                await backoff(attempt + 4, max_seconds=5.0)
         finally:
             await self._drop_client()
 
     def _explain(self, error: Exception) -> None:
         if isinstance(error, OffsetOutOfRangeError):
-            self._trouble, self._remedy = f"offset out of range: {error}", WAY_OUT_LOG
+            self._trouble, self._remedy = f"offset out of range: {error}", REMEDY_LOG
         elif is_unavailable(error) and not isinstance(error, KafkaError | TimeoutError):
-            self._trouble, self._remedy = f"database: {error!r}", WAY_OUT_DATABASE
+            self._trouble, self._remedy = f"database: {error!r}", REMEDY_DATABASE
         else:
-            self._trouble, self._remedy = f"brokers: {error!r}", WAY_OUT_BROKERS
+            self._trouble, self._remedy = f"brokers: {error!r}", REMEDY_BROKERS
         _log.warning("consumer_interrupted", error=repr(error))
 
     async def _session(self) -> None:
-        """The life of one client: joins, reads, until something is wrong with it."""
+        """The life of one client: joins the group and reads, until an error ends it."""
         self._assigned = None
-        self._client = client = new_consumer(self._settings, self._worker)
+        self._client = client = new_consumer(self._settings, self._number)
         async with asyncio.timeout(SILENT_SECONDS):
             await client.start()
         client.subscribe(self._topics, listener=self)
-        self._heard_at = time.monotonic()
+        self._answered_at = time.monotonic()
         self._trouble = "joining the group"
         while True:
             self._wake.clear()
             if self._assigned is not None:
-                await self._open_lanes()
-            await self._place_lanes(client)
-            self._commit_to_broker(client)
-            wanted = [TopicPartition(t, lane.shard) for lane in self._lanes.values() for t in lane.wanted()]
-            if not wanted and self._lanes:  # an empty list would mean all partitions
+                await self._open_workers()
+            await self._position_workers(client)
+            self._report_offsets(client)
+            wanted = [TopicPartition(t, each.shard) for each in self._workers.values() for t in each.topics_to_fetch()]
+            if not wanted and self._workers:  # an empty list would mean all partitions
                 with suppress(TimeoutError):
                     async with asyncio.timeout(0.1):
                         await self._wake.wait()
-                self._heard_at = time.monotonic()  # nobody was asked
+                self._answered_at = time.monotonic()  # no broker was asked
                 continue
-            # A lane that gets hungry meanwhile has to wait for this call: a short one while some are fed.
-            patience_ms = 250 if len(wanted) == len(self._lanes) * len(self._topics) else 20
+            # A shard worker whose buffer runs short meanwhile has to wait until this call returns: so the call is
+            # short while some partitions are not asked.
+            timeout_ms = 250 if len(wanted) == len(self._workers) * len(self._topics) else 20
             async with asyncio.timeout(REBALANCE_MS / 1000 + SILENT_SECONDS):  # it waits through a rebalance
-                fetched = await self._fetch(client, wanted, patience_ms)
+                fetched = await self._fetch(client, wanted, timeout_ms)
             for partition, records in fetched.items():
-                lane = self._lanes.get(partition.partition)
-                if lane is not None:
-                    lane.feed(partition.topic, records)
+                worker = self._workers.get(partition.partition)
+                if worker is not None:
+                    worker.enqueue(partition.topic, records)
             self._check_silence(client, wanted)
             if sum(map(len, fetched.values())) < GATHER_BELOW:
                 await asyncio.sleep(self._settings.gather_seconds)
 
     async def _fetch(
-        self, client: Any, wanted: list[TopicPartition], patience_ms: int
+        self, client: Any, wanted: list[TopicPartition], timeout_ms: int
     ) -> dict[TopicPartition, list[Any]]:
         try:
             found: dict[TopicPartition, list[Any]] = await client.getmany(
-                *wanted, timeout_ms=patience_ms, max_records=READ_SLICE
+                *wanted, timeout_ms=timeout_ms, max_records=READ_SLICE
             )
         except NoOffsetForPartitionError:
             # The client looked for a committed offset before we could seek; the seek is what counts.
@@ -271,23 +276,23 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
 
     def _check_silence(self, client: Any, wanted: list[TopicPartition]) -> None:
         """Raises when no broker has answered for too long (a client may hang without saying so)."""
-        heard = 0
+        answered = 0
         for partition in wanted:
             with suppress(Exception):
-                heard = max(heard, client.last_poll_timestamp(partition) or 0)
+                answered = max(answered, client.last_poll_timestamp(partition) or 0)
         now = time.monotonic()
-        if not wanted or time.time() - heard / 1000 < 5.0:
-            self._heard_at = now
+        if not wanted or time.time() - answered / 1000 < QUIET_SECONDS:
+            self._answered_at = now
             if self._trouble == NO_ANSWER:
                 self._trouble = ""
-        silent = now - self._heard_at
+        silent = now - self._answered_at
         if silent > SILENT_SECONDS:
             raise TimeoutError(f"no answer from any broker for {silent:.0f} s")
-        if silent > 5.0 and not self._trouble:
+        if silent > QUIET_SECONDS and not self._trouble:
             self._trouble = NO_ANSWER
 
-    async def _open_lanes(self) -> None:
-        """Makes a lane of each assigned shard. It has no place yet, and its partitions stay paused."""
+    async def _open_workers(self) -> None:
+        """Makes a shard worker of each assigned shard. Its offsets are unknown and its partitions stay paused."""
         assigned, self._assigned = self._assigned, None
         assert assigned is not None
         shards = sorted({partition.partition for partition in assigned})
@@ -295,105 +300,94 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
         if assigned != whole or shards[-1:] > [self._settings.shards - 1]:
             lacking = sorted({partition.topic for partition in whole ^ assigned}) or self._topics
             raise KafkaError(f"topics without {self._settings.shards} partitions: {', '.join(lacking)}")
-        await self._close_lanes()
+        await self._close_workers()
         for shard in shards:
-            self._lanes[shard] = ShardWorker(
-                shard,
-                self._topics,
-                service=self._settings.service,
-                executor=self._executor,
-                decode=self._decode,
-                limit=self._limit,
-                slots=self._slots,
-                max_batch=self._settings.max_batch,
-                unread=self._unread,
-                hungry=self._wake.set,
-            )
-        for lane in self._lanes.values():
-            lane.start()
+            self._workers[shard] = ShardWorker(shard, self._booking)
+        for worker in self._workers.values():
+            worker.start()
         self._trouble = self._remedy = ""
         _log.info("shards_owned", shards=shards)
-        self._tell()
+        self._notify_listeners()
 
-    async def _place_lanes(self, client: Any) -> None:
-        """Puts the lanes that are new, or lost their place, on the stored offsets; ends with what one cannot solve.
+    async def _position_workers(self, client: Any) -> None:
+        """Loads the stored offsets of the shard workers that do not know them. Raises what ended one of them.
 
-        While the database is away they wait; the client stays in the group.
+        While the database cannot be reached they wait; the client stays in the group.
         """
-        for lane in list(self._lanes.values()):
-            if lane.failed is not None:
-                raise lane.failed
-            if not lane.lost_its_place or time.monotonic() < self._retry_at:
+        for worker in list(self._workers.values()):
+            if worker.failed is not None:
+                raise worker.failed
+            if not worker.offsets_unknown or time.monotonic() < self._load_again_at:
                 continue
             try:
-                await self._place(client, lane)
+                await self._position(client, worker)
             except Exception as error:
                 if isinstance(error, KafkaError) or not is_unavailable(error):
                     raise
-                self._away += 1
-                self._retry_at = time.monotonic() + min(2.0, 0.05 * 2**self._away)
-                self._trouble, self._remedy = f"database: {error!r}", WAY_OUT_DATABASE
+                self._failed_loads += 1
+                self._load_again_at = time.monotonic() + min(2.0, 0.05 * 2**self._failed_loads)
+                self._trouble, self._remedy = f"database: {error!r}", REMEDY_DATABASE
                 return
-            if self._away:
-                self._away = 0
+            if self._failed_loads:
+                self._failed_loads = 0
                 self._trouble = self._remedy = ""
 
-    async def _place(self, client: Any, lane: ShardWorker[I, O]) -> None:
-        """Loads the stored offsets of a lane, seeding those of a first start from the log's beginning, and seeks."""
-        stored = await self._stored(lane.shard)
+    async def _position(self, client: Any, worker: ShardWorker[I, O]) -> None:
+        """Loads the stored offsets of a shard and seeks them. A topic without one starts at the log's beginning."""
+        stored = await self._stored(worker.shard)
         missing = [topic for topic in self._topics if topic not in stored]
         if missing:
-            partitions = [TopicPartition(topic, lane.shard) for topic in missing]
+            partitions = [TopicPartition(topic, worker.shard) for topic in missing]
             beginnings = await client.beginning_offsets(partitions)
             offsets = [beginnings[partition] for partition in partitions]
-            await self._pool.execute(_SQL.seed, lane.shard, missing, offsets)
-            stored = await self._stored(lane.shard)
-        if self._lanes.get(lane.shard) is not lane:
+            await self._pool.execute(_SQL.seed, worker.shard, missing, offsets)
+            stored = await self._stored(worker.shard)
+        if self._workers.get(worker.shard) is not worker:
             return  # revoked meanwhile
         for topic, offset in stored.items():
-            client.seek(TopicPartition(topic, lane.shard), offset)
-        client.resume(*(TopicPartition(topic, lane.shard) for topic in self._topics))
-        lane.place(stored)
+            client.seek(TopicPartition(topic, worker.shard), offset)
+        client.resume(*(TopicPartition(topic, worker.shard) for topic in self._topics))
+        worker.resume_at(stored)
 
     async def _stored(self, shard: int) -> dict[str, int]:
         return {row[0]: row[1] for row in await self._pool.fetch(_SQL.stored, shard, self._topics)}
 
-    async def _close_lanes(self) -> None:
-        lanes = list(self._lanes.values())
-        self._lanes.clear()
-        if lanes:
-            await asyncio.gather(*(lane.close(REVOKE_SECONDS) for lane in lanes))
-            self._tell()
+    async def _close_workers(self) -> None:
+        workers = list(self._workers.values())
+        self._workers.clear()
+        if workers:
+            await asyncio.gather(*(worker.close(REVOKE_SECONDS) for worker in workers))
+            self._notify_listeners()
 
-    def _tell(self) -> None:
+    def _notify_listeners(self) -> None:
         for listener in self._listeners:
             listener(self.shards)
 
-    def _commit_to_broker(self, client: Any) -> None:
-        """Tells the broker how far we are, now and then and at best effort: for lag tools, not for us."""
-        if self._committing is not None and not self._committing.done():
+    def _report_offsets(self, client: Any) -> None:
+        """Tells the brokers the offsets now and then, at best effort: for tools that show the lag, not for us."""
+        if self._reporting is not None and not self._reporting.done():
             return
-        if time.monotonic() - self._committed_at < COMMIT_EVERY_SECONDS:
+        if time.monotonic() - self._reported_at < REPORT_SECONDS:
             return
-        if moved := _moved(self._lanes.values()):
-            self._committed_at = time.monotonic()
-            self._committing = asyncio.create_task(_commit(client, moved))
+        if moved := _take_unreported(self._workers.values()):
+            self._reported_at = time.monotonic()
+            self._reporting = asyncio.create_task(_commit(client, moved))
 
     async def _drop_client(self) -> None:
         client, self._client = self._client, None
         if client is None:
             return
-        lanes = list(self._lanes.values())
-        await self._close_lanes()
-        if self._committing is not None:
-            await asyncio.wait([self._committing], timeout=1.0)
-        if moved := _moved(lanes):
+        workers = list(self._workers.values())
+        await self._close_workers()
+        if self._reporting is not None:
+            await asyncio.wait([self._reporting], timeout=1.0)
+        if moved := _take_unreported(workers):
             await _commit(client, moved)
         await stop_quietly(client)
 
 
-def _moved(lanes: Iterable[ShardWorker[Any, Any]]) -> dict[TopicPartition, int]:
-    return {TopicPartition(t, lane.shard): offset for lane in lanes for t, offset in lane.uncommitted().items()}
+def _take_unreported(workers: Iterable[ShardWorker[Any, Any]]) -> dict[TopicPartition, int]:
+    return {TopicPartition(t, each.shard): offset for each in workers for t, offset in each.take_unreported().items()}
 
 
 async def _commit(client: Any, offsets: dict[TopicPartition, int]) -> None:

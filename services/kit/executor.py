@@ -2,12 +2,13 @@
 
 Kafka's batches come through `run` with the fence that moves their stored offsets; HTTP commands come through `submit`
 and share a transaction with those that arrive while one is in flight for their shard (group commit). A batch of
-commands is first tried as one statement that is its own transaction (`BookAtOnce`).
+commands is first tried as one statement that is a transaction by itself (`BookOptimistically`).
 
-A deadlock or a serialization failure runs the whole batch again: it left nothing behind. So does, for commands, a
-connection lost before COMMIT. A connection lost *in* COMMIT leaves its outcome open, and it is never repeated blindly:
-with a fence the stored offsets say what happened, read under their row locks so that a COMMIT still on its way is
-waited for; without a fence the batch runs again, and `book` answers from its journal what it had booked.
+After a deadlock or a serialization failure the whole batch runs again, for it left nothing behind. So do commands after
+a connection that was lost before COMMIT. When a connection is lost *in* COMMIT, nobody knows whether the transaction
+stands, and the batch is never repeated blindly. With a fence, the stored offsets say what happened; they are read under
+their row locks, which waits for a COMMIT that is still on its way. Without a fence the batch runs again, and `book`
+answers from its journal what it had booked.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Final, Generic, Protocol, TypeAlias, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -26,14 +28,17 @@ from services.kit.dead_letter import Refused
 from services.kit.faults import fault
 from services.kit.postgres import ATTEMPTS, CONFLICTS, Connection, Pool, Queries, backoff, is_unavailable
 
+if TYPE_CHECKING:
+    from asyncpg.transaction import Transaction
+
 I_contra = TypeVar("I_contra", contravariant=True)
 O_co = TypeVar("O_co", covariant=True)
 I = TypeVar("I")  # noqa: E741
 O = TypeVar("O")  # noqa: E741
 
-ASKED_SECONDS: Final = 1.0
+EXPECT_SECONDS: Final = 1.0
 """For so long after a command the next one is expected."""
-GIVE_WAY_SECONDS: Final = 0.1
+YIELD_SECONDS: Final = 0.1
 """How long records wait for commands at most: they go on however many commands there are."""
 
 _log = log.get(__name__)
@@ -50,9 +55,10 @@ class Book(Protocol[I_contra, O_co]):
     async def __call__(self, tx: Connection, shard: int, inputs: Sequence[I_contra], /) -> Sequence[O_co | Refused]: ...
 
 
-class BookAtOnce(Protocol[I_contra, O_co]):
+class BookOptimistically(Protocol[I_contra, O_co]):
     """Books commands of one shard on a connection outside of any transaction, by one statement that writes all or
-    nothing; or None, when `Book` has to do it, and nothing was booked. A lost connection leaves the outcome open."""
+    nothing. Answers None when nothing was booked and `Book` has to do it. A lost connection leaves it unknown whether
+    the statement has written."""
 
     async def __call__(
         self, connection: Connection, shard: int, inputs: Sequence[I_contra], /
@@ -75,11 +81,23 @@ class DatabaseUnavailable(Exception):
     """The database cannot be reached or takes no transactions now; the batch may be tried again."""
 
 
-class _InDoubt(Exception):
-    """The connection was lost in COMMIT: the transaction stands or does not."""
+class _CommitUnknown(Exception):
+    """The connection was lost in COMMIT: nobody knows yet whether the transaction stands."""
 
 
 Also: TypeAlias = Callable[[Connection, Sequence[O | Refused]], Awaitable[None]]
+"""Writes what belongs to the transaction of a batch, given its outcomes (dead letters)."""
+
+
+@dataclass(slots=True)
+class _Batch(Generic[I, O]):
+    """What one transaction books. `outcomes` is filled before COMMIT, for the case that its answer is lost."""
+
+    shard: int
+    inputs: Sequence[I]
+    fence: Fence | None = None
+    also: Also[O] | None = None
+    outcomes: list[O | Refused] = field(default_factory=list)
 
 
 class Executor(Generic[I, O]):
@@ -90,50 +108,50 @@ class Executor(Generic[I, O]):
         pool: Pool,
         book: Book[I, O],
         *,
-        optimistic: BookAtOnce[I, O] | None = None,
+        optimistic: BookOptimistically[I, O] | None = None,
         committed: Callable[[int], None] | None = None,
         max_batch: int = 1000,
         concurrent_shards: int = 2,
-        patience_seconds: float = 5.0,
+        timeout_seconds: float = 5.0,
     ) -> None:
-        """Commands are tried `at_once` first: of few commands it is the round trips of a transaction that cost.
-        Those of `concurrent_shards` are booked side by side: what waits for its turn comes together meanwhile.
-        `committed(shard)` is called after each COMMIT (it wakes the relay). Commands wait `patience_seconds` for a
-        database that is away before they answer `DatabaseAway`."""
+        """Commands are tried by `optimistic` first, which saves the round trips of a transaction. The commands of
+        `concurrent_shards` shards are booked side by side; those of other shards wait, and then share a transaction.
+        `committed(shard)` is called after each COMMIT (it wakes the relay). Commands wait `timeout_seconds` for a
+        database that cannot be reached before they raise `DatabaseUnavailable`."""
         self._pool = pool
         self._book = book
-        self._at_once = optimistic
+        self._optimistic = optimistic
         self._committed = committed
         self._max_batch = max_batch
-        self._turns = asyncio.Semaphore(concurrent_shards)
-        self._patience_seconds = patience_seconds
+        self._slots = asyncio.Semaphore(concurrent_shards)
+        self._timeout_seconds = timeout_seconds
         self._queues: dict[int, deque[tuple[I, asyncio.Future[O | Refused]]]] = {}
-        self._workers: dict[int, asyncio.Task[None]] = {}
-        self._asked_at = self._ran_at = float("-inf")
-        self._waiting = 0
-        self._quiet = asyncio.Event()
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._last_command = self._last_batch = float("-inf")
+        self._commands_waiting = 0
+        self._no_command_waits = asyncio.Event()
 
     async def run(
         self, shard: int, inputs: Sequence[I], *, fence: Fence, also: Also[O] | None = None
     ) -> Sequence[O | Refused]:
         """Books a batch of records, all or nothing. `also` writes what belongs to the same transaction (dead letters).
 
-        Raises `Fenced` when another owner has the shard, `DatabaseAway` (then reload the stored offsets: the batch
-        may stand), or what `book` or `also` raised.
+        Raises `Fenced` when another owner has the shard, `DatabaseUnavailable` (the batch may stand: load the stored
+        offsets again), or what `book` or `also` raised.
         """
-        self._ran_at = time.monotonic()
+        self._last_batch = time.monotonic()
         for attempt in range(1, ATTEMPTS + 1):
-            outcomes: list[O | Refused] = []
+            batch: _Batch[I, O] = _Batch(shard, inputs, fence, also)
             try:
-                return await self._transact(shard, inputs, fence, also, outcomes)
+                return await self._transact(batch)
             except CONFLICTS:
                 if attempt == ATTEMPTS:
                     raise
                 metrics.count("transaction_retries_total")
-            except _InDoubt as lost:
-                if await self._stands(shard, fence):
-                    self._done(shard)
-                    return outcomes
+            except _CommitUnknown as lost:
+                if await self._was_committed(shard, fence):
+                    self._notify_committed(shard)
+                    return batch.outcomes
                 _log.warning("commit_lost", shard=shard, error=repr(lost.__cause__))
             except Exception as error:
                 if is_unavailable(error):
@@ -143,71 +161,71 @@ class Executor(Generic[I, O]):
         raise DatabaseUnavailable("every COMMIT of this batch was lost")
 
     @property
-    def is_asked(self) -> bool:
-        """Whether commands come in: records should leave them room, for someone waits for each of them."""
-        return time.monotonic() - self._asked_at < ASKED_SECONDS
+    def has_commands(self) -> bool:
+        """Whether commands come in. A batch of records should then be small: callers wait for their commands."""
+        return time.monotonic() - self._last_command < EXPECT_SECONDS
 
     @property
     def is_busy(self) -> bool:
-        """Whether commands or records come in: what nobody waits for should leave them room."""
-        return time.monotonic() - max(self._asked_at, self._ran_at) < ASKED_SECONDS
+        """Whether commands or records come in. Work that nobody waits for should then leave them room."""
+        return time.monotonic() - max(self._last_command, self._last_batch) < EXPECT_SECONDS
 
     async def submit(self, shard: int, command: I, *, background: bool = False) -> O | Refused:
-        """Books one command, sharing a transaction with those that arrive together; for one in the `background` nobody
-        waits, so records go on as if it were not there.
+        """Books one command, in one transaction with others that arrive together. Nobody waits for a command in the
+        `background`, so records do not wait for it either.
 
-        Raises `DatabaseAway`, or what `book` raised for this command.
+        Raises `DatabaseUnavailable`, or what `book` raised for this command.
         """
         if background:
             return await self._enqueue(shard, command)
-        self._asked_at = time.monotonic()
-        self._waiting += 1
-        self._quiet.clear()
+        self._last_command = time.monotonic()
+        self._commands_waiting += 1
+        self._no_command_waits.clear()
         try:
             return await self._enqueue(shard, command)
         finally:
-            self._waiting -= 1
-            if not self._waiting:
-                self._quiet.set()
+            self._commands_waiting -= 1
+            if not self._commands_waiting:
+                self._no_command_waits.set()
 
-    async def give_way(self) -> None:
-        """Returns when no command waits for its answer, after `GIVE_WAY_SECONDS` in any case."""
-        if self._waiting:
+    async def yield_to_commands(self) -> None:
+        """Returns when no command waits for its answer, after `YIELD_SECONDS` in any case."""
+        if self._commands_waiting:
             with suppress(TimeoutError):
-                async with asyncio.timeout(GIVE_WAY_SECONDS):
-                    await self._quiet.wait()
+                async with asyncio.timeout(YIELD_SECONDS):
+                    await self._no_command_waits.wait()
 
     async def _enqueue(self, shard: int, command: I) -> O | Refused:
         answer: asyncio.Future[O | Refused] = asyncio.get_running_loop().create_future()
         self._queues.setdefault(shard, deque()).append((command, answer))
-        if shard not in self._workers:
-            self._workers[shard] = asyncio.create_task(self._serve(shard), name=f"commands-{shard}")
+        if shard not in self._tasks:
+            self._tasks[shard] = asyncio.create_task(self._serve(shard), name=f"commands-{shard}")
         return await answer
 
     async def drain(self) -> None:
         """Returns when no command is in flight (the graceful stop)."""
-        while self._workers:
-            await asyncio.wait(list(self._workers.values()))
+        while self._tasks:
+            await asyncio.wait(list(self._tasks.values()))
 
     async def _serve(self, shard: int) -> None:
         """Books a shard's waiting commands, batch by batch, until none waits."""
         queue = self._queues[shard]
         try:
             while queue:
-                async with self._turns:
+                async with self._slots:
                     batch = [queue.popleft() for _ in range(min(len(queue), self._max_batch))]
                     await self._answer(shard, batch)
         finally:
-            del self._queues[shard], self._workers[shard]
+            del self._queues[shard], self._tasks[shard]
 
     async def _answer(self, shard: int, batch: list[tuple[I, asyncio.Future[O | Refused]]]) -> None:
         try:
             outcomes = await self._run_commands(shard, [command for command, _ in batch])
         except Exception as error:
             if len(batch) > 1 and not isinstance(error, DatabaseUnavailable):
-                # One command breaks the batch of the others: each by itself, so that it breaks its own alone.
-                for alone in batch:
-                    await self._answer(shard, [alone])
+                # One command has broken the batch. Each is now booked by itself, so that only this one fails.
+                for one in batch:
+                    await self._answer(shard, [one])
                 return
             for _, answer in batch:
                 if not answer.done():
@@ -218,84 +236,74 @@ class Executor(Generic[I, O]):
                     answer.set_result(outcome)
 
     async def _run_commands(self, shard: int, commands: Sequence[I]) -> Sequence[O | Refused]:
-        patience_ends = time.monotonic() + self._patience_seconds
+        deadline = time.monotonic() + self._timeout_seconds
         attempt = 0
         while True:
             attempt += 1
             try:
-                if (outcomes := await self._try_at_once(shard, commands)) is not None:
+                if (outcomes := await self._try_optimistically(shard, commands)) is not None:
                     return outcomes
-                return await self._transact(shard, commands, None, None, [])
+                return await self._transact(_Batch(shard, commands))
             except CONFLICTS:
                 if attempt >= ATTEMPTS:
                     raise
                 metrics.count("transaction_retries_total")
             except Exception as error:
-                if not (isinstance(error, _InDoubt) or is_unavailable(error)):
+                if not (isinstance(error, _CommitUnknown) or is_unavailable(error)):
                     raise
-                if time.monotonic() > patience_ends:
+                if time.monotonic() > deadline:
                     raise DatabaseUnavailable(repr(error)) from error
             await self._pause(attempt)
 
     async def _pause(self, attempt: int) -> None:
-        """Waits before a batch of commands runs again; meanwhile it is others' turn."""
-        self._turns.release()
+        """Waits before a batch of commands runs again; meanwhile another shard may use the slot."""
+        self._slots.release()
         try:
             await backoff(attempt)
         finally:
-            await self._turns.acquire()
+            await self._slots.acquire()
 
-    async def _try_at_once(self, shard: int, commands: Sequence[I]) -> Sequence[O | Refused] | None:
-        if self._at_once is None:
+    async def _try_optimistically(self, shard: int, commands: Sequence[I]) -> Sequence[O | Refused] | None:
+        if self._optimistic is None:
             return None
         began = time.perf_counter()
         async with self._pool.acquire() as connection:
-            outcomes = await self._at_once(connection, shard, commands)
+            outcomes = await self._optimistic(connection, shard, commands)
         if outcomes is not None:
             fault("after_commit")
-            self._booked(shard, len(commands), began)
+            self._record_commit(shard, len(commands), began)
         return outcomes
 
-    async def _transact(
-        self,
-        shard: int,
-        inputs: Sequence[I],
-        fence: Fence | None,
-        also: Also[O] | None,
-        outcomes: list[O | Refused],
-    ) -> Sequence[O | Refused]:
-        """One transaction; `outcomes` is filled before COMMIT, for who has to settle a doubt."""
+    # ── one transaction ──────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _transact(self, batch: _Batch[I, O]) -> Sequence[O | Refused]:
+        """Books a batch in one transaction. Raises `_CommitUnknown` when the answer of COMMIT was lost."""
         began = time.perf_counter()
         async with self._pool.acquire() as connection:
             transaction = connection.transaction()
             await transaction.start()
             try:
-                if fence is not None:
-                    await self._pass_fence(connection, shard, fence)
-                if inputs:
-                    outcomes.extend(await self._book(connection, shard, inputs))
-                    if len(outcomes) != len(inputs):
-                        raise AssertionError(f"{len(inputs)} inputs, {len(outcomes)} outcomes")
-                if also is not None:
-                    await also(connection, outcomes)
+                await self._write(connection, batch)
                 fault("before_commit")
             except BaseException:
                 with suppress(Exception):  # a lost connection has rolled back already
                     await transaction.rollback()
                 raise
-            try:
-                await transaction.commit()
-            except BaseException as lost:
-                if isinstance(lost, Exception) and not is_unavailable(lost):
-                    raise  # the server refused to commit, and says so
-                with suppress(Exception):  # its state is unknown; a lost one has left the pool already
-                    connection.terminate()
-                if isinstance(lost, Exception):
-                    raise _InDoubt from lost
-                raise
+            await self._commit(connection, transaction)
             fault("after_commit")
-        self._booked(shard, len(inputs), began)
-        return outcomes
+        self._record_commit(batch.shard, len(batch.inputs), began)
+        return batch.outcomes
+
+    async def _write(self, connection: Connection, batch: _Batch[I, O]) -> None:
+        """Everything of a batch: its fence, what `book` writes, what `also` writes."""
+        if batch.fence is not None:
+            await self._pass_fence(connection, batch.shard, batch.fence)
+        if batch.inputs:
+            batch.outcomes.extend(await self._book(connection, batch.shard, batch.inputs))
+            if len(batch.outcomes) != len(batch.inputs):
+                raise AssertionError(f"{len(batch.inputs)} inputs, {len(batch.outcomes)} outcomes")
+        if batch.also is not None:
+            await batch.also(connection, batch.outcomes)
 
     async def _pass_fence(self, connection: Connection, shard: int, fence: Fence) -> None:
         """Moves all stored offsets of the batch in one statement, or none and raises `Fenced`."""
@@ -304,8 +312,20 @@ class Executor(Generic[I, O]):
             raise Fenced(f"shard {shard}")
         fault("after_fence")
 
-    async def _stands(self, shard: int, fence: Fence) -> bool:
-        """Whether the transaction that moved this fence stands, once it has ended either way."""
+    async def _commit(self, connection: Connection, transaction: Transaction) -> None:
+        try:
+            await transaction.commit()
+        except BaseException as lost:
+            if isinstance(lost, Exception) and not is_unavailable(lost):
+                raise  # the server refused to commit, and says so
+            with suppress(Exception):  # its state is unknown; a lost one has left the pool already
+                connection.terminate()
+            if isinstance(lost, Exception):
+                raise _CommitUnknown from lost
+            raise
+
+    async def _was_committed(self, shard: int, fence: Fence) -> bool:
+        """Whether the transaction that moved this fence stands. Waits until it has ended either way."""
         try:
             async with self._pool.acquire() as connection, connection.transaction():
                 rows = await connection.fetch(_SQL.stored_locked, shard, fence.topics)
@@ -320,11 +340,11 @@ class Executor(Generic[I, O]):
             return False
         raise Fenced(f"shard {shard}")
 
-    def _booked(self, shard: int, inputs: int, began: float) -> None:
+    def _record_commit(self, shard: int, inputs: int, began: float) -> None:
         metrics.observe("transaction_seconds", time.perf_counter() - began)
         metrics.observe("transaction_inputs", inputs)
-        self._done(shard)
+        self._notify_committed(shard)
 
-    def _done(self, shard: int) -> None:
+    def _notify_committed(self, shard: int) -> None:
         if self._committed is not None:
             self._committed(shard)

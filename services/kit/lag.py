@@ -1,4 +1,4 @@
-"""How far a consumer is behind the log, and whether it gets anywhere."""
+"""How far a consumer is behind the log, and whether it makes progress."""
 
 from __future__ import annotations
 
@@ -13,33 +13,34 @@ if TYPE_CHECKING:
 
 
 class Lag(NamedTuple):
-    """Records that were read and not booked, or not read; the age of the oldest one read, in seconds."""
+    """Records that are not booked, whether fetched or not; the age in seconds of the oldest one that was fetched."""
 
     records: int
     seconds: float
 
 
-def lag_of(lanes: Iterable[ShardWorker[Any, Any]], unread: Callable[[str, int], int | None]) -> Lag:
-    """The lag of some lanes; `unread(topic, shard)` is how much of a partition was not read, if known."""
+def lag_of(workers: Iterable[ShardWorker[Any, Any]], unread: Callable[[str, int], int | None]) -> Lag:
+    """The lag of some shards; `unread(topic, shard)` is how many records were not fetched, None if not known."""
     records = 0
     oldest = now = clock.now()
-    for lane in lanes:
-        records += lane.waiting + sum(unread(topic, lane.shard) or 0 for topic in lane.booked)
-        oldest = min(oldest, lane.oldest() or now)
+    for worker in workers:
+        records += worker.waiting + sum(unread(topic, worker.shard) or 0 for topic in worker.booked)
+        oldest = min(oldest, worker.oldest() or now)
     return Lag(records, (now - oldest) / 1_000_000)
 
 
-class Stall:
-    """Notices that records wait and none gets booked: a client that hangs looks healthy otherwise."""
+class StallDetector:
+    """Detects that records wait and none is booked. A client that hangs would otherwise look healthy."""
 
     def __init__(self, after_seconds: float) -> None:
         self._after_seconds = after_seconds
         self._booked = -1
         self._since = time.monotonic()
 
-    def noticed(self, lag: Lag, lanes: Iterable[ShardWorker[Any, Any]]) -> bool:
-        """Whether nothing has moved for too long while there was something to do. Ask it regularly."""
-        booked = sum(sum(lane.booked.values()) for lane in lanes)
+    def observe(self, lag: Lag, workers: Iterable[ShardWorker[Any, Any]]) -> bool:
+        """Takes note of how far booking is. Answers whether it has not moved for too long while records waited. To be
+        called regularly."""
+        booked = sum(sum(worker.booked.values()) for worker in workers)
         if lag.records == 0 or booked != self._booked:
             self._booked = booked
             self._since = time.monotonic()

@@ -34,6 +34,17 @@ class Part(Protocol):
         """Whether it works."""
 
 
+class Source(Protocol):
+    """A part that must know something before the first record is decoded (the program follower)."""
+
+    @property
+    def name(self) -> str:
+        """The part's name."""
+
+    async def first(self) -> object:
+        """Returns when it is known."""
+
+
 class Shards(Protocol):
     """The shards that this process owns at the moment. The consumer offers them; the relay and the sweeper follow."""
 

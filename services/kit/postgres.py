@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import asyncpg
 
@@ -24,8 +24,6 @@ else:
 
 Prepare: TypeAlias = "Callable[[asyncpg.Connection[asyncpg.Record]], Coroutine[Any, Any, None]]"
 """What a service does once to each new connection."""
-
-T = TypeVar("T")
 
 COMMAND_SECONDS: Final = 60.0
 CONNECT_SECONDS: Final = 5.0
@@ -156,18 +154,6 @@ class Queries:
         return frozenset(self._statements)
 
 
-async def retrying(work: Callable[[], Awaitable[T]], *, attempts: int = ATTEMPTS) -> T:
-    """Runs a whole transaction again when it lost a race; the last failure is raised."""
-    for attempt in range(1, attempts + 1):
-        try:
-            return await work()
-        except CONFLICTS:
-            if attempt == attempts:
-                raise
-            await backoff(attempt)
-    raise AssertionError("unreachable")
-
-
-async def backoff(attempt: int, *, most_seconds: float = 2.0) -> None:
+async def backoff(attempt: int, *, max_seconds: float = 2.0) -> None:
     """Waits before attempt number `attempt + 1`: longer each time, and never in step with others."""
-    await asyncio.sleep(random.uniform(0.2, 1.0) * min(most_seconds, 0.005 * 2.0**attempt))
+    await asyncio.sleep(random.uniform(0.2, 1.0) * min(max_seconds, 0.005 * 2.0**attempt))

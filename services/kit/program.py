@@ -128,7 +128,7 @@ class ProgramFollower(Generic[P]):
             finally:
                 await stop_quietly(client)
             attempt += 1
-            await backoff(attempt + 4, most_seconds=5.0)
+            await backoff(attempt + 4, max_seconds=5.0)
 
     async def _follow(self, client: Any) -> None:
         partition = TopicPartition(self._topic, 0)

@@ -372,7 +372,7 @@ async def running(
     for part in service.wire(worker):
         if part.name in PARTS and part.name not in parts:
             if isinstance(part, Consumer):
-                part.absent()
+                part.offer_all_shards()
             continue
         chosen.append(part)
         worker.health.add(part.name, _state_of(part))

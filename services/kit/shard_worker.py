@@ -1,4 +1,4 @@
-"""One owned shard: its buffers, and the batches that are booked from them."""
+"""Books the records of one owned shard, batch by batch, from the buffers that the consumer fills."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from heapq import merge
 from itertools import islice
 from typing import Any, Final, Generic, TypeVar
@@ -33,50 +34,52 @@ O = TypeVar("O")  # noqa: E741
 _log = log.get(__name__)
 
 COURTEOUS_BATCH: Final = 50
-"""Most records of a batch while commands come in: each has to wait for the turns that a batch takes."""
+"""Most records of a batch while commands come in: a command waits until the batch in flight is booked."""
 MERGE_SECONDS: Final = 1.0
-"""How long a lane waits for a topic that is behind before it goes on without it."""
+"""How long a batch waits for records of a topic that is behind, before it is booked without them."""
+
+_Rejected = tuple[Record, Refused]
+
+
+@dataclass(frozen=True)
+class Booking(Generic[I, O]):
+    """What all shard workers of a consumer share: how they book, and what bounds them."""
+
+    service: str
+    topics: Sequence[str]
+    executor: Executor[I, O]
+    decode: Callable[[Record], I | Refused | None]
+    limit: DeadLetterLimit
+    slots: asyncio.Semaphore
+    """One for each shard worker that may be in a transaction at the same time."""
+    max_batch: int
+    unread: Callable[[str, int], int | None]
+    """How many records of a topic and shard were not fetched yet; None where that is not known."""
+    wake_reader: Callable[[], object]
+    """Called when the consumer has something to do for a shard worker: to fetch, to load offsets, or to end it."""
 
 
 class ShardWorker(Generic[I, O]):
     """Books one shard's records, batch by batch, each behind the fence of its stored offsets."""
 
-    def __init__(
-        self,
-        shard: int,
-        topics: Sequence[str],
-        *,
-        service: str,
-        executor: Executor[I, O],
-        decode: Callable[[Record], I | Refused | None],
-        limit: DeadLetterLimit,
-        slots: asyncio.Semaphore,
-        max_batch: int,
-        unread: Callable[[str, int], int | None],
-        hungry: Callable[[], object],
-    ) -> None:
-        """`slots` bounds how many lanes are in a transaction; `unread(topic, shard)` is how much of a partition was not
-        read, if known; `hungry` is called when a buffer runs short."""
+    def __init__(self, shard: int, booking: Booking[I, O]) -> None:
         self.shard: Final = shard
         self.booked: dict[str, int] = {}
-        """The stored offset of each topic: what this owner last loaded or wrote, and expects at the next fence."""
+        """The stored offset of each topic, as last loaded or written here; the next fence expects it."""
         self.trouble = ""
-        """Why nothing gets booked at the moment; empty when all is well."""
+        """Why nothing is booked at the moment; empty when all is well."""
         self.failed: Exception | None = None
-        """What ended this lane: the limit of dead letters."""
-        self.lost_its_place = True
-        """The stored offsets may have moved: `place` must be called with what they are."""
-        self._service = service
-        self._executor = executor
-        self._decode = decode
-        self._limit = limit
-        self._slots = slots
-        self._max_batch = max_batch
-        self._unread = unread
-        self._hungry = hungry
-        self._buffers: dict[str, deque[Record]] = {topic: deque() for topic in topics}
+        """What ended this worker: the limit of dead letters."""
+        self.offsets_unknown = True
+        """The stored offsets may have moved: the consumer must load them and call `resume_at`."""
+        self._booking = booking
+        self._executor = booking.executor
+        self._decode = booking.decode
+        self._limit = booking.limit
+        self._max_batch = booking.max_batch
+        self._buffers: dict[str, deque[Record]] = {topic: deque() for topic in booking.topics}
         self._fetched: dict[str, int] = {}
-        self._committed: dict[str, int] = {}
+        self._reported: dict[str, int] = {}
         self._size = 0
         self._blocked_since: float | None = None
         self._arrived = asyncio.Event()
@@ -85,30 +88,30 @@ class ShardWorker(Generic[I, O]):
 
     # ── the reader's side ────────────────────────────────────────────────────────────────────────────────────────
 
-    def wanted(self) -> list[str]:
-        """The topics of which less than a batch waits: more may be fetched."""
-        if self.lost_its_place:
+    def topics_to_fetch(self) -> list[str]:
+        """The topics of which less than a batch is buffered; none while the offsets are unknown."""
+        if self.offsets_unknown:
             return []
         return [topic for topic, buffer in self._buffers.items() if len(buffer) < self._max_batch]
 
     @property
     def waiting(self) -> int:
-        """Records that were read and are not booked."""
+        """Records that were fetched and are not booked."""
         return self._size
 
-    def place(self, stored: Mapping[str, int]) -> None:
-        """Starts from these offsets; what was buffered before is forgotten."""
+    def resume_at(self, stored: Mapping[str, int]) -> None:
+        """Goes on from these offsets; what was buffered before is forgotten."""
         self.booked = dict(stored)
         self._fetched = dict(stored)
         for buffer in self._buffers.values():
             buffer.clear()
         self._size = 0
         self.trouble = ""
-        self.lost_its_place = False
+        self.offsets_unknown = False
 
-    def feed(self, topic: str, fetched: Sequence[Any]) -> None:
-        """Takes fetched records into the buffer; those that do not follow on what it has are from before a seek."""
-        if self.lost_its_place or self._closing or not fetched or fetched[0].offset < self._fetched[topic]:
+    def enqueue(self, topic: str, fetched: Sequence[Any]) -> None:
+        """Buffers fetched records. Those below the expected offset were fetched before a seek and are ignored."""
+        if self.offsets_unknown or self._closing or not fetched or fetched[0].offset < self._fetched[topic]:
             return
         buffer = self._buffers[topic]
         for r in fetched:
@@ -121,10 +124,10 @@ class ShardWorker(Generic[I, O]):
         """The append time of the oldest record that waits."""
         return min((buffer[0].appended_at for buffer in self._buffers.values() if buffer), default=None)
 
-    def uncommitted(self) -> dict[str, int]:
-        """The offsets that the broker has not been told since the last call."""
-        moved = {topic: at for topic, at in self.booked.items() if self._committed.get(topic) != at}
-        self._committed.update(moved)
+    def take_unreported(self) -> dict[str, int]:
+        """The stored offsets that have moved since the last call, to be reported to the brokers."""
+        moved = {topic: at for topic, at in self.booked.items() if self._reported.get(topic) != at}
+        self._reported.update(moved)
         return moved
 
     def start(self) -> None:
@@ -132,7 +135,7 @@ class ShardWorker(Generic[I, O]):
         self._task = asyncio.create_task(self._run(), name=f"shard-{self.shard}")
 
     async def close(self, seconds: float) -> None:
-        """Takes no more batches and returns when the one in flight has ended, after `seconds` by cancelling it."""
+        """Takes no more batches and returns when the one in flight has ended; after `seconds` it is cancelled."""
         self._closing = True
         self._arrived.set()
         if self._task is None:
@@ -148,33 +151,28 @@ class ShardWorker(Generic[I, O]):
     async def _run(self) -> None:
         attempt = 0
         while not self._closing:
-            if self._size == 0 or self.lost_its_place:
+            if self._size == 0 or self.offsets_unknown:
                 self._arrived.clear()
                 await self._arrived.wait()
                 continue
             try:
-                async with self._slots:
-                    await self._executor.give_way()
-                    batch = [] if self._closing or self.lost_its_place else self._peek()
-                    if batch:
-                        await self._book(batch)
-                if not batch:
-                    await self._more()
+                if not await self._book_next():
+                    await self._wait_for_records()
                     continue
             except Fenced:
                 metrics.count("fenced_total")
                 _log.warning("fenced", shard=self.shard)
-                self._lose_place()
+                self._forget_offsets()
             except TooManyDeadLetters as limit:
                 self.failed = limit
-                self._hungry()
+                self._booking.wake_reader()
                 return
-            except DatabaseUnavailable as away:
-                # The batch may stand (a lost COMMIT): where to go on is read from the database.
+            except DatabaseUnavailable as error:
+                # The batch may stand, if its COMMIT was lost: the database knows where to go on.
                 attempt += 1
-                self.trouble = f"database: {away}"
+                self.trouble = f"database: {error}"
                 await self._pause(attempt)
-                self._lose_place()
+                self._forget_offsets()
             except Exception as error:
                 attempt += 1
                 self.trouble = f"shard {self.shard}: {type(error).__name__}: {error}"
@@ -184,20 +182,38 @@ class ShardWorker(Generic[I, O]):
                 attempt = 0
                 self.trouble = ""
 
-    def _lose_place(self) -> None:
-        self.lost_its_place = True
-        self._hungry()
+    async def _book_next(self) -> bool:
+        """Books the next batch when a slot is free; False when there is none to book now."""
+        async with self._booking.slots:
+            await self._executor.yield_to_commands()
+            batch = [] if self._closing or self.offsets_unknown else self._peek()
+            if batch:
+                await self._book(batch)
+        return bool(batch)
+
+    def _forget_offsets(self) -> None:
+        self.offsets_unknown = True
+        self._booking.wake_reader()
 
     async def _pause(self, attempt: int) -> None:
         if not self._closing:
             await backoff(attempt + 3)
 
+    async def _wait_for_records(self) -> None:
+        """Waits a moment for the records that the next batch lacks."""
+        self._arrived.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await self._arrived.wait()
+
+    # ── what a batch takes ───────────────────────────────────────────────────────────────────────────────────────
+
     def _peek(self) -> list[Record]:
         """The next batch, merged over the topics by append time; a topic's records keep their order.
 
-        Empty while a topic that is behind has nothing here: what comes of it may be older than what waits. (A member
-        is registered on one topic and acts on another.) That is a courtesy and no condition of being right, so it
-        does not last longer than `MERGE_SECONDS`.
+        Empty while a topic has unread records and none of them is buffered: they may be older than those that are.
+        (A member is registered on one topic and acts on another.) Booking is right in any order, so the wait is only
+        a courtesy and lasts no longer than `MERGE_SECONDS`.
         """
         behind = [topic for topic in self._buffers if self._is_behind(topic)]
         if any(not self._buffers[topic] for topic in behind):
@@ -208,30 +224,24 @@ class ShardWorker(Generic[I, O]):
                 return []
             behind = []
         self._blocked_since = None
-        waiting = [buffer for buffer in self._buffers.values() if buffer]
-        most = min(self._max_batch, COURTEOUS_BATCH) if self._executor.is_asked else self._max_batch
-        if len(waiting) == 1:
-            return list(islice(waiting[0], most))
-        batch = list(islice(merge(*waiting, key=_appended_at), most))
-        return batch[: min((self._last_in(batch, topic) for topic in behind), default=None)]
+        filled = [buffer for buffer in self._buffers.values() if buffer]
+        most = min(self._max_batch, COURTEOUS_BATCH) if self._executor.has_commands else self._max_batch
+        if len(filled) == 1:
+            return list(islice(filled[0], most))
+        batch = list(islice(merge(*filled, key=_appended_at), most))
+        return batch[: min((self._end_of_buffered(batch, topic) for topic in behind), default=None)]
 
     def _is_behind(self, topic: str) -> bool:
-        return self._unread(topic, self.shard) != 0
+        return self._booking.unread(topic, self.shard) != 0
 
-    def _last_in(self, batch: Sequence[Record], topic: str) -> int:
-        """Where a batch must be cut because it holds all that is here of a topic."""
+    def _end_of_buffered(self, batch: Sequence[Record], topic: str) -> int:
+        """How many records of a batch may be booked before the next of a topic must be known. The batch is cut behind
+        the last one that is buffered of the topic."""
         last = self._buffers[topic][-1]
         for place in range(len(batch), 0, -1):
             if batch[place - 1] is last:
                 return place
         return len(batch)
-
-    async def _more(self) -> None:
-        """Waits a moment for what the merge lacks."""
-        self._arrived.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(0.05):
-                await self._arrived.wait()
 
     def _drop(self, records: Sequence[Record]) -> None:
         """Takes booked records out of the buffers."""
@@ -240,51 +250,62 @@ class ShardWorker(Generic[I, O]):
             for _ in range(number):
                 buffer.popleft()
             if len(buffer) < self._max_batch:
-                self._hungry()
+                self._booking.wake_reader()
         self._size -= len(records)
 
-    async def _book(self, records: list[Record], failed: Refused | None = None) -> None:
-        """Books a batch. One that breaks `book` is halved until what breaks it stands alone and is refused as
-        `failed`; the rest of it is booked."""
-        inputs: list[I] = []
-        sources: list[Record] = []
-        letters: list[tuple[Record, Refused]] = []
-        for record in records:
-            made = failed or self._input_of(record)
-            if made is None:
-                continue
-            if isinstance(made, Refused):
-                letters.append((record, made))
-            else:
-                inputs.append(made)
-                sources.append(record)
+    # ── one batch ────────────────────────────────────────────────────────────────────────────────────────────────
 
-        async def also(tx: Connection, outcomes: Sequence[O | Refused]) -> None:
-            late = [(r, o) for r, o in zip(sources, outcomes, strict=True) if isinstance(o, Refused)]
-            all_letters = letters + late
-            self._limit.check(_marked(records, all_letters))
-            await append(tx, [self._letter(record, refused) for record, refused in all_letters])
+    async def _book(self, records: list[Record], failed: Refused | None = None) -> None:
+        """Books a batch, all or nothing; with `failed`, its records become dead letters without being decoded."""
+        inputs, sources, rejected = self._decode_all(records, failed)
+
+        async def write_dead_letters(tx: Connection, outcomes: Sequence[O | Refused]) -> None:
+            all_rejected = rejected + _rejected_of(sources, outcomes)
+            self._limit.check(_are_rejected(records, all_rejected))
+            await append(tx, [self._dead_letter(record, refused) for record, refused in all_rejected])
 
         fence = self._fence(records)
         try:
-            outcomes = await self._executor.run(self.shard, inputs, fence=fence, also=also)
+            outcomes = await self._executor.run(self.shard, inputs, fence=fence, also=write_dead_letters)
         except (Fenced, DatabaseUnavailable, TooManyDeadLetters, asyncpg.SyntaxOrAccessError):
-            raise  # no fault of any record (the last: the schema is not what the code expects)
+            raise  # not the fault of any record (the last one: the schema is not what the code expects)
         except Exception as error:
             if failed is not None:
                 raise
-            if len(records) == 1:
-                _log.error("record_failed", **_place(records[0]), error=repr(error))
-                await self._book(records, Refused(RefusalReason.FAILED, None, type(error).__name__))
-                return
-            middle = len(records) // 2
-            await self._book(records[:middle])
-            await self._book(records[middle:])
+            await self._isolate(records, error)
             return
-        letters += [(r, o) for r, o in zip(sources, outcomes, strict=True) if isinstance(o, Refused)]
-        self._count(records, letters)
+        self._count(records, rejected + _rejected_of(sources, outcomes))
         self.booked.update(zip(fence.topics, fence.next, strict=True))
         self._drop(records)
+
+    async def _isolate(self, records: list[Record], error: Exception) -> None:
+        """Halves a batch that raised, until the record that raises stands alone; that one is refused as failed and
+        the others are booked."""
+        if len(records) == 1:
+            _log.error("record_failed", **_place(records[0]), error=repr(error))
+            await self._book(records, Refused(RefusalReason.FAILED, None, type(error).__name__))
+            return
+        middle = len(records) // 2
+        await self._book(records[:middle])
+        await self._book(records[middle:])
+
+    def _decode_all(
+        self, records: Sequence[Record], failed: Refused | None
+    ) -> tuple[list[I], list[Record], list[_Rejected]]:
+        """The inputs of a batch, the record of each, and the records that are refused."""
+        inputs: list[I] = []
+        sources: list[Record] = []
+        rejected: list[_Rejected] = []
+        for record in records:
+            input_ = failed or self._input_of(record)
+            if input_ is None:
+                continue
+            if isinstance(input_, Refused):
+                rejected.append((record, input_))
+            else:
+                inputs.append(input_)
+                sources.append(record)
+        return inputs, sources, rejected
 
     def _input_of(self, record: Record) -> I | Refused | None:
         try:
@@ -302,14 +323,14 @@ class ShardWorker(Generic[I, O]):
         topics = sorted(ends)
         return Fence(topics, [self.booked[topic] for topic in topics], [ends[topic] for topic in topics])
 
-    def _letter(self, record: Record, refused: Refused) -> OutboxRow:
-        return OutboxRow(self.shard, DEAD_LETTERS, record.key, render(self._service, record, refused))
+    def _dead_letter(self, record: Record, refused: Refused) -> OutboxRow:
+        return OutboxRow(self.shard, DEAD_LETTERS, record.key, render(self._booking.service, record, refused))
 
-    def _count(self, records: Sequence[Record], letters: Sequence[tuple[Record, Refused]]) -> None:
-        self._limit.add(_marked(records, letters))
+    def _count(self, records: Sequence[Record], rejected: Sequence[_Rejected]) -> None:
+        self._limit.add(_are_rejected(records, rejected))
         for topic, number in Counter(record.topic for record in records).items():
             metrics.count("records_total", number, topic=topic)
-        for record, refused in letters:
+        for record, refused in rejected:
             metrics.count("dead_letters_total", topic=record.topic, reason=str(refused.reason))
             _log.warning("record_refused", **_place(record), reason=str(refused.reason), field=refused.field)
 
@@ -318,12 +339,17 @@ def _appended_at(record: Record) -> int:
     return record.appended_at
 
 
-def _marked(records: Sequence[Record], letters: Sequence[tuple[Record, Refused]]) -> list[bool]:
-    """For each record, whether it was refused."""
-    if not letters:
+def _rejected_of(sources: Sequence[Record], outcomes: Sequence[object]) -> list[_Rejected]:
+    """The records that `book` refused, of those that it got."""
+    return [(record, out) for record, out in zip(sources, outcomes, strict=True) if isinstance(out, Refused)]
+
+
+def _are_rejected(records: Sequence[Record], rejected: Sequence[_Rejected]) -> list[bool]:
+    """For each record of a batch, whether it was refused."""
+    if not rejected:
         return [False] * len(records)
-    refused = {id(record) for record, _ in letters}
-    return [id(record) in refused for record in records]
+    places = {id(record) for record, _ in rejected}
+    return [id(record) in places for record in records]
 
 
 def _place(record: Record) -> dict[str, Any]:

@@ -23,7 +23,6 @@ from schemas.topics import ALL, SHARDS, Topic
 
 CHECKED_SETTINGS = ("message.timestamp.type", "cleanup.policy")
 _NONE = 0
-_UNKNOWN_TOPIC = 3
 _ALREADY_EXISTS = 36
 
 

@@ -115,7 +115,7 @@ async def test_commands_that_arrive_together_share_a_transaction(database: str, 
         await executor.drain()
 
 
-async def test_records_give_way_to_commands_that_wait_and_not_for_ever(database: str, look: Database) -> None:
+async def test_records_wait_for_commands_and_not_for_ever(database: str, look: Database) -> None:
     booking, go_on = asyncio.Event(), asyncio.Event()
 
     async def held_up(tx: Connection, shard: int, inputs: Sequence[Hello]) -> Sequence[str | Refused]:
@@ -127,13 +127,13 @@ async def test_records_give_way_to_commands_that_wait_and_not_for_ever(database:
         executor = Executor[Hello, str](pool, held_up)
         in_background = asyncio.create_task(executor.submit(1, Hello("m", 0), background=True))
         await booking.wait()
-        await executor.give_way()
-        assert not executor.is_asked, "nobody waits for what is in the background"
+        await executor.yield_to_commands()
+        assert not executor.has_commands, "nobody waits for what is in the background"
         command = asyncio.create_task(executor.submit(1, Hello("m", 1)))
         await asyncio.sleep(0)
-        await executor.give_way()
-        assert not command.done(), "it was waited for as long as is polite"
-        waiting = asyncio.create_task(executor.give_way())
+        await executor.yield_to_commands()
+        assert not command.done(), "the wait is over after YIELD_SECONDS"
+        waiting = asyncio.create_task(executor.yield_to_commands())
         go_on.set()
         await waiting
         assert {await in_background, await command} == {"booked"}
@@ -160,7 +160,7 @@ async def test_shards_take_turns_and_what_waits_for_its_turn_comes_together(data
         assert batches == [(1, 1), (2, 5), (3, 5)]
 
 
-async def test_commands_are_tried_at_once_before_they_have_a_transaction(database: str, look: Database) -> None:
+async def test_commands_are_tried_optimistically_before_they_have_a_transaction(database: str, look: Database) -> None:
     asked: list[int] = []
 
     async def odd_ones(connection: Connection, shard: int, inputs: Sequence[Hello]) -> Sequence[str | Refused] | None:
@@ -171,7 +171,7 @@ async def test_commands_are_tried_at_once_before_they_have_a_transaction(databas
         committed: list[int] = []
         executor = Executor[Hello, str](pool, BOOK, optimistic=odd_ones, committed=committed.append)
         assert await executor.submit(1, Hello("m", 1)) == "hello 1"
-        assert await look.count("hello") == 0, "who books at once writes by itself"
+        assert await look.count("hello") == 0, "the optimistic statement writes by itself"
         assert await executor.submit(1, Hello("m", 2)) == "booked"
         assert await look.count("hello") == 1
         assert (asked, committed) == ([1, 1], [1, 1])
@@ -217,9 +217,9 @@ async def test_batches_that_deadlock_run_again_whole(database: str, look: Databa
     assert await look.count("hello") == 4
 
 
-async def test_a_database_that_is_away_is_told_in_time_and_used_when_back(database: str, look: Database) -> None:
+async def test_an_unavailable_database_is_reported_in_time_and_used_when_back(database: str, look: Database) -> None:
     async with proxied(database) as proxy, _pooled(_settings(database, proxy.dsn)) as pool:
-        executor = Executor[Hello, str](pool, BOOK, patience_seconds=0.5)
+        executor = Executor[Hello, str](pool, BOOK, timeout_seconds=0.5)
         assert await executor.submit(1, Hello("m", 1)) == "booked"
         proxy.break_all()
         with pytest.raises(DatabaseUnavailable):

@@ -77,7 +77,7 @@ class Worker:
             self.pool,  # type: ignore[arg-type]
             self.ledger.book,
             optimistic=self.ledger.book_optimistically,
-            patience_seconds=patience_seconds,
+            timeout_seconds=patience_seconds,
         )
 
     def kill(self) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from services.kit import faults
 from services.kit.migrate import MigrationError, migrations_of
-from services.kit.postgres import Queries, is_unavailable, retrying
+from services.kit.postgres import Queries, is_unavailable
 from services.kit.settings import Settings
 
 
@@ -57,7 +57,7 @@ def _violated(constraint: str) -> Exception:
 
 
 @pytest.mark.parametrize(
-    ("error", "away"),
+    ("error", "unavailable"),
     [
         (ConnectionResetError(), True),
         (TimeoutError(), True),
@@ -75,33 +75,8 @@ def _violated(constraint: str) -> Exception:
         (KeyError("x"), False),
     ],
 )
-def test_the_databases_condition_and_our_own_mistakes_are_told_apart(error: Exception, away: bool) -> None:
-    assert is_unavailable(error) is away
-
-
-async def test_a_lost_race_runs_again_and_a_mistake_does_not() -> None:
-    attempts: list[int] = []
-
-    async def racing() -> str:
-        attempts.append(1)
-        if len(attempts) < 3:
-            raise asyncpg.SerializationError("lost")
-        return "won"
-
-    assert await retrying(racing) == "won"
-    assert len(attempts) == 3
-
-    async def wrong() -> None:
-        raise asyncpg.UniqueViolationError
-
-    with pytest.raises(asyncpg.UniqueViolationError):
-        await retrying(wrong)
-
-    async def losing() -> None:
-        raise asyncpg.DeadlockDetectedError
-
-    with pytest.raises(asyncpg.DeadlockDetectedError):
-        await retrying(losing, attempts=2)
+def test_the_databases_condition_and_our_own_mistakes_are_told_apart(error: Exception, unavailable: bool) -> None:
+    assert is_unavailable(error) is unavailable
 
 
 def test_a_fault_kills_at_the_nth_time_its_point_is_passed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,7 +102,7 @@ class Commands:
         return Depends(asked)
 
     async def do(self, asked: Asked, member_id: str, body: Body | None, make: _Make) -> Response:
-        """Book a command and answer as it was answered first. Raises Problem 400 without a key, DatabaseAway."""
+        """Book a command and answer as it was answered first. Raises Problem 400 without a key, DatabaseUnavailable."""
         return response(await self.ask(asked, member_id, body, make))
 
     async def ask(self, asked: Asked, member_id: str, body: Body | None, make: _Make) -> Answer:

@@ -57,7 +57,7 @@ class Publisher:
         return State(True, self._trouble)
 
     async def publish(self, messages: Sequence[Message]) -> None:
-        """Returns when all are acknowledged, those of one member in the order given. Raises BrokersAway."""
+        """Returns when all are acknowledged, those of one member in the order given. Raises BrokersUnavailable."""
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 producer = await self._connected()

@@ -58,7 +58,7 @@ class Reads:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Connection]:
-        """A connection on which all statements see one state of the ledger. Raises DatabaseAway."""
+        """A connection on which all statements see one state of the ledger. Raises DatabaseUnavailable."""
         try:
             async with (
                 self._pool.acquire() as connection,

@@ -110,7 +110,7 @@ async def taken_later(tx: Connection, shard: int, account: int, entry: EntryRow)
 
 
 async def fact_by_public_id(pool: Pool, shard: int, key: str) -> tuple[str, bytes] | None:
-    """(member, state) of a hold, redemption or transfer by its key; None if there is none. Raises DatabaseAway."""
+    """(member, state) of a hold, redemption or transfer by its key, or None. Raises DatabaseUnavailable."""
     try:
         row = await pool.fetchrow(SQL.fact_by_public_id, shard, key)
     except Exception as error:
