@@ -77,7 +77,7 @@ class Api:
         self._task = asyncio.create_task(self._server.serve(sockets=[self._worker.listen()]), name="api")
 
     async def stop(self) -> None:
-        """Stops accepting and answers what is in flight."""
+        """Stops accepting requests and answers those in flight."""
         if self._server is None or self._task is None:
             return
         self._server.should_exit = True
@@ -93,7 +93,7 @@ class Api:
 
 
 class _Server(uvicorn.Server):
-    """Signals are the worker's business."""
+    """A server that leaves signals to the worker."""
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -132,7 +132,7 @@ def build_app(worker: Worker[Any], *, routers: Sequence[APIRouter], title: str =
 
 
 def measured(app: ASGIApp) -> ASGIApp:
-    """Counts and times requests by route, and turns away bodies that are too large, as plain ASGI."""
+    """Counts and times requests by route, and refuses bodies that are too large, as plain ASGI."""
 
     async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -142,7 +142,7 @@ def measured(app: ASGIApp) -> ASGIApp:
         left = MAX_BODY
         began = time.perf_counter()
 
-        async def noting(message: MutableMapping[str, Any]) -> None:
+        async def send_and_note(message: MutableMapping[str, Any]) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -158,11 +158,11 @@ def measured(app: ASGIApp) -> ASGIApp:
             return message
 
         try:
-            await app(scope, receive if scope["method"] == "GET" else limited, noting)
+            await app(scope, receive if scope["method"] == "GET" else limited, send_and_note)
         except Exception:
             if not status:
                 raise
-            # It has been logged and answered; Starlette raises it again for servers that do neither.
+            # It has been logged and answered; Starlette raises it again for servers that do not.
         finally:
             seconds = time.perf_counter() - began
             route = getattr(scope.get("route"), "path", "other")

@@ -33,9 +33,10 @@ MEMBER_SCOPES: Final = frozenset({"ledger:read", "ledger:spend", "tiering:read",
 LEEWAY_SECONDS: Final = 10
 CACHED_TOKENS: Final = 10_000
 REMEMBER_SECONDS: Final = 60.0
-"""A verified token is believed for so long (and never beyond its `exp`): a key that was withdrawn is out after it."""
+"""A verified token is not verified again for so long (never beyond its `exp`). A withdrawn key works no longer than
+that."""
 REFRESH_SECONDS: Final = 10.0
-"""Unknown key ids make us read the set again, but not more often: anyone can send any key id."""
+"""An unknown key id makes us read the set again, but not more often than this: anyone can send any key id."""
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -52,8 +53,8 @@ class Caller(msgspec.Struct, frozen=True):
             raise Problem(NOT_FOUND)
 
     def may_publish(self, source: str, event_type: str) -> bool:
-        """Whether a credential is bound to this source and type: its claims `sources` and `types` name what it may
-        say, `*` at the end standing for any rest. A claim that is absent binds nothing."""
+        """Whether a credential is bound to this source and type: its claims `sources` and `types` list what it may
+        publish; a `*` at the end of one stands for any rest. Without the claim, everything is allowed."""
         return _allowed(self.claims.get("sources"), source) and _allowed(self.claims.get("types"), event_type)
 
 

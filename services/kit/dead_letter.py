@@ -1,7 +1,8 @@
-"""What could not be booked: the letter that keeps the record, and the limit that tells a bad day from a bad deployment.
+"""Records that could not be booked: the dead letter that keeps each, and the limit above which the consumer stops.
 
-A letter is a CloudEvent on `loyalty.dead_letters.v1` that is written to the outbox in the transaction that moves the
-stored offset past the record: a refused record is never lost and never blocks the ones behind it.
+A dead letter is a CloudEvent on `loyalty.dead_letters.v1`. It is written to the outbox in the transaction that moves
+the stored offset past the record, so a refused record is never lost and never blocks those behind it. A few refusals
+are usual; many are a bad deployment, and the limit tells the two apart.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ __all__ = ["DEAD_LETTERS", "DeadLetterLimit", "RefusalReason", "Refused", "TooMa
 DEAD_LETTERS: Final = "loyalty.dead_letters.v1"
 DEAD_LETTER_TYPE: Final = "loyalty.dead_letter.recorded.v1"
 WITHOUT_BODY: Final = frozenset({"commerce.profiles.v1", "loyalty.internal.v1"})
-"""Topics whose records carry personal data: their letters say where the record stands and no more. What arrived on
-another shard's partition is sent on through the internal topic, profiles among it."""
+"""Topics whose records carry personal data: their dead letters hold the record's place and not its body. The internal
+topic is one of them, because profiles that arrived on the wrong partition are sent on through it."""
 MAX_BODY: Final = 512 * 1024
-"""Bytes; base64 of more would not fit through the broker's default limit. The letter says where the record stands."""
+"""Bytes; the base64 of more would exceed the broker's default limit. A larger record's dead letter has no body."""
 WINDOW: Final = 1000
-"""The records that the limit looks back on."""
+"""How many of the last records the limit counts."""
 
 
 def render(service: str, record: Record, refused: Refused) -> bytes:
-    """The dead letter of a record as a structured CloudEvent; its id is the record's place, so it is one for ever."""
+    """The dead letter of a record as a structured CloudEvent. Its id is the record's place and never changes."""
     place = f"{record.topic}:{record.partition}:{record.offset}"
     data: dict[str, Any] = {
         "service": service,
@@ -75,7 +76,7 @@ class DeadLetterLimit:
     """Counts refusals among the last 1,000 records of this process."""
 
     def __init__(self, share: float) -> None:
-        """`share` of 1,000 records may be refused, 0.05 for fifty of them."""
+        """`share` of the last 1,000 records may be refused; 0.05 allows fifty."""
         self.allowed: Final = int(share * WINDOW)
         self._refused: deque[bool] = deque(maxlen=WINDOW)
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 BATCH_BYTES: Final = 256 * 1024
 LINGER_MS: Final = 5
 PARTITION_FETCH_BYTES: Final = 64 * 1024
-"""Fetched a partition, compressed. The broker sends at least one whole batch, so no record is too large."""
+"""Fetched of a partition at a time, compressed. The broker sends at least one batch, so no record is too large."""
 FETCH_BYTES: Final = 4 * 1024 * 1024
 REBALANCE_MS: Final = 60_000
 STOP_SECONDS: Final = 3.0
@@ -114,8 +114,8 @@ def new_consumer(settings: Settings, worker: int) -> Any:
 async def stop_quietly(client: Any, seconds: float = STOP_SECONDS) -> None:
     """Stops a producer, consumer or admin client.
 
-    One that does not end in time (it hangs when the brokers are gone) is taken apart: its background task must not go
-    on sending, or fetching, behind its successor's back.
+    One that does not end in time (it hangs when the brokers are gone) is taken apart: its background tasks must not go
+    on sending or fetching while its successor works.
     """
     try:
         async with asyncio.timeout(seconds):

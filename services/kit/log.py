@@ -11,7 +11,7 @@ import structlog
 Logger = structlog.stdlib.BoundLogger
 
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-# They narrate at info what we tell better ourselves, and aiokafka's debug lines would print records.
+# Their info lines repeat what ours say, and aiokafka's debug lines would print records.
 _QUIET: Final = ("aiokafka", "asyncio", "asyncpg", "uvicorn", "kafka")
 
 

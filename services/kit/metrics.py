@@ -20,7 +20,7 @@ MetricName = Literal[
     "transaction_inputs",
     # Transactions that lost a race (deadlock, serialization) and ran again.
     "transaction_retries_total",
-    # Batches that another owner's fence kept from being booked twice.
+    # Batches that the fence refused, because another owner had moved the stored offsets.
     "fenced_total",
     # Times that a client of the brokers was dropped and built anew, by client.
     "kafka_clients_rebuilt_total",
@@ -64,7 +64,7 @@ _DECLARED: Final[dict[MetricName, _Declared]] = {
     "transaction_seconds": _Declared(Histogram, "Seconds of a transaction.", buckets=_SECONDS),
     "transaction_inputs": _Declared(Histogram, "Inputs in a transaction.", buckets=_SIZES),
     "transaction_retries_total": _Declared(Counter, "Transactions that lost a race and ran again."),
-    "fenced_total": _Declared(Counter, "Batches kept out by another owner's fence."),
+    "fenced_total": _Declared(Counter, "Batches refused by the fence: another owner had moved the offsets."),
     "kafka_clients_rebuilt_total": _Declared(Counter, "Clients of the brokers built anew.", ("client",)),
     "lag_records": _Declared(Gauge, "Records that wait to be booked."),
     "lag_seconds": _Declared(Gauge, "Age of the oldest record that waits to be booked."),

@@ -1,4 +1,4 @@
-"""The pool of connections, SQL in files, and what to do when a transaction loses a race."""
+"""The pool of connections, SQL in files, and which errors of the database pass by themselves."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ DATABASE_ERRORS: Final = (
     OSError,  # refused, reset, no such socket; TimeoutError is one
     asyncpg.PostgresConnectionError,  # class 08
     asyncpg.InterfaceError,  # the connection is closed
-    asyncpg.InternalClientError,  # it is about to be: the server's last word was read, and its end not yet
+    asyncpg.InternalClientError,  # it is about to close: the server's last message was read, its end was not
     asyncpg.OperatorInterventionError,  # class 57: starting up, shutting down, cancelled
     asyncpg.InsufficientResourcesError,  # class 53: too many connections, disk full
     asyncpg.ObjectNotInPrerequisiteStateError,  # class 55: a lock not to be had
@@ -46,21 +46,21 @@ DATABASE_ERRORS: Final = (
     asyncpg.InvalidCatalogNameError,  # the database is being made or restored
     asyncpg.InvalidAuthorizationSpecificationError,  # class 28: the role is being made
 )
-"""The classes of `is_unavailable`, which knows the exceptions to them."""
+"""The classes that `is_unavailable` accepts, with some exceptions."""
 # asyncpg raises this for an argument that does not fit its type, and derives it from InterfaceError.
 _BROKEN_ARGUMENT: Final = (asyncpg.exceptions._base.DataError,)
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Whether an error is the database's condition, to be tried again later, and not the fault of what was asked."""
+    """Whether an error comes from the database's condition, so that trying again later may help."""
     if isinstance(error, asyncpg.CheckViolationError):
-        # Of no constraint: the partition of a month is not there yet, as when the clock has jumped.
+        # Without a constraint's name: the partition of a month is missing, as after a jump of the clock.
         return error.constraint_name is None
     return isinstance(error, DATABASE_ERRORS) and not isinstance(error, _BROKEN_ARGUMENT)
 
 
 async def _keep_session(connection: Connection) -> None:
-    """No reset on release: no one leaves session state, and the default costs a round trip (29k/s reads, not 16k/s).
+    """No reset on release: nobody leaves session state, and the default costs a round trip (29k/s reads, not 16k/s).
 
     A connection that is still in a transaction (its holder was cancelled) does not go back: raising ends it.
     """
@@ -71,10 +71,10 @@ async def _keep_session(connection: Connection) -> None:
 def new_pool(
     settings: Settings, *, part: str = "worker", size: int | None = None, prepare: Prepare | None = None
 ) -> Pool:
-    """A pool for the service's schema. It does not connect before it is awaited, and holds nothing open when idle.
+    """A pool for the service's schema. It connects when it is awaited, and keeps no connection open when idle.
 
-    `prepare` runs once on each new connection (type codecs). Who borrows a connection leaves no session state behind
-    (no SET, LISTEN, advisory session lock, temporary table).
+    `prepare` runs once on each new connection (type codecs). A borrower must leave no session state behind: no SET,
+    LISTEN, advisory session lock or temporary table.
     """
     return asyncpg.create_pool(
         settings.database_url.get_secret_value(),
@@ -101,7 +101,7 @@ def session_settings(settings: Settings, part: str) -> dict[str, str]:
 
 
 async def connect(settings: Settings, *, part: str) -> asyncpg.Connection[asyncpg.Record]:
-    """A connection of its own, for who holds session state (the relay's advisory locks)."""
+    """A connection outside the pool, for a caller that needs session state (the relay's advisory locks)."""
     return await asyncpg.connect(
         settings.database_url.get_secret_value(),
         timeout=CONNECT_SECONDS,
@@ -113,8 +113,7 @@ async def connect(settings: Settings, *, part: str) -> asyncpg.Connection[asyncp
 class Queries:
     """The named statements of one SQL file: `-- name: lots_of` opens a block, `queries.lots_of` is its text.
 
-    A file is read once, at import; a name that is asked for and not there fails at that moment, so wire statements
-    to module constants or call `require`.
+    A file is read once, at import. A missing name fails when it is used, so name in `require` what the module uses.
     """
 
     _NAME = re.compile(r"^--\s*name:\s*(\w+)\s*$", re.MULTILINE)
@@ -155,5 +154,5 @@ class Queries:
 
 
 async def backoff(attempt: int, *, max_seconds: float = 2.0) -> None:
-    """Waits before attempt number `attempt + 1`: longer each time, and never in step with others."""
+    """Waits before attempt number `attempt + 1`: longer each time, and for a random time, so that attempts spread."""
     await asyncio.sleep(random.uniform(0.2, 1.0) * min(max_seconds, 0.005 * 2.0**attempt))

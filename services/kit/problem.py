@@ -1,4 +1,4 @@
-"""Problem documents (RFC 9457): every error that leaves the API has a stable type, and says the way out."""
+"""Problem documents (RFC 9457): every error that leaves the API has a stable type and says what to do."""
 
 from __future__ import annotations
 
@@ -132,8 +132,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    for away in (DatabaseUnavailable, *DATABASE_ERRORS):
-        app.add_exception_handler(away, _away)
+    for unavailable in (DatabaseUnavailable, *DATABASE_ERRORS):
+        app.add_exception_handler(unavailable, _unavailable)
     app.add_exception_handler(NoProgram, _no_program)
     app.add_exception_handler(Exception, _unknown)
     plain = app.openapi
@@ -153,8 +153,8 @@ def install(app: FastAPI) -> None:
 
 
 def _replace_validation_errors(schema: dict[str, Any]) -> None:
-    """FastAPI declares its own form of 422, no 401, and nothing of a body that cannot be read; what is answered is a
-    problem document."""
+    """Declares the problem documents that are really answered. FastAPI by itself declares another form of 422, no 401,
+    and nothing for a body that cannot be read."""
     problem = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
     for path in schema.get("paths", {}).values():
         for operation in path.values():
@@ -185,7 +185,7 @@ async def _invalid(_: Request, error: Exception) -> Response:
 
 
 def _path(location: Sequence[int | str]) -> str:
-    """`("body", "lines", 0, "amount")` as `lines[0].amount`; a parameter keeps where it stands: `query.limit`."""
+    """`("body", "lines", 0, "amount")` as `lines[0].amount`; a parameter keeps its location: `query.limit`."""
     parts = list(location)
     if parts[:1] == ["body"] and len(parts) > 1:
         parts = parts[1:]
@@ -214,7 +214,7 @@ async def _http(_: Request, error: Exception) -> Response:
     return Problem(of, detail, headers=error.headers).response()
 
 
-async def _away(request: Request, error: Exception) -> Response:
+async def _unavailable(request: Request, error: Exception) -> Response:
     if not (isinstance(error, DatabaseUnavailable) or is_unavailable(error)):
         return await _unknown(request, error)
     _log.warning("request_unavailable", error=repr(error))

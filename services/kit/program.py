@@ -42,13 +42,13 @@ class NoProgram(Exception):
 
 
 class ProgramFollower(Generic[P]):
-    """The part `program`: all versions in memory, chosen by business time. It runs whatever `--parts` says."""
+    """The part `program`: all versions in memory, found by business time. It runs whatever `--parts` says."""
 
     name = "program"
 
     def __init__(self, settings: Settings, *, parse: Callable[[dict[str, Any]], P], topic: str = PROGRAM_TOPIC) -> None:
-        """`parse` makes the service's own form of a document (as JSON); what it raises keeps the version out and
-        the service not ready, and the versions before it stay."""
+        """`parse` makes the service's own form of a document (as JSON). If it raises, that version is left out and the
+        service is not ready; the versions before it stay in use."""
         self._settings = settings
         self._parse = parse
         self._topic = topic
@@ -57,8 +57,8 @@ class ProgramFollower(Generic[P]):
         self._caught_up = asyncio.Event()
         self._listeners: list[Callable[[Version[P]], None]] = []
         self._task: asyncio.Task[None] | None = None
-        self._away = ""
-        self._broken = ""
+        self._unreachable = ""
+        self._unusable = ""
 
     def current_at(self, at: Micros) -> Version[P]:
         """The version of a business time: the last with `effective_from <= at`; the first covers all earlier
@@ -82,7 +82,7 @@ class ProgramFollower(Generic[P]):
         self._listeners.append(listener)
 
     def add(self, version: Version[P]) -> None:
-        """Takes a version in; the same one told again replaces itself."""
+        """Adds a version, or replaces the one of the same name."""
         others = [known for known in self._versions if known.version != version.version]
         versions = sorted([*others, version], key=lambda known: (known.effective_from, known.published_at))
         self._versions = tuple(versions)
@@ -103,13 +103,13 @@ class ProgramFollower(Generic[P]):
     def state(self) -> State:
         """Whether a version is known and the last one published could be read."""
         figures = {"versions": len(self._versions)}
-        if self._broken:
+        if self._unusable:
             remedy = "Deploy a release that knows all of it, or publish another version."
-            return State(False, f"a published version cannot be used: {self._broken}", remedy, figures)
+            return State(False, f"a published version cannot be used: {self._unusable}", remedy, figures)
         if not self._caught_up.is_set():
-            detail = self._away or "no program has been published"
+            detail = self._unreachable or "no program has been published"
             return State(False, detail, "Publish one: python -m services.ledger publish FILE", figures)
-        return State(True, self._away, figures=figures)
+        return State(True, self._unreachable, figures=figures)
 
     async def _run(self) -> None:
         attempt = 0
@@ -123,7 +123,7 @@ class ProgramFollower(Generic[P]):
             try:
                 await self._follow(client)
             except (KafkaError, TimeoutError, OSError) as error:
-                self._away = f"brokers: {error!r}"
+                self._unreachable = f"brokers: {error!r}"
                 _log.warning("program_interrupted", error=repr(error))
             finally:
                 await stop_quietly(client)
@@ -137,7 +137,7 @@ class ProgramFollower(Generic[P]):
             client.assign([partition])
             await client.seek_to_beginning(partition)
             end = (await client.end_offsets([partition]))[partition]
-        self._away = ""
+        self._unreachable = ""
         while True:
             for records in (await client.getmany(partition, timeout_ms=1000)).values():
                 for record in records:
@@ -146,7 +146,7 @@ class ProgramFollower(Generic[P]):
                 self._caught_up.set()
 
     def _take(self, value: bytes | None) -> None:
-        if value is None:  # a tombstone takes nothing back: what was booked under a version stays booked
+        if value is None:  # a tombstone withdraws no version: what was booked under it stays booked
             return
         try:
             event = orjson.loads(value)
@@ -161,9 +161,9 @@ class ProgramFollower(Generic[P]):
                 program=self._parse(data["document"]),
             )
         except Exception as error:
-            self._broken = f"{type(error).__name__}: {error}"
-            _log.error("program_unusable", error=self._broken)
+            self._unusable = f"{type(error).__name__}: {error}"
+            _log.error("program_unusable", error=self._unusable)
             return
-        self._broken = ""
+        self._unusable = ""
         self.add(version)
         _log.info("program_version", version=version.version, effective_from=data["effective_from"])

@@ -1,8 +1,8 @@
-"""Drives dead letters again: publishes the original records to where they came from, keyed as before.
+"""Redrives dead letters: publishes the original records again to the topics they came from, keyed as before.
 
-Each letter is driven again once: the table `redriven` remembers the record's place. A record that is refused again
-gets a letter of its own, at its new place. Letters without a body (personal data, very large records) are read again
-from their topic, as long as it keeps them.
+Each dead letter is redriven once: the table `redriven` remembers the record's place. A record that is refused again
+gets another dead letter, at its new place. The originals of dead letters without a body (personal data, very large
+records) are read from their topic, as long as it keeps them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import asyncio
 import sys
 from base64 import b64decode
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
 
 import asyncpg
@@ -25,10 +26,11 @@ from services.kit.postgres import connect
 from services.kit.settings import Settings
 
 ANSWER_SECONDS: Final = 10.0
+"""How long an acknowledgement or a read may take."""
 
 
 class Choice(NamedTuple):
-    """Which letters: of these reasons and topics (empty: of all), at most so many (None: all)."""
+    """Which dead letters: of these reasons and topics (empty: of all), at most so many (None: all)."""
 
     reasons: frozenset[str] = frozenset()
     topics: frozenset[str] = frozenset()
@@ -41,8 +43,17 @@ class _Original(NamedTuple):
     headers: Headers
 
 
+class _Clients(NamedTuple):
+    """What a run works with. Each reader is a consumer without a group."""
+
+    database: asyncpg.Connection[asyncpg.Record]
+    producer: AIOKafkaProducer
+    dead_letters: Any
+    originals: Any
+
+
 async def run(settings: Settings, choice: Choice) -> int:
-    """Drives the chosen letters of this service again and tells what became of them; 1 if one could not be."""
+    """Redrives the chosen dead letters of this service and prints the counts; 1 if the original of one is gone."""
     counts = await drive(settings, choice)
     for what, number in sorted(counts.items()):
         sys.stdout.write(f"{number} {what}\n")
@@ -52,65 +63,65 @@ async def run(settings: Settings, choice: Choice) -> int:
 
 
 async def drive(settings: Settings, choice: Choice) -> Counter[str]:
-    """The work of `run`: counts of `redriven`, `known` (driven before), `other` (not chosen), `gone`."""
+    """The work of `run`: counts of `redriven`, `known` (redriven before), `other` (not chosen), `gone`."""
     counts: Counter[str] = Counter()
-    database = await connect(settings, part="redrive")
-    producer = new_producer(settings, client="redrive")
-    letters = _reader(settings)
-    originals = _reader(settings)
-    try:
-        await producer.start()
-        await letters.start()
-        await originals.start()
+    async with _connected(settings) as clients:
+        reader = clients.dead_letters
         partition = TopicPartition(DEAD_LETTERS, 0)
-        letters.assign([partition])
-        end = (await letters.end_offsets([partition]))[partition]
-        await letters.seek_to_beginning(partition)
-        while await letters.position(partition) < end:
-            for records in (await letters.getmany(partition, timeout_ms=1000)).values():
+        reader.assign([partition])
+        end = (await reader.end_offsets([partition]))[partition]
+        await reader.seek_to_beginning(partition)
+        while await reader.position(partition) < end:
+            for records in (await reader.getmany(partition, timeout_ms=1000)).values():
                 for record in records:
                     if choice.limit is not None and counts["redriven"] >= choice.limit:
                         return counts
                     data = orjson.loads(record.value)["data"]
                     if data["service"] == settings.service:
-                        counts[await _one(database, producer, originals, choice, data)] += 1
-        return counts
+                        counts[await _redrive(clients, choice, data)] += 1
+    return counts
+
+
+@asynccontextmanager
+async def _connected(settings: Settings) -> AsyncIterator[_Clients]:
+    database = await connect(settings, part="redrive")
+    clients = _Clients(database, new_producer(settings, client="redrive"), _reader(settings), _reader(settings))
+    try:
+        await clients.producer.start()
+        await clients.dead_letters.start()
+        await clients.originals.start()
+        yield clients
     finally:
-        await stop_quietly(producer)
-        await stop_quietly(letters)
-        await stop_quietly(originals)
+        await stop_quietly(clients.producer)
+        await stop_quietly(clients.dead_letters)
+        await stop_quietly(clients.originals)
         await database.close()
 
 
-async def _one(
-    database: asyncpg.Connection[asyncpg.Record],
-    producer: AIOKafkaProducer,
-    originals: Any,
-    choice: Choice,
-    data: Mapping[str, Any],
-) -> str:
+async def _redrive(clients: _Clients, choice: Choice, data: Mapping[str, Any]) -> str:
+    """Publishes the original of one dead letter; answers what became of it, as `drive` counts it."""
     origin = data["origin"]
     topic, partition, offset = origin["topic"], origin["partition"], origin["offset"]
     if (choice.reasons and data["reason"] not in choice.reasons) or (choice.topics and topic not in choice.topics):
         return "other"
     place = (topic, partition, offset)
-    if await database.fetchval(
+    if await clients.database.fetchval(
         "SELECT 1 FROM redriven WHERE topic = $1 AND partition = $2 AND record_offset = $3", *place
     ):
         return "known"
-    original = _in_letter(data) or await _in_topic(originals, *place)
+    original = _in_dead_letter(data) or await _in_topic(clients.originals, *place)
     if original is None:
         return "gone"
     async with asyncio.timeout(ANSWER_SECONDS):
-        # Sent before it is remembered: a crash in between drives it twice, which consumers know as the same event.
-        await producer.send_and_wait(topic, original.value, key=original.key, headers=list(original.headers))
-    await database.execute(
+        # Sent before it is remembered: a crash in between sends it twice, which consumers recognise as one event.
+        await clients.producer.send_and_wait(topic, original.value, key=original.key, headers=list(original.headers))
+    await clients.database.execute(
         "INSERT INTO redriven (topic, partition, record_offset) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", *place
     )
     return "redriven"
 
 
-def _in_letter(data: Mapping[str, Any]) -> _Original | None:
+def _in_dead_letter(data: Mapping[str, Any]) -> _Original | None:
     record = data.get("record")
     if record is None:
         return None

@@ -1,4 +1,4 @@
-"""The topics as they must be: made where they are missing, checked for what correctness rests on.
+"""Makes the topics that are missing, and checks the settings that correctness depends on.
 
 Three settings matter. The partition count, because the partition is the shard. `LogAppendTime`, because the
 append time of a record is its arrival. Compaction where a topic is a table. A topic that has others is never
@@ -47,7 +47,7 @@ async def ensure_topics(
         there = {found["topic"] for found in await admin.describe_topics() if found["error_code"] == _NONE}
         missing = [topic for topic in wanted if topic.name not in there]
         made = await _create(admin, missing, shards)
-        while await _leaderless(admin, wanted):  # noqa: ASYNC110  # the broker tells nobody when it is done
+        while await _leaderless(admin, wanted):  # noqa: ASYNC110  # the broker sends no notice
             await asyncio.sleep(0.05)
         problems = await check(admin, shards, wanted)
     if problems:
@@ -145,7 +145,7 @@ def main() -> int:
     except TopicError as wrong:
         sys.stderr.write("\n".join(wrong.problems) + "\n")
         return 1
-    sys.stdout.write(f"{len(ALL)} topics are as they must be, {len(made)} of them new.\n")
+    sys.stdout.write(f"{len(ALL)} topics are as the contracts say, {len(made)} of them new.\n")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Whether what the log has beyond some offsets was appended before an instant: a look at the log itself."""
+"""Looks into the log itself: was a record beyond some offsets appended before an instant?"""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from services.kit.kafka import PARTITION_FETCH_BYTES, stop_quietly
 from services.kit.settings import Settings
 
 LOOK_SECONDS: Final = 5.0
-"""How long a look may take; brokers that take longer are as good as away."""
+"""How long a look may take; brokers that take longer count as unavailable."""
 _FETCH_MS: Final = 250
 
 
 async def is_booked_until(settings: Settings, partition: int, offsets: Mapping[str, int], instant: Micros) -> bool:
     """Whether no record that was appended before an instant lies at one of these topics' offsets or beyond.
 
-    Records of a partition are in the order of their append times, so the first one says it. What is there and is no
-    record (the marker of a transaction) is passed over, as the consumer does. Raises KafkaError, OSError, TimeoutError.
+    Records of a partition are in the order of their append times, so the first one decides. Markers of transactions
+    are passed over, as the consumer does. Raises KafkaError, OSError, TimeoutError.
     """
     starts = {TopicPartition(topic, partition): offset for topic, offset in offsets.items()}
     client = AIOKafkaConsumer(

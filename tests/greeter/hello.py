@@ -9,8 +9,8 @@ class Hello(msgspec.Struct, frozen=True):
     member: str
     n: int
     slow: float = 0.0
-    """Seconds that booking takes."""
+    """Seconds that booking it takes."""
     breaks: bool = False
-    """Booking raises."""
+    """Booking it raises."""
     late: bool = False
-    """Booking refuses."""
+    """Booking it is refused."""

@@ -1,4 +1,4 @@
-"""The greeter's paths. No `from __future__ import annotations` here: FastAPI must see the closure's guard."""
+"""The greeter's paths. No `from __future__ import annotations` here: FastAPI must find the guard, a parameter."""
 
 from typing import Annotated
 
