@@ -139,7 +139,6 @@ def measured(app: ASGIApp) -> ASGIApp:
             await app(scope, receive, send)
             return
         status = 0
-        left = MAX_BODY
         began = time.perf_counter()
 
         async def send_and_note(message: MutableMapping[str, Any]) -> None:
@@ -148,31 +147,41 @@ def measured(app: ASGIApp) -> ASGIApp:
                 status = message["status"]
             await send(message)
 
-        async def limited() -> MutableMapping[str, Any]:
-            nonlocal left
-            message = await receive()
-            left -= len(message.get("body", b""))
-            if left < 0:
-                # An HTTPException, because FastAPI makes "400" of any other error while it reads a body.
-                raise HTTPException(413, f"A body has at most {MAX_BODY} bytes.")
-            return message
-
         try:
-            await app(scope, receive if scope["method"] == "GET" else limited, send_and_note)
+            await app(scope, receive if scope["method"] == "GET" else _limited(receive), send_and_note)
         except Exception:
             if not status:
                 raise
             # It has been logged and answered; Starlette raises it again for servers that do not.
         finally:
-            seconds = time.perf_counter() - began
-            route = getattr(scope.get("route"), "path", "other")
-            counted, timed = _children(scope["method"], route, status)
-            counted.inc()
-            timed.observe(seconds)
-            if seconds > SLOW_SECONDS:
-                _log.warning("request_slow", method=scope["method"], route=route, seconds=round(seconds, 3))
+            _count(scope, status, time.perf_counter() - began)
 
     return asgi
+
+
+def _limited(receive: Receive) -> Receive:
+    """Reads a body of at most `MAX_BODY` bytes."""
+    left = MAX_BODY
+
+    async def limited() -> MutableMapping[str, Any]:
+        nonlocal left
+        message = await receive()
+        left -= len(message.get("body", b""))
+        if left < 0:
+            # An HTTPException, because FastAPI makes "400" of any other error while it reads a body.
+            raise HTTPException(413, f"A body has at most {MAX_BODY} bytes.")
+        return message
+
+    return limited
+
+
+def _count(scope: Scope, status: int, seconds: float) -> None:
+    route = getattr(scope.get("route"), "path", "other")
+    counted, timed = _children(scope["method"], route, status)
+    counted.inc()
+    timed.observe(seconds)
+    if seconds > SLOW_SECONDS:
+        _log.warning("request_slow", method=scope["method"], route=route, seconds=round(seconds, 3))
 
 
 @cache

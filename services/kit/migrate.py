@@ -14,6 +14,7 @@ from importlib import resources
 from typing import Final, NamedTuple
 
 import asyncpg
+from pydantic import SecretStr
 
 from services.kit import log
 from services.kit.calendar import Micros, rfc3339
@@ -39,7 +40,7 @@ class Migration(NamedTuple):
 
 
 class MigrationError(Exception):
-    """The migrations of the code and those of the database do not go together."""
+    """The migrations of the code and those of the database do not fit together."""
 
 
 def migrations_of(package: str) -> list[Migration]:
@@ -61,7 +62,7 @@ def migrations_of(package: str) -> list[Migration]:
 async def migrate(settings: Settings, package: str) -> list[str]:
     """Creates roles and schema where they are missing and applies what is pending; answers the names applied.
 
-    Connects by `MIGRATION_DATABASE_URL`. Several at once are safe: one works, the others find the work done.
+    Connects by `MIGRATION_DATABASE_URL`. Several may run at the same time: one works, the others find nothing to do.
     """
     if settings.migration_database_url is None:
         raise MigrationError("MIGRATION_DATABASE_URL is not set: migrating needs a role that may create roles")
@@ -111,14 +112,7 @@ async def _prepare(connection: Connection, settings: Settings) -> None:
     if not re.fullmatch(r"[a-z_]+", schema):
         raise MigrationError(f"not a schema name: {schema!r}")
     async with connection.transaction():
-        for role, options in ((owner, "NOLOGIN"), (runtime, "LOGIN")):
-            if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
-                await connection.execute(f"CREATE ROLE {role} {options}")
-        if settings.runtime_password is not None:
-            # A utility statement takes no parameters; the server quotes the literal.
-            password = settings.runtime_password.get_secret_value()
-            literal = await connection.fetchval("SELECT quote_literal($1::text)", password)
-            await connection.execute(f"ALTER ROLE {runtime} PASSWORD {literal}")
+        await _make_roles(connection, owner, runtime, settings.runtime_password)
         await connection.execute(f"""
             DO $$ BEGIN
                 IF NOT pg_has_role(current_user, '{owner}', 'SET') THEN
@@ -146,6 +140,17 @@ async def _prepare(connection: Connection, settings: Settings) -> None:
             );
             REVOKE INSERT ON {schema}.migration FROM {runtime};
         """)
+
+
+async def _make_roles(connection: Connection, owner: str, runtime: str, password: SecretStr | None) -> None:
+    """Creates the roles that are missing, and sets the runtime role's password if there is one."""
+    for role, options in ((owner, "NOLOGIN"), (runtime, "LOGIN")):
+        if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
+            await connection.execute(f"CREATE ROLE {role} {options}")
+    if password is not None:
+        # A utility statement takes no parameters; the server quotes the literal.
+        literal = await connection.fetchval("SELECT quote_literal($1::text)", password.get_secret_value())
+        await connection.execute(f"ALTER ROLE {runtime} PASSWORD {literal}")
 
 
 async def _pending(connection: Connection, schema: str, package: str) -> list[Migration]:

@@ -218,7 +218,7 @@ async def _unavailable(request: Request, error: Exception) -> Response:
     if not (isinstance(error, DatabaseUnavailable) or is_unavailable(error)):
         return await _unknown(request, error)
     _log.warning("request_unavailable", error=repr(error))
-    detail = "The database is away. Nothing was booked, or it was and the same request again says so."
+    detail = "The database cannot be reached. Nothing was booked, or the same request sent again answers what was."
     return Problem(UNAVAILABLE, detail, headers={"Retry-After": "2"}).response()
 
 
