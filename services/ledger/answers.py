@@ -11,7 +11,7 @@ import orjson
 
 from services.kit.calendar import Micros, rfc3339
 from services.kit.problem import Kind, Problem, kind
-from services.ledger.domain.batch import JournalRow
+from services.ledger.domain.batch import NewJournalRow
 from services.ledger.domain.rules.refusals import Refusal
 from services.ledger.domain.state.fact_keys import HOLD, REDEMPTION
 from services.ledger.domain.state.holds import Hold
@@ -117,7 +117,7 @@ class Answer(msgspec.Struct, frozen=True):
     body: bytes
 
 
-def answer_of(member_id: str, row: JournalRow) -> Answer:
+def answer_of(member_id: str, row: NewJournalRow) -> Answer:
     """The answer to a journalled command."""
     outcome, input_ = row.outcome, row.arrival.input_
     available, pending, held, debt = row.balance

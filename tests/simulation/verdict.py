@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from services.kit.calendar import Micros
 from services.ledger import store
 from services.ledger.answers import Answer
-from services.ledger.audit.account import Audit, EntryRow, JournalRow, Projections
+from services.ledger.audit.account import Audit, Projections
 from services.ledger.audit.budgets import Budgets
 from services.ledger.audit.transfers import Transit
 from services.ledger.domain.program.catalogue import Reward, compile_rewards
@@ -27,6 +27,7 @@ from services.ledger.domain.state.orders import decode_order
 from services.ledger.domain.state.redemptions import Redemption, decode_redemption
 from services.ledger.domain.state.rewards import Grant, decode_grant, decode_pool, decode_stock
 from services.ledger.events.internal import INTERNAL
+from services.ledger.reads.rows import EntryRow, JournalRow
 from tests.simulation.tables import Database
 from tests.simulation.world import World
 
@@ -167,7 +168,7 @@ def _accounts(database: Database) -> Iterator[str]:
         audit = Audit(programs, number, member)
         entries: defaultdict[int, list[EntryRow]] = defaultdict(list)
         for entry in database.entries[key]:
-            entries[entry[2]].append(EntryRow(*entry[1:]))
+            entries[entry[2]].append(EntryRow(*entry[2:]))
         for _, digest, at, account, version, now, kind, outcome, given, record, head in sorted(
             journals[key], key=lambda row: row[4]
         ):

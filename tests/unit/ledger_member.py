@@ -16,7 +16,7 @@ import orjson
 from schemas.events import Refused, parse_event
 from services.kit.calendar import MICROS_PER_SECOND, NEVER, Micros, parse_rfc3339
 from services.kit.money import exponent
-from services.ledger.domain.batch import Arrival, JournalRow, fold_member
+from services.ledger.domain.batch import Arrival, NewJournalRow, fold_member
 from services.ledger.domain.chain import digest_of
 from services.ledger.domain.posting.posting import Posting
 from services.ledger.domain.program.program import ProgramVersions, compile_program
@@ -101,7 +101,7 @@ class MemoryLedger:
         self.lines: dict[tuple[str, int], bytes] = {}
         self.facts: dict[str, bytes] = {}
         self.lots: dict[tuple[int, int], list[int]] = {}
-        self.journal: list[JournalRow] = []
+        self.journal: list[NewJournalRow] = []
         self.outcomes: list[tuple[str, str]] = []
 
     # What goes in
@@ -279,7 +279,7 @@ class MemoryLedger:
             for row in rows:
                 self._tell_tiering(row)
 
-    def _tell_tiering(self, row: JournalRow) -> None:
+    def _tell_tiering(self, row: NewJournalRow) -> None:
         for number, qualified in enumerate(row.outcome.qualified):
             entries = [TierEntry(turn.at, turn.amount, turn.orders) for turn in qualified.timeline]
             cause = tier_member.Cause("test", "/ledger", f"{row.version}:{number}", row.arrival.input_.at)

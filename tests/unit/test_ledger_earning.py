@@ -10,7 +10,7 @@ import pytest
 from services.ledger.api.explanation import says, sum_of
 from services.ledger.domain.program.program import ProgramVersions, compile_program
 from services.ledger.domain.state.outcome import AwardReason
-from services.ledger.reads.history import EntryRow
+from services.ledger.reads.rows import EntryRow
 from tests.model.days import instant
 from tests.model.events import Event, completed, d, gift_card, line, paid, refunded, tier
 from tests.model.program import Program, program

@@ -8,7 +8,7 @@ from services.ledger.answers import answer_of
 from services.ledger.api.explanation import says
 from services.ledger.domain.state.inputs import DecideShortfall
 from services.ledger.events.outbound import render_facts
-from services.ledger.reads.history import EntryRow
+from services.ledger.reads.rows import EntryRow
 from tests.model.days import instant
 from tests.model.events import Event, cancelled, completed, d, paid, refunded
 from tests.model.program import program

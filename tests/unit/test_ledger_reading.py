@@ -27,7 +27,8 @@ from services.ledger.domain.state.outcome import AwardReason
 from services.ledger.events.inbound import input_of
 from services.ledger.publication import Known, NotPublished, plan
 from services.ledger.reads.batch_loader import BatchLoader
-from services.ledger.reads.history import NEWEST, EntryRow
+from services.ledger.reads.history import NEWEST
+from services.ledger.reads.rows import EntryRow
 from tests.conftest import REPOSITORY
 from tests.model import events as shop
 

@@ -16,7 +16,7 @@ from services.ledger.api.context import READ_ANSWERS, Context, MemberPath, answe
 from services.ledger.domain.program.program import ProgramVersions
 from services.ledger.domain.state.entries import EntryKind, last_day
 from services.ledger.reads import history
-from services.ledger.reads.history import EntryRow
+from services.ledger.reads.rows import EntryRow
 
 MOST: Final = 500
 _MEMBERS: Final = ("pending", "available", "held", "debt")

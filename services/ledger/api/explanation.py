@@ -28,7 +28,7 @@ from services.ledger.domain.state.entries import EntryKind, last_day, slides
 from services.ledger.domain.state.outcome import AwardReason
 from services.ledger.domain.state.refs import order_of
 from services.ledger.reads import history
-from services.ledger.reads.history import EntryRow
+from services.ledger.reads.rows import EntryRow
 
 ENTRY_UNKNOWN: Final = kind("entry-unknown", "No such entry", 404)
 

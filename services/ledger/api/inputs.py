@@ -18,6 +18,7 @@ from services.ledger.domain.state.inputs import AnyInput, ProfileUpdated, decode
 from services.ledger.domain.state.outcome import OutcomeKind
 from services.ledger.events.inbound import TYPES
 from services.ledger.reads import history, view
+from services.ledger.reads.rows import JournalRow
 
 INPUT_UNKNOWN: Final = kind("input-unknown", "No such input", 404)
 
@@ -71,8 +72,8 @@ def routes(context: Context) -> APIRouter:
         caller.require_member(subject)
         shard = context.shard(subject)
         async with context.reads.snapshot() as tx:
-            told = await history.tellings(tx, shard, subject, source, event_id)
-            if not told:
+            rows = await history.journal_of_event(tx, shard, subject, source, event_id)
+            if not rows:
                 raise Problem(
                     INPUT_UNKNOWN,
                     "No such event was booked for this member. It may not have arrived yet; if it was refused, its "
@@ -81,12 +82,12 @@ def routes(context: Context) -> APIRouter:
             programs = await context.reads.programs.read(tx)
             known = await view.account_of(tx, shard, subject)
             slid = known.details.sliding_last_days if known is not None else []
-            entries = [await history.entries_of(tx, shard, account, [row.version]) for account, row in told]
+            entries = [await history.entries_of(tx, shard, row.account, [row.version]) for row in rows]
         return answer(
             {
                 "inputs": [
                     shown(subject, row) | {"entries": [shown_entry(entry, programs, slid) for entry in booked]}
-                    for (_, row), booked in zip(told, entries, strict=True)
+                    for row, booked in zip(rows, entries, strict=True)
                 ]
             }
         )
@@ -94,7 +95,7 @@ def routes(context: Context) -> APIRouter:
     return router
 
 
-def shown(member_id: str, row: history.JournalRow) -> dict[str, Any]:
+def shown(member_id: str, row: JournalRow) -> dict[str, Any]:
     """A journal row as the contract has it, without its entries."""
     input_, record = decode_input(row.input_), decode_record(row.record)
     return {

@@ -24,6 +24,7 @@ from services.ledger.domain.state.entries import KINDS, SLIDING_LOT, AccountName
 from services.ledger.domain.state.inputs import decode_input, type_of
 from services.ledger.domain.state.loaded import Missing
 from services.ledger.domain.state.lots import AVAILABLE, EXPIRED, FORGIVEN, HELD, PENDING, LotRow
+from services.ledger.reads.rows import EntryRow, JournalRow
 
 Check = Literal["chain", "entries", "totals", "lots", "replay", "orders", "facts", "due", "identity"]
 CHECKS: Final[dict[Check, str]] = {
@@ -52,46 +53,6 @@ class Fault(NamedTuple):
 
     check: Check
     detail: str
-
-
-class JournalRow(NamedTuple):
-    """A row of the journal."""
-
-    account: int
-    version: int
-    digest: bytes
-    at: Micros
-    now: Micros
-    type: str
-    outcome: str
-    input_: bytes
-    record: bytes
-    head: bytes
-
-
-class EntryRow(NamedTuple):
-    """A row of the entries."""
-
-    account: int
-    version: int
-    line: int
-    booked_at: Micros
-    day: Day
-    debit: AccountName
-    credit: AccountName
-    points: int
-    lot_day: Day
-    lot_parent: Day
-    rule: str
-    ref: str
-    program: int
-
-    def entry(self) -> Entry:
-        """The entry as the chain has it."""
-        return Entry(
-            self.debit, self.credit, self.points, LotKey(self.lot_day, self.lot_parent), self.rule, self.ref, self.day,
-            self.program,
-        )  # fmt: skip
 
 
 class Projections(NamedTuple):

@@ -15,13 +15,14 @@ from services.kit.calendar import MICROS_PER_SECOND, Micros
 from services.kit.kafka import shard_of
 from services.kit.postgres import Connection, Queries
 from services.ledger import store
-from services.ledger.audit.account import Audit, Check, EntryRow, Fault, JournalRow, Projections
+from services.ledger.audit.account import Audit, Check, Fault, Projections
 from services.ledger.audit.budgets import Budgets
 from services.ledger.audit.transfers import Transit
 from services.ledger.domain.program.program import ProgramVersions
 from services.ledger.domain.state.account import Account
 from services.ledger.domain.state.lots import LotRow
 from services.ledger.domain.state.orders import decode_order
+from services.ledger.reads.rows import EntryRow, JournalRow
 
 SQL: Final = Queries.load(
     "services.ledger",
@@ -165,13 +166,13 @@ async def _audit_account(
     audit = Audit(programs, number, members[0] if members else "")
     journal, entries = streams["journal"], streams["entries"]
     while (row := await journal.take_one(number)) is not None:
-        booked = [EntryRow(*entry) for entry in await entries.take_version(number, row[1])]
+        booked = [EntryRow(*tuple(entry)[1:]) for entry in await entries.take_version(number, row[1])]
         strays = [entry for entry in booked if entry.version < row[1]]
         if strays:
             audit.stray(strays)
             booked = booked[len(strays) :]
         audit.journal(JournalRow(*row), booked)
-    audit.stray([EntryRow(*entry) for entry in await entries.take(number)])
+    audit.stray([EntryRow(*tuple(entry)[1:]) for entry in await entries.take(number)])
     stored = Projections(
         lots=[LotRow(*tuple(row)[1:]) for row in await streams["lots"].take(number)],
         orders={

@@ -27,7 +27,7 @@ class Arrival(msgspec.Struct, frozen=True):
 
 
 @dataclass(slots=True)
-class JournalRow:
+class NewJournalRow:
     """What becomes of one input, ready to write, with the balance and the last days of sliding lots at that moment."""
 
     arrival: Arrival
@@ -47,7 +47,7 @@ class Fold:
     """One member folded: its changed state and its new journal rows, one an outcome."""
 
     member: Member
-    rows: list[JournalRow] = field(default_factory=list)
+    rows: list[NewJournalRow] = field(default_factory=list)
     outcomes: list[Outcome | None] = field(default_factory=list)
 
 
@@ -81,13 +81,13 @@ def fold_member(
             return fold
 
 
-def _journal(account: Account, arrival: Arrival, outcome: Outcome) -> JournalRow:
+def _journal(account: Account, arrival: Arrival, outcome: Outcome) -> NewJournalRow:
     input_, record = encode_input(arrival.input_), encode_record(outcome)
     at = arrival.input_.at
     account.head = next_head(
         account.head, arrival.digest, account.version, at, account.now, input_, record, outcome.entries
     )
-    return JournalRow(
+    return NewJournalRow(
         arrival=arrival,
         type=type_of(arrival.input_),
         version=account.version,

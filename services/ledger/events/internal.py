@@ -9,7 +9,7 @@ from typing import Any, Final, assert_never
 from services.kit import cloudevent
 from services.kit.calendar import NEVER, rfc3339
 from services.kit.outbox import OutboxRow
-from services.ledger.domain.batch import JournalRow
+from services.ledger.domain.batch import NewJournalRow
 from services.ledger.domain.state.inputs import (
     AccountMessage,
     AskBudget,
@@ -29,7 +29,7 @@ from services.ledger.events.inbound import TYPES
 INTERNAL: Final = "loyalty.internal.v1"
 
 
-def internal_messages(shard: int, member_id: str, row: JournalRow) -> list[OutboxRow]:
+def internal_messages(shard: int, member_id: str, row: NewJournalRow) -> list[OutboxRow]:
     """What the outcome of a member's journal row has to tell other accounts, each keyed by the account it is for."""
     outcome = row.outcome
     if not (outcome.messages or outcome.referrals):
@@ -40,7 +40,7 @@ def internal_messages(shard: int, member_id: str, row: JournalRow) -> list[Outbo
     ]
 
 
-def _referral(member_id: str, row: JournalRow, told: Referral) -> Message:
+def _referral(member_id: str, row: NewJournalRow, told: Referral) -> Message:
     name = f"{member_id}:{row.version}:referral"
     at = told.at or row.now
     return Message(told.referrer, ReferralReceived(SOURCE, name, at, member_id, told.program, row.version))

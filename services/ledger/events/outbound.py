@@ -15,7 +15,7 @@ from services.kit.cloudevent import HEADERS, structured
 from services.kit.money import decimal_string
 from services.kit.outbox import OutboxRow
 from services.ledger.answers import given_of, order_json
-from services.ledger.domain.batch import JournalRow
+from services.ledger.domain.batch import NewJournalRow
 from services.ledger.domain.program.program import ProgramVersions
 from services.ledger.domain.state.entries import Entry, EntryKind, last_day
 from services.ledger.domain.state.fact_keys import REDEMPTION
@@ -37,7 +37,7 @@ _COVERS: Final = {
 }
 
 
-def render_facts(shard: int, member_id: str, row: JournalRow, programs: ProgramVersions) -> list[OutboxRow]:
+def render_facts(shard: int, member_id: str, row: NewJournalRow, programs: ProgramVersions) -> list[OutboxRow]:
     """The events of one journal row, in order: points first, then timelines."""
     outcome = row.outcome
     if not (outcome.entries or outcome.qualified or outcome.expiring or outcome.issued):
@@ -78,7 +78,7 @@ def render_facts(shard: int, member_id: str, row: JournalRow, programs: ProgramV
     return rows
 
 
-def _movements(row: JournalRow, programs: ProgramVersions) -> list[tuple[str, dict[str, Any]]]:
+def _movements(row: NewJournalRow, programs: ProgramVersions) -> list[tuple[str, dict[str, Any]]]:
     """Entries summed by kind, rule and what they are about; debt paid goes with what paid it."""
     sums: dict[tuple[EntryKind, str, str], dict[str, Any]] = {}
     paid: dict[tuple[str, str], int] = {}

@@ -18,14 +18,14 @@ from services.kit.postgres import Connection, Pool, is_unavailable
 from services.kit.program import NoProgram
 from services.ledger import store
 from services.ledger.domain.program.program import Program, ProgramVersions
-from services.ledger.domain.state.account import Account
+from services.ledger.domain.state.account import Account, Totals
 from services.ledger.domain.state.entries import last_day
 from services.ledger.reads.batch_loader import BatchLoader
 from services.ledger.reads.sql import SQL
 from services.ledger.reads.view import view_of
 
 
-class Balance(msgspec.Struct, frozen=True):
+class Balance(Totals, msgspec.Struct):
     """A member's points. `expiring` are the available points by their last day, the first to expire first."""
 
     version: int
@@ -40,12 +40,6 @@ class Balance(msgspec.Struct, frozen=True):
     written_off: int = 0
     in_transit: int = 0
     """Sent to other members less received from them."""
-
-    @property
-    def earned(self) -> int:
-        """Lifetime points earned, net of clawbacks, without pending ones."""
-        kept = self.available + self.held - self.debt
-        return kept + self.redeemed + self.expired + self.written_off + self.in_transit
 
 
 class Reads:

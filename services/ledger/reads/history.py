@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
-from services.kit.calendar import Day, Micros
+from services.kit.calendar import Micros
 from services.kit.executor import DatabaseUnavailable
 from services.kit.postgres import Connection, Pool, is_unavailable
 from services.ledger.domain.chain import Record, decode_record, digest_of
-from services.ledger.domain.state.entries import KINDS, AccountName, EntryKind
+from services.ledger.domain.state.entries import KINDS, EntryKind
+from services.ledger.reads.rows import EntryRow, JournalRow
 from services.ledger.reads.sql import SQL
 
 FOREVER: Final[Micros] = 253_402_300_799_000_000
@@ -20,41 +21,6 @@ NEWEST: Final = (2**63 - 1, 2**15 - 1)
 
 TAKEN_SHOWN: Final = 100
 """How much of what later took from a lot an explanation lists."""
-
-
-class EntryRow(NamedTuple):
-    """An entry as stored: `points` of a lot moved from `debit` to `credit`."""
-
-    version: int
-    line: int
-    booked_at: Micros
-    day: Day
-    debit: AccountName
-    credit: AccountName
-    points: int
-    lot_day: Day
-    lot_parent: Day
-    rule: str
-    ref: str
-    program: int
-
-    @property
-    def kind(self) -> EntryKind:
-        """The entry's name to the outside."""
-        return KINDS[self.debit, self.credit]
-
-
-class JournalRow(NamedTuple):
-    """What was journalled of one input, without its entries."""
-
-    digest: bytes
-    at: Micros
-    version: int
-    now: Micros
-    type: str
-    outcome: str
-    input_: bytes
-    record: bytes
 
 
 async def entries(
@@ -129,9 +95,7 @@ async def facts_of(tx: Connection, asked: Sequence[tuple[int, str, str]]) -> lis
     return found
 
 
-async def tellings(
-    tx: Connection, shard: int, member_id: str, source: str, event_id: str
-) -> list[tuple[int, JournalRow]]:
-    """What was journalled of an event of a member, with its account; one row for each time it was told with."""
-    rows = await tx.fetch(SQL.tellings, shard, digest_of(member_id, source, event_id))
-    return [(row["account"], JournalRow(*tuple(row)[1:])) for row in rows]
+async def journal_of_event(tx: Connection, shard: int, member_id: str, source: str, event_id: str) -> list[JournalRow]:
+    """What was journalled of a member's event, by business time: one row for each time that the event stated."""
+    rows = await tx.fetch(SQL.journal_of_event, shard, digest_of(member_id, source, event_id))
+    return [JournalRow(*row) for row in rows]

@@ -68,7 +68,7 @@ ORDER BY version, line;
 
 -- name: journal_row
 -- journal_chain.
-SELECT digest, at, version, now, type, outcome, input, record
+SELECT account, version, digest, at, now, type, outcome, input, record, head
 FROM journal
 WHERE shard = $1 AND account = $2 AND version = $3;
 
@@ -114,9 +114,9 @@ CROSS JOIN LATERAL (
     SELECT value FROM fact WHERE shard = asked.shard AND account = i.account AND key = asked.key OFFSET 0
 ) AS f;
 
--- name: tellings
--- journal_pkey, its (shard, digest) prefix: the same event id told with another time is another telling.
-SELECT account, digest, at, version, now, type, outcome, input, record
+-- name: journal_of_event
+-- journal_pkey, its (shard, digest) prefix: an event id that comes with two times has two rows.
+SELECT account, version, digest, at, now, type, outcome, input, record, head
 FROM journal
 WHERE shard = $1 AND digest = $2
 ORDER BY at;

@@ -95,7 +95,27 @@ def tier_of(history: Sequence[tuple[Micros, str]], instant: Micros) -> str:
     return NO_TIER
 
 
-class Account(msgspec.Struct):
+class Totals:
+    """An account's points by where they are; what is common to an account and a balance of it."""
+
+    __slots__ = ()
+
+    available: int
+    held: int
+    debt: int
+    redeemed: int
+    expired: int
+    written_off: int
+    in_transit: int
+
+    @property
+    def earned(self) -> int:
+        """Lifetime points earned, net of clawbacks; pending ones are not counted."""
+        kept = self.available + self.held - self.debt
+        return kept + self.redeemed + self.expired + self.written_off + self.in_transit
+
+
+class Account(Totals, msgspec.Struct):
     """One row of `ledger.account`, as the fold works on it. Points; `debt` is what the member owes, >= 0.
 
     `redeemed` is net of returns and `expired` net of what was forgiven. `written_off`, at most 0, is what clawbacks
@@ -118,12 +138,6 @@ class Account(msgspec.Struct):
     written_off: int = 0
     in_transit: int = 0
     details: Details = msgspec.field(default_factory=Details)
-
-    @property
-    def earned(self) -> int:
-        """Lifetime points earned, net of clawbacks; pending ones are not counted."""
-        kept = self.available + self.held - self.debt
-        return kept + self.redeemed + self.expired + self.written_off + self.in_transit
 
     def tier_at(self, instant: Micros) -> str:
         """The tier with the last `effective_at` strictly before an instant (T1); `NO_TIER` before the first."""
