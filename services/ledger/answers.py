@@ -63,7 +63,7 @@ _REFUSALS: Final[Mapping[Refusal, tuple[int, str, str]]] = {
         "Its points return with the order's refund or cancellation.",
     ),
     "more_than_left": (409, "More than is left to return", "Return at most what was not given back yet."),
-    "make_up_not_offered": (409, "Missed days are not sold", "The program in force sells no missed days."),
+    "make_up_not_offered": (409, "Streak repairs are not offered", "The program in force does not sell missed days."),
     "day_out_of_reach": (
         409,
         "The day is out of reach",
@@ -96,8 +96,11 @@ _REFUSALS: Final[Mapping[Refusal, tuple[int, str, str]]] = {
     "sold_out": (409, "Sold out", "None is left. The points are back in the lots they came from."),
 }
 """The status of each refusal, its title, and the way out."""
+_CODES: Final[Mapping[Refusal, str]] = {"make_up_not_offered": "streak-repair-not-offered"}
+"""The code of a problem where it is not the refusal's own word, which journals keep."""
 REFUSALS: Final[Mapping[Refusal, tuple[Kind, str]]] = {
-    why: (kind(why.replace("_", "-"), title, status), detail) for why, (status, title, detail) in _REFUSALS.items()
+    why: (kind(_CODES.get(why, why.replace("_", "-")), title, status), detail)
+    for why, (status, title, detail) in _REFUSALS.items()
 }
 """Each refusal as a problem: its kind, named as the refusal is, and the way out."""
 

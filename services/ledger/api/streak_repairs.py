@@ -1,4 +1,4 @@
-"""Days of a streak that a member missed and buys."""
+"""Streak repairs: a member buys a day that was missed, and the streak goes on (D4)."""
 
 from datetime import date
 from functools import partial
@@ -13,13 +13,13 @@ from services.ledger.domain.state.inputs import RepairStreak
 
 
 class StreakRepairIn(Body):
-    """A missed day."""
+    """A missed day to buy."""
 
     day: Annotated[date, Field(description="The local date that was missed, before today.")]
 
 
 class StreakRepairDone(BaseModel):
-    """A day that counts for the streak as if the member had signed in, with the member's points then."""
+    """The day, which now counts as if the member had signed in, with the member's points after it."""
 
     member_id: str
     day: str
@@ -28,19 +28,19 @@ class StreakRepairDone(BaseModel):
 
 
 def routes(commands: Commands) -> APIRouter:
-    """POST /v1/members/{member_id}/made-up-days"""
+    """POST /v1/members/{member_id}/streak-repairs"""
     router = APIRouter(tags=["members"])
     spending = commands.asked()
 
     @router.post(
-        "/v1/members/{member_id}/made-up-days",
+        "/v1/members/{member_id}/streak-repairs",
         status_code=201,
         response_model=StreakRepairDone,
         responses=refusals("make_up_not_offered", "day_out_of_reach", "day_not_missed", "insufficient_points"),
         summary="Buy a missed day of the streak",
     )
     async def repair_streak(member_id: MemberPath, body: StreakRepairIn, asked: Asked = spending) -> Response:
-        """For the price that the program names, as long after the day as it allows, once for each day."""
+        """The program names the price, and for how many days after a missed day it can be bought; each is sold once."""
         return await commands.do(asked, member_id, body, partial(RepairStreak, day=body.day.toordinal()))
 
     return router

@@ -1,4 +1,4 @@
-"""Missed days bought over HTTP, on a real PostgreSQL (D4)."""
+"""Streak repairs over HTTP, on a real PostgreSQL: a member buys a missed day (D4)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def test_D4_a_missed_day_is_bought_once_over_http(
         for day in (1, 2, 4):
             await ledger.tell(shop.signed_in(shop.d(day), member="m"), at=shop.d(day))
         token = signer.token(scopes=["ledger:read", "ledger:spend"])
-        path = "/v1/members/m/made-up-days"
+        path = "/v1/members/m/streak-repairs"
         async with client_of(ledger.app(), token) as client:
             bought = await client.post(path, json={"day": "2026-03-03"}, headers={"Idempotency-Key": "a"})
             assert (bought.status_code, bought.json()["day"]) == (201, "2026-03-03"), bought.text
@@ -44,3 +44,15 @@ async def test_D4_a_missed_day_is_bought_once_over_http(
             explained = (await client.get(f"/v1/members/m/entries/{entry}/explanation")).json()
             assert "were spent, for made-up:2026-03-03" in explained["says"]
         assert summarise(*await examine(ledger.settings))["ok"]
+
+
+async def test_D4_a_program_that_sells_no_days_refuses_by_the_name_of_the_contract(
+    make_database: MakeDatabase, jwks_file: Path, signer: Signer
+) -> None:
+    async with ledger_on(make_database(), jwks_file=jwks_file) as ledger:
+        await ledger.tell(shop.signed_in(shop.d(1), member="m"), at=shop.d(1))
+        async with client_of(ledger.app(), signer.token(scopes=["ledger:spend"])) as client:
+            refused = await client.post(
+                "/v1/members/m/streak-repairs", json={"day": "2026-02-28"}, headers={"Idempotency-Key": "a"}
+            )
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:loyalty:problem:streak-repair-not-offered")
