@@ -15,7 +15,7 @@ from schemas.events import parse_event
 from schemas.program import content_hash
 from services.kit.calendar import calendar_of, parse_rfc3339
 from services.kit.problem import Problem
-from services.ledger.api.balance import _names
+from services.ledger.api.balance import matches
 from services.ledger.api.context import instant_of, instant_or_day
 from services.ledger.api.entries import _place, change
 from services.ledger.api.explanation import plain, says, sum_of
@@ -149,10 +149,10 @@ def test_a_time_or_a_local_day() -> None:
 
 
 def test_etags_are_compared_weakly() -> None:
-    assert _names('"a", W/"b"', 'W/"b"')
-    assert _names('"b"', 'W/"b"')
-    assert _names("*", 'W/"b"')
-    assert not _names('W/"bb"', 'W/"b"')
+    assert matches('"a", W/"b"', 'W/"b"')
+    assert matches('"b"', 'W/"b"')
+    assert matches("*", 'W/"b"')
+    assert not matches('W/"bb"', 'W/"b"')
 
 
 # ── publication ──────────────────────────────────────────────────────────────────────────────────────────────────────

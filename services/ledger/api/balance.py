@@ -1,26 +1,24 @@
-"""A member's balance: the most frequent question, answered with what is due by now and never from a cache."""
+"""A member's balance: the most frequent request, answered with all that is due by now, and never from a cache."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from hashlib import blake2b
-from typing import Annotated, Any
+from typing import Any, Final
 
 import orjson
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 from fastapi.security import SecurityScopes
 from pydantic import BaseModel, Field
 
-from services.kit.auth import Caller
 from services.kit.calendar import rfc3339
-from services.kit.problem import INVALID, Problem
+from services.kit.problem import INVALID, Problem, responses
 from services.ledger.api.context import (
     MEMBER_ID,
     PRIVATE,
     READ_ANSWERS,
     Context,
-    MemberPath,
     instant_of,
     iso_day,
     unknown_member,
@@ -29,7 +27,7 @@ from services.ledger.reads import balances
 
 
 class Lifetime(BaseModel):
-    """What became of all points so far.
+    """What has become of all points so far.
 
     earned = available + held - debt + redeemed + expired + written_off + transferred.
     """
@@ -53,7 +51,7 @@ class Expiring(BaseModel):
 
 
 class BalanceOut(BaseModel):
-    """A member's points, with what is due by `as_of` already done."""
+    """A member's points, with all that is due by `as_of`."""
 
     member_id: str
     available: int = Field(description="Can be spent now.")
@@ -68,48 +66,61 @@ class BalanceOut(BaseModel):
     as_of: str = Field(description="The moment that the figures are of.")
 
 
+_PARAMETERS: Final = [
+    {
+        "name": "member_id",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "pattern": f"^{MEMBER_ID.pattern}$"},
+        "description": "The member's id.",
+    },
+    {
+        "name": "at",
+        "in": "query",
+        "schema": {"type": "string"},
+        "description": "RFC 3339: the balance as the entries booked up to then add up (booking time).",
+    },
+    {"name": "if-none-match", "in": "header", "schema": {"type": "string"}},
+]
+
+
+class HotRoute(APIRoute):
+    """Calls its endpoint with the request alone: to solve a signature costs FastAPI as much as all the rest."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The endpoint itself, which guards its path and reads its parameters."""
+        return self.endpoint
+
+
 def routes(context: Context) -> APIRouter:
     """GET /v1/members/{member_id}/balance"""
     reader = context.reader()
     scopes = SecurityScopes(reader.scopes)
-
-    async def handle(request: Request) -> Response:
-        """The same as FastAPI makes of `balance`; solving its signature costs as much as all the rest."""
-        member_id: str = request.path_params["member_id"]
-        if MEMBER_ID.fullmatch(member_id) is None:
-            raise Problem(INVALID, "Not a member id.", field="path.member_id")
-        caller = await context.guard(request, scopes)
-        at = request.query_params.get("at") if request.scope["query_string"] else None
-        return await balance(member_id, caller, at, request.headers.get("if-none-match"))
-
-    class HotRoute(APIRoute):
-        """Documented by its endpoint's signature, served by `handle`."""
-
-        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-            return handle
-
     router = APIRouter(tags=["members"], route_class=HotRoute)
 
     @router.get(
         "/v1/members/{member_id}/balance",
+        dependencies=[reader],
         response_model=BalanceOut,
-        responses={**READ_ANSWERS, 304: {"description": "The answer is the one that `If-None-Match` names."}},
+        responses={
+            **READ_ANSWERS,
+            **responses(INVALID),
+            304: {"description": "The answer is the one that `If-None-Match` names."},
+        },
         summary="A member's points",
+        openapi_extra={"parameters": _PARAMETERS},
     )
-    async def balance(
-        member_id: MemberPath,
-        caller: Caller = reader,
-        at: Annotated[
-            str | None,
-            Query(description="RFC 3339: the balance as the entries booked up to then add up (booking time)."),
-        ] = None,
-        if_none_match: Annotated[str | None, Header()] = None,
-    ) -> Response:
+    async def balance(request: Request) -> Response:
         """What is due by now (confirmations, expiries) is in the figures, whether or not it was booked yet.
 
         The ETag is weak: it changes when any figure does, and at local midnight; `as_of` alone may differ.
         """
-        if at is not None:
+        member_id: str = request.path_params["member_id"]
+        if MEMBER_ID.fullmatch(member_id) is None:
+            raise Problem(INVALID, "Not a member id.", field="path.member_id")
+        await context.guard(request, scopes)
+        if_none_match = request.headers.get("if-none-match")
+        if request.scope["query_string"] and (at := request.query_params.get("at")) is not None:
             return await _balance_at(context, member_id, at, if_none_match)
         now = context.clock()
         found = await context.reads.balance(context.shard(member_id), member_id, now)
@@ -117,10 +128,10 @@ def routes(context: Context) -> APIRouter:
             raise unknown_member(member_id)
         points, programs = found
         tag = f'W/"{points.head[:8].hex()}-{programs.at(now).calendar.day_of(now)}"'
-        if if_none_match is not None and _names(if_none_match, tag):
+        if if_none_match is not None and matches(if_none_match, tag):
             return Response(status_code=304, headers={"ETag": tag, **PRIVATE})
         return Response(
-            orjson.dumps(shown(member_id, points, rfc3339(now))),
+            orjson.dumps(balance_json(member_id, points, rfc3339(now))),
             media_type="application/json",
             headers={"ETag": tag, **PRIVATE},
         )
@@ -131,18 +142,22 @@ def routes(context: Context) -> APIRouter:
 async def _balance_at(context: Context, member_id: str, at: str, if_none_match: str | None) -> Response:
     instant = instant_of(at, "at")
     if instant > context.clock():
-        raise Problem(INVALID, "What will be booked is not known yet; leave `at` out for now.", field="query.at")
+        raise Problem(
+            INVALID,
+            "What will be booked later is not known yet. For the balance of now leave `at` out.",
+            field="query.at",
+        )
     async with context.reads.snapshot() as tx:
         shard, account = await context.account(tx, member_id)
         points = await balances.balance_booked_until(tx, shard, account, instant)
-    content = orjson.dumps(shown(member_id, points, rfc3339(instant)))
+    content = orjson.dumps(balance_json(member_id, points, rfc3339(instant)))
     headers = {"ETag": f'"{blake2b(content, digest_size=12).hexdigest()}"', **PRIVATE}
-    if if_none_match is not None and _names(if_none_match, headers["ETag"]):
+    if if_none_match is not None and matches(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     return Response(content, media_type="application/json", headers=headers)
 
 
-def shown(member_id: str, points: balances.Balance, as_of: str) -> dict[str, Any]:
+def balance_json(member_id: str, points: balances.Balance, as_of: str) -> dict[str, Any]:
     """A balance as the contract has it."""
     lifetime = {"earned": points.earned, "redeemed": points.redeemed, "expired": points.expired}
     if points.written_off:
@@ -162,7 +177,7 @@ def shown(member_id: str, points: balances.Balance, as_of: str) -> dict[str, Any
     }
 
 
-def _names(if_none_match: str, tag: str) -> bool:
-    """Weak comparison: a tag names the same answer with or without its W/."""
+def matches(if_none_match: str, tag: str) -> bool:
+    """Whether an `If-None-Match` has a tag. The comparison is weak: a tag is the same with and without its W/."""
     bare = tag.removeprefix("W/")
-    return any(named.strip().removeprefix("W/") in (bare, "*") for named in if_none_match.split(","))
+    return any(each.strip().removeprefix("W/") in (bare, "*") for each in if_none_match.split(","))
