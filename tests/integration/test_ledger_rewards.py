@@ -65,7 +65,7 @@ async def client(ledger: LedgerUnderTest, signer: Signer) -> AsyncIterator[httpx
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "PATIENCE_SECONDS", 30)
+    monkeypatch.setattr(commands, "TIMEOUT_SECONDS", 30)
 
 
 async def redeem(client: httpx.AsyncClient, member: str, reward: str, reference: str = "r", key: str = "") -> Any:
@@ -157,7 +157,7 @@ async def test_a_code_is_given_once(ledger: LedgerUnderTest, client: httpx.Async
 async def test_while_the_stock_is_asked_the_answer_is_where_to_look(
     ledger: LedgerUnderTest, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(commands, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(commands, "TIMEOUT_SECONDS", 0.1)
     await completed_order(ledger, "w1")
     waiting = await redeem(client, "w1", "mug", key="slow")
     assert (waiting.status_code, waiting.json()["state"]) == (202, "asked")

@@ -20,7 +20,7 @@ from tests.model import events as shop
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What another shard does not answer at once is answered later."""
-    monkeypatch.setattr(commands, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(commands, "TIMEOUT_SECONDS", 0.2)
 
 
 async def known(ledger: LedgerUnderTest, member: str) -> None:
@@ -55,7 +55,7 @@ async def test_both_halves_are_booked_and_each_lot_keeps_its_last_day(
 ) -> None:
     await completed_order(ledger, "a1")
     await known(ledger, "b1")
-    monkeypatch.setattr(commands, "PATIENCE_SECONDS", 30)
+    monkeypatch.setattr(commands, "TIMEOUT_SECONDS", 30)
     answer = await ledger.delivering(send(client, from_="a1", to="b1", points=700))
     assert answer.status_code == 201, answer.text
     done = answer.json()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.ledger.api.explanation import says, sum_of
+from services.ledger.api.explanation import describe, sum_json
 from services.ledger.domain.program.program import ProgramVersions, compile_program
 from services.ledger.domain.state.outcome import AwardReason
 from services.ledger.reads.rows import EntryRow
@@ -71,8 +71,8 @@ def test_O8_a_completed_line_confirms_its_share_of_what_marginal_bands_give() ->
 def test_N4_a_sum_in_marginal_bands_is_explained_as_it_was_made() -> None:
     compiled = compile_program(1, MARGINAL)
     reason = AwardReason("purchase", 1, "none", 80_100, 1102)
-    assert sum_of(reason, ProgramVersions([compiled]))["exact"] == "1102"
-    assert "earns points step by step, 2 a unit in the last: 1102;" in says(entry(1102), compiled, reason)
+    assert sum_json(reason, ProgramVersions([compiled]))["exact"] == "1102"
+    assert "earns points step by step, 2 a unit in the last: 1102;" in describe(entry(1102), compiled, reason)
 
 
 # ── the value of points used ─────────────────────────────────────────────────────────────────────────────────────────
@@ -170,9 +170,11 @@ def test_R5_pending_points_shrink_in_proportion_and_a_completed_line_confirms_at
 def test_N4_a_proportional_sum_is_explained_by_what_was_bought() -> None:
     compiled = compile_program(1, proportional())
     reason = AwardReason("purchase", 1, "none", 70_000, 1400, basis=90_000)
-    told = sum_of(reason, ProgramVersions([compiled]))
+    told = sum_json(reason, ProgramVersions([compiled]))
     assert (told["amount"], told["basis"], told["band"]["rate"], told["exact"]) == ("700.00", "900.00", "2", "1400")
-    assert "700.00 CNY left of 900.00, earns 2 points a unit: 700.00 × 2 = 1400;" in says(entry(1400), compiled, reason)
+    assert "700.00 CNY left of 900.00, earns 2 points a unit: 700.00 × 2 = 1400;" in describe(
+        entry(1400), compiled, reason
+    )
 
 
 # ── multipliers ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -278,7 +280,7 @@ def test_N4_the_explanation_names_each_multiplier_met(stacking: str, words: str)
     for event in (VIP, paid("o1", d(1), "800")):
         ledger.arrive(event, instant(event["time"]))
     [reason] = ledger.journal[-1].outcome.reasons
-    told = sum_of(reason, ledger.programs)
+    told = sum_json(reason, ledger.programs)
     assert told["multipliers"] == {"tier vip": "1.2", "member-day": "2"}
     assert told["stacking"] == stacking
-    assert words in says(entry(reason.points), ledger.programs.by_number[1], reason)
+    assert words in describe(entry(reason.points), ledger.programs.by_number[1], reason)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.ledger.answers import answer_of
-from services.ledger.api.explanation import says
+from services.ledger.api.explanation import describe
 from services.ledger.domain.state.inputs import DecideShortfall
 from services.ledger.events.outbound import render_facts
 from services.ledger.reads.rows import EntryRow
@@ -94,7 +94,7 @@ def test_R6_a_clawback_is_told_with_what_was_written_off() -> None:
     row = EntryRow(
         1, 0, 0, entry.day, entry.debit, entry.credit, entry.points, *entry.lot, entry.rule, entry.ref, entry.program
     )
-    assert "and are written off, for order o1" in says(row, ledger.programs.by_number[1], None)
+    assert "and are written off, for order o1" in describe(row, ledger.programs.by_number[1], None)
 
 
 def test_R6_review_parks_the_shortfall_and_says_so() -> None:

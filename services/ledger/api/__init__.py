@@ -1,4 +1,4 @@
-"""The ledger over HTTP: one router a noun. What it reads is in `services.ledger.reads`."""
+"""The ledger over HTTP, one router a noun. What the paths read is in `services.ledger.reads`."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def routers(
     *,
     clock: Clock = now,
 ) -> Sequence[APIRouter]:
-    """All paths of the ledger. `publisher` is a part of the worker too: it holds a connection to the brokers."""
+    """All paths of the ledger. `publisher` is also a part of the worker, for it holds a connection to the brokers."""
     context = Context(Reads(pool), guard, settings.shards, clock)
     commands = Commands(pool, executor, guard, settings.shards, clock)
-    return [  # what is asked most comes first: each router costs those behind it
+    return [  # the busiest paths come first: a request tries the routers in this order
         balance.routes(context),
         redemptions.routes(context, commands),
         holds.routes(context, commands),

@@ -31,11 +31,11 @@ from services.ledger.executor import MemberCommand
 from services.ledger.reads.history import fact_by_public_id
 
 TIMEOUT_SECONDS: Final = 2.0
-"""How long a request waits for another shard's half."""
-LOOK_SECONDS: Final = 0.05
+"""How long a request waits for what another shard books of it."""
+POLL_SECONDS: Final = 0.05
 
 MAX_POINTS: Final = 2**53
-"""What a number of JSON can say exactly."""
+"""Up to here every JSON reader has whole numbers exactly."""
 
 KEY_MISSING: Final = kind("idempotency-key-missing", "An Idempotency-Key is needed", 400)
 
@@ -55,12 +55,12 @@ Reference = Annotated[
 ]
 
 _Make = Callable[[str, str, Micros], Command]
-"""(source, id, at) as a command that says what the request says."""
+"""Makes the command of (source, id, at): what the request asks for is in it already."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """Who asks for a command, on which path, and under which key."""
+class Origin:
+    """Where a command comes from: who sends it, on which path, and under which Idempotency-Key."""
 
     caller: Caller
     path: str
@@ -77,13 +77,13 @@ class PointsOut(BaseModel):
 
 
 class Body(BaseModel):
-    """A command's body: a field that is not known is a mistake, and not ignored."""
+    """A command's body. A field that is not known is refused, because it is a mistake."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class Commands:
-    """The way of commands into the write path."""
+    """Sends commands into the write path, and answers them."""
 
     def __init__(self, pool: Pool, executor: Executor[Any, Any], guard: Guard, shards: int, clock: Clock) -> None:
         self._pool = pool
@@ -92,37 +92,37 @@ class Commands:
         self._shards = shards
         self._clock = clock
 
-    def asked(self, scope: str = "ledger:spend") -> Any:
-        """The dependency of paths that command: a key, and a token with the scope, a member's for that member alone."""
+    def writer(self, scope: str = "ledger:spend") -> Any:
+        """The dependency of a command's path: a key and a token with the scope. A member's token is for its member."""
         guarded = Security(self._guard, scopes=[scope])
 
-        async def asked(request: Request, key: IdempotencyKey = None, caller: Caller = guarded) -> Asked:
-            return Asked(caller, request.url.path, key)
+        async def origin(request: Request, key: IdempotencyKey = None, caller: Caller = guarded) -> Origin:
+            return Origin(caller, request.url.path, key)
 
-        return Depends(asked)
+        return Depends(origin)
 
-    async def do(self, asked: Asked, member_id: str, body: Body | None, make: _Make) -> Response:
-        """Book a command and answer as it was answered first. Raises Problem 400 without a key, DatabaseUnavailable."""
-        return response(await self.ask(asked, member_id, body, make))
+    async def execute(self, origin: Origin, member_id: str, body: Body | None, make: _Make) -> Response:
+        """Book a command; repeated, it has its first answer. Raises Problem 400 without a key, DatabaseUnavailable."""
+        return response(await self.submit(origin, member_id, body, make))
 
-    async def ask(self, asked: Asked, member_id: str, body: Body | None, make: _Make) -> Answer:
-        """`do`, for paths that have more to say. Raises as it does."""
-        if not asked.key:
+    async def submit(self, origin: Origin, member_id: str, body: Body | None, make: _Make) -> Answer:
+        """`execute`, for a path that adds to the answer. Raises the same."""
+        if not origin.key:
             raise Problem(
                 KEY_MISSING,
-                "Send an Idempotency-Key header, new for each thing you want done.",
+                "Send an Idempotency-Key header, a new one for each command.",
                 field="Idempotency-Key",
             )
         now = self._clock()
-        said = orjson.dumps(body.model_dump() if body is not None else None, option=orjson.OPT_SORT_KEYS)
+        content = orjson.dumps(body.model_dump() if body is not None else None, option=orjson.OPT_SORT_KEYS)
         command = MemberCommand(
             member_id=member_id,
             arrival=Arrival(
-                digest_of(member_id, f"{asked.caller.subject} {asked.path}", asked.key),
-                make(asked.caller.subject, asked.key, now),
+                digest_of(member_id, f"{origin.caller.subject} {origin.path}", origin.key),
+                make(origin.caller.subject, origin.key, now),
                 now,
             ),
-            request=blake2b(said, digest_size=16).digest(),
+            request=blake2b(content, digest_size=16).digest(),
         )
         outcome = await self._executor.submit(shard_of(member_id, self._shards), command)
         if isinstance(outcome, Refused):
@@ -130,22 +130,22 @@ class Commands:
         assert isinstance(outcome, Answer)
         return outcome
 
-    async def settled(self, key: str, public_id: str, is_settled: Callable[[bytes], bool]) -> bytes | None:
-        """The state of what another shard has to answer, once it has; None if it takes too long.
+    async def wait_for(self, key: str, public_id: str, is_done: Callable[[bytes], bool]) -> bytes | None:
+        """The state of a fact once another shard has answered about it; None if that takes too long.
 
-        Nothing is held while it waits: the answer is booked as any input is, whoever looks.
+        It only polls: no lock and no connection is held, and the answer is booked whether or not somebody waits.
         """
         ends = time.monotonic() + TIMEOUT_SECONDS
         while True:
             found = await fact_by_public_id(self._pool, self._shard_of(public_id), key)
-            if found is not None and is_settled(found[1]):
+            if found is not None and is_done(found[1]):
                 return found[1]
             if time.monotonic() > ends:
                 return None
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
     async def find(self, caller: Caller, key: str, public_id: str, unknown: Refusal) -> tuple[str, bytes]:
-        """(member, state) of what has an id, by that alone. Raises Problem 404, also for another's token."""
+        """(member, state) of a hold, redemption or transfer by its id. Raises Problem 404, also to another member."""
         found = None
         try:
             shard = self._shard_of(public_id)
@@ -167,36 +167,38 @@ class Commands:
 
 
 def response(answer: Answer) -> Response:
-    """An answer as it goes out."""
+    """An answer as an HTTP response."""
     media_type = MEDIA_TYPE if answer.status >= 400 else "application/json"
     return Response(answer.body, answer.status, media_type=media_type, headers=PRIVATE)
 
 
-def accepted(asked: Answer, path: str) -> Response:
-    """The answer to a command whose other half is not booked yet: where to look for it."""
-    answer = response(Answer(202, asked.body))
-    answer.headers["Location"] = path
-    return answer
+def accepted(booked: Answer, path: str) -> Response:
+    """202: the command is booked, and another shard has not answered yet. `path` is where the result will be."""
+    accepted = response(Answer(202, booked.body))
+    accepted.headers["Location"] = path
+    return accepted
 
 
-def created(asked: Answer, shown: dict[str, Any]) -> Response:
-    """The answer to a command whose other half is booked, with what that has changed."""
-    return response(Answer(201, orjson.dumps(orjson.loads(asked.body) | shown)))
+def created(booked: Answer, changes: dict[str, Any]) -> Response:
+    """201: the command is booked, and so is the answer of another shard, with what that has changed."""
+    return response(Answer(201, orjson.dumps(orjson.loads(booked.body) | changes)))
 
 
 def public_id(what: str, member_id: str, reference: str) -> str:
-    """The id of a member's hold, redemption or transfer of a reference: it begins with the member's hash, so a path
-    that has it needs no member, and it follows from what it names, so a reference has one."""
+    """The id of a member's hold, redemption or transfer with a reference, and always the same id.
+
+    It begins with the hash of the member id, so its shard is known without the member.
+    """
     name = orjson.dumps([what, member_id, reference])
     return f"{murmur2(member_id.encode()):08x}{blake2b(name, digest_size=8).hexdigest()}"
 
 
 def refusals(*whys: Refusal) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI responses of a command that may be refused so."""
+    """The OpenAPI responses of a command that may be refused for these reasons."""
     kinds: list[Kind] = [KEY_MISSING, KEY_REUSED, UNAVAILABLE, *(REFUSALS[why][0] for why in whys)]
     return responses(*kinds)
 
 
 def unknown(why: Refusal) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI responses of a path that looks at what has an id."""
+    """The OpenAPI responses of a path that reads something by its id."""
     return responses(REFUSALS[why][0], UNAVAILABLE)

@@ -24,10 +24,10 @@ from services.ledger.reads.view import View, account_of, view_of
 MEMBER_UNKNOWN: Final = kind("member-unknown", "No such member", 404)
 
 READ_ANSWERS: Final = responses(MEMBER_UNKNOWN, NOT_FOUND, UNAVAILABLE)
-"""What every path of one member may answer besides its own."""
+"""The problems that every path of one member may answer."""
 
 PRIVATE: Final = {"Cache-Control": "private, no-cache"}
-"""A member's figures are for that member, and are asked for again each time (with their ETag)."""
+"""A member's figures are for that member alone, and a cache has to ask again each time (with their ETag)."""
 
 MEMBER_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 MemberPath = Annotated[str, Path(pattern=f"^{MEMBER_ID.pattern}$", description="The member's id.")]
@@ -35,7 +35,7 @@ MemberPath = Annotated[str, Path(pattern=f"^{MEMBER_ID.pattern}$", description="
 
 @dataclass(frozen=True)
 class Context:
-    """What the paths of the ledger are made of."""
+    """What all paths of the ledger need."""
 
     reads: Reads
     guard: Guard
@@ -43,11 +43,11 @@ class Context:
     clock: Clock
 
     def reader(self) -> Any:
-        """The dependency of every reading path: a token with `ledger:read`, a member's for that member alone."""
+        """The dependency of a reading path: a token with `ledger:read`. A member's token is for its member."""
         return Security(self.guard, scopes=["ledger:read"])
 
     def shard(self, member_id: str) -> int:
-        """Where a member's account is."""
+        """The shard of a member's account."""
         return shard_of(member_id, self.shards)
 
     async def account(self, tx: Connection, member_id: str) -> tuple[int, Account]:
@@ -59,7 +59,7 @@ class Context:
         return shard, account
 
     async def view(self, tx: Connection, member_id: str, now: Micros) -> tuple[int, ProgramVersions, View]:
-        """(shard, programs, the member with what is due by now). Raises Problem 404, NoProgram."""
+        """(shard, programs, the member with all that is due by `now`). Raises Problem 404, NoProgram."""
         shard = self.shard(member_id)
         programs = await self.reads.programs.read(tx)
         view = await view_of(tx, programs, shard, member_id, now)
@@ -69,24 +69,24 @@ class Context:
 
 
 def unknown_member(member_id: str) -> Problem:
-    """The answer for a member of whom nothing was ever booked."""
+    """The problem of a member for whom nothing was ever booked."""
     return Problem(MEMBER_UNKNOWN, f"Nothing is known of member {member_id}.")
 
 
-def answer(body: Any) -> Response:
+def json_response(body: Any) -> Response:
     """A JSON answer about a member."""
     return Response(orjson.dumps(body), media_type="application/json", headers=PRIVATE)
 
 
 def iso_day(day: Day) -> str | None:
-    """A local day as a date; None for what never comes (`NEVER`) and for no day."""
+    """A local day as a date; None for `NEVER` and for 0, which is no day."""
     return None if day in (0, NEVER) else date.fromordinal(day).isoformat()
 
 
 def instant_of(text: str, field: str) -> Micros:
     """An RFC 3339 time of a query. Raises Problem 422.
 
-    A `+` that was not escaped arrives as a space, and is read as what was meant.
+    A `+` that was not escaped arrives as a space, and is read as `+`.
     """
     try:
         return parse_rfc3339(text.replace(" ", "+"))

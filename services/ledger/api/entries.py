@@ -12,18 +12,19 @@ from services.kit.auth import Caller
 from services.kit.calendar import Calendar, Day, rfc3339
 from services.kit.problem import INVALID, Problem
 from services.ledger.answers import order_json
-from services.ledger.api.context import READ_ANSWERS, Context, MemberPath, answer, instant_or_day, iso_day
+from services.ledger.api.context import READ_ANSWERS, Context, MemberPath, instant_or_day, iso_day, json_response
 from services.ledger.domain.program.program import ProgramVersions
 from services.ledger.domain.state.entries import EntryKind, last_day
 from services.ledger.reads import history
 from services.ledger.reads.rows import EntryRow
 
-MOST: Final = 500
-_MEMBERS: Final = ("pending", "available", "held", "debt")
+MAX_ENTRIES: Final = 500
+"""Of one page."""
+_BALANCE: Final = ("pending", "available", "held", "debt")
 
 
 class Lot(BaseModel):
-    """The points that were meant: those that expire together."""
+    """The lot of the points: points that expire together."""
 
     expires_on: str | None = Field(description="The last local day; null if they never expire.")
     grace_of: str | None = Field(
@@ -42,7 +43,7 @@ class EntryOut(BaseModel):
     debit: str
     credit: str
     change: dict[str, int] = Field(
-        description="What it did to the member's figures: pending, available, held, debt.",
+        description="How it changed the member's figures: pending, available, held, debt.",
         examples=[{"pending": -1800, "available": 1800}],
     )
     rule: str = Field(
@@ -61,7 +62,7 @@ class EntriesOut(BaseModel):
     """A page of entries."""
 
     entries: list[EntryOut]
-    next_cursor: str | None = Field(description="Give it as `cursor` for what is older; null at the end.")
+    next_cursor: str | None = Field(description="Send it as `cursor` for the older entries; null at the end.")
 
 
 def routes(context: Context) -> APIRouter:
@@ -79,7 +80,7 @@ def routes(context: Context) -> APIRouter:
         member_id: MemberPath,
         caller: Caller = reader,
         cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
-        limit: Annotated[int, Query(ge=1, le=MOST)] = 50,
+        limit: Annotated[int, Query(ge=1, le=MAX_ENTRIES)] = 50,
         kind: Annotated[EntryKind | None, Query(description="Only entries of this kind.")] = None,
         booked_from: Annotated[
             str | None,
@@ -90,28 +91,26 @@ def routes(context: Context) -> APIRouter:
             Query(alias="to", description="Booked before this time (RFC 3339), or up to the end of this local date."),
         ] = None,
     ) -> Response:
-        """Entries are final: what was wrong is made good by another entry, never changed."""
+        """Entries are final: a mistake is corrected by another entry, and never by a change."""
         async with context.reads.snapshot() as tx:
             shard, account = await context.account(tx, member_id)
             programs = await context.reads.programs.read(tx)
             calendar = programs.at(context.clock()).calendar
             rows = await history.entries(
-                tx, shard, account.number, before=_place(cursor), kind=kind, limit=limit + 1,
-                **_span(booked_from, booked_until, calendar),
+                tx, shard, account.number, before=position_of(cursor), kind=kind, limit=limit + 1,
+                **_booked_within(booked_from, booked_until, calendar),
             )  # fmt: skip
         more, rows = len(rows) > limit, rows[:limit]
         cursor = f"{rows[-1].version}.{rows[-1].line}" if more else None
-        return answer(
-            {
-                "entries": [shown(row, programs, account.details.sliding_last_days) for row in rows],
-                "next_cursor": cursor,
-            }
+        return json_response(
+            {"entries": [entry_json(row, programs, account.details.sliding_last_days) for row in rows], "next_cursor": cursor}
         )
 
     return router
 
 
-def _place(cursor: str | None) -> tuple[int, int]:
+def position_of(cursor: str | None) -> tuple[int, int]:
+    """(version, line) of a cursor; without one the position above every entry. Raises Problem 422."""
     if cursor is None:
         return history.NEWEST
     version, _, line = cursor.partition(".")
@@ -120,7 +119,7 @@ def _place(cursor: str | None) -> tuple[int, int]:
     return min(int(version), history.NEWEST[0]), min(int(line), history.NEWEST[1])
 
 
-def _span(booked_from: str | None, booked_until: str | None, calendar: Calendar) -> dict[str, int]:
+def _booked_within(booked_from: str | None, booked_until: str | None, calendar: Calendar) -> dict[str, int]:
     span = {}
     if booked_from is not None:
         span["booked_from"] = instant_or_day(booked_from, "from", calendar, end=False)
@@ -129,7 +128,7 @@ def _span(booked_from: str | None, booked_until: str | None, calendar: Calendar)
     return span
 
 
-def shown(row: EntryRow, programs: ProgramVersions, slid: Sequence[Day]) -> dict[str, Any]:
+def entry_json(row: EntryRow, programs: ProgramVersions, slid: Sequence[Day]) -> dict[str, Any]:
     """An entry as the contract has it. `slid` are the last days of the account's lots that slide (E3)."""
     return {
         "entry": f"{row.version}.{row.line}",
@@ -139,18 +138,18 @@ def shown(row: EntryRow, programs: ProgramVersions, slid: Sequence[Day]) -> dict
         "points": row.points,
         "debit": row.debit,
         "credit": row.credit,
-        "change": change(row),
+        "change": balance_changes(row),
         "rule": row.rule,
         "ref": row.ref,
         "day": iso_day(row.day),
         "booked_at": rfc3339(row.booked_at),
-        "lot": _lot(row, slid),
+        "lot": _lot_json(row, slid),
         "program_version": programs.by_number[row.program].version,
         **order_json(row.ref),
     }
 
 
-def _lot(row: EntryRow, slid: Sequence[Day]) -> dict[str, Any] | None:
+def _lot_json(row: EntryRow, slid: Sequence[Day]) -> dict[str, Any] | None:
     if not row.lot_day:
         return None
     lot = {"expires_on": iso_day(last_day(row.lot_day, slid))}
@@ -159,10 +158,10 @@ def _lot(row: EntryRow, slid: Sequence[Day]) -> dict[str, Any] | None:
     return lot
 
 
-def change(row: EntryRow) -> dict[str, int]:
-    """What an entry did to the member's figures; debt counts what is owed, so moving points out of it adds to it."""
+def balance_changes(row: EntryRow) -> dict[str, int]:
+    """How an entry changed the member's figures. `debt` is what is owed, so points that leave `debt` add to it."""
     changes: dict[str, int] = {}
     for name, sign in ((row.debit, -1), (row.credit, 1)):
-        if name in _MEMBERS:
+        if name in _BALANCE:
             changes[name] = row.points * (-sign if name == "debt" else sign)
     return changes

@@ -1,4 +1,4 @@
-"""Events over HTTP, for publishers without Kafka: checked at once, written to the topics of the contract."""
+"""Events over HTTP, for publishers without Kafka: checked at once, then written to the topics of the contract."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EVENT_REFUSED: Final = kind("event-refused", "An event breaks the contract", 422
 MEDIA_TYPE_UNKNOWN: Final = kind("media-type-unknown", "Send CloudEvents in JSON", 415)
 TOO_LARGE: Final = kind("too-large", "The request is too large", 413)
 
-ONE: Final = "application/cloudevents+json"
+SINGLE: Final = "application/cloudevents+json"
 BATCH: Final = "application/cloudevents-batch+json"
 MAX_EVENTS: Final = 1000
 MAX_BYTES: Final = 4 * 1024 * 1024
@@ -31,7 +31,7 @@ _BODY: Final = {
     "requestBody": {
         "required": True,
         "content": {
-            ONE: {"schema": {"type": "object", "description": "A CloudEvent 1.0 of one of the shop's types."}},
+            SINGLE: {"schema": {"type": "object", "description": "A CloudEvent 1.0 of one of the shop's types."}},
             BATCH: {"schema": {"type": "array", "items": {"type": "object"}, "maxItems": MAX_EVENTS}},
         },
     }
@@ -39,7 +39,7 @@ _BODY: Final = {
 
 
 class Accepted(BaseModel):
-    """An event that the brokers have."""
+    """An event that the brokers have taken."""
 
     subject: str
     source: str
@@ -49,9 +49,9 @@ class Accepted(BaseModel):
 
 
 class AcceptedOut(BaseModel):
-    """The events that were published. `GET /v1/inputs` says what became of each."""
+    """The events that were published. `GET /v1/inputs` has the outcome of each."""
 
-    events: list[Accepted] = Field(description="In the order they were sent.")
+    events: list[Accepted] = Field(description="In the order of the request.")
 
 
 def routes(context: Context, publisher: Publisher) -> APIRouter:
@@ -72,44 +72,22 @@ def routes(context: Context, publisher: Publisher) -> APIRouter:
 
         Sending the same event again does no harm, so repeat the request after a 503 or a lost answer.
         """
-        input_ = _split(request.headers.get("content-type", ""), await _body(request))
-        program = await context.reads.newest_program()
-        now = context.clock()
-        read: list[Event] = []
-        faults: list[dict[str, str]] = []
-        for index, raw in enumerate(input_):
-            try:
-                event = _read(raw, program, now)
-                _check_caller(caller, event)
-            except Refused as refused:
-                place = f"[{index}]" if len(input_) > 1 else ""
-                field = ".".join(part for part in (place, refused.field) if part)
-                faults.append({"field": field, "detail": refused.detail, "reason": refused.reason.value})
-            else:
-                read.append(event)
-        if faults:
-            raise Problem(
-                EVENT_REFUSED,
-                f"{faults[0]['detail']}. Nothing was published.",
-                field=faults[0]["field"] or None,
-                reason=faults[0]["reason"],
-                errors=faults,
-            )
-        topics = [TOPIC_OF[event["type"]].name for event in read]
+        sent = _split(request.headers.get("content-type", ""), await _body(request))
+        checked = _checked_all(sent, caller, await context.reads.newest_program(), context.clock())
+        topics = [TOPIC_OF[event["type"]].name for event in checked]
+        messages = [
+            Message(topic, event["subject"].encode(), raw)
+            for topic, event, raw in zip(topics, checked, sent, strict=True)
+        ]
         try:
-            await publisher.publish(
-                [
-                    Message(topic, event["subject"].encode(), raw)
-                    for topic, event, raw in zip(topics, read, input_, strict=True)
-                ]
-            )
+            await publisher.publish(messages)
         except BrokersUnavailable:
             raise Problem(
                 UNAVAILABLE,
-                "The brokers cannot be reached. Send the same again: what they have already is not booked twice.",
+                "The brokers cannot be reached. Send the same request again: no event is booked twice.",
                 headers={"Retry-After": "5"},
             ) from None
-        accepted = [_accepted(event, topic) for event, topic in zip(read, topics, strict=True)]
+        accepted = [_accepted_json(event, topic) for event, topic in zip(checked, topics, strict=True)]
         return Response(orjson.dumps({"events": accepted}), 202, media_type="application/json")
 
     return router
@@ -140,19 +118,44 @@ def _split(content_type: str, body: bytes) -> list[bytes]:
                 raise Problem(TOO_LARGE, f"A batch has at most {MAX_EVENTS} events: send smaller batches.")
             return [orjson.dumps(event) for event in batch]
         case _:
-            raise Problem(MEDIA_TYPE_UNKNOWN, f"The content type is {ONE}, or {BATCH} for several.")
+            raise Problem(MEDIA_TYPE_UNKNOWN, f"The content type is {SINGLE}, or {BATCH} for several.")
 
 
-def _read(raw: bytes, program: Program | None, now: Micros) -> Event:
-    """An event as the consumers will read it. Raises Refused where they would.
+def _checked_all(sent: list[bytes], caller: Caller, program: Program | None, now: Micros) -> list[Event]:
+    """The events of a request, parsed. Raises Problem 422 with all that are refused, 403."""
+    events: list[Event] = []
+    faults: list[dict[str, str]] = []
+    for index, raw in enumerate(sent):
+        try:
+            event = _checked(raw, program, now)
+            _check_caller(caller, event)
+        except Refused as refused:
+            place = f"[{index}]" if len(sent) > 1 else ""
+            field = ".".join(part for part in (place, refused.field) if part)
+            faults.append({"field": field, "detail": refused.detail, "reason": refused.reason.value})
+        else:
+            events.append(event)
+    if faults:
+        raise Problem(
+            EVENT_REFUSED,
+            f"{faults[0]['detail']}. Nothing was published.",
+            field=faults[0]["field"] or None,
+            reason=faults[0]["reason"],
+            errors=faults,
+        )
+    return events
 
-    What only the program can judge (currency, decimals) is left to them while it is not known here.
+
+def _checked(raw: bytes, program: Program | None, now: Micros) -> Event:
+    """An event as the consumers will read it. Raises Refused where they would refuse it.
+
+    Currency and decimals need the program: while it is not known here, the consumers alone check them.
     """
     if len(raw) > MAX_EVENT_BYTES:
         raise Refused(RefusalReason.TOO_LARGE, None, f"An event has at most {MAX_EVENT_BYTES} bytes")
     event = parse_event(raw)
     if TOPIC_OF[event["type"]].writer != "shop":
-        raise Refused(RefusalReason.UNKNOWN_TYPE, "type", "This type is not the shop's to tell")
+        raise Refused(RefusalReason.UNKNOWN_TYPE, "type", "The shop does not publish this type")
     check_time(to_micros(event["time"]), now)
     if program is not None:
         input_of(event, program.currency, program.decimals)
@@ -160,7 +163,7 @@ def _read(raw: bytes, program: Program | None, now: Micros) -> Event:
 
 
 def _check_caller(caller: Caller, event: Event) -> None:
-    """A credential is bound to its sources and types, and a member's token to its member."""
+    """Refuse sources and types that the credential does not name, and other members than the token's."""
     caller.require_member(event["subject"])
     if not caller.may_publish(event["source"], event["type"]):
         raise Problem(
@@ -168,7 +171,7 @@ def _check_caller(caller: Caller, event: Event) -> None:
         )
 
 
-def _accepted(event: Event, topic: str) -> dict[str, str]:
+def _accepted_json(event: Event, topic: str) -> dict[str, str]:
     return {
         "subject": event["subject"],
         "source": event["source"],

@@ -1,4 +1,4 @@
-"""Why an entry was booked (N4): the event, the rule, the program version, the tier then, the sum, and its lot."""
+"""Why an entry was booked (N4): its event, rule, program version and tier, the working of the sum, and its lot."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from services.kit.auth import Caller
 from services.kit.calendar import Day, rfc3339
 from services.kit.money import decimal_string
 from services.kit.problem import UNAVAILABLE, Problem, kind, responses
-from services.ledger.api.context import MEMBER_UNKNOWN, Context, MemberPath, answer, iso_day
-from services.ledger.api.entries import EntryOut
-from services.ledger.api.entries import shown as shown_entry
-from services.ledger.api.inputs import shown as shown_input
+from services.ledger.api.context import MEMBER_UNKNOWN, Context, MemberPath, iso_day, json_response
+from services.ledger.api.entries import EntryOut, entry_json
+from services.ledger.api.inputs import input_json
 from services.ledger.domain.chain import Record
 from services.ledger.domain.posting.expiry import EXPIRY
 from services.ledger.domain.program.earning import OrderRule
@@ -49,7 +48,7 @@ _VERBS: Final[dict[EntryKind, str]] = {
 
 
 class Event(BaseModel):
-    """The event, command or due time that caused it."""
+    """The event, command or due time that caused the entry."""
 
     type: str
     source: str
@@ -61,36 +60,36 @@ class Event(BaseModel):
 
 
 class Band(BaseModel):
-    """The step of the table that the whole order was in."""
+    """The band of the table that the order was in."""
 
-    up_to: str | None = Field(description="Its upper edge; null: without end.")
-    exclusive: bool = Field(description="True: an amount of exactly the edge is in the next step.")
+    up_to: str | None = Field(description="Its upper edge; null: no upper edge.")
+    exclusive: bool = Field(description="True: an amount of exactly `up_to` is in the next band.")
     rate: str = Field(description="Points for one unit of the currency.")
 
 
 class GoodsOut(BaseModel):
-    """A part of the basis, and which campaigns for some goods alone it is of."""
+    """A part of the basis, and the campaigns for certain goods that hold for it."""
 
     campaigns: list[str]
     amount: str
 
 
 class Sum(BaseModel):
-    """What the rule gives for the fact as it stood, before a cap; the entry books the difference to what was booked.
+    """What the rule gives for the fact as it was then, before a cap. The entry books the difference to what was booked.
 
-    A campaign with a budget gives what the order would earn less without it.
+    For a campaign with a budget: what the order would earn less without the campaign.
     """
 
     tier: str | None = Field(description="The tier that counted: the last one effective before the order was paid.")
     amount: str | None = Field(description="What is left of the eligible lines, net of points used.")
     basis: str | None = Field(
-        description="The amount whose band holds: the same, or under proportional refunds what it was before any."
+        description="The amount that decides the band: `amount`, or under proportional refunds what it was before them."
     )
     units: int | None = Field(description="For other facts: units, days in a row, or fields.")
     band: Band | None
-    multipliers: dict[str, str] = Field(description="The tier's, then those of the rules that the order met.")
-    by_goods: list[GoodsOut] = Field(description="The parts of the basis, where a campaign is for some goods alone.")
-    stacking: str | None = Field(description="How several multipliers go together: multiply, add or max.")
+    multipliers: dict[str, str] = Field(description="The tier's, then those of the rules that held for the order.")
+    by_goods: list[GoodsOut] = Field(description="The parts of the basis, where a campaign is for certain goods.")
+    stacking: str | None = Field(description="How several multipliers combine: multiply, add or max.")
     exact: str | None = Field(
         description="Amount × rate × multipliers, before rounding; in marginal bands each part at its own rate."
     )
@@ -98,7 +97,7 @@ class Sum(BaseModel):
     points: int
     cap: int | None = Field(description="The most that the rule gives a member on one local day.")
     granted: int | None = Field(
-        description="What a campaign's budget has given of these points so far; null: no budget."
+        description="How many of these points the campaign's budget has given so far; null: no budget."
     )
 
 
@@ -106,11 +105,11 @@ class ExplanationOut(BaseModel):
     """Everything that explains one entry."""
 
     entry: EntryOut
-    says: str = Field(description="The same in a sentence.")
+    says: str = Field(description="The explanation in plain English.")
     event: Event
-    program: dict[str, str] = Field(description="The version whose rule it is, and from when it is in force.")
-    sum: Sum | None = Field(description="Null where nothing is computed: points expire, are spent, pay debt.")
-    taken_later: list[EntryOut] = Field(description="What later left the same lot, the first 100.")
+    program: dict[str, str] = Field(description="The version of the rule, and since when it is in force.")
+    sum: Sum | None = Field(description="Null where nothing is computed: points that expire, are spent, or pay debt.")
+    taken_later: list[EntryOut] = Field(description="The first 100 entries that later took points from the same lot.")
 
 
 def routes(context: Context) -> APIRouter:
@@ -143,16 +142,16 @@ def routes(context: Context) -> APIRouter:
             records = await history.records_about(tx, shard, number, row)
             later = await history.taken_later(tx, shard, number, row) if row.lot_day else []
         program = programs.by_number[row.program]
-        cause = shown_input(member_id, journal)
+        cause = input_json(member_id, journal)
         reason = reason_of(row, program, records)
-        return answer(
+        return json_response(
             {
-                "entry": shown_entry(row, programs, slid),
-                "says": says(row, program, reason, slid),
+                "entry": entry_json(row, programs, slid),
+                "says": describe(row, program, reason, slid),
                 "event": {name: cause[name] for name in Event.model_fields},
                 "program": {"version": program.version, "effective_from": rfc3339(program.effective_from)},
-                "sum": None if reason is None else sum_of(reason, programs),
-                "taken_later": [shown_entry(each, programs, slid) for each in later],
+                "sum": None if reason is None else sum_json(reason, programs),
+                "taken_later": [entry_json(each, programs, slid) for each in later],
             }
         )
 
@@ -160,15 +159,15 @@ def routes(context: Context) -> APIRouter:
 
 
 def reason_of(row: EntryRow, program: Program, records: list[Record]) -> AwardReason | None:
-    """How the rule came to its points: told by the input that booked the entry, or by the last before it.
+    """How the rule came to its points, from the record of the entry's input or of the last one before that has it.
 
-    What falls due confirms a sum that an earlier input explains. `records` are the latest first.
+    A due time only confirms points that an earlier input explains. `records` are the latest first.
     """
     is_true_up = row.rule in (TRUE_UP, BIRTHDAY_TRUE_UP)
     rule = program.order.name if is_true_up else row.rule
     about = {row.ref if is_true_up or row.ref.startswith("streak:") else ""}
     if rule in program.order.budgeted:
-        # Its entries go by its own name, also where the order was trued up.
+        # A campaign with a budget keeps its own name on its entries, also where the order was trued up.
         about.add(row.ref)
     for record in records:
         for reason in record.reasons:
@@ -177,15 +176,16 @@ def reason_of(row: EntryRow, program: Program, records: list[Record]) -> AwardRe
     return None
 
 
-def sum_of(reason: AwardReason, programs: ProgramVersions) -> dict[str, Any]:
-    """A reason worked out again, as the contract has it."""
+def sum_json(reason: AwardReason, programs: ProgramVersions) -> dict[str, Any]:
+    """The working of a reason as the contract has it, computed again."""
     program = programs.by_number[reason.program]
     rule, decimals = program.order, program.decimals
+    result = {"points": reason.points, "cap": reason.cap, "granted": reason.granted}
     if not reason.tier:
         return {
             "tier": None, "amount": None, "basis": None, "units": None if reason.granted is not None else reason.amount,
             "band": None, "multipliers": {}, "by_goods": [], "stacking": None, "exact": None, "rounding": None,
-            "points": reason.points, "cap": reason.cap, "granted": reason.granted,
+            **result,
         }  # fmt: skip
     basis = reason.basis or reason.amount
     earn_rate = rule.earn_rate(reason.tier, reason.multipliers, reason.by_goods)
@@ -198,24 +198,22 @@ def sum_of(reason: AwardReason, programs: ProgramVersions) -> dict[str, Any]:
         "band": {
             "up_to": None if step.upto is None else decimal_string(step.upto, decimals),
             "exclusive": step.exclusive,
-            "rate": plain(step.rate),
+            "rate": exact_string(step.rate),
         },
-        "multipliers": {name: plain(factor) for name, factor in _factors(reason, rule).items()},
+        "multipliers": {name: exact_string(factor) for name, factor in _factors(reason, rule).items()},
         "by_goods": [
             {"campaigns": list(campaigns), "amount": decimal_string(amount, decimals)}
             for campaigns, amount in reason.by_goods
         ],
         "stacking": rule.stacking,
-        "exact": plain(earn_rate.exact(reason.amount, basis)),
+        "exact": exact_string(earn_rate.exact(reason.amount, basis)),
         "rounding": rule.rounding,
-        "points": reason.points,
-        "cap": reason.cap,
-        "granted": reason.granted,
+        **result,
     }
 
 
-def plain(number: Fraction) -> str:
-    """An exact number as people write it: `1.5`, or `4/3` where decimals have no end."""
+def exact_string(number: Fraction) -> str:
+    """An exact number as text: `1.5`, or `4/3` where the decimals do not end."""
     places = 0
     while number.denominator != 1 and places < 12:
         places += 1
@@ -225,7 +223,7 @@ def plain(number: Fraction) -> str:
     return str(number)
 
 
-def says(row: EntryRow, program: Program, reason: AwardReason | None, slid: Sequence[Day] = ()) -> str:
+def describe(row: EntryRow, program: Program, reason: AwardReason | None, slid: Sequence[Day] = ()) -> str:
     """An entry in plain English. `slid` are the last days of the account's lots that slide (E3)."""
     day = date.fromordinal(row.day).isoformat()
     if row.rule == EXPIRY:
@@ -236,7 +234,7 @@ def says(row: EntryRow, program: Program, reason: AwardReason | None, slid: Sequ
         f"{row.points} points {_verb(row)}, for {about} on {day}: rule {row.rule} of program {program.version}."
     ]
     if reason is not None:
-        sentences.append(_in_words(reason, program))
+        sentences.append(_describe_reason(reason, program))
     last = iso_day(last_day(row.lot_day, slid))
     if last is not None and row.credit in ("pending", "available"):
         longer = ", and longer with each activity until then" if slides(row.lot_day) else ""
@@ -256,7 +254,7 @@ def _verb(row: EntryRow) -> str:
     return _VERBS[row.kind]
 
 
-def _in_words(reason: AwardReason, program: Program) -> str:
+def _describe_reason(reason: AwardReason, program: Program) -> str:
     if reason.granted is not None:
         return (
             f"Without this campaign the order would earn {reason.points} points less; "
@@ -269,17 +267,15 @@ def _in_words(reason: AwardReason, program: Program) -> str:
     basis = reason.basis or reason.amount
     if reason.amount <= 0 or basis < rule.min_spend:
         return f"What is left of the order's eligible lines, {amount} {program.currency}, earns nothing."
+    factors = _describe_factors(reason, rule)
     earn_rate = rule.earn_rate(reason.tier, reason.multipliers, reason.by_goods)
-    rate, exact, factor = (
-        earn_rate.rate(basis),
-        plain(earn_rate.exact(reason.amount, basis)),
-        _factor_in_words(reason, rule),
-    )
+    band, exact = earn_rate.rate(basis), exact_string(earn_rate.exact(reason.amount, basis))
+    rate = exact_string(band.step.rate)
     rounded = "" if exact == str(reason.points) else f", rounded ({rule.rounding}) to {reason.points}"
-    if rate.offset:
-        how = f"points step by step, {plain(rate.band.rate)} a unit in the last{factor}: {exact}"
+    if band.offset:
+        how = f"points step by step, {rate} a unit in the last{factors}: {exact}"
     else:
-        how = f"{plain(rate.band.rate)} points a unit: {amount} × {plain(rate.band.rate)}{factor} = {exact}"
+        how = f"{rate} points a unit: {amount} × {rate}{factors} = {exact}"
     left = f" left of {decimal_string(basis, program.decimals)}" if reason.basis else ""
     return (
         f"The eligible part of the order, {amount} {program.currency}{left}, earns {how}{rounded}; "
@@ -288,22 +284,22 @@ def _in_words(reason: AwardReason, program: Program) -> str:
 
 
 def _factors(reason: AwardReason, rule: OrderRule) -> dict[str, Fraction]:
-    """Every multiplier that the order met, the tier's first."""
+    """Every multiplier of the order, the tier's first."""
     return {f"tier {reason.tier}": rule.tier_factor(reason.tier), **rule.factors(reason.multipliers)}
 
 
-def _factor_in_words(reason: AwardReason, rule: OrderRule) -> str:
+def _describe_factors(reason: AwardReason, rule: OrderRule) -> str:
     whole = rule.earn_rate(reason.tier, reason.multipliers, reason.by_goods).multiplier
     factors = {name: factor for name, factor in _factors(reason, rule).items() if factor != 1}
     if whole == 1:
         return ""
     if reason.by_goods:
         each = ", ".join(
-            f"{plain(factor)} for {'its goods of ' if name in rule.limited else ''}{name}"
+            f"{exact_string(factor)} for {'its goods of ' if name in rule.limited else ''}{name}"
             for name, factor in factors.items()
         )
-        return f" × {plain(whole)} (on average: {each})"
+        return f" × {exact_string(whole)} (on average: {each})"
     if rule.stacking == "multiply" or len(factors) < 2:
-        return "".join(f" × {plain(factor)} for {name}" for name, factor in factors.items())
-    each = ", ".join(f"{plain(factor)} for {name}" for name, factor in factors.items())
-    return f" × {plain(whole)} ({'the largest of' if rule.stacking == 'max' else 'added up:'} {each})"
+        return "".join(f" × {exact_string(factor)} for {name}" for name, factor in factors.items())
+    each = ", ".join(f"{exact_string(factor)} for {name}" for name, factor in factors.items())
+    return f" × {exact_string(whole)} ({'the largest of' if rule.stacking == 'max' else 'added up:'} {each})"

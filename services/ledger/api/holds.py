@@ -1,4 +1,4 @@
-"""Holds: points set aside for a checkout, then captured or released."""
+"""Holds: points reserved for a checkout, then captured or released."""
 
 from functools import partial
 from typing import Annotated, Literal
@@ -9,9 +9,9 @@ from pydantic import BaseModel, Field
 from services.kit.auth import Caller
 from services.ledger.answers import hold_json
 from services.ledger.api.commands import (
-    Asked,
     Body,
     Commands,
+    Origin,
     Points,
     PointsOut,
     Reference,
@@ -21,6 +21,7 @@ from services.ledger.api.commands import (
 )
 from services.ledger.api.context import Context, MemberPath, answer
 from services.ledger.domain.state.fact_keys import hold_key
+from services.ledger.api.context import Context, MemberPath, json_response
 from services.ledger.domain.state.holds import decode_hold
 from services.ledger.domain.state.inputs import CaptureHold, HoldPoints, ReleaseHold
 
@@ -31,23 +32,23 @@ HoldPath = Annotated[str, Path(pattern="^[0-9a-f]{24}$", description="The hold's
 
 
 class HoldIn(Body):
-    """Points to set aside."""
+    """Points to reserve."""
 
     points: Points
     reference: Reference
     ttl_seconds: int = Field(
-        default=DEFAULT_TTL_SECONDS, ge=1, le=MAX_TTL_SECONDS, description="After so long it is released by itself."
+        default=DEFAULT_TTL_SECONDS, ge=1, le=MAX_TTL_SECONDS, description="After this time the hold ends by itself."
     )
 
 
 class CaptureIn(Body):
-    """How much of a hold to redeem; all of it if nothing is said."""
+    """How much of a hold to redeem; without `points` all of it."""
 
     points: Points | None = None
 
 
 class HoldOut(BaseModel):
-    """A hold. It ends once; `captured` points were redeemed, the others are the member's again."""
+    """A hold. It ends once: its `captured` points are redeemed then, and the others available again."""
 
     hold_id: str
     member_id: str
@@ -63,7 +64,7 @@ class HoldOut(BaseModel):
 
 
 class HoldDone(HoldOut):
-    """A hold after a command, with the member's points then."""
+    """A hold after a command, with the member's points after it."""
 
     balance: PointsOut
     version: int
@@ -72,17 +73,17 @@ class HoldDone(HoldOut):
 def routes(context: Context, commands: Commands) -> APIRouter:
     """The hold's paths."""
     router = APIRouter(tags=["holds"])
-    reader, spending = context.reader(), commands.asked()
+    reader, spender = context.reader(), commands.writer()
 
     @router.post(
         "/v1/members/{member_id}/holds",
         status_code=201,
         response_model=HoldDone,
         responses=refusals("insufficient_points", "below_minimum", "off_step", "reference_used", "too_many_holds"),
-        summary="Set points aside",
+        summary="Hold points",
     )
-    async def hold(member_id: MemberPath, body: HoldIn, asked: Asked = spending) -> Response:
-        """What is held can be neither spent elsewhere nor clawed back; an order that names the hold has it."""
+    async def hold(member_id: MemberPath, body: HoldIn, origin: Origin = spender) -> Response:
+        """Held points can be neither spent elsewhere nor clawed back. An order that names the hold captures it."""
         make = partial(
             HoldPoints,
             hold=public_id("hold", member_id, body.reference),
@@ -90,7 +91,7 @@ def routes(context: Context, commands: Commands) -> APIRouter:
             points=body.points,
             ttl_seconds=body.ttl_seconds,
         )
-        return await commands.do(asked, member_id, body, make)
+        return await commands.execute(origin, member_id, body, make)
 
     @router.get(
         "/v1/holds/{hold_id}",
@@ -99,31 +100,31 @@ def routes(context: Context, commands: Commands) -> APIRouter:
         summary="One hold",
     )
     async def look(hold_id: HoldPath, caller: Caller = reader) -> Response:
-        """A hold as it is now: one whose time is over is timed out, whether or not that is booked."""
+        """A hold as it is now. It is timed out from its `expires_at` on, whether or not that was booked yet."""
         member_id, raw = await commands.find(caller, hold_key(hold_id), hold_id, "hold_unknown")
-        return answer(hold_json(member_id, hold_id, decode_hold(raw), commands.now()))
+        return json_response(hold_json(member_id, hold_id, decode_hold(raw), commands.now()))
 
     @router.post(
         "/v1/holds/{hold_id}/capture",
         response_model=HoldDone,
         responses=refusals("hold_unknown", "hold_over", "more_than_held"),
-        summary="Redeem what is held",
+        summary="Capture a hold",
     )
-    async def capture(hold_id: HoldPath, body: CaptureIn | None = None, asked: Asked = spending) -> Response:
-        """All of it, or `points` of it; the rest is released."""
-        member_id, _ = await commands.find(asked.caller, hold_key(hold_id), hold_id, "hold_unknown")
+    async def capture(hold_id: HoldPath, body: CaptureIn | None = None, origin: Origin = spender) -> Response:
+        """All its points are redeemed, or `points` of them and the rest is released."""
+        member_id, _ = await commands.find(origin.caller, hold_key(hold_id), hold_id, "hold_unknown")
         points = body.points if body is not None else None
-        return await commands.do(asked, member_id, body, partial(CaptureHold, hold=hold_id, points=points))
+        return await commands.execute(origin, member_id, body, partial(CaptureHold, hold=hold_id, points=points))
 
     @router.post(
         "/v1/holds/{hold_id}/release",
         response_model=HoldDone,
         responses=refusals("hold_unknown", "hold_over"),
-        summary="Free what is held",
+        summary="Release a hold",
     )
-    async def release(hold_id: HoldPath, asked: Asked = spending) -> Response:
-        """The points are the member's again, in the lots they came from."""
-        member_id, _ = await commands.find(asked.caller, hold_key(hold_id), hold_id, "hold_unknown")
-        return await commands.do(asked, member_id, None, partial(ReleaseHold, hold=hold_id))
+    async def release(hold_id: HoldPath, origin: Origin = spender) -> Response:
+        """The points are available again, in the lots they came from."""
+        member_id, _ = await commands.find(origin.caller, hold_key(hold_id), hold_id, "hold_unknown")
+        return await commands.execute(origin, member_id, None, partial(ReleaseHold, hold=hold_id))
 
     return router

@@ -1,4 +1,4 @@
-"""What became of an event: booked, known already, parked; and the entries it made."""
+"""The outcome of an event (booked, known already, parked) and the entries it made."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from pydantic import BaseModel, Field
 from services.kit.auth import Caller
 from services.kit.calendar import rfc3339
 from services.kit.problem import INVALID, UNAVAILABLE, Problem, kind, responses
-from services.ledger.api.context import MEMBER_ID, Context, answer
-from services.ledger.api.entries import EntryOut
-from services.ledger.api.entries import shown as shown_entry
+from services.ledger.api.context import MEMBER_ID, Context, json_response
+from services.ledger.api.entries import EntryOut, entry_json
 from services.ledger.domain.chain import decode_record
 from services.ledger.domain.state.inputs import AnyInput, ProfileUpdated, decode_input
 from services.ledger.domain.state.outcome import OutcomeKind
@@ -24,7 +23,7 @@ INPUT_UNKNOWN: Final = kind("input-unknown", "No such input", 404)
 
 
 class InputOut(BaseModel):
-    """One telling of an event, and what became of it."""
+    """An event with its business time, and its outcome."""
 
     member_id: str
     source: str
@@ -33,14 +32,14 @@ class InputOut(BaseModel):
     time: str = Field(description="Business time: part of an event's identity.")
     arrived_at: str
     outcome: OutcomeKind
-    detail: str = Field(description="Why, where the outcome does not say it all.")
+    detail: str = Field(description="The reason, where the outcome alone does not say it.")
     alarms: list[str]
-    version: int = Field(description="The account's version that it made.")
+    version: int = Field(description="The version of the account after it.")
     entries: list[EntryOut]
 
 
 class InputsOut(BaseModel):
-    """All tellings of the event, by business time: the same id told with another time is another telling."""
+    """The event, once for each business time that came with its id, the earliest first."""
 
     inputs: list[InputOut]
 
@@ -54,7 +53,7 @@ def routes(context: Context) -> APIRouter:
         "/v1/inputs",
         response_model=InputsOut,
         responses=responses(INPUT_UNKNOWN, UNAVAILABLE),
-        summary="What became of an event",
+        summary="The outcome of an event",
     )
     async def inputs(
         source: Annotated[str, Query(min_length=1, max_length=128, description="The event's `source`.")],
@@ -62,13 +61,15 @@ def routes(context: Context) -> APIRouter:
         caller: Caller = reader,
         member_id: Annotated[
             str | None,
-            Query(pattern=f"^{MEMBER_ID.pattern}$", description="The event's `subject`; a member's token says it."),
+            Query(
+                pattern=f"^{MEMBER_ID.pattern}$", description="The event's `subject`; not needed with a member's token."
+            ),
         ] = None,
     ) -> Response:
-        """An event is named by its subject, source, id and time."""
+        """Subject, source, id and time together identify an event."""
         subject = member_id or caller.member
         if subject is None:
-            raise Problem(INVALID, "Say which member: the event's `subject`.", field="query.member_id")
+            raise Problem(INVALID, "Name the member: the event's `subject`.", field="query.member_id")
         caller.require_member(subject)
         shard = context.shard(subject)
         async with context.reads.snapshot() as tx:
@@ -83,10 +84,10 @@ def routes(context: Context) -> APIRouter:
             known = await view.account_of(tx, shard, subject)
             slid = known.details.sliding_last_days if known is not None else []
             entries = [await history.entries_of(tx, shard, row.account, [row.version]) for row in rows]
-        return answer(
+        return json_response(
             {
                 "inputs": [
-                    shown(subject, row) | {"entries": [shown_entry(entry, programs, slid) for entry in booked]}
+                    input_json(subject, row) | {"entries": [entry_json(entry, programs, slid) for entry in booked]}
                     for row, booked in zip(rows, entries, strict=True)
                 ]
             }
@@ -95,7 +96,7 @@ def routes(context: Context) -> APIRouter:
     return router
 
 
-def shown(member_id: str, row: JournalRow) -> dict[str, Any]:
+def input_json(member_id: str, row: JournalRow) -> dict[str, Any]:
     """A journal row as the contract has it, without its entries."""
     input_, record = decode_input(row.input_), decode_record(row.record)
     return {

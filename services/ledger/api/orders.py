@@ -1,4 +1,4 @@
-"""One order as the ledger knows it: the facts told so far, what is booked for them, and what they amount to."""
+"""One order as the ledger knows it: its facts so far, what is booked for them, and its qualifying timeline."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from services.kit.auth import Caller
 from services.kit.calendar import Day, Micros, rfc3339
 from services.kit.money import decimal_string
 from services.kit.problem import UNAVAILABLE, Problem, kind, responses
-from services.ledger.api.context import MEMBER_UNKNOWN, Context, MemberPath, answer, iso_day
+from services.ledger.api.context import MEMBER_UNKNOWN, Context, MemberPath, iso_day, json_response
 from services.ledger.domain.program.multipliers import campaign_of
 from services.ledger.domain.program.program import Program
 from services.ledger.domain.rules.assessment import assess
 from services.ledger.domain.rules.order_parts import points_value
+from services.ledger.domain.program.program import Program, ProgramVersions
+from services.ledger.domain.rules.assessment import assess, points_value
 from services.ledger.domain.rules.refunds import standing_refunds
 from services.ledger.domain.state.inputs import Line
-from services.ledger.domain.state.orders import LineEvent, Order, Share
+from services.ledger.domain.state.orders import LineEvent, Order, Refund, Share
 from services.ledger.domain.state.outcome import TimelineChange
 from services.ledger.domain.state.refs import order_ref
 from services.ledger.reads.view import order_in
@@ -29,7 +31,7 @@ Status = Literal["parked", "paid", "completed", "cancelled"]
 
 
 class LineOut(BaseModel):
-    """A line of the telling that counts. Amounts are after discounts, before points."""
+    """A line of the revision that counts. Amounts are after discounts, before points."""
 
     line_id: str
     sku: str
@@ -40,7 +42,7 @@ class LineOut(BaseModel):
 
 
 class PartOut(BaseModel):
-    """A line of which something was told by name."""
+    """A line that an event named, such as a shipment of some lines."""
 
     line_id: str
     quantity: str | None = None
@@ -48,7 +50,7 @@ class PartOut(BaseModel):
 
 
 class RefundOut(BaseModel):
-    """A refund as told; beyond what is left of a line it takes nothing."""
+    """A refund as its event states it. What it states beyond the rest of a line has no effect."""
 
     refund_id: str
     at: str
@@ -58,7 +60,7 @@ class RefundOut(BaseModel):
 
 
 class Facts(BaseModel):
-    """What was told, in business times. Null: not told."""
+    """What the events stated, in business times. Null: no event did."""
 
     paid_at: str | None
     revision: int | None
@@ -77,20 +79,20 @@ class Facts(BaseModel):
 
 
 class ShareOut(BaseModel):
-    """What the order has of the budget of a campaign."""
+    """The order's share of the budget of a campaign."""
 
     rule: str
-    wanted: int = Field(description="What the campaign would give it if its budget had no end.")
+    wanted: int = Field(description="What the campaign would give the order without a budget.")
     pending: int
     confirmed: int
     state: Literal["asked", "given", "waits"] = Field(
-        description="asked: the budget has not answered yet; given: all of it; waits: the budget is spent, and what "
-        "others give up comes here."
+        description="asked: the budget has not answered yet; given: the order has all of it; waits: the budget is "
+        "spent, and the order gets what other orders give back."
     )
 
 
 class Booked(BaseModel):
-    """What is booked for these facts, before a cap, and by campaigns with a budget."""
+    """What is booked for these facts: before a cap, and from the budgets of campaigns."""
 
     pending: int
     confirmed: int
@@ -119,10 +121,10 @@ class OrderOut(BaseModel):
     facts: Facts
     booked: Booked
     timeline: list[TimelineChangeOut] = Field(
-        description="What it counts for in the member's growth, in business time."
+        description="What it counts for in the member's growth value, by business time."
     )
     successful: bool
-    due: str | None = Field(description="When lines that are not completed count as completed.")
+    due: str | None = Field(description="When the lines that are not completed yet will count as completed.")
     parked_at: str | None = Field(description="When the first refund that waits for the order arrived.")
     alarms: list[str] = Field(description="What a person should look at.")
     as_of: str
@@ -145,50 +147,49 @@ def routes(context: Context) -> APIRouter:
         caller: Caller = reader,
         shop: Annotated[str, Query(description="The shop's name, where there is more than one.")] = "",
     ) -> Response:
-        """What falls due by now is done in the answer, booked or not."""
+        """What is due by now is in the figures, whether or not it was booked yet."""
         now = context.clock()
         async with context.reads.snapshot() as tx:
             shard, programs, view = await context.view(tx, member_id, now)
             found = await order_in(tx, shard, view, order_ref(shop, order_id))
         if found is None:
             raise Problem(ORDER_UNKNOWN, f"Nothing is known of this order of member {member_id}; check `shop` too.")
-        told, lines = found
-        program = programs.at(told.paid_at or now)
-        booked_under = programs.by_number.get(told.booked_under)
-        last_day = view.member.lots.last_day(told.lot_day)
-        body = shown(told, lines, program, None if booked_under is None else booked_under.version, last_day, now)
-        return answer({"order_id": order_id, "shop": shop, **body, "as_of": rfc3339(now)})
+        known, lines = found
+        body = order_state_json(known, lines, view.member.lots.last_day(known.lot_day), programs, now)
+        return json_response({"order_id": order_id, "shop": shop, **body, "as_of": rfc3339(now)})
 
     return router
 
 
-def shown(
-    order: Order, lines: tuple[Line, ...], program: Program, booked_under: str | None, last_day: Day, now: Micros
+def order_state_json(
+    order: Order, lines: tuple[Line, ...], last_day: Day, programs: ProgramVersions, now: Micros
 ) -> dict[str, Any]:
-    """An order's state as the contract has it."""
+    """An order's state as the contract has it; `last_day` is that of the lot its points are in."""
+    program = programs.at(order.paid_at or now)
+    booked_under = programs.by_number.get(order.booked_under)
     timeline = assess(order, lines, program, now).timeline if order.paid_at else []
     return {
         "status": status_of(order),
         "currency": program.currency,
-        "facts": _facts(order, lines, program),
+        "facts": _facts_json(order, lines, program),
         "booked": {
             "pending": order.pending,
             "confirmed": order.confirmed,
-            "budgets": [_share(share) for share in order.shares if share.wanted],
+            "budgets": [_share_json(share) for share in order.shares if share.wanted],
             "expires_on": iso_day(last_day),
             "points_used": order.used,
-            "program_version": booked_under,
+            "program_version": None if booked_under is None else booked_under.version,
         },
-        "timeline": [_turn(turn, program.decimals) for turn in timeline],
+        "timeline": [_change_json(change, program.decimals) for change in timeline],
         "successful": bool(order.success_from and not order.success_until),
         "due": _time(order.due),
-        "parked_at": None if order.paid_at else _time(min((told.arrived_at for told in order.refunds), default=0)),
+        "parked_at": None if order.paid_at else _time(min((refund.arrived_at for refund in order.refunds), default=0)),
         "alarms": order.alarms,
     }
 
 
 def status_of(order: Order) -> Status:
-    """Where an order is on its way."""
+    """How far an order has come."""
     if not order.paid_at:
         return "parked"
     if order.cancelled_at:
@@ -196,22 +197,12 @@ def status_of(order: Order) -> Status:
     return "completed" if order.all_confirmed == order.lines_version else "paid"
 
 
-def _facts(order: Order, lines: tuple[Line, ...], program: Program) -> dict[str, Any]:
-    decimals, excludes = program.decimals, program.order.excludes
+def _facts_json(order: Order, lines: tuple[Line, ...], program: Program) -> dict[str, Any]:
+    decimals = program.decimals
     return {
         "paid_at": _time(order.paid_at),
         "revision": order.revision if order.lines_version else None,
-        "lines": [
-            {
-                "line_id": line.line_id,
-                "sku": line.sku,
-                "category": line.category,
-                "quantity": line.quantity,
-                "amount": decimal_string(line.amount, decimals),
-                "earns": not excludes.has(line),
-            }
-            for line in lines
-        ],
+        "lines": [_line_json(line, program) for line in lines],
         "shipping": decimal_string(order.shipping, decimals),
         "tax": decimal_string(order.tax, decimals),
         "channel": order.channel or None,
@@ -220,46 +211,56 @@ def _facts(order: Order, lines: tuple[Line, ...], program: Program) -> dict[str,
         "shipped_at": _time(order.shipped_at),
         "completed_at": _time(order.completed_at),
         "cancelled_at": _time(order.cancelled_at),
-        "shipped_lines": [_part(told) for told in order.shipped_lines],
-        "completed_lines": [_part(told) for told in order.completed_lines],
-        "refunds": [
-            {
-                "refund_id": refund.refund_id,
-                "at": rfc3339(refund.at),
-                "lines": [
-                    {"line_id": line_id, "amount": decimal_string(amount, decimals)} for line_id, amount in refund.lines
-                ],
-                "shipping": decimal_string(refund.shipping, decimals),
-                "tax": decimal_string(refund.tax, decimals),
-            }
-            for refund in standing_refunds(order).values()
-        ],
+        "shipped_lines": [_part_json(part) for part in order.shipped_lines],
+        "completed_lines": [_part_json(part) for part in order.completed_lines],
+        "refunds": [_refund_json(refund, decimals) for refund in standing_refunds(order).values()],
     }
 
 
-def _share(share: Share) -> dict[str, Any]:
+def _line_json(line: Line, program: Program) -> dict[str, Any]:
+    return {
+        "line_id": line.line_id,
+        "sku": line.sku,
+        "category": line.category,
+        "quantity": line.quantity,
+        "amount": decimal_string(line.amount, program.decimals),
+        "earns": not program.order.excludes.has(line),
+    }
+
+
+def _refund_json(refund: Refund, decimals: int) -> dict[str, Any]:
+    return {
+        "refund_id": refund.refund_id,
+        "at": rfc3339(refund.at),
+        "lines": [{"line_id": line_id, "amount": decimal_string(amount, decimals)} for line_id, amount in refund.lines],
+        "shipping": decimal_string(refund.shipping, decimals),
+        "tax": decimal_string(refund.tax, decimals),
+    }
+
+
+def _share_json(share: Share) -> dict[str, Any]:
     pending, confirmed = share.booked
-    waits = "waits" if share.answered == share.asked else "asked"
+    missing = "waits" if share.answered == share.asked else "asked"
     return {
         "rule": campaign_of(share.account),
         "wanted": share.wanted,
         "pending": pending,
         "confirmed": confirmed,
-        "state": "given" if share.granted == share.wanted else waits,
+        "state": "given" if share.granted == share.wanted else missing,
     }
 
 
-def _part(told: LineEvent) -> dict[str, Any]:
-    line_id, quantity, at = told
+def _part_json(part: LineEvent) -> dict[str, Any]:
+    line_id, quantity, at = part
     return {"line_id": line_id, "quantity": quantity, "at": rfc3339(at)}
 
 
-def _turn(turn: TimelineChange, decimals: int) -> dict[str, Any]:
+def _change_json(change: TimelineChange, decimals: int) -> dict[str, Any]:
     return {
-        "at": rfc3339(turn.at),
-        "amount": decimal_string(turn.amount, decimals),
-        "orders": turn.orders,
-        "cause": turn.cause,
+        "at": rfc3339(change.at),
+        "amount": decimal_string(change.amount, decimals),
+        "orders": change.orders,
+        "cause": change.cause,
     }
 
 

@@ -1,4 +1,4 @@
-"""Publishes events for those who have no Kafka client: in order, acknowledged by all replicas."""
+"""Publishes events for callers without a Kafka client: in order, acknowledged by all replicas."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from services.kit.settings import Settings
 _log = log.get(__name__)
 
 TIMEOUT_SECONDS: Final = 5.0
-"""How long a request waits for the brokers; the producer alone would wait for ever."""
+"""How long a request waits for the brokers; without it the producer would wait for ever."""
 
 
 class BrokersUnavailable(Exception):
-    """The brokers did not take the events in time; some of them may stand, and the same again does no harm."""
+    """The brokers did not take all events in time. Some may be published; sending them again does no harm."""
 
 
 class Message(NamedTuple):
@@ -35,7 +35,7 @@ class Message(NamedTuple):
 
 
 class Publisher:
-    """The part `publisher`: a producer that connects when it is first used, and anew after a failure."""
+    """The part `publisher`: a producer that connects for the first event, and again after a failure."""
 
     name = "publisher"
 
@@ -43,21 +43,21 @@ class Publisher:
         self._settings = settings
         self._producer: AIOKafkaProducer | None = None
         self._connecting = asyncio.Lock()
-        self._trouble = ""
+        self._last_error = ""
 
     async def start(self) -> None:
-        """Nothing: it connects with the first event."""
+        """Does nothing: the first event connects."""
 
     async def stop(self) -> None:
-        """Sends what it holds, as far as time allows."""
+        """Sends what is still in its buffers, as far as time allows, and closes."""
         await self._drop()
 
     def state(self) -> State:
-        """Always well: who publishes is told when the brokers are away, and all else works without it."""
-        return State(True, self._trouble)
+        """Always well: without the brokers only publishing fails, and its caller is answered so."""
+        return State(True, self._last_error)
 
     async def publish(self, messages: Sequence[Message]) -> None:
-        """Returns when all are acknowledged, those of one member in the order given. Raises BrokersUnavailable."""
+        """Returns when all are acknowledged; those of one member keep their order. Raises BrokersUnavailable."""
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 producer = await self._connected()
@@ -67,12 +67,12 @@ class Publisher:
                 ]
                 await asyncio.gather(*sent)
         except (KafkaError, OSError, TimeoutError) as error:
-            self._trouble = repr(error)
+            self._last_error = repr(error)
             _log.warning("publishing_failed", error=repr(error))
             metrics.count("kafka_clients_rebuilt_total", client="publisher")
             await self._drop()
             raise BrokersUnavailable(repr(error)) from error
-        self._trouble = ""
+        self._last_error = ""
 
     async def _connected(self) -> AIOKafkaProducer:
         async with self._connecting:

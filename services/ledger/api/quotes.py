@@ -1,4 +1,4 @@
-"""Quotes: what a cart would earn, what points could pay of it, and how that comes about."""
+"""Quotes: what a cart would earn, how much of it points could pay, and the working of both."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from services.kit.postgres import Connection
 from services.kit.problem import NOT_FOUND, UNAVAILABLE, Problem, kind, responses
 from services.ledger.answers import REFUSALS
 from services.ledger.api.commands import Body
-from services.ledger.api.context import MEMBER_ID, MEMBER_UNKNOWN, Context, answer, iso_day, unknown_member
-from services.ledger.api.explanation import Sum, plain, sum_of
+from services.ledger.api.context import MEMBER_ID, MEMBER_UNKNOWN, Context, iso_day, json_response, unknown_member
+from services.ledger.api.explanation import Sum, exact_string, sum_json
 from services.ledger.domain.program.program import Program, ProgramVersions
 from services.ledger.domain.quote import Award, Cart, NotUsable, Quote
 from services.ledger.domain.state.budgets import decode_budget
@@ -29,7 +29,7 @@ OTHER_CURRENCY: Final = kind("other-currency", "Another currency", 422)
 TOO_MANY_DECIMALS: Final = kind("too-many-decimals", "More decimals than the currency has", 422)
 LINE_TWICE: Final = kind("line-twice", "A line is named twice", 422)
 NOT_USABLE: Final = kind("points-not-usable", "The cart cannot be paid with so many points", 409)
-INSUFFICIENT, _INSUFFICIENT_SAYS = REFUSALS["insufficient_points"]
+INSUFFICIENT, _INSUFFICIENT_DETAIL = REFUSALS["insufficient_points"]
 
 MAX_LINES: Final = 1000
 
@@ -45,22 +45,22 @@ class LineIn(Body):
 
 
 class CartIn(Body):
-    """A cart, as the order would be told when it is paid."""
+    """A cart, with the fields that its order would have when it is paid."""
 
     member_id: Annotated[str, Field(pattern=f"^{MEMBER_ID.pattern}$")] | None = Field(
         default=None,
-        description="Whose cart it is; a member's token says it. Left out: somebody's first order.",
+        description="Whose cart it is; not needed with a member's token. Without a member: the quote of a first order.",
     )
     currency: Currency
     lines: list[LineIn] = Field(min_length=1, max_length=MAX_LINES)
     shipping: Money = "0"
     tax: Money = "0"
     points_used: Count = Field(default=0, description="Points that are to pay a part of it.")
-    channel: Token | None = Field(default=None, description="The channel that its order would tell.")
+    channel: Token | None = Field(default=None, description="The channel of its order.")
 
 
 class AwardOut(BaseModel):
-    """What one rule would give, once the order is received."""
+    """What one rule would give once the order is received."""
 
     rule: str
     points: int
@@ -68,18 +68,18 @@ class AwardOut(BaseModel):
         description="The last day to spend them; null: they never expire, or there are none."
     )
     if_budget_lasts: int = Field(
-        description="Points that a campaign would give beyond `points`, of what its budget has left now."
+        description="Points that a campaign would add to `points`: at most what its budget has left now."
     )
     sum: Sum | None = Field(description="The working; null where the rule gives a fixed number.")
 
 
 class UsableOut(BaseModel):
-    """Points that could pay a part of the cart."""
+    """How much of the cart points could pay."""
 
     available: int
-    points: int = Field(description="The most that may be used: see minimum, step and what they can pay for.")
-    value: str = Field(description="What these are worth.")
-    payable: str = Field(description="What points can pay for at all: without what the program excludes.")
+    points: int = Field(description="The most that may be used, by minimum, step, and what points can pay for.")
+    value: str = Field(description="The value of `points`.")
+    payable: str = Field(description="The part of the cart that points can pay for: without what the program excludes.")
     minimum: int
     step: int
 
@@ -92,14 +92,14 @@ class UsedOut(BaseModel):
 
 
 class QuoteOut(BaseModel):
-    """A cart priced in points. Nothing is reserved: a hold does that."""
+    """A cart priced in points. A quote reserves nothing; a hold does."""
 
     member_id: str | None
     currency: str
     amount: str = Field(description="The whole cart, before points.")
     tier: str
     program_version: str
-    points: int = Field(description="What all rules together would give, net of what points pay.")
+    points: int = Field(description="What all rules together would give, for what points do not pay.")
     earns: list[AwardOut]
     usable: UsableOut
     used: UsedOut
@@ -118,12 +118,12 @@ def routes(context: Context) -> APIRouter:
             MEMBER_UNKNOWN, NOT_FOUND, OTHER_CURRENCY, TOO_MANY_DECIMALS, LINE_TWICE, NOT_USABLE, INSUFFICIENT,
             UNAVAILABLE,
         ),
-        summary="What a cart would earn, and what points could pay of it",
+        summary="What a cart would earn, and how much of it points could pay",
     )  # fmt: skip
     async def quotes(body: CartIn, caller: Caller = reader) -> Response:
-        """Writes nothing, and equals what is booked if the order is paid now and then received.
+        """Nothing is written. The quote equals what is booked if the order is paid now and received later.
 
-        Earlier orders of the member that change meanwhile, another tier or another program change it too.
+        It changes with the member's tier, with a new program version, and when earlier orders of the member change.
         """
         member_id = body.member_id or caller.member
         if member_id is not None:
@@ -140,18 +140,18 @@ def routes(context: Context) -> APIRouter:
             except NotUsable as refused:
                 raise _not_usable(refused) from None
             if found is not None:
-                await _look_at_budgets(context, tx, programs, found, now)
+                await _limit_to_budgets(context, tx, programs, found, now)
         if found is None:
             raise unknown_member(str(member_id))
-        return answer({"member_id": member_id, **shown(found, cart, programs), "as_of": rfc3339(now)})
+        return json_response({"member_id": member_id, **quote_json(found, cart, programs), "as_of": rfc3339(now)})
 
     return router
 
 
-async def _look_at_budgets(
+async def _limit_to_budgets(
     context: Context, tx: Connection, programs: ProgramVersions, quote: Quote, now: Micros
 ) -> None:
-    """Quote of a campaign no more than its budget has left at this moment."""
+    """Quote for a campaign at most what its budget has left at this moment."""
     awards = [award for award in quote.awards if award.if_budget_lasts]
     accounts = [quote.program.order.budgeted[award.rule].account for award in awards]
     states = await facts_of(tx, [(context.shard(account), account, BUDGET) for account in accounts])
@@ -161,11 +161,11 @@ async def _look_at_budgets(
 
 
 def cart_of(body: CartIn, program: Program) -> Cart:
-    """A request's cart in minor units. Raises Problem 422 for what only the program can judge."""
+    """A request's cart in minor units. Raises Problem 422 for what only the program can decide, such as decimals."""
     if body.currency != program.currency:
         raise Problem(OTHER_CURRENCY, f"This program counts in {program.currency}.", field="currency")
     if len({line.line_id for line in body.lines}) < len(body.lines):
-        raise Problem(LINE_TWICE, "Name each line once: of two amounts, which holds would be a guess.", field="lines")
+        raise Problem(LINE_TWICE, "Name each line once.", field="lines")
     return Cart(
         tuple(
             Line(
@@ -195,15 +195,17 @@ def _minor(amount: str, program: Program, field: str) -> int:
 def _not_usable(refused: NotUsable) -> Problem:
     available, usable, offset = refused.available, refused.usable, refused.program.cash_offset
     if offset is None or refused.wanted > available:
-        return Problem(INSUFFICIENT, _INSUFFICIENT_SAYS.format(available=available), field="points_used", usable=usable)
+        return Problem(
+            INSUFFICIENT, _INSUFFICIENT_DETAIL.format(available=available), field="points_used", usable=usable
+        )
     detail = (
         f"Use at least {offset.minimum} points, in steps of {offset.step}, and at most {usable}: "
-        f"points pay no more than {plain(offset.max_share)} of what they can pay for."
+        f"points pay no more than {exact_string(offset.max_share)} of what they can pay for."
     )
     return Problem(NOT_USABLE, detail, field="points_used", usable=usable)
 
 
-def shown(quote: Quote, cart: Cart, programs: ProgramVersions) -> dict[str, Any]:
+def quote_json(quote: Quote, cart: Cart, programs: ProgramVersions) -> dict[str, Any]:
     """A quote as the contract has it."""
     program, offset = quote.program, quote.program.cash_offset
     decimals = program.decimals
@@ -213,7 +215,7 @@ def shown(quote: Quote, cart: Cart, programs: ProgramVersions) -> dict[str, Any]
         "tier": quote.tier,
         "program_version": program.version,
         "points": sum(award.points for award in quote.awards),
-        "earns": [_award(award, programs) for award in quote.awards],
+        "earns": [_award_json(award, programs) for award in quote.awards],
         "usable": {
             "available": quote.available,
             "points": quote.usable,
@@ -229,11 +231,11 @@ def shown(quote: Quote, cart: Cart, programs: ProgramVersions) -> dict[str, Any]
     }
 
 
-def _award(award: Award, programs: ProgramVersions) -> dict[str, Any]:
+def _award_json(award: Award, programs: ProgramVersions) -> dict[str, Any]:
     return {
         "rule": award.rule,
         "points": award.points,
         "expires_on": iso_day(award.last_day),
         "if_budget_lasts": award.if_budget_lasts,
-        "sum": None if award.reason is None else sum_of(award.reason, programs),
+        "sum": None if award.reason is None else sum_json(award.reason, programs),
     }

@@ -1,4 +1,4 @@
-"""Redemptions: points spent by command, alone or for a reward of the catalogue, and given back."""
+"""Redemptions: a member spends points, alone or on a reward of the catalogue, and may have them returned."""
 
 from functools import partial
 from secrets import token_hex
@@ -12,9 +12,9 @@ from services.kit.auth import Caller
 from services.kit.problem import FORBIDDEN, Problem
 from services.ledger.answers import REFUSALS, redemption_json
 from services.ledger.api.commands import (
-    Asked,
     Body,
     Commands,
+    Origin,
     Points,
     PointsOut,
     Reference,
@@ -27,6 +27,7 @@ from services.ledger.api.commands import (
 )
 from services.ledger.api.context import Context, MemberPath, answer
 from services.ledger.domain.state.fact_keys import redemption_key
+from services.ledger.api.context import Context, MemberPath, json_response
 from services.ledger.domain.state.inputs import RedeemPoints, RedeemReward, ReturnRedemption
 from services.ledger.domain.state.redemptions import decode_redemption
 
@@ -34,10 +35,10 @@ RedemptionPath = Annotated[str, Path(pattern="^[0-9a-f]{24}$", description="The 
 
 
 class RedemptionIn(Body):
-    """Points to spend, or a reward to buy with them."""
+    """Points to spend, or a reward to buy."""
 
     points: Points | None = None
-    reward: Annotated[str, Field(pattern="^[a-z][a-z0-9_-]{0,63}$", description="Of /v1/rewards.")] | None = None
+    reward: Annotated[str, Field(pattern="^[a-z][a-z0-9_-]{0,63}$", description="One of /v1/rewards.")] | None = None
     reference: Reference
 
     @model_validator(mode="after")
@@ -48,22 +49,25 @@ class RedemptionIn(Body):
 
 
 class ReturnIn(Body):
-    """How much of a redemption to give back; what is left of it if nothing is said."""
+    """How much of a redemption to return; without `points` all that was not returned yet."""
 
     points: Points | None = None
 
 
 class Draw(BaseModel):
-    """A draw that anyone can repeat: the first 8 bytes of SHA-256 over `nonce:redemption_id`, as a fraction of 2^64,
-    fall into the chance of one prize, in the order of the catalogue, or beyond all of them."""
+    """A draw that anyone can repeat.
+
+    The first 8 bytes of SHA-256 over `nonce:redemption_id`, divided by 2^64, are a number from 0 to 1. The prizes share
+    that range by their chances, in the order of the catalogue; what is left of it wins nothing.
+    """
 
     nonce: str
-    prize: str | None = Field(description="Null: none.")
-    reward: str | None = Field(description="What is handed out for it, if the prize is a reward.")
+    prize: str | None = Field(description="Null: nothing was won.")
+    reward: str | None = Field(description="The reward that is handed out, if the prize is one.")
 
 
 class RedemptionOut(BaseModel):
-    """A redemption, with how much of it was given back."""
+    """A redemption, and how much of it was returned."""
 
     redemption_id: str
     member_id: str
@@ -73,17 +77,17 @@ class RedemptionOut(BaseModel):
     made_at: str
     shop: str | None = Field(default=None, description="With `order_id`: the order that has its points.")
     order_id: str | None = None
-    reward: str | None = Field(default=None, description="With what follows: the reward that was bought.")
+    reward: str | None = Field(default=None, description="The reward that was bought; the fields below are about it.")
     kind: str | None = None
     state: Literal["asked", "issued", "sold_out", "cancelled"] | None = Field(
-        default=None, description="`cancelled` with the order that has its points: they return with that order."
+        default=None, description="`cancelled`: with the order that has its points, and they return with that order."
     )
     code: str | None = Field(default=None, description="The coupon's code.")
     draw: Draw | None = None
 
 
 class RedemptionDone(RedemptionOut):
-    """A redemption after a command, with the member's points then."""
+    """A redemption after a command, with the member's points after it."""
 
     balance: PointsOut
     version: int
@@ -92,31 +96,31 @@ class RedemptionDone(RedemptionOut):
 def routes(context: Context, commands: Commands) -> APIRouter:
     """The redemption's paths."""
     router = APIRouter(tags=["redemptions"])
-    reader, spending = context.reader(), commands.asked()
+    reader, spender = context.reader(), commands.writer()
 
     @router.post(
         "/v1/members/{member_id}/redemptions",
         status_code=201,
         response_model=RedemptionDone,
         responses={
-            202: {"model": RedemptionDone, "description": "The stock is being asked: look at `Location`."},
+            202: {"model": RedemptionDone, "description": "The stock has not answered yet: `Location` has the result."},
             **refusals(
                 "insufficient_points", "below_minimum", "off_step", "reference_used", "reward_unknown", "sold_out"
             ),
         },
         summary="Spend points",
     )
-    async def redeem(member_id: MemberPath, body: RedemptionIn, asked: Asked = spending) -> Response:
-        """What expires first is spent first. An order that names the redemption has its points.
+    async def redeem(member_id: MemberPath, body: RedemptionIn, origin: Origin = spender) -> Response:
+        """Points that expire first are spent first. An order that names the redemption is paid with its points.
 
-        A reward of which there are only so many is asked for where its stock is: 201 once it is issued, 409 if it is
-        sold out (the points are back), or 202 if that takes over two seconds.
+        Where a reward has a stock, the stock has to grant it: 201 once it is issued, 409 if it is sold out (the points
+        are back), 202 if that takes more than two seconds.
         """
         redemption_id = public_id("redemption", member_id, body.reference)
         if body.reward is None:
             assert body.points is not None
             make = partial(RedeemPoints, redemption=redemption_id, reference=body.reference, points=body.points)
-            return await commands.do(asked, member_id, body, make)
+            return await commands.execute(origin, member_id, body, make)
         buy = partial(
             RedeemReward,
             redemption=redemption_id,
@@ -124,10 +128,10 @@ def routes(context: Context, commands: Commands) -> APIRouter:
             reward=body.reward,
             nonce=token_hex(16),
         )
-        bought = await commands.ask(asked, member_id, body, buy)
+        bought = await commands.submit(origin, member_id, body, buy)
         if bought.status >= 400 or orjson.loads(bought.body)["state"] != "asked":
             return response(bought)
-        settled = await commands.settled(redemption_key(redemption_id), redemption_id, _is_settled)
+        settled = await commands.wait_for(redemption_key(redemption_id), redemption_id, _is_settled)
         if settled is None:
             return accepted(bought, f"/v1/redemptions/{redemption_id}")
         redemption = decode_redemption(settled)
@@ -144,7 +148,7 @@ def routes(context: Context, commands: Commands) -> APIRouter:
     async def look(redemption_id: RedemptionPath, caller: Caller = reader) -> Response:
         """A redemption as it is now."""
         member_id, raw = await commands.find(caller, redemption_key(redemption_id), redemption_id, "redemption_unknown")
-        return answer(redemption_json(member_id, redemption_id, decode_redemption(raw)))
+        return json_response(redemption_json(member_id, redemption_id, decode_redemption(raw)))
 
     @router.post(
         "/v1/redemptions/{redemption_id}/return",
@@ -152,20 +156,20 @@ def routes(context: Context, commands: Commands) -> APIRouter:
         responses=refusals(
             "redemption_unknown", "redemption_in_order", "more_than_left", "reward_asked", "reward_drawn"
         ),
-        summary="Give redeemed points back",
+        summary="Return redeemed points",
     )
     async def give_back(
-        redemption_id: RedemptionPath, body: ReturnIn | None = None, asked: Asked = spending
+        redemption_id: RedemptionPath, body: ReturnIn | None = None, origin: Origin = spender
     ) -> Response:
-        """To the lots they came from, the last spent first; where a lot is over, with the program's grace."""
+        """Points return to their lots, the last spent first; to an expired lot with the program's grace."""
         member_id, raw = await commands.find(
-            asked.caller, redemption_key(redemption_id), redemption_id, "redemption_unknown"
+            origin.caller, redemption_key(redemption_id), redemption_id, "redemption_unknown"
         )
-        if asked.caller.member is not None and decode_redemption(raw).reward:
-            raise Problem(FORBIDDEN, "A reward is taken back by the shop.")
+        if origin.caller.member is not None and decode_redemption(raw).reward:
+            raise Problem(FORBIDDEN, "Only the shop takes a reward back.")
         points = body.points if body is not None else None
         make = partial(ReturnRedemption, redemption=redemption_id, points=points)
-        return await commands.do(asked, member_id, body, make)
+        return await commands.execute(origin, member_id, body, make)
 
     return router
 

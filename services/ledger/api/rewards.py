@@ -1,4 +1,4 @@
-"""The redemption catalogue, with the stock left, and the codes of its coupons."""
+"""The catalogue of rewards with what is left of each, and the codes of its coupons."""
 
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -8,8 +8,8 @@ from pydantic import BaseModel, Field
 
 from services.kit.auth import Caller
 from services.kit.problem import UNAVAILABLE, responses
-from services.ledger.api.commands import Asked, Body, Commands, refusals
-from services.ledger.api.context import Context, answer
+from services.ledger.api.commands import Body, Commands, Origin, refusals
+from services.ledger.api.context import Context, json_response
 from services.ledger.domain.program.catalogue import Reward, pool_account
 from services.ledger.domain.state.fact_keys import CODES, stock_key
 from services.ledger.domain.state.inputs import AddCodes
@@ -17,13 +17,13 @@ from services.ledger.domain.state.rewards import decode_pool, decode_stock
 from services.ledger.reads import history
 
 MAX_CODES = 1000
-"""Codes of one request."""
+"""In one request."""
 
 PoolPath = Annotated[str, Path(pattern="^[a-z][a-z0-9_-]{0,56}$", description="The pool, as the program names it.")]
 
 
 class PrizeOut(BaseModel):
-    """What a draw may give, and how likely it is."""
+    """A prize of a draw, and its chance."""
 
     prize: str
     chance: str
@@ -32,18 +32,18 @@ class PrizeOut(BaseModel):
 
 
 class RewardOut(BaseModel):
-    """Something points buy."""
+    """A reward that points buy."""
 
     reward: str
     kind: Literal["gift", "coupon", "points_cash", "free_shipping", "lottery", "tier", "privilege"]
     title: dict[str, str] | None = None
     points: int
-    price: str | None = Field(default=None, description="What is paid beside the points.")
-    left: int | None = Field(default=None, description="How many there are; absent if they are not counted.")
+    price: str | None = Field(default=None, description="The money that is paid beside the points.")
+    left: int | None = Field(default=None, description="How many are left; absent where they are not counted.")
     tier: str | None = None
     days: int | None = None
     privilege: str | None = None
-    prizes: list[PrizeOut] | None = Field(default=None, description="In the order in which a draw looks at them.")
+    prizes: list[PrizeOut] | None = Field(default=None, description="In the order in which a draw goes through them.")
 
 
 class RewardsOut(BaseModel):
@@ -60,7 +60,7 @@ class CodesIn(Body):
 
 
 class PoolOut(BaseModel):
-    """A pool of codes: how many it was given, and how many are left."""
+    """A pool of codes: how many were added to it in all, and how many are left."""
 
     pool: str
     added: int
@@ -70,16 +70,16 @@ class PoolOut(BaseModel):
 def routes(context: Context, commands: Commands) -> APIRouter:
     """The catalogue's paths."""
     router = APIRouter(tags=["rewards"])
-    reader, adjusting = context.reader(), commands.asked("ledger:adjust")
+    reader, adjuster = context.reader(), commands.writer("ledger:adjust")
 
     @router.get(
         "/v1/rewards",
         response_model=RewardsOut,
         responses=responses(UNAVAILABLE),
-        summary="What points buy, and what is left",
+        summary="The rewards that points buy",
     )
     async def catalogue(caller: Caller = reader) -> Response:
-        """Of the program version in force now."""
+        """The rewards are those of the program version in force."""
         async with context.reads.snapshot() as tx:
             program = (await context.reads.programs.read(tx)).at(context.clock())
             counted = [(reward, account) for reward in program.rewards.values() if (account := reward.account)]
@@ -89,8 +89,8 @@ def routes(context: Context, commands: Commands) -> APIRouter:
             reward.name: _left(reward, stock, pool)
             for (reward, _), stock, pool in zip(counted, stocks, pools, strict=True)
         }
-        shown = [_shown(reward, left.get(reward.name)) for reward in program.rewards.values()]
-        return answer({"program_version": program.version, "rewards": shown})
+        rewards = [_reward_json(reward, left.get(reward.name)) for reward in program.rewards.values()]
+        return json_response({"program_version": program.version, "rewards": rewards})
 
     @router.post(
         "/v1/pools/{pool}/codes",
@@ -98,15 +98,15 @@ def routes(context: Context, commands: Commands) -> APIRouter:
         responses=refusals(),
         summary="Fill a pool of codes",
     )
-    async def fill(pool: PoolPath, body: CodesIn, asked: Asked = adjusting) -> Response:
-        """They are given out in this order, each once; a code that the pool was given before is not added again."""
-        return await commands.do(asked, pool_account(pool), body, partial(AddCodes, codes=tuple(body.codes)))
+    async def fill(pool: PoolPath, body: CodesIn, origin: Origin = adjuster) -> Response:
+        """Codes are given out in this order, each once. A code that was added before is not added again."""
+        return await commands.execute(origin, pool_account(pool), body, partial(AddCodes, codes=tuple(body.codes)))
 
     return router
 
 
 def _left(reward: Reward, stock: bytes | None, pool: bytes | None) -> int:
-    """How many more would be granted."""
+    """How many more can be granted."""
     counts = []
     if reward.stock is not None:
         counts.append(reward.stock - decode_stock(stock).granted)
@@ -117,6 +117,6 @@ def _left(reward: Reward, stock: bytes | None, pool: bytes | None) -> int:
     return max(0, min(counts))
 
 
-def _shown(reward: Reward, left: int | None) -> dict[str, Any]:
-    said = {name: value for name, value in reward.document.items() if name in RewardOut.model_fields}
-    return said if left is None else said | {"left": left}
+def _reward_json(reward: Reward, left: int | None) -> dict[str, Any]:
+    fields = {name: value for name, value in reward.document.items() if name in RewardOut.model_fields}
+    return fields if left is None else fields | {"left": left}

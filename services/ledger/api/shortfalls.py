@@ -1,4 +1,4 @@
-"""Points that clawbacks did not find, and what is decided about them, where the program says `negative: review`."""
+"""Shortfalls: points that clawbacks could not take, where a person decides about them (`negative: review`)."""
 
 from functools import partial
 from typing import Annotated, Literal
@@ -9,22 +9,22 @@ from pydantic import BaseModel, Field
 from services.kit.auth import Caller
 from services.kit.calendar import rfc3339
 from services.ledger.answers import order_json
-from services.ledger.api.commands import Asked, Body, Commands, PointsOut, refusals
-from services.ledger.api.context import READ_ANSWERS, Context, MemberPath, answer
+from services.ledger.api.commands import Body, Commands, Origin, PointsOut, refusals
+from services.ledger.api.context import READ_ANSWERS, Context, MemberPath, json_response
 from services.ledger.domain.state.inputs import DecideShortfall
 
 
 class ShortfallOut(BaseModel):
-    """Points to be taken back that the member had no more. They count as taken, and wait for a decision."""
+    """Points that a clawback could not take, because the member had spent them. They wait for a decision."""
 
-    ref: str = Field(description="What it is about, as its entries have it.")
+    ref: str = Field(description="What it is about: the `ref` of its entries.")
     points: int
     shop: str | None = Field(default=None, description="With `order_id`: the order it is about.")
     order_id: str | None = None
 
 
 class ShortfallsOut(BaseModel):
-    """All that waits for a decision, the oldest first."""
+    """All shortfalls that wait for a decision, the oldest first."""
 
     shortfalls: list[ShortfallOut]
     version: int
@@ -32,16 +32,16 @@ class ShortfallsOut(BaseModel):
 
 
 class DecisionIn(Body):
-    """What becomes of a shortfall."""
+    """The decision about a shortfall."""
 
     ref: Annotated[str, Field(min_length=1, max_length=300)]
     decision: Literal["take", "write_off"] = Field(
-        description="`take` it from what the member has by now, and the rest is owed; or `write_off`: let it go."
+        description="`take`: from what the member has now, and the rest is owed. `write_off`: the points are given up."
     )
 
 
 class DecisionDone(BaseModel):
-    """A shortfall decided, with the member's points then."""
+    """A shortfall that was decided, with the member's points after it."""
 
     member_id: str
     ref: str
@@ -52,33 +52,33 @@ class DecisionDone(BaseModel):
 def routes(context: Context, commands: Commands) -> APIRouter:
     """GET and POST /v1/members/{member_id}/shortfalls"""
     router = APIRouter(tags=["members"])
-    reader, adjusting = context.reader(), commands.asked("ledger:adjust")
+    reader, adjuster = context.reader(), commands.writer("ledger:adjust")
 
     @router.get(
         "/v1/members/{member_id}/shortfalls",
         response_model=ShortfallsOut,
         responses=READ_ANSWERS,
-        summary="Clawbacks that wait for a decision",
+        summary="Shortfalls that wait for a decision",
     )
     async def waiting(member_id: MemberPath, caller: Caller = reader) -> Response:
-        """What is due by now is done in the figures, booked or not."""
+        """What is due by now is in the figures, whether or not it was booked yet."""
         now = context.clock()
         async with context.reads.snapshot() as tx:
             _, _, view = await context.view(tx, member_id, now)
         listed = [
             {"ref": each.ref, "points": each.points, **order_json(each.ref)} for each in view.account.details.shortfalls
         ]
-        return answer({"shortfalls": listed, "version": view.account.version, "as_of": rfc3339(now)})
+        return json_response({"shortfalls": listed, "version": view.account.version, "as_of": rfc3339(now)})
 
     @router.post(
         "/v1/members/{member_id}/shortfalls",
         response_model=DecisionDone,
         responses=refusals("shortfall_unknown"),
-        summary="Decide about a clawback that found too little",
+        summary="Decide about a shortfall",
     )
-    async def decide(member_id: MemberPath, body: DecisionIn, asked: Asked = adjusting) -> Response:
-        """Booked under the rule `clawback-review`, with who decided in the journal."""
+    async def decide(member_id: MemberPath, body: DecisionIn, origin: Origin = adjuster) -> Response:
+        """It is booked under the rule `clawback-review`; the journal has who decided."""
         make = partial(DecideShortfall, ref=body.ref, write_off=body.decision == "write_off")
-        return await commands.do(asked, member_id, body, make)
+        return await commands.execute(origin, member_id, body, make)
 
     return router

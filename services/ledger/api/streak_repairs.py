@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from services.ledger.api.commands import Asked, Body, Commands, PointsOut, refusals
+from services.ledger.api.commands import Body, Commands, Origin, PointsOut, refusals
 from services.ledger.api.context import MemberPath
 from services.ledger.domain.state.inputs import RepairStreak
 
@@ -30,7 +30,7 @@ class StreakRepairDone(BaseModel):
 def routes(commands: Commands) -> APIRouter:
     """POST /v1/members/{member_id}/streak-repairs"""
     router = APIRouter(tags=["members"])
-    spending = commands.asked()
+    spender = commands.writer()
 
     @router.post(
         "/v1/members/{member_id}/streak-repairs",
@@ -39,8 +39,8 @@ def routes(commands: Commands) -> APIRouter:
         responses=refusals("make_up_not_offered", "day_out_of_reach", "day_not_missed", "insufficient_points"),
         summary="Buy a missed day of the streak",
     )
-    async def repair_streak(member_id: MemberPath, body: StreakRepairIn, asked: Asked = spending) -> Response:
+    async def repair_streak(member_id: MemberPath, body: StreakRepairIn, origin: Origin = spender) -> Response:
         """The program names the price, and for how many days after a missed day it can be bought; each is sold once."""
-        return await commands.do(asked, member_id, body, partial(RepairStreak, day=body.day.toordinal()))
+        return await commands.execute(origin, member_id, body, partial(RepairStreak, day=body.day.toordinal()))
 
     return router

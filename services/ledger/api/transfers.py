@@ -1,4 +1,4 @@
-"""Transfers: points given by one member to another."""
+"""Transfers: points that one member gives to another."""
 
 from functools import partial
 from typing import Annotated, Literal
@@ -10,9 +10,9 @@ from services.kit.auth import Caller
 from services.kit.problem import Problem
 from services.ledger.answers import REFUSALS, transfer_json
 from services.ledger.api.commands import (
-    Asked,
     Body,
     Commands,
+    Origin,
     Points,
     PointsOut,
     Reference,
@@ -25,6 +25,7 @@ from services.ledger.api.commands import (
 )
 from services.ledger.api.context import MEMBER_ID, Context, answer
 from services.ledger.domain.state.fact_keys import transfer_key
+from services.ledger.api.context import MEMBER_ID, Context, json_response
 from services.ledger.domain.state.inputs import SendPoints
 from services.ledger.domain.state.refs import OWN
 from services.ledger.domain.state.transfers import decode_transfer
@@ -44,7 +45,7 @@ class TransferIn(Body):
 
 
 class TransferOut(BaseModel):
-    """A transfer. It is done once the receiver has the points; until then they are on their way."""
+    """A transfer. It is `in_transit` until the receiver has the points, then `done`."""
 
     transfer_id: str
     sender: str = Field(alias="from")
@@ -57,7 +58,7 @@ class TransferOut(BaseModel):
 
 
 class TransferDone(TransferOut):
-    """A transfer after the command, with the sender's points then."""
+    """A transfer after the command, with the sender's points after it."""
 
     balance: PointsOut
     version: int
@@ -66,30 +67,30 @@ class TransferDone(TransferOut):
 def routes(context: Context, commands: Commands) -> APIRouter:
     """The transfer's paths."""
     router = APIRouter(tags=["transfers"])
-    reader, spending = context.reader(), commands.asked()
+    reader, spender = context.reader(), commands.writer()
 
     @router.post(
         "/v1/transfers",
         status_code=201,
         response_model=TransferDone,
         responses={
-            202: {"model": TransferDone, "description": "On its way: look at `Location`."},
+            202: {"model": TransferDone, "description": "In transit: `Location` has the result."},
             **refusals("insufficient_points", "reference_used", "same_member", "receiver_unknown"),
         },
         summary="Give points to another member",
     )
-    async def send(body: TransferIn, asked: Asked = spending) -> Response:
-        """Each lot keeps its last day. 201 once the receiver has the points, or 202 if that takes over two seconds."""
-        asked.caller.require_member(body.sender)
+    async def send(body: TransferIn, origin: Origin = spender) -> Response:
+        """The points keep their last days. 201 once the receiver has them, 202 if that takes more than two seconds."""
+        origin.caller.require_member(body.sender)
         if body.sender == body.to:
             raise _problem("same_member", "to")
         await _require_known(context, body.to)
         transfer_id = public_id("transfer", body.sender, body.reference)
         make = partial(SendPoints, transfer=transfer_id, reference=body.reference, to=body.to, points=body.points)
-        sent = await commands.ask(asked, body.sender, body, make)
+        sent = await commands.submit(origin, body.sender, body, make)
         if sent.status >= 400:
             return response(sent)
-        done = await commands.settled(transfer_key(transfer_id), transfer_id, _is_done)
+        done = await commands.wait_for(transfer_key(transfer_id), transfer_id, _is_done)
         if done is None:
             return accepted(sent, f"/v1/transfers/{transfer_id}")
         return created(sent, transfer_json(body.sender, transfer_id, decode_transfer(done)))
@@ -101,9 +102,9 @@ def routes(context: Context, commands: Commands) -> APIRouter:
         summary="One transfer",
     )
     async def look(transfer_id: TransferPath, caller: Caller = reader) -> Response:
-        """A transfer as it is now. A member's token sees those that the member made."""
+        """A transfer as it is now. A member's token reads the transfers that this member sent."""
         member_id, raw = await commands.find(caller, transfer_key(transfer_id), transfer_id, "transfer_unknown")
-        return answer(transfer_json(member_id, transfer_id, decode_transfer(raw)))
+        return json_response(transfer_json(member_id, transfer_id, decode_transfer(raw)))
 
     return router
 
@@ -113,7 +114,7 @@ def _is_done(raw: bytes) -> bool:
 
 
 async def _require_known(context: Context, member_id: str) -> None:
-    """Points sent to nobody would be lost: the receiver must be a member of whom something is known."""
+    """Refuse a receiver of whom nothing is known, for the points would be lost. Raises Problem 404."""
     async with context.reads.snapshot() as tx:
         unknown = await account_of(tx, context.shard(member_id), member_id) is None
     if unknown or member_id.startswith(OWN):

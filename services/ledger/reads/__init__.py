@@ -1,1 +1,1 @@
-"""Reading the ledger without writing and without waiting for its locks."""
+"""Reads of the ledger. None writes, and none waits for a lock."""

@@ -1,7 +1,7 @@
-"""What the ledger reads without writing: balances, entries, lots, orders, and what became of an input.
+"""Balances of members, and the snapshots that all reads are made in.
 
-Nothing here takes a lock. What falls due is computed in memory, by the same fold that will book it, so reads agree
-with spends whether or not anything has been booked since (E1).
+No read takes a lock. What is due is computed in memory, by the same fold that will book it, so that reads agree with
+spends whether or not it was booked yet (E1).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Balance(Totals, msgspec.Struct):
     expiring: Sequence[tuple[Day, int]]
     written_off: int = 0
     in_transit: int = 0
-    """Sent to other members less received from them."""
+    """Points sent to other members less points received from them."""
 
 
 class Reads:
@@ -65,7 +65,7 @@ class Reads:
             raise
 
     async def newest_program(self) -> Program | None:
-        """The newest version that can be known now, also while the database is away; None if there is none yet."""
+        """The newest program version; without the database the newest that was read before. None if there is none."""
         try:
             async with self.snapshot() as tx:
                 programs = await self.programs.read(tx)
@@ -88,7 +88,7 @@ class Reads:
         return (
             Balance(
                 row["version"], row["head"], row["pending"], row["available"], row["held"], row["debt"],
-                row["redeemed"], row["expired"], _by_day(row["days"], row["points"]), row["written_off"],
+                row["redeemed"], row["expired"], _expiring(row["days"], row["points"]), row["written_off"],
                 row["in_transit"],
             ),
             programs,
@@ -117,18 +117,20 @@ class Reads:
         open_lots = [(day, points) for day, points in lots if day != NEVER]
         balance = Balance(
             account.version, account.head, account.pending, account.available, account.held, account.debt,
-            account.redeemed, account.expired, _sums(open_lots), account.written_off, account.in_transit,
+            account.redeemed, account.expired, _sum_by_day(open_lots), account.written_off, account.in_transit,
         )  # fmt: skip
         return balance, programs
 
 
-def _by_day(days: list[Day] | None, points: list[int]) -> Sequence[tuple[Day, int]]:
+def _expiring(days: list[Day] | None, points: list[int]) -> Sequence[tuple[Day, int]]:
+    """The points by day as the query has them; most members have one lot."""
     if days is None:
         return ()
-    return ((days[0], points[0]),) if len(days) == 1 else _sums(zip(days, points, strict=True))
+    return ((days[0], points[0]),) if len(days) == 1 else _sum_by_day(zip(days, points, strict=True))
 
 
-def _sums(lots: Sequence[tuple[Day, int]] | zip[tuple[Day, int]]) -> list[tuple[Day, int]]:
+def _sum_by_day(lots: Sequence[tuple[Day, int]] | zip[tuple[Day, int]]) -> list[tuple[Day, int]]:
+    """Points by day, the first day first."""
     sums: dict[Day, int] = {}
     for day, points in lots:
         sums[day] = sums.get(day, 0) + points
@@ -136,9 +138,9 @@ def _sums(lots: Sequence[tuple[Day, int]] | zip[tuple[Day, int]]) -> list[tuple[
 
 
 async def balance_booked_until(tx: Connection, shard: int, account: Account, instant: Micros) -> Balance:
-    """The balance as the entries booked up to an instant add up; nothing that fell due later is in it.
+    """The balance by the entries booked up to an instant; what was due by then and booked later is not in it.
 
-    What slides (E3) has the last day that it has now.
+    Lots that slide (E3) have the last days of now.
     """
     at: dict[str, int] = {}
     lots: dict[Day, int] = {}

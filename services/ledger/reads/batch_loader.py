@@ -1,4 +1,4 @@
-"""Reads that arrive together and share a query."""
+"""Reads of single keys, of which those that arrive together share a query."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ V = TypeVar("V")
 
 
 class BatchLoader(Generic[K, V]):
-    """Answers reads that arrive together by one query: while one is under way, the next ones gather.
+    """Answers reads that arrive together with one query. While queries run, further reads wait for the next one.
 
-    A round trip for each read is what a single process spends most of its time on.
+    Otherwise a process would spend most of its time on a round trip for each read. At most `max_queries` run at a time,
+    each for at most `max_keys` keys.
     """
 
     def __init__(
-        self, read_many: Callable[[Sequence[K]], Awaitable[Sequence[V]]], *, at_once: int = 2, most: int = 256
+        self, read_many: Callable[[Sequence[K]], Awaitable[Sequence[V]]], *, max_queries: int = 2, max_keys: int = 256
     ) -> None:
         self._read_many = read_many
-        self._at_once = at_once
-        self._most = most
+        self._max_queries = max_queries
+        self._max_keys = max_keys
         self._running: set[asyncio.Task[None]] = set()
         self._waiting: deque[tuple[K, asyncio.Future[V]]] = deque()
 
@@ -30,7 +31,7 @@ class BatchLoader(Generic[K, V]):
         """The answer for one key; raises what the query raised."""
         answer: asyncio.Future[V] = asyncio.get_running_loop().create_future()
         self._waiting.append((key, answer))
-        if len(self._running) < self._at_once:
+        if len(self._running) < self._max_queries:
             task = asyncio.create_task(self._serve())
             self._running.add(task)
             task.add_done_callback(self._running.discard)
@@ -38,7 +39,7 @@ class BatchLoader(Generic[K, V]):
 
     async def _serve(self) -> None:
         while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._most))]
+            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_keys))]
             try:
                 values = await self._read_many([key for key, _ in batch])
             except Exception as error:

@@ -1,4 +1,4 @@
-"""What was booked and journalled: entries, journal rows, and the facts that commands left behind."""
+"""What was booked and journalled: entries, rows of the journal, and the facts of holds, redemptions and transfers."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from services.ledger.reads.rows import EntryRow, JournalRow
 from services.ledger.reads.sql import SQL
 
 FOREVER: Final[Micros] = 253_402_300_799_000_000
-"""The last second of the year 9999: later than anything booked."""
+"""The last second of the year 9999, after everything that is booked."""
 
 NEWEST: Final = (2**63 - 1, 2**15 - 1)
-"""The place above every entry."""
+"""(version, line) above every entry."""
 
-TAKEN_SHOWN: Final = 100
-"""How much of what later took from a lot an explanation lists."""
+MAX_TAKEN: Final = 100
+"""Entries that `taken_later` reads of a lot."""
 
 
 async def entries(
@@ -35,7 +35,7 @@ async def entries(
     limit: int,
 ) -> list[EntryRow]:
     """An account's entries, the newest first, of one kind or all, booked in [`booked_from`, `booked_until`)."""
-    moves = [move for move, name in KINDS.items() if kind is None or name == kind]
+    accounts = [pair for pair, name in KINDS.items() if kind is None or name == kind]
     rows = await tx.fetch(
         SQL.entries,
         shard,
@@ -43,8 +43,8 @@ async def entries(
         *before,
         booked_from,
         booked_until,
-        [debit for debit, _ in moves],
-        [credit for _, credit in moves],
+        [debit for debit, _ in accounts],
+        [credit for _, credit in accounts],
         limit,
     )
     return [EntryRow(*row) for row in rows]
@@ -62,15 +62,15 @@ async def journal_row(tx: Connection, shard: int, account: int, version: int) ->
 
 
 async def records_about(tx: Connection, shard: int, account: int, entry: EntryRow) -> list[Record]:
-    """The outcomes up to an entry's that moved points of its rule for what it is about, the latest first."""
+    """The outcomes that moved points of an entry's rule for its ref, up to the entry's own, the latest first."""
     rows = await tx.fetch(SQL.journal_of_ref, shard, account, entry.ref, entry.rule, entry.version)
     return [decode_record(row["record"]) for row in rows]
 
 
 async def taken_later(tx: Connection, shard: int, account: int, entry: EntryRow) -> list[EntryRow]:
-    """What left an entry's lot after it: spent, clawed back, expired; at most `TAKEN_SHOWN`."""
+    """The entries that later took points from an entry's lot: spent, clawed back, expired; at most `MAX_TAKEN`."""
     rows = await tx.fetch(
-        SQL.taken_from_lot, shard, account, entry.version, entry.line, entry.lot_day, entry.lot_parent, TAKEN_SHOWN
+        SQL.taken_from_lot, shard, account, entry.version, entry.line, entry.lot_day, entry.lot_parent, MAX_TAKEN
     )
     return [EntryRow(*row) for row in rows]
 
@@ -86,11 +86,11 @@ async def fact_by_public_id(pool: Pool, shard: int, key: str) -> tuple[str, byte
     return None if row is None else (row["member_id"], row["value"])
 
 
-async def facts_of(tx: Connection, asked: Sequence[tuple[int, str, str]]) -> list[bytes | None]:
+async def facts_of(tx: Connection, keys: Sequence[tuple[int, str, str]]) -> list[bytes | None]:
     """The facts of (shard, member id, key), in order; None for what is not known."""
-    found: list[bytes | None] = [None] * len(asked)
-    if asked:
-        for row in await tx.fetch(SQL.facts_of, *(list(column) for column in zip(*asked, strict=True))):
+    found: list[bytes | None] = [None] * len(keys)
+    if keys:
+        for row in await tx.fetch(SQL.facts_of, *(list(column) for column in zip(*keys, strict=True))):
             found[row["n"] - 1] = row["value"]
     return found
 

@@ -1,4 +1,4 @@
-"""Quotes on what is stored: a cart folded on a member as read, or on one of whom nothing is known yet."""
+"""Quotes of carts: for a member as stored, or for somebody of whom nothing is known yet."""
 
 from __future__ import annotations
 
@@ -30,5 +30,5 @@ async def quote_for(
 
 
 def quote_for_new(programs: ProgramVersions, cart: Cart, now: Micros) -> Quote:
-    """A cart's quote for somebody's first order. Raises NotUsable."""
+    """A cart's quote as a first order. Raises NotUsable."""
     return quote(programs, Member(Account(0, ""), FRESH), cart, now)

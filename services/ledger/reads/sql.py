@@ -1,4 +1,4 @@
-"""The statements of the reading side."""
+"""The statements of the reads, from `sql/reads.sql`."""
 
 from __future__ import annotations
 

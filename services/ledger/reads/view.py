@@ -1,4 +1,4 @@
-"""A member as the ledger would have it if all that is due were booked: the fold, run in memory and thrown away (E1)."""
+"""A member as if all that is due were booked: the fold runs in memory, and its result is only read (E1)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from services.ledger.reads.sql import SQL
 
 
 class View(NamedTuple):
-    """A member at an instant, with what was due by then. `account.version` is that of the last booking."""
+    """A member at an instant, with all that was due by then. `account.version` is that of the last booking."""
 
     account: Account
     member: Member
@@ -30,7 +30,7 @@ class View(NamedTuple):
 
 
 async def view_of(tx: Connection, programs: ProgramVersions, shard: int, member_id: str, now: Micros) -> View | None:
-    """A member with all that is due by `now` done, in memory only; None if nothing is known of the member."""
+    """A member with all that is due by `now`; None if nothing is known of the member."""
     row = await tx.fetchrow(SQL.account, shard, member_id)
     if row is None:
         return None
@@ -53,7 +53,7 @@ async def view_of(tx: Connection, programs: ProgramVersions, shard: int, member_
 async def _settle(
     tx: Connection, programs: ProgramVersions, shard: int, row: asyncpg.Record, loaded: Loaded, now: Micros
 ) -> Member:
-    """The fold of a timer that is thrown away: the account keeps the version and head of its last booking."""
+    """The member after the fold of a due timer; the account keeps the version and head of its last booking."""
     number: int = row["account"]
     timer = DueTimer(source="", id="", at=now)
     while True:
