@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from services.kit.calendar import Micros
 from services.ledger import store
 from services.ledger.answers import Answer
-from services.ledger.audit.account import Audit, Projections
+from services.ledger.audit.account import AccountAudit, Projections
 from services.ledger.audit.budgets import Budgets
 from services.ledger.audit.transfers import Transit
 from services.ledger.domain.program.catalogue import Reward, compile_rewards
@@ -165,7 +165,7 @@ def _accounts(database: Database) -> Iterator[str]:
         journals[row[0], row[3]].append(row)
     for (shard, member), number in database.identities.items():
         key = shard, number
-        audit = Audit(programs, number, member)
+        audit = AccountAudit(programs, number, member)
         entries: defaultdict[int, list[EntryRow]] = defaultdict(list)
         for entry in database.entries[key]:
             entries[entry[2]].append(EntryRow(*entry[2:]))
@@ -173,9 +173,9 @@ def _accounts(database: Database) -> Iterator[str]:
             journals[key], key=lambda row: row[4]
         ):
             row = JournalRow(account, version, digest, at, now, kind, outcome, given, record, head)
-            audit.journal(row, entries.pop(version, ()))
+            audit.check_journal(row, entries.pop(version, ()))
         for stray in entries.values():
-            audit.stray(stray)
+            audit.check_unjournalled(stray)
         stored = Projections(
             lots=[
                 replace(LotRow(*lot, *columns), ends=database.ends[key][lot])
@@ -191,7 +191,7 @@ def _accounts(database: Database) -> Iterator[str]:
             lines=database.lines[key],
             facts=database.facts[key],
         )  # fmt: skip
-        audit.finish(_account(database, shard, member), database.accounts[key]["details"], stored)
+        audit.check_stored(_account(database, shard, member), database.accounts[key]["details"], stored)
         for fault in audit.faults:
             yield f"{member}: {fault.check}: {fault.detail}"
         if sum(audit.sums.values()):

@@ -270,7 +270,7 @@ def _describe_reason(reason: AwardReason, program: Program) -> str:
     factors = _describe_factors(reason, rule)
     earn_rate = rule.earn_rate(reason.tier, reason.multipliers, reason.by_goods)
     band, exact = earn_rate.rate(basis), exact_string(earn_rate.exact(reason.amount, basis))
-    rate = exact_string(band.step.rate)
+    rate = exact_string(band.band.rate)
     rounded = "" if exact == str(reason.points) else f", rounded ({rule.rounding}) to {reason.points}"
     if band.offset:
         how = f"points step by step, {rate} a unit in the last{factors}: {exact}"

@@ -1,8 +1,8 @@
-"""Whether one account's rows agree with each other, and with what its journalled inputs say. Pure.
+"""Whether the rows of one account agree with each other and with its journalled inputs. Pure.
 
-Four proofs, each of which sees what the others might not: the chain (no journal row or entry was changed, removed
-or added), the sums (account and lots are what the entries add up to), the replay (the entries and the facts are
-what the fold makes of the inputs), and the dates (nothing that is due can be overlooked).
+There are four proofs, and each finds faults that the others cannot: the chain (no journal row or entry was changed,
+removed or added), the sums (account and lots are the sums of the entries), the replay (entries and facts are what the
+fold makes of the inputs), and the dates (the due date does not overlook anything).
 """
 
 from __future__ import annotations
@@ -29,34 +29,39 @@ from services.ledger.reads.rows import EntryRow, JournalRow
 Check = Literal["chain", "entries", "totals", "lots", "replay", "orders", "facts", "due", "identity"]
 CHECKS: Final[dict[Check, str]] = {
     "chain": "each journal row's hash covers the one before it, without gaps, up to the account's head",
-    "entries": "each entry belongs to a journal row and is a move that exists",
+    "entries": "each entry belongs to a journal row, and its two accounts may exchange points",
     "totals": "account totals are the sums of the entries; earned = available + held - debt + redeemed + expired + "
     "written off + in transit",
     "lots": "each lot's columns are the sums of its entries, none below 0",
     "replay": "the inputs, folded again, make the same entries, totals, tiers and debts",
     "orders": "the inputs, folded again, make the same orders and lines, byte for byte",
     "facts": "the inputs, folded again, make the same facts and caps, byte for byte",
-    "due": "next_due is not after anything that falls due",
+    "due": "nothing falls due before next_due",
     "identity": "each member has one account, on the shard of its id",
 }
 
 SLICE: Final = 500
-"""Inputs folded at once: long histories stay out of memory."""
+"""Inputs that are folded at once, so that a long history is never in memory as a whole."""
 MAX_FAULTS: Final = 20
-"""Named for one account; there may be more."""
+"""Faults that are named of one account; there may be more."""
 _NO_DETAILS: Final = encode_details(Details())
+POINTS: Final[tuple[AccountName, ...]] = (
+    "pending", "available", "held", "debt", "redeemed", "expired", "written_off", "in_transit",
+)  # fmt: skip
+"""The totals of an account that are sums of its entries. `debt` is the negative of its sum."""
+_MAY_BE_NEGATIVE: Final = ("redeemed", "written_off", "in_transit")
 _COLUMN: Final = {"pending": PENDING, "available": AVAILABLE, "held": HELD}
 
 
 class Fault(NamedTuple):
-    """Something that does not hold of an account."""
+    """A check that does not hold of an account, and what is wrong."""
 
     check: Check
     detail: str
 
 
 class Projections(NamedTuple):
-    """What is stored of an account besides its journal and entries."""
+    """What is stored of an account besides its row, its journal and its entries."""
 
     lots: Sequence[LotRow]
     orders: Mapping[str, OrderRow]
@@ -64,15 +69,15 @@ class Projections(NamedTuple):
     facts: Mapping[str, bytes]
 
 
-class Audit:
-    """One account: its journal rows are given in order, each with its entries; then what is stored beside them."""
+class AccountAudit:
+    """The checks of one account: first its journal rows in order, each with its entries, then all that is stored."""
 
     def __init__(self, programs: ProgramVersions, number: int, member_id: str) -> None:
         self.faults: list[Fault] = []
         self.sums: Counter[AccountName] = Counter()
         self.outcomes: Counter[str] = Counter()
         self._programs = programs
-        self._replica: Replay | None = Replay(programs, number, member_id)
+        self._replay: Replay | None = Replay(programs, number, member_id)
         self._version = 0
         self._head = GENESIS
         self._now: Micros = 0
@@ -81,13 +86,21 @@ class Audit:
 
     # The journal and its entries
 
-    def journal(self, row: JournalRow, entries: Sequence[EntryRow]) -> None:
-        """The next row of the journal, with all entries of its version."""
+    def check_journal(self, row: JournalRow, entries: Sequence[EntryRow]) -> None:
+        """Check the next row of the journal, with all entries of its version."""
         self.outcomes[row.outcome] += 1
+        booked = [entry.entry() for entry in entries]
+        self._check_chain(row, booked)
+        self._collect_input(row, booked)
+        for line, entry in enumerate(entries, 1):
+            if (entry.line, entry.booked_at) != (line, row.now):
+                self._fault("entries", f"entry {entry.version}.{entry.line}: not line {line} of its journal row")
+            self._add(entry)
+
+    def _check_chain(self, row: JournalRow, booked: list[Entry]) -> None:
         if row.version != self._version + 1:
             self._fault("chain", f"version {row.version} follows {self._version}")
         self._version = row.version
-        booked = [entry.entry() for entry in entries]
         head = next_head(self._head, row.digest, row.version, row.at, row.now, row.input_, row.record, booked)
         if head != row.head:
             self._fault("chain", f"version {row.version}: the hash is not that of its row, entries and predecessor")
@@ -95,24 +108,23 @@ class Audit:
         if row.now < self._now:
             self._fault("chain", f"version {row.version}: arrived before version {row.version - 1}")
         self._now = row.now
+
+    def _collect_input(self, row: JournalRow, booked: list[Entry]) -> None:
+        """Read an input for the replay, and compare its columns with its bytes."""
         try:
             input_, outcome = decode_input(row.input_), decode_record(row.record).kind
         except msgspec.DecodeError:
             self._fault("chain", f"version {row.version}: cannot be read")
-            self._replica = None
-        else:
-            if (type_of(input_), input_.at, outcome) != (row.type, row.at, row.outcome):
-                self._fault("chain", f"version {row.version}: columns differ from the bytes beside them")
-            self._slice.append((Arrival(row.digest, input_, row.now), row, booked))
-            if len(self._slice) == SLICE:
-                self._replay()
-        for line, entry in enumerate(entries, 1):
-            if (entry.line, entry.booked_at) != (line, row.now):
-                self._fault("entries", f"entry {entry.version}.{entry.line}: not line {line} of its journal row")
-            self._add(entry)
+            self._replay = None
+            return
+        if (type_of(input_), input_.at, outcome) != (row.type, row.at, row.outcome):
+            self._fault("chain", f"version {row.version}: columns differ from the bytes beside them")
+        self._slice.append((Arrival(row.digest, input_, row.now), row, booked))
+        if len(self._slice) == SLICE:
+            self._fold_slice()
 
-    def stray(self, entries: Sequence[EntryRow]) -> None:
-        """Entries that no journal row has."""
+    def check_unjournalled(self, entries: Sequence[EntryRow]) -> None:
+        """Report entries whose version has no journal row."""
         for entry in entries:
             self._fault("entries", f"entry {entry.version}.{entry.line}: the journal has no version {entry.version}")
             self._add(entry)
@@ -120,16 +132,19 @@ class Audit:
     def _add(self, entry: EntryRow) -> None:
         points, debit, credit = entry.points, entry.debit, entry.credit
         if (debit, credit) not in KINDS:
-            self._fault("entries", f"entry {entry.version}.{entry.line}: no move goes from {debit} to {credit}")
+            self._fault("entries", f"entry {entry.version}.{entry.line}: points never move from {debit} to {credit}")
         if entry.program not in self._programs.by_number:
             self._fault("entries", f"entry {entry.version}.{entry.line}: there is no program number {entry.program}")
         self.sums[debit] -= points
         self.sums[credit] += points
-        if not entry.lot_day:
-            return
+        if entry.lot_day:
+            self._add_to_lots(entry)
+
+    def _add_to_lots(self, entry: EntryRow) -> None:
+        points, debit, credit = entry.points, entry.debit, entry.credit
         columns = self._lots.setdefault(LotKey(entry.lot_day, entry.lot_parent), [0, 0, 0, 0, 0])
         if debit == "pending" and slides(entry.lot_day):
-            # What slides is pending in a lot of its own, whichever it then goes to (E3).
+            # Points whose last day slides (E3) are pending in one lot of their own, whatever lot they then go to.
             self._lots.setdefault(SLIDING_LOT, [0, 0, 0, 0, 0])[PENDING] -= points
         elif debit in _COLUMN:
             columns[_COLUMN[debit]] -= points
@@ -138,102 +153,93 @@ class Audit:
         if credit == "expired":
             columns[EXPIRED] += points
         elif debit == "expired":
-            # A clawback forgives them (R7); an order that a late hold honours takes them back (P7).
+            # A clawback forgives expired points (R7); an order that honours a late hold takes them back (P7).
             columns[FORGIVEN if credit == "issued" else EXPIRED] += points if credit == "issued" else -points
 
     # The fold, again
 
-    def _replay(self) -> None:
-        """Fold the slice at hand on the state that the slices before it made."""
-        told, self._slice = self._slice, []
-        if self._replica is None or not told:
+    def _fold_slice(self) -> None:
+        """Fold the collected inputs on the state that the earlier slices made, and compare the outcomes."""
+        collected, self._slice = self._slice, []
+        if self._replay is None or not collected:
             return
         try:
-            fold = self._replica.fold([arrival for arrival, _, _ in told])
+            fold = self._replay.fold([arrival for arrival, _, _ in collected])
         except Missing as question:
-            self._give_up(told[0][1].version, f"asks for what no input told: {question.needs}")
+            self._end_replay(collected[0][1].version, f"the fold needs what no input states: {question.needs}")
             return
-        for index, ((_, row, booked), outcome) in enumerate(zip(told, fold.outcomes, strict=True)):
+        for index, ((_, row, booked), outcome) in enumerate(zip(collected, fold.outcomes, strict=True)):
             if outcome is None or outcome.kind == "failed":
-                self._give_up(row.version, "nothing comes of it" if outcome is None else outcome.detail)
+                self._end_replay(row.version, "there is no outcome" if outcome is None else outcome.detail)
                 return
-            # Every outcome before this one has its row.
+            # Every outcome before this one has a row, so the index is the row's as well.
             if fold.rows[index].record != row.record:
-                self._give_up(row.version, f"the outcome would be {outcome.kind} {outcome.reasons}")
+                self._end_replay(row.version, f"the outcome would be {outcome.kind} {outcome.reasons}")
                 return
             if outcome.entries != booked:
-                self._give_up(row.version, f"the entries would be {[tuple_of(entry) for entry in outcome.entries]}")
+                self._end_replay(row.version, f"the entries would be {[_short(entry) for entry in outcome.entries]}")
                 return
 
-    def _give_up(self, version: int, detail: str) -> None:
-        """After the first difference everything later would differ too."""
+    def _end_replay(self, version: int, detail: str) -> None:
+        """Report the first difference, and replay no further: everything later would differ too."""
         self._fault("replay", f"version {version}, folded again: {detail}")
-        self._replica = None
+        self._replay = None
 
     # What is stored beside the journal
 
-    def finish(self, account: Account | None, details: bytes, stored: Projections) -> None:
-        """The account's row and all projections, once its journal is through."""
-        self._replay()
+    def check_stored(self, account: Account | None, details: bytes, stored: Projections) -> None:
+        """Check the account's row and all projections, after the last row of the journal."""
+        self._fold_slice()
         if account is None:
-            self._fault("identity", "rows without an account row")
+            self._fault("identity", "there are rows, but no account row")
         else:
-            self._totals(account)
-            self._due(account, stored)
-        self._stored_lots(stored.lots, account.details.sliding_last_days if account is not None else [])
-        replica = self._replica
-        if replica is None:
+            self._check_totals(account)
+            self._check_due(account, stored)
+        self._check_lots(stored.lots, account.details.sliding_last_days if account is not None else [])
+        replay = self._replay
+        if replay is None:
             return
         if account is not None:
-            self._replayed(account, details, replica)
-        self._same("orders", "order", stored.orders, replica.orders)
-        self._same("orders", "lines of order", stored.lines, replica.lines)
-        self._same("facts", "fact", stored.facts, replica.facts)
+            self._compare_account(account, details, replay)
+        self._compare("orders", "order", stored.orders, replay.orders)
+        self._compare("orders", "lines of order", stored.lines, replay.lines)
+        self._compare("facts", "fact", stored.facts, replay.facts)
 
-    def _totals(self, account: Account) -> None:
+    def _check_totals(self, account: Account) -> None:
         if (account.version, account.head) != (self._version, self._head):
             self._fault("chain", f"the account ends at version {account.version}, the journal at {self._version}")
-        sums = self.sums
-        named = {
-            "pending": (account.pending, sums["pending"]),
-            "available": (account.available, sums["available"]),
-            "held": (account.held, sums["held"]),
-            "debt": (account.debt, -sums["debt"]),
-            "redeemed": (account.redeemed, sums["redeemed"]),
-            "expired": (account.expired, sums["expired"]),
-            "written_off": (account.written_off, sums["written_off"]),
-            "in_transit": (account.in_transit, sums["in_transit"]),
-        }
-        for name, (stored, summed) in named.items():
+        for name in POINTS:
+            stored, summed = getattr(account, name), self.sums[name]
+            if name == "debt":
+                summed = -summed
             if stored != summed:
                 self._fault("totals", f"{name} is {stored}, the entries say {summed}")
-            if summed < 0 and name not in ("redeemed", "written_off", "in_transit"):
+            if summed < 0 and name not in _MAY_BE_NEGATIVE:
                 self._fault("totals", f"the entries make {name} {summed}")
         owed = sum(debt.points for debt in account.details.debts)
         if owed != account.debt:
             self._fault("totals", f"debt is {account.debt}, by order {owed}")
-        if account.earned + account.pending != -sums["issued"]:
-            self._fault(
-                "totals", f"earned and pending are {account.earned + account.pending}, issued {-sums['issued']}"
-            )
+        issued, accounted_for = -self.sums["issued"], account.earned + account.pending
+        if accounted_for != issued:
+            self._fault("totals", f"earned and pending are {accounted_for}, issued {issued}")
 
-    def _stored_lots(self, lots: Sequence[LotRow], slid: Sequence[Day]) -> None:
+    def _check_lots(self, lots: Sequence[LotRow], slid: Sequence[Day]) -> None:
         unseen = dict(self._lots)
         for lot in lots:
             summed = unseen.pop(lot.lot, [0, 0, 0, 0, 0])
             columns = [lot.pending, lot.available, lot.held, lot.expired, lot.forgiven]
             if columns != summed:
-                self._fault("lots", f"lot {name_of(lot.day, lot.parent)} is {columns}, the entries say {summed}")
+                self._fault("lots", f"lot {lot_name(lot.day, lot.parent)} is {columns}, the entries say {summed}")
             if lot.ends is not None and lot.ends != last_day(lot.day, slid):
-                self._fault("lots", f"lot {name_of(lot.day, lot.parent)} ends on {date.fromordinal(lot.ends)}")
+                self._fault("lots", f"lot {lot_name(lot.day, lot.parent)} ends on {date.fromordinal(lot.ends)}")
         for key, summed in unseen.items():
             if any(summed):
-                self._fault("lots", f"lot {name_of(*key)} is missing, the entries say {summed}")
+                self._fault("lots", f"lot {lot_name(*key)} is missing, the entries say {summed}")
         for key, summed in self._lots.items():
             if min(summed) < 0 or summed[FORGIVEN] > summed[EXPIRED]:
-                self._fault("lots", f"the entries make lot {name_of(*key)} {summed}")
+                self._fault("lots", f"the entries make lot {lot_name(*key)} {summed}")
 
-    def _due(self, account: Account, stored: Projections) -> None:
+    def _check_due(self, account: Account, stored: Projections) -> None:
         calendar = self._programs.at(account.now).calendar
         dates = [due for _, due, _, _, _ in stored.orders.values() if due]
         last_days = [last_day(lot.day, account.details.sliding_last_days) for lot in stored.lots if lot.available > 0]
@@ -242,24 +248,23 @@ class Audit:
         if dates and (account.next_due is None or account.next_due > min(dates)):
             self._fault("due", f"next_due is {account.next_due}, something falls due at {min(dates)}")
 
-    def _replayed(self, account: Account, details: bytes, replica: Replay) -> None:
-        again = replica.account
-        totals = ("version", "pending", "available", "held", "debt", "redeemed", "expired", "written_off", "in_transit")
-        for name in totals:
+    def _compare_account(self, account: Account, details: bytes, replay: Replay) -> None:
+        again = replay.account
+        for name in ("version", *POINTS):
             stored, folded = getattr(account, name), getattr(again, name)
             if stored != folded:
                 self._fault("replay", f"{name} is {stored}, folded again {folded}")
-        if (details or _NO_DETAILS) != replica.details():
+        if (details or _NO_DETAILS) != replay.details():
             self._fault("replay", "tiers, debts, bonus or counters differ from what the fold makes of the inputs")
 
-    def _same(self, check: Check, noun: str, stored: Mapping[Any, object], again: Mapping[Any, object]) -> None:
+    def _compare(self, check: Check, noun: str, stored: Mapping[Any, object], again: Mapping[Any, object]) -> None:
         if stored == again:
             return
         for key in sorted(stored.keys() | again.keys(), key=str):
             if key not in stored:
                 self._fault(check, f"{noun} {key} is missing")
             elif key not in again:
-                self._fault(check, f"{noun} {key} was never told")
+                self._fault(check, f"{noun} {key} comes from no input")
             elif stored[key] != again[key]:
                 self._fault(check, f"{noun} {key} differs from what the fold makes of the inputs")
 
@@ -268,12 +273,12 @@ class Audit:
             self.faults.append(Fault(check, detail))
 
 
-def tuple_of(entry: Entry) -> tuple[object, ...]:
-    """An entry in short, for a fault's words."""
+def _short(entry: Entry) -> tuple[object, ...]:
+    """What a fault says of an entry."""
     return entry.debit, entry.credit, entry.points, entry.rule, entry.ref
 
 
-def name_of(day: Day, parent: Day) -> str:
-    """A lot in words."""
+def lot_name(day: Day, parent: Day) -> str:
+    """A lot by its last day."""
     last = "without end" if day == NEVER else date.fromordinal(day).isoformat()
     return f"{last} (grace of {date.fromordinal(parent).isoformat()})" if parent else last

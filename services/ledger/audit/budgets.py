@@ -1,4 +1,4 @@
-"""Whether what orders have of campaigns' budgets is what these gave (N6), as `verify` sees it shard by shard. Pure."""
+"""Whether orders have what the budgets of campaigns gave them (N6). `verify` reads shard by shard. Pure."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from services.ledger.domain.state.orders import decode_order
 from services.ledger.domain.state.refs import CAMPAIGN
 
 MAX_FAULTS = 20
-"""Named of all; there may be more."""
+"""Faults that are named; there may be more."""
 
 
 class Budgets(msgspec.Struct):
-    """Points by budget, member and order, as given less booked: what is paired is dropped.
+    """Points given less points booked, by budget, member and order; a difference of 0 is dropped.
 
-    What is left above 0 is on its way, or was given up by its order and not taken back yet.
+    A difference above 0 is on its way to the order, or the order gave it back and the budget has not taken it yet.
     """
 
     left: dict[str, int] = {}
     wrong: list[str] = []
-    """What does not hold of a budget by itself."""
+    """Faults of a budget alone."""
 
     def read(
         self, account: str, orders: Mapping[str, bytes], facts: Mapping[str, bytes], programs: ProgramVersions
     ) -> None:
-        """Take in what an account knows, orders by their states; what cannot be read is another check's fault."""
+        """Add an account's orders (their states) and facts; another check reports what cannot be read."""
         try:
             if account.startswith(CAMPAIGN):
                 self._granted(account, facts, programs)
@@ -59,7 +59,7 @@ class Budgets(msgspec.Struct):
                 self._count(f"{member_id}/{ref} of {share.account}", -share.granted)
 
     def add(self, other: Budgets) -> None:
-        """Take in what other accounts know."""
+        """Add the budgets and orders of other accounts."""
         self.wrong += other.wrong
         for name, points in other.left.items():
             self._count(name, points)

@@ -1,4 +1,4 @@
-"""One member's rows as the fold alone would have written them, from nothing but the journalled inputs. Pure."""
+"""The replay: what the fold makes of one member's journalled inputs, in the form of the stored rows. Pure."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ OrderRow = tuple[Micros, Micros, Micros, Micros, bytes]
 """(paid_at, due, success_from, success_until, state), 0 = never."""
 
 
-class _Known(dict[Any, Any]):
-    """What is not in it is known not to exist."""
+class _Complete(dict[Any, Any]):
+    """All that there is: a key that is not in it is known not to exist."""
 
     def __missing__(self, key: object) -> None:
         return None
 
 
 class _Families(dict[Day, list[LotRow]]):
-    """Families of lots, looked up among all of a member's lots."""
+    """The lots of each day with their grace lots, looked up among all of a member's lots."""
 
     def __init__(self, lots: list[LotRow]) -> None:
         super().__init__()
@@ -50,19 +50,19 @@ class _Families(dict[Day, list[LotRow]]):
 
 
 class Replay:
-    """A member's state in memory, in the form of its rows. Each `fold` is a batch: any cut gives the same (O7)."""
+    """A member's rows in memory. Each `fold` is a batch, and any cut into batches gives the same rows (O7)."""
 
     def __init__(self, programs: ProgramVersions, number: int, member_id: str) -> None:
         self._programs = programs
         self.account = Account(number, member_id)
         self.orders: dict[str, OrderRow] = {}
-        self.states: dict[str, bytes] = _Known()
+        self.states: dict[str, bytes] = _Complete()
         self.lines: dict[tuple[str, int], bytes] = {}
-        self.facts: dict[str, bytes] = _Known()
+        self.facts: dict[str, bytes] = _Complete()
         self.lots: dict[LotKey, list[int]] = {}
 
     def fold(self, arrivals: Sequence[Arrival]) -> Fold:
-        """Fold a slice of the member's inputs, and keep what it changes."""
+        """Fold the next inputs of the member, and keep the changed rows."""
         fold = fold_member(self._programs, self._account, self._loaded(), arrivals)
         member = fold.member
         self.account = member.account
@@ -88,7 +88,7 @@ class Replay:
         return msgspec.structs.replace(self.account, details=_decode_details(self.details()))
 
     def _loaded(self) -> Loaded:
-        """All that a store could read of this member, read at once."""
+        """Everything that the store could read of this member."""
         lots = [LotRow(*key, *columns) for key, columns in self.lots.items()]
         return Loaded(
             orders=self.states,  # type: ignore[arg-type]

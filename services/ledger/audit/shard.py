@@ -1,5 +1,8 @@
-"""Audits a shard in one pass: all its tables stream in account order and are merged, so that nothing is kept longer
-than its account lasts, however much history there is."""
+"""The audit of a shard in one pass.
+
+All its tables stream in account order and are merged, so memory holds the rows of one account at a time, and of a long
+history only a part.
+"""
 
 from __future__ import annotations
 
@@ -11,31 +14,28 @@ import asyncpg
 import msgspec
 
 from services.kit import clock
-from services.kit.calendar import MICROS_PER_SECOND, Micros
+from services.kit.calendar import MICROS_PER_SECOND
 from services.kit.kafka import shard_of
 from services.kit.postgres import Connection, Queries
 from services.ledger import store
-from services.ledger.audit.account import Audit, Check, Fault, Projections
+from services.ledger.audit.account import AccountAudit, Check, Fault, Projections
 from services.ledger.audit.budgets import Budgets
 from services.ledger.audit.transfers import Transit
 from services.ledger.domain.program.program import ProgramVersions
-from services.ledger.domain.state.account import Account
 from services.ledger.domain.state.lots import LotRow
 from services.ledger.domain.state.orders import decode_order
 from services.ledger.reads.rows import EntryRow, JournalRow
 
-SQL: Final = Queries.load(
-    "services.ledger",
-    "sql/verify.sql",
-    require=("accounts", "identities", "journal", "entries", "lots", "orders", "order_lines", "facts"),
-)
+_TABLES: Final = ("accounts", "identities", "journal", "entries", "lots", "orders", "order_lines", "facts")
+SQL: Final = Queries.load("services.ledger", "sql/verify.sql", require=_TABLES)
 BLOCK: Final = 1000
 """Rows of one round trip."""
 MAX_EXAMPLES: Final = 20
+"""Findings that a report names; it counts all."""
 
 
-class Broken(msgspec.Struct, frozen=True):
-    """An account of which something does not hold. `member` is empty where no id leads to it."""
+class Finding(msgspec.Struct, frozen=True):
+    """A check that does not hold of an account. `member` is empty where the account has no member id."""
 
     shard: int
     account: int
@@ -45,7 +45,7 @@ class Broken(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct):
-    """What was seen and what was wrong; reports of several shards add up."""
+    """What was read and what is wrong. Reports of several shards can be added."""
 
     accounts: int = 0
     rows: Counter[str] = msgspec.field(default_factory=Counter)
@@ -53,15 +53,16 @@ class Report(msgspec.Struct):
     points: Counter[str] = msgspec.field(default_factory=Counter)
     parked: int = 0
     overdue: int = 0
-    """Of the parked orders, those whose facts wait for longer than `park_days` (O3)."""
+    """Parked orders that have waited for their payment longer than `park_days` (O3)."""
     broken: int = 0
+    """Accounts with faults."""
     checks: Counter[str] = msgspec.field(default_factory=Counter)
     transit: Transit = msgspec.field(default_factory=Transit)
     budgets: Budgets = msgspec.field(default_factory=Budgets)
-    examples: list[Broken] = msgspec.field(default_factory=list)
+    examples: list[Finding] = msgspec.field(default_factory=list)
 
     def add(self, other: Report) -> None:
-        """Take in what another shard's report says."""
+        """Add another shard's report to this one."""
         self.accounts += other.accounts
         self.rows.update(other.rows)
         self.outcomes.update(other.outcomes)
@@ -74,21 +75,19 @@ class Report(msgspec.Struct):
         self.budgets.add(other.budgets)
         self.examples = (self.examples + other.examples)[:MAX_EXAMPLES]
 
-    def blame(self, shard: int, account: int, member: str, faults: Sequence[Fault]) -> None:
-        """Count an account as broken, and name it if it is among the first."""
-        self.broken += 1
-        self.checks.update({fault.check for fault in faults})
-        room = MAX_EXAMPLES - len(self.examples)
-        seen: set[str] = set()
+    def add_account(self, shard: int, account: int, member: str, faults: Sequence[Fault]) -> None:
+        """Count an account with faults; while there is room, name one fault of each check."""
+        first: dict[Check, Fault] = {}
         for fault in faults:
-            if room > 0 and fault.check not in seen:
-                seen.add(fault.check)
-                room -= 1
-                self.examples.append(Broken(shard, account, member, fault.check, fault.detail))
+            first.setdefault(fault.check, fault)
+        self.broken += 1
+        self.checks.update(first.keys())
+        named = list(first.values())[: MAX_EXAMPLES - len(self.examples)]
+        self.examples += [Finding(shard, account, member, fault.check, fault.detail) for fault in named]
 
 
 class _Stream:
-    """The rows of one statement, in blocks, with a look at the next one. The first column is the account."""
+    """The rows of a statement, fetched in blocks; `next` is the row ahead. The first column is the account."""
 
     def __init__(self, name: str, report: Report) -> None:
         self._name = name
@@ -112,7 +111,7 @@ class _Stream:
         self.next = self._block[self._at]
         self._at += 1
 
-    async def take(self, account: int) -> list[asyncpg.Record]:
+    async def rows(self, account: int) -> list[asyncpg.Record]:
         """All further rows of an account."""
         rows: list[asyncpg.Record] = []
         while self.next is not None and self.next[0] == account:
@@ -120,15 +119,15 @@ class _Stream:
             await self._step()
         return rows
 
-    async def take_version(self, account: int, version: int) -> list[asyncpg.Record]:
-        """All further rows of an account up to a version (the second column), that included."""
+    async def rows_up_to(self, account: int, version: int) -> list[asyncpg.Record]:
+        """The further rows of an account up to a version (the second column), this version included."""
         rows: list[asyncpg.Record] = []
         while self.next is not None and self.next[0] == account and self.next[1] <= version:
             rows.append(self.next)
             await self._step()
         return rows
 
-    async def take_one(self, account: int) -> asyncpg.Record | None:
+    async def row(self, account: int) -> asyncpg.Record | None:
         """The next row, if it is of this account."""
         row = self.next
         if row is None or row[0] != account:
@@ -140,77 +139,97 @@ class _Stream:
 async def audit_shard(
     tx: Connection, programs: ProgramVersions, shard: int, shards: int, accounts: Sequence[int] | None = None
 ) -> Report:
-    """Audit all accounts of a shard, or some, in the caller's transaction (one snapshot)."""
-    report, present = Report(), clock.now()
-    names = ("accounts", "identities", "journal", "entries", "lots", "orders", "order_lines", "facts")
-    streams = {name: _Stream(name, report) for name in names}
-    for stream in streams.values():
+    """Audit all accounts of a shard, or those of these numbers, in the caller's transaction (one snapshot)."""
+    audit = _ShardAudit(programs, shard, shards)
+    for stream in audit.streams.values():
         await stream.open(tx, shard, accounts)
-    while True:
-        ahead = [stream.next[0] for stream in streams.values() if stream.next is not None]
-        if not ahead:
-            return report
-        await _audit_account(streams, programs, shard, shards, min(ahead), present, report)
+    while (number := audit.next_account()) is not None:
+        await audit.account(number)
+    return audit.report
 
 
-async def _audit_account(
-    streams: dict[str, _Stream],
-    programs: ProgramVersions,
-    shard: int,
-    shards: int,
-    number: int,
-    present: Micros,
-    report: Report,
-) -> None:
-    members = [row["member_id"] for row in await streams["identities"].take(number)]
-    audit = Audit(programs, number, members[0] if members else "")
-    journal, entries = streams["journal"], streams["entries"]
-    while (row := await journal.take_one(number)) is not None:
-        booked = [EntryRow(*tuple(entry)[1:]) for entry in await entries.take_version(number, row[1])]
-        strays = [entry for entry in booked if entry.version < row[1]]
-        if strays:
-            audit.stray(strays)
-            booked = booked[len(strays) :]
-        audit.journal(JournalRow(*row), booked)
-    audit.stray([EntryRow(*tuple(entry)[1:]) for entry in await entries.take(number)])
-    stored = Projections(
-        lots=[LotRow(*tuple(row)[1:]) for row in await streams["lots"].take(number)],
-        orders={
-            row["ref"]: (
-                row["paid_at"] or 0, row["due"] or 0, row["success_from"] or 0, row["success_until"] or 0, row["state"],
-            )
-            for row in await streams["orders"].take(number)
-        },
-        lines={(row["ref"], row["telling"]): row["lines"] for row in await streams["order_lines"].take(number)},
-        facts={row["key"]: row["value"] for row in await streams["facts"].take(number)},
-    )  # fmt: skip
-    found = await streams["accounts"].take_one(number)
-    account: Account | None = None
-    if found is not None:
-        account = store.account_of(found)
-        report.accounts += 1
-    audit.finish(account, b"" if found is None else found["details"], stored)
-    for member in members:
-        if shard_of(member, shards) != shard:
-            audit.faults.append(Fault("identity", f"{member} belongs on shard {shard_of(member, shards)}"))
-    report.outcomes.update(audit.outcomes)
-    report.points.update(audit.sums)
-    report.transit.read(stored.facts)
-    if members:
-        states = {ref: state for ref, (*_, state) in stored.orders.items()}
-        report.budgets.read(members[0], states, stored.facts, programs)
-    for paid_at, *_, state in stored.orders.values():
-        if not paid_at:
-            report.parked += 1
-            report.overdue += _waits_too_long(state, programs, present)
-    if audit.faults:
-        report.blame(shard, number, members[0] if members else "", audit.faults)
+class _ShardAudit:
+    """The streams of a shard's tables, and the report of the accounts that were read from them."""
+
+    def __init__(self, programs: ProgramVersions, shard: int, shards: int) -> None:
+        self.report = Report()
+        self.streams = {table: _Stream(table, self.report) for table in _TABLES}
+        self._programs = programs
+        self._shard = shard
+        self._shards = shards
+        self._started_at = clock.now()
+
+    def next_account(self) -> int | None:
+        """The lowest account that a stream has rows of; None at the end of all."""
+        return min((stream.next[0] for stream in self.streams.values() if stream.next is not None), default=None)
+
+    async def account(self, number: int) -> None:
+        """Read all rows of the next account, check them, and add the result to the report."""
+        members: list[str] = [row["member_id"] for row in await self.streams["identities"].rows(number)]
+        member = members[0] if members else ""
+        audit = AccountAudit(self._programs, number, member)
+        await self._check_journal(audit, number)
+        stored = await self._projections(number)
+        row = await self.streams["accounts"].row(number)
+        if row is not None:
+            self.report.accounts += 1
+        account = None if row is None else store.account_of(row)
+        audit.check_stored(account, b"" if row is None else row["details"], stored)
+        faults = [*audit.faults, *self._on_wrong_shard(members)]
+        self._count(audit, member, stored)
+        if faults:
+            self.report.add_account(self._shard, number, member, faults)
+
+    async def _check_journal(self, audit: AccountAudit, number: int) -> None:
+        journal, entries = self.streams["journal"], self.streams["entries"]
+        while (row := await journal.row(number)) is not None:
+            journal_row = JournalRow(*row)
+            booked = _entries(await entries.rows_up_to(number, journal_row.version))
+            audit.check_unjournalled([entry for entry in booked if entry.version < journal_row.version])
+            audit.check_journal(journal_row, [entry for entry in booked if entry.version == journal_row.version])
+        audit.check_unjournalled(_entries(await entries.rows(number)))
+
+    async def _projections(self, number: int) -> Projections:
+        streams = self.streams
+        return Projections(
+            lots=[LotRow(*tuple(row)[1:]) for row in await streams["lots"].rows(number)],
+            orders={
+                row["ref"]: (
+                    row["paid_at"] or 0, row["due"] or 0, row["success_from"] or 0, row["success_until"] or 0,
+                    row["state"],
+                )
+                for row in await streams["orders"].rows(number)
+            },
+            lines={(row["ref"], row["telling"]): row["lines"] for row in await streams["order_lines"].rows(number)},
+            facts={row["key"]: row["value"] for row in await streams["facts"].rows(number)},
+        )  # fmt: skip
+
+    def _on_wrong_shard(self, members: Sequence[str]) -> list[Fault]:
+        """The members whose id belongs on another shard than this."""
+        places = [(member, shard_of(member, self._shards)) for member in members]
+        return [Fault("identity", f"{member} belongs on shard {at}") for member, at in places if at != self._shard]
+
+    def _count(self, audit: AccountAudit, member: str, stored: Projections) -> None:
+        report = self.report
+        report.outcomes.update(audit.outcomes)
+        report.points.update(audit.sums)
+        report.transit.read(stored.facts)
+        if member:
+            states = {ref: state for ref, (*_, state) in stored.orders.items()}
+            report.budgets.read(member, states, stored.facts, self._programs)
+        for paid_at, *_, state in stored.orders.values():
+            if not paid_at:
+                report.parked += 1
+                report.overdue += self._waits_too_long(state)
+
+    def _waits_too_long(self, state: bytes) -> bool:
+        try:
+            refunds = decode_order(state).refunds
+        except msgspec.DecodeError:
+            return False
+        waits = self._programs.at(self._started_at).park_days * 86_400 * MICROS_PER_SECOND
+        return any(refund.arrived_at < self._started_at - waits for refund in refunds)
 
 
-def _waits_too_long(state: bytes, programs: ProgramVersions, present: Micros) -> bool:
-    try:
-        refunds = decode_order(state).refunds
-    except msgspec.DecodeError:
-        return False
-    waits = programs.at(present).park_days * 86_400 * MICROS_PER_SECOND
-    return any(refund.arrived_at < present - waits for refund in refunds)
+def _entries(rows: Sequence[asyncpg.Record]) -> list[EntryRow]:
+    return [EntryRow(*tuple(row)[1:]) for row in rows]

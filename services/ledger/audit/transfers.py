@@ -1,4 +1,4 @@
-"""Whether the halves of what went between accounts belong together, as `verify` sees them shard by shard. Pure."""
+"""Whether each transfer that was sent has arrived once, or is in transit. `verify` reads shard by shard. Pure."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from services.ledger.domain.state.redemptions import decode_redemption
 from services.ledger.domain.state.transfers import decode_arrived, decode_transfer
 
 MAX_FAULTS = 20
-"""Named of all; there may be more."""
+"""Faults that are named; there may be more."""
 
 
 class Transit(msgspec.Struct):
-    """Points by transfer, as sent less arrived: what is paired is dropped, what is left is on its way or wrong.
+    """Points sent less points arrived, by transfer; a difference of 0 is dropped, others are in transit or wrong.
 
-    What a redemption waits with for its reward is on its way too.
+    The points of a redemption that waits for its reward are in transit as well.
     """
 
     left: dict[str, int] = {}
     done: set[str] = set()
-    """Of those, the ones that their sender takes for done."""
+    """The transfers in `left` that are done for their sender."""
 
     def read(self, facts: Mapping[str, bytes]) -> None:
-        """Take in what an account knows of its transfers; what cannot be read is another check's fault."""
+        """Add an account's transfers. Facts that cannot be read are skipped: another check reports them."""
         for key, raw in facts.items():
             try:
                 if key.startswith(TRANSFER):
@@ -39,7 +39,7 @@ class Transit(msgspec.Struct):
                 continue
 
     def add(self, other: Transit) -> None:
-        """Take in what other accounts know."""
+        """Add the transfers of other accounts."""
         for name, points in other.left.items():
             self._count(name, points, name in other.done)
 
@@ -53,9 +53,13 @@ class Transit(msgspec.Struct):
             self.done.discard(name)
 
     def faults(self, in_transit: int) -> list[str]:
-        """What does not hold, given the points in transit that all entries add up to."""
+        """What does not hold; `in_transit` are the points in transit by the sum of all entries."""
         on_its_way = sum(self.left.values())
-        wrong = [] if on_its_way == in_transit else [f"{in_transit} points are in transit, {on_its_way} on their way"]
+        wrong = (
+            []
+            if on_its_way == in_transit
+            else [f"{in_transit} points are in transit by the entries, {on_its_way} by the transfers"]
+        )
         for name, points in sorted(self.left.items()):
             if points < 0:
                 wrong.append(f"transfer {name}: {-points} points arrived that were not sent")

@@ -1,7 +1,7 @@
-"""`python -m services.ledger verify`: do the books balance, do the chains hold, is what is stored what was told?
+"""`python -m services.ledger verify`: do the books balance, do the chains hold, do the inputs explain what is stored?
 
-All of it is read in one snapshot, so it may run while the ledger works; it takes no locks. Two processes share the
-snapshot and the shards, each on one core.
+All of it is read in one snapshot and without locks, so it may run while the ledger works. Two processes share the
+snapshot and divide the shards, each on one core.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from services.kit.calendar import rfc3339
 from services.kit.clock import now
 from services.kit.postgres import Connection, connect, is_unavailable
 from services.kit.settings import Settings
-from services.ledger.audit.account import CHECKS
+from services.ledger.audit.account import CHECKS, POINTS
 from services.ledger.audit.shard import SQL, Report, audit_shard
 from services.ledger.domain.program.program import ProgramVersions, compile_program
 from services.ledger.store import register_codecs
@@ -44,8 +44,8 @@ WHOLE_CHECKS: Final = {
     "months": "every month's partition belongs to its table",
     "grants": "the runtime role cannot change journal and entries",
     "transit": "what is in transit was sent and has not arrived; each arrival was sent",
-    "budgets": "no campaign gave more than its budget, no order has more of one than it was given",
-    "books": "what all accounts have together is what all entries add up to",
+    "budgets": "no campaign gave more than its budget, no order has more from one than it was given",
+    "books": "the totals of all accounts are the sums of all entries",
 }
 
 
@@ -86,12 +86,12 @@ def _options(arguments: list[str]) -> tuple[bool, int | None]:
     return as_json, members
 
 
-Examined = tuple[Report, dict[str, list[str]], dict[str, Any]]
-"""What the audit of all accounts says, the faults of the whole by check, and further figures."""
+Examination = tuple[Report, dict[str, list[str]], dict[str, Any]]
+"""The report on the accounts, the faults of the ledger as a whole by check, and further figures."""
 
 
-async def examine(settings: Settings, *, members: int | None = None, processes: int = PROCESSES) -> Examined:
-    """All accounts, or so many taken at random, in one snapshot. Needs nothing but SELECT."""
+async def examine(settings: Settings, *, members: int | None = None, processes: int = PROCESSES) -> Examination:
+    """Examine all accounts, or `members` of them at random, in one snapshot. It needs no right but SELECT."""
     connection = await _connect(settings)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
@@ -102,26 +102,26 @@ async def examine(settings: Settings, *, members: int | None = None, processes: 
 
 async def survey(
     tx: Connection, settings: Settings, *, members: int | None = None, processes: int = PROCESSES
-) -> Examined:
-    """`examine` in the caller's transaction, which other processes share if the ledger is large."""
-    faults, figures = await _whole(tx, settings)
+) -> Examination:
+    """`examine` in the caller's transaction; for a large ledger other processes share its snapshot."""
+    faults, figures = await _check_whole(tx, settings)
     jobs = await _jobs(tx, settings, members)
     count = members or await tx.fetchval(SQL.account_count)
     if count <= ONE_PROCESS_UP_TO or processes == 1:
         reports = [await _audit(tx, settings.shards, *job) for job in jobs]
     else:
-        reports = await _share(settings, await tx.fetchval(SQL.export_snapshot), jobs, processes)
+        reports = await _audit_in_processes(settings, await tx.fetchval(SQL.export_snapshot), jobs, processes)
     report = Report()
     for part in reports:
         report.add(part)
-    if members is None and (wrong := await _books(tx, report)):
+    if members is None and (wrong := await _check_books(tx, report)):
         faults["books"] = wrong
     if members is None and (wrong := report.transit.faults(report.points["in_transit"])):
         faults["transit"] = wrong
     if members is None and (wrong := report.budgets.faults()):
         faults["budgets"] = wrong
     if report.accounts and not figures["programs"]:
-        faults["programs"] = ["accounts were booked, and no program is there"]
+        faults["programs"] = ["accounts were booked, but there is no program"]
     return report, faults, figures
 
 
@@ -134,8 +134,8 @@ async def _jobs(tx: Connection, settings: Settings, members: int | None) -> list
     return sorted(chosen.items())
 
 
-async def _books(tx: Connection, report: Report) -> list[str]:
-    """The database's own sums of all accounts beside those of the entries that were read one by one."""
+async def _check_books(tx: Connection, report: Report) -> list[str]:
+    """Compare the totals of all accounts, summed by the database, with the entries that were read one by one."""
     stored = await tx.fetchrow(SQL.stored_points)
     assert stored is not None
     sums = {**report.points, "debt": -report.points["debt"]}
@@ -154,8 +154,8 @@ async def _connect(settings: Settings) -> asyncpg.Connection[asyncpg.Record]:
     return connection
 
 
-async def _whole(tx: Connection, settings: Settings) -> tuple[dict[str, list[str]], dict[str, Any]]:
-    """What is checked of the ledger as a whole, and the figures beside it."""
+async def _check_whole(tx: Connection, settings: Settings) -> tuple[dict[str, list[str]], dict[str, Any]]:
+    """The faults of the ledger as a whole, by check, and the figures that are read along with it."""
     faults: dict[str, list[str]] = {}
     programs = await tx.fetch(SQL.programs)
     for row in programs:
@@ -187,20 +187,20 @@ async def _audit(tx: Connection, shards: int, shard: int, accounts: Sequence[int
     return await audit_shard(tx, programs, shard, shards, accounts)
 
 
-async def _share(settings: Settings, snapshot: str, jobs: Sequence[Job], processes: int) -> list[Report]:
+async def _audit_in_processes(settings: Settings, snapshot: str, jobs: Sequence[Job], processes: int) -> list[Report]:
     """Audit shards in several processes that see the same snapshot."""
     loop = asyncio.get_running_loop()
     with ProcessPoolExecutor(min(processes, os.cpu_count() or 1), mp_context=get_context("spawn")) as pool:
-        tasks = [loop.run_in_executor(pool, _work, settings, snapshot, job) for job in jobs]
+        tasks = [loop.run_in_executor(pool, _audit_apart, settings, snapshot, job) for job in jobs]
         return await asyncio.gather(*tasks)
 
 
-def _work(settings: Settings, snapshot: str, job: Job) -> Report:
-    """One shard, in a process of its own."""
-    return asyncio.run(_audit_apart(settings, snapshot, job))
+def _audit_apart(settings: Settings, snapshot: str, job: Job) -> Report:
+    """Audit one shard, in a process of its own."""
+    return asyncio.run(_audit_snapshot(settings, snapshot, job))
 
 
-async def _audit_apart(settings: Settings, snapshot: str, job: Job) -> Report:
+async def _audit_snapshot(settings: Settings, snapshot: str, job: Job) -> Report:
     connection = await _connect(settings)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
@@ -211,8 +211,7 @@ async def _audit_apart(settings: Settings, snapshot: str, job: Job) -> Report:
 
 
 def summarise(report: Report, faults: dict[str, list[str]], figures: dict[str, Any]) -> dict[str, Any]:
-    """The answer as JSON. Points are those of the entries: `issued` is what the program gave, net of clawbacks."""
-    sums = report.points
+    """The examination as JSON. The points are those of the entries; `issued` is net of clawbacks."""
     by_check = {name: len(faults.get(name, ())) for name in WHOLE_CHECKS}
     for check in CHECKS:
         by_check[check] = report.checks[check]
@@ -227,17 +226,7 @@ def summarise(report: Report, faults: dict[str, list[str]], figures: dict[str, A
         "outcomes": dict(report.outcomes),
         "parked_orders": report.parked,
         "parked_too_long": report.overdue,
-        "points": {
-            "issued": -sums["issued"],
-            "available": sums["available"],
-            "pending": sums["pending"],
-            "held": sums["held"],
-            "debt": -sums["debt"],
-            "redeemed": sums["redeemed"],
-            "expired": sums["expired"],
-            "written_off": sums["written_off"],
-            "in_transit": sums["in_transit"],
-        },
+        "points": _points_json(report.points),
         **figures,
         "checks": by_check,
         "broken": report.broken + sum(map(len, faults.values())),
@@ -246,8 +235,13 @@ def summarise(report: Report, faults: dict[str, list[str]], figures: dict[str, A
     }
 
 
+def _points_json(sums: Counter[str]) -> dict[str, int]:
+    """The sums of all entries; `issued` and `debt` are the negatives of theirs."""
+    return {name: -sums[name] if name in ("issued", "debt") else sums[name] for name in ("issued", *POINTS)}
+
+
 def table(summary: dict[str, Any]) -> str:
-    """The answer for people."""
+    """The summary as text for a person."""
     points = {name: f"{number:,}" for name, number in summary["points"].items()}
     outcomes = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(summary["outcomes"].items())) or "none"
     months = ", ".join(f"{name} {count}" for name, count in summary["partitions"].items()) or "none"

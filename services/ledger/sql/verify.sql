@@ -70,7 +70,7 @@ SELECT name FROM (
     UNION ALL SELECT 'orders' FROM orders WHERE shard < 0 OR shard >= $1
     UNION ALL SELECT 'order_lines' FROM order_lines WHERE shard < 0 OR shard >= $1
     UNION ALL SELECT 'fact' FROM fact WHERE shard < 0 OR shard >= $1
-) AS strays
+) AS beyond
 GROUP BY name;
 
 -- name: partitions
