@@ -78,6 +78,7 @@ def routes(context: Context) -> APIRouter:
     )
     async def entries(
         member_id: MemberPath,
+        *,
         caller: Caller = reader,
         cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
         limit: Annotated[int, Query(ge=1, le=MAX_ENTRIES)] = 50,
@@ -103,7 +104,10 @@ def routes(context: Context) -> APIRouter:
         more, rows = len(rows) > limit, rows[:limit]
         cursor = f"{rows[-1].version}.{rows[-1].line}" if more else None
         return json_response(
-            {"entries": [entry_json(row, programs, account.details.sliding_last_days) for row in rows], "next_cursor": cursor}
+            {
+                "entries": [entry_json(row, programs, account.details.sliding_last_days) for row in rows],
+                "next_cursor": cursor,
+            }
         )
 
     return router

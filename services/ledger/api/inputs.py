@@ -71,29 +71,30 @@ def routes(context: Context) -> APIRouter:
         if subject is None:
             raise Problem(INVALID, "Name the member: the event's `subject`.", field="query.member_id")
         caller.require_member(subject)
-        shard = context.shard(subject)
-        async with context.reads.snapshot() as tx:
-            rows = await history.journal_of_event(tx, shard, subject, source, event_id)
-            if not rows:
-                raise Problem(
-                    INPUT_UNKNOWN,
-                    "No such event was booked for this member. It may not have arrived yet; if it was refused, its "
-                    "record is a dead letter on loyalty.dead_letters.v1, with the reason.",
-                )
-            programs = await context.reads.programs.read(tx)
-            known = await view.account_of(tx, shard, subject)
-            slid = known.details.sliding_last_days if known is not None else []
-            entries = [await history.entries_of(tx, shard, row.account, [row.version]) for row in rows]
-        return json_response(
-            {
-                "inputs": [
-                    input_json(subject, row) | {"entries": [entry_json(entry, programs, slid) for entry in booked]}
-                    for row, booked in zip(rows, entries, strict=True)
-                ]
-            }
-        )
+        return json_response({"inputs": await _inputs_json(context, subject, source, event_id)})
 
     return router
+
+
+async def _inputs_json(context: Context, member_id: str, source: str, event_id: str) -> list[dict[str, Any]]:
+    """An event's inputs with their entries. Raises Problem 404 if none was booked."""
+    shard = context.shard(member_id)
+    async with context.reads.snapshot() as tx:
+        rows = await history.journal_of_event(tx, shard, member_id, source, event_id)
+        if not rows:
+            raise Problem(
+                INPUT_UNKNOWN,
+                "No such event was booked for this member. It may not have arrived yet; if it was refused, its record "
+                "is a dead letter on loyalty.dead_letters.v1, with the reason.",
+            )
+        programs = await context.reads.programs.read(tx)
+        known = await view.account_of(tx, shard, member_id)
+        entries = [await history.entries_of(tx, shard, row.account, [row.version]) for row in rows]
+    slid = known.details.sliding_last_days if known is not None else []
+    return [
+        input_json(member_id, row) | {"entries": [entry_json(entry, programs, slid) for entry in booked]}
+        for row, booked in zip(rows, entries, strict=True)
+    ]
 
 
 def input_json(member_id: str, row: JournalRow) -> dict[str, Any]:

@@ -121,23 +121,7 @@ def routes(context: Context, commands: Commands) -> APIRouter:
             assert body.points is not None
             make = partial(RedeemPoints, redemption=redemption_id, reference=body.reference, points=body.points)
             return await commands.execute(origin, member_id, body, make)
-        buy = partial(
-            RedeemReward,
-            redemption=redemption_id,
-            reference=body.reference,
-            reward=body.reward,
-            nonce=token_hex(16),
-        )
-        bought = await commands.submit(origin, member_id, body, buy)
-        if bought.status >= 400 or orjson.loads(bought.body)["state"] != "asked":
-            return response(bought)
-        settled = await commands.wait_for(redemption_key(redemption_id), redemption_id, _is_settled)
-        if settled is None:
-            return accepted(bought, f"/v1/redemptions/{redemption_id}")
-        redemption = decode_redemption(settled)
-        if redemption.state == "sold_out":
-            raise Problem(*REFUSALS["sold_out"])
-        return created(bought, redemption_json(member_id, redemption_id, redemption))
+        return await _buy(commands, origin, member_id, redemption_id, body)
 
     @router.get(
         "/v1/redemptions/{redemption_id}",
@@ -172,6 +156,28 @@ def routes(context: Context, commands: Commands) -> APIRouter:
         return await commands.execute(origin, member_id, body, make)
 
     return router
+
+
+async def _buy(commands: Commands, origin: Origin, member_id: str, redemption_id: str, body: RedemptionIn) -> Response:
+    """Redeem points for a reward, and wait for its stock where it has one."""
+    assert body.reward is not None
+    buy = partial(
+        RedeemReward,
+        redemption=redemption_id,
+        reference=body.reference,
+        reward=body.reward,
+        nonce=token_hex(16),
+    )
+    bought = await commands.submit(origin, member_id, body, buy)
+    if bought.status >= 400 or orjson.loads(bought.body)["state"] != "asked":
+        return response(bought)
+    settled = await commands.wait_for(redemption_key(redemption_id), redemption_id, _is_settled)
+    if settled is None:
+        return accepted(bought, f"/v1/redemptions/{redemption_id}")
+    redemption = decode_redemption(settled)
+    if redemption.state == "sold_out":
+        raise Problem(*REFUSALS["sold_out"])
+    return created(bought, redemption_json(member_id, redemption_id, redemption))
 
 
 def _is_settled(raw: bytes) -> bool:
