@@ -11,10 +11,11 @@ from services.kit.consumer import Consumer
 from services.kit.executor import Executor
 from services.kit.part import Part
 from services.kit.program import ProgramFollower
-from services.notifier.api import Context, routers
-from services.notifier.audit.verify import verify
 from services.kit.relay import Relay
 from services.kit.serve import Service, Worker, main
+from services.notifier.api import routers
+from services.notifier.api.context import Context
+from services.notifier.audit.verify import verify
 from services.notifier.domain.inputs import Input
 from services.notifier.events.inbound import TOPICS, Decoder
 from services.notifier.executor import Notifier, Outcome

@@ -11,10 +11,11 @@ from services.kit.consumer import Consumer
 from services.kit.executor import Executor
 from services.kit.part import Part
 from services.kit.program import ProgramFollower
-from services.tiering.api import Context, routers
-from services.tiering.audit.verify import verify
 from services.kit.relay import Relay
 from services.kit.serve import Service, Worker, main
+from services.tiering.api import routers
+from services.tiering.api.context import Context
+from services.tiering.audit.verify import verify
 from services.tiering.domain.program import compile_program
 from services.tiering.events.inbound import TOPICS, Decoder
 from services.tiering.executor import Booking

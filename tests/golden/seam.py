@@ -14,7 +14,7 @@ from services.kit.calendar import Micros
 from services.kit.executor import Executor, Fence
 from services.kit.kafka import Record, shard_of
 from services.ledger.consumer import TIERS, Decoder
-from services.ledger.domain.batch import Arrival, JournalRow
+from services.ledger.domain.batch import Arrival, NewJournalRow
 from services.ledger.domain.chain import digest_of
 from services.ledger.domain.state.entries import Entry as BookedEntry
 from services.ledger.domain.state.inputs import decode_input
@@ -44,7 +44,7 @@ __all__ = ["Books", "Due", "Ladder", "MemberInput", "row_of"]
 Document = Mapping[str, Any]
 
 
-def row_of(row: JournalRow) -> Row:
+def row_of(row: NewJournalRow) -> Row:
     """A journal row as the fold has made it."""
     arrival, entries = row.arrival, tuple(map(_entry_of, row.outcome.entries))
     return Row(

@@ -19,9 +19,8 @@ from services.ledger.api.commands import (
     refusals,
     unknown,
 )
-from services.ledger.api.context import Context, MemberPath, answer
-from services.ledger.domain.state.fact_keys import hold_key
 from services.ledger.api.context import Context, MemberPath, json_response
+from services.ledger.domain.state.fact_keys import hold_key
 from services.ledger.domain.state.holds import decode_hold
 from services.ledger.domain.state.inputs import CaptureHold, HoldPoints, ReleaseHold
 

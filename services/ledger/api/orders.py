@@ -13,11 +13,9 @@ from services.kit.money import decimal_string
 from services.kit.problem import UNAVAILABLE, Problem, kind, responses
 from services.ledger.api.context import MEMBER_UNKNOWN, Context, MemberPath, iso_day, json_response
 from services.ledger.domain.program.multipliers import campaign_of
-from services.ledger.domain.program.program import Program
+from services.ledger.domain.program.program import Program, ProgramVersions
 from services.ledger.domain.rules.assessment import assess
 from services.ledger.domain.rules.order_parts import points_value
-from services.ledger.domain.program.program import Program, ProgramVersions
-from services.ledger.domain.rules.assessment import assess, points_value
 from services.ledger.domain.rules.refunds import standing_refunds
 from services.ledger.domain.state.inputs import Line
 from services.ledger.domain.state.orders import LineEvent, Order, Refund, Share

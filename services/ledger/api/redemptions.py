@@ -25,9 +25,8 @@ from services.ledger.api.commands import (
     response,
     unknown,
 )
-from services.ledger.api.context import Context, MemberPath, answer
-from services.ledger.domain.state.fact_keys import redemption_key
 from services.ledger.api.context import Context, MemberPath, json_response
+from services.ledger.domain.state.fact_keys import redemption_key
 from services.ledger.domain.state.inputs import RedeemPoints, RedeemReward, ReturnRedemption
 from services.ledger.domain.state.redemptions import decode_redemption
 

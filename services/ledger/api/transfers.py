@@ -23,9 +23,8 @@ from services.ledger.api.commands import (
     response,
     unknown,
 )
-from services.ledger.api.context import MEMBER_ID, Context, answer
-from services.ledger.domain.state.fact_keys import transfer_key
 from services.ledger.api.context import MEMBER_ID, Context, json_response
+from services.ledger.domain.state.fact_keys import transfer_key
 from services.ledger.domain.state.inputs import SendPoints
 from services.ledger.domain.state.refs import OWN
 from services.ledger.domain.state.transfers import decode_transfer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from services.kit.calendar import Day, Micros
-from services.ledger.domain.state.entries import KINDS, AccountName, Entry, EntryKind
+from services.ledger.domain.state.entries import KINDS, AccountName, Entry, EntryKind, LotKey
 
 
 class JournalRow(NamedTuple):
@@ -47,6 +47,6 @@ class EntryRow(NamedTuple):
     def entry(self) -> Entry:
         """The entry as the fold made it and as the chain hashes it."""
         return Entry(
-            self.debit, self.credit, self.points, (self.lot_day, self.lot_parent), self.rule, self.ref, self.day,
+            self.debit, self.credit, self.points, LotKey(self.lot_day, self.lot_parent), self.rule, self.ref, self.day,
             self.program,
         )  # fmt: skip
