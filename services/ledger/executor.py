@@ -121,7 +121,7 @@ class Ledger:
         if len(commands) < len(inputs) or len(inputs) > FEW:
             return None
         asked = [(member, told.arrival.digest, fact_key(told.arrival.input_)) for member, (_, told) in commands.items()]
-        rows = await store.commanded(connection, shard, asked)
+        rows = await store.accounts_for_commands(connection, shard, asked)
         if len(rows) < len(commands):
             return None  # an account is opened under its lock
         programs = await self.programs.up_to(next(iter(rows.values()))["newest_program"], connection)
@@ -287,7 +287,7 @@ class _Work:
         return needs
 
     def needs_beyond_row(self) -> Needs:
-        """The same, without what `store.commanded` has read with the row."""
+        """The same, without what `store.accounts_for_commands` has read with the row."""
         needs = self.sure_needs()
         if self.loaded is not FRESH:
             (told,) = self.arrivals

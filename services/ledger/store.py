@@ -1,13 +1,13 @@
 """What the ledger reads in PostgreSQL to book a batch: one shard, one transaction, arrays in and out.
 
-The lock doctrine. The account row is the only lock of a member. A batch first makes the missing rows (sorted, so
-that two batches wait for each other in one order only), then locks its accounts in account order, and only in later
-statements reads what the lock protects. Without the first, two sessions would each find no row of a new member; with
-the rows in another order, two batches would deadlock; read in the locking statement, an order could be older than
-the lock. Nothing else is ever locked for long: lots, orders and facts are written by whoever holds the account.
+The lock doctrine. The account row is the only lock of a member. A batch first inserts the missing rows (sorted, so
+that two batches wait for each other in one order only), then locks its accounts in account order, and reads what the
+lock protects in later statements only. Without the first step, two sessions would each find no row of a new member. In
+any other order, two batches could deadlock. An order that the locking statement itself read could be older than the
+lock. Nothing else is locked for long: only the holder of the account writes its lots, orders and facts.
 
-Few commands are read without a lock (`commanded`), and what is then written stands only if no account has moved since:
-whatever changes a member moves its account's version.
+Few commands are read without a lock (`accounts_for_commands`), and what follows is written only if no account has been
+changed since then: whatever changes a member raises its account's version.
 """
 
 from __future__ import annotations
@@ -34,9 +34,7 @@ SQL: Final = Queries.load(
     require=(
         "newest_program", "programs", "open_accounts", "lock_accounts", "journalled", "orders", "order_lines",
         "facts", "spendable_lots", "lot_families", "orders_due", "next_orders_due", "successes",
-        "orders_paid_after", "write_journal", "write_entries", "write_lines", "write_accounts",
-        "compare_and_set_accounts", "write_lots", "write_orders", "write_facts", "answers", "forget_answers",
-        "write_answers", "write_outbox", "commanded", "due_members",
+        "orders_paid_after", "answers", "forget_answers", "accounts_for_commands", "write", "due_members",
     ),
 )  # fmt: skip
 
@@ -46,7 +44,6 @@ _FORGOTTEN: Final = 1_000
 
 _PG_EPOCH_MICROS: Final = 946_684_800_000_000
 _PG_EPOCH_DAY: Final = 730_120
-_INFINITY_MICROS: Final = 2**63 - 1
 _INFINITY_DAY: Final = 2**31 - 1
 _MINUS_INFINITY_DAY: Final = -(2**31)
 _decode_details = msgspec.msgpack.Decoder(Details).decode
@@ -184,14 +181,16 @@ async def answers(tx: Connection, shard: int, digests: Sequence[bytes], now: Mic
     return {row["digest"]: row for row in rows if row["at"] > now - ANSWERS_KEPT}
 
 
-async def commanded(
+async def accounts_for_commands(
     connection: Connection, shard: int, asked: Sequence[tuple[str, bytes, str | None]]
 ) -> dict[str, asyncpg.Record]:
-    """What commands, one a member, surely look at: (member, digest, key of a fact); the rows of known members.
+    """What commands of different members surely look at, each asked as (member id, digest, key of a fact or None); one
+    row for each member that has an account.
 
-    Nothing is locked: what was read is good for `write_unless_moved` alone.
+    Nothing is locked: only `write_if_unchanged` may write what follows from these rows.
     """
-    rows = await connection.fetch(SQL["commanded"], shard, *(list(column) for column in zip(*asked, strict=True)))
+    columns = (list(column) for column in zip(*asked, strict=True))
+    rows = await connection.fetch(SQL["accounts_for_commands"], shard, *columns)
     return {row["member_id"]: row for row in rows}
 
 

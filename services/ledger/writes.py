@@ -1,16 +1,14 @@
-"""What the ledger writes in PostgreSQL for a batch of one shard: by whoever holds its accounts, or at once.
+"""Writes what a batch of one shard has changed, answered and has to send: by the statement `write` of ledger.sql.
 
-Rows travel as arrays of row types. The journal and the entries are appended to; accounts, orders and facts are written
-whole, and lots as differences.
+Rows travel as arrays of row types. The journal, the entries and the lines of orders are appended to; accounts, orders
+and facts are written whole, and lots as differences.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-import asyncpg
 import msgspec
 
 from services.kit.calendar import Micros
@@ -31,40 +29,50 @@ _ENTRY: Final = (
 )  # fmt: skip
 _LINES: Final = ("shard", "account", "ref", "telling", "lines")
 
-
-_APPENDS: Final = {
-    "write_journal": ("journal", _JOURNAL),
-    "write_entries": ("entry", _ENTRY),
-    "write_lines": ("order_lines", _LINES),
-}
-_CHANGES: Final = ("write_accounts", "write_lots", "write_orders", "write_facts", "write_answers")
 FEW: Final = 50
-"""Inputs up to which one statement writes all tables. Beyond, COPY wins what its round trips cost."""
-
+"""Inputs up to which one statement writes all tables. Beyond, COPY saves more than its round trips cost."""
 
 AnswerRow = tuple[bytes, Micros, bytes, int, bytes]
 """What a command was answered: digest, time, digest of the request, status, body."""
+
+_Table = list[tuple[Any, ...]]
+
+
+class _Rows(NamedTuple):
+    """The rows of each table, in the order in which the statement `write` takes them."""
+
+    accounts: _Table
+    journal: _Table
+    entries: _Table
+    lots: _Table
+    orders: _Table
+    lines: _Table
+    facts: _Table
+    answers: _Table
+    outbox: _Table
 
 
 async def write(
     tx: Connection, shard: int, folds: Sequence[Fold], answers: Sequence[AnswerRow], outbox: Sequence[OutboxRow]
 ) -> None:
-    """Writes what a batch has changed, answered and has to tell: in one statement, or if it is much by COPY and arrays
-    of rows."""
-    rows = _rows(shard, folds, answers)
-    if len(rows["write_journal"]) <= FEW:
-        rows["write_outbox"] = _told(outbox)
-        names = tuple(name for name, filled in rows.items() if filled)
-        if names:
-            await tx.execute(_together(names), shard, *(rows[name] for name in names))
-        return
-    for name, (table, columns) in _APPENDS.items():
-        if rows[name]:
-            await tx.copy_records_to_table(table, records=rows[name], columns=columns)
-    for name in _CHANGES:
-        if rows[name]:
-            await tx.execute(SQL[name], shard, rows[name])
-    await append(tx, outbox)
+    """Writes a batch whose accounts the transaction has locked: few inputs in one statement; of many, the tables that
+    are only appended to by COPY."""
+
+    if sum(len(fold.rows) for fold in folds) <= FEW:
+        rows = _rows(shard, folds, answers, outbox)
+    else:
+        rows = _rows(shard, folds, answers, ())
+        for table, columns, records in (
+            ("journal", _JOURNAL, rows.journal),
+            ("entry", _ENTRY, rows.entries),
+            ("order_lines", _LINES, rows.lines),
+        ):
+            if records:
+                await tx.copy_records_to_table(table, records=records, columns=columns)
+        await append(tx, outbox)
+        rows = rows._replace(journal=[], entries=[], lines=[])
+    if any(rows):
+        await tx.execute(SQL["write"], shard, [], [], *_parameters(rows))
 
 
 async def write_if_unchanged(
@@ -74,87 +82,72 @@ async def write_if_unchanged(
     answers: Sequence[AnswerRow],
     outbox: Sequence[OutboxRow],
 ) -> bool:
-    """Writes all that one more version of each of these accounts has changed, answered and has to tell, in a statement
-    that is its own transaction. False, and nothing is written, if an account has moved since it was read."""
-    rows = _rows(shard, sorted(folds, key=_account_number), answers)
-    rows = {"compare_and_set_accounts": rows.pop("write_accounts"), **rows, "write_outbox": _told(outbox)}
-    names = tuple(name for name, filled in rows.items() if filled)
-    try:
-        await connection.execute(_together(names), shard, *(rows[name] for name in names))
-    except asyncpg.DivisionByZeroError:
-        return False
-    return True
+    """Writes a batch whose accounts were read without a lock, in a statement that is its own transaction. False, and
+    nothing is written, if another batch has changed one of these accounts since it was read."""
+    # Each row of the journal is one version more than was read.
+    read = sorted((fold.member.account.number, fold.member.account.version - len(fold.rows)) for fold in folds)
+    accounts, versions = zip(*read, strict=True)
+    rows = _rows(shard, folds, answers, outbox)
+    return bool(await connection.fetchval(SQL["write"], shard, accounts, versions, *_parameters(rows)))
 
 
-def _account_number(fold: Fold) -> int:
-    return fold.member.account.number
+def _parameters(rows: _Rows) -> list[_Table | None]:
+    """NULL for an empty table: the driver takes longer to encode an empty array of rows."""
+    return [table or None for table in rows]
 
 
-@cache
-def _together(names: tuple[str, ...]) -> str:
-    """One statement of several, each with its array of rows. What stands behind `compare_and_set_accounts` is not
-    begun before all accounts have moved, and its row locks are held: so ids of the outbox have a member's order, and
-    the others cannot meet another batch's rows. One that has not moved makes an error of the whole."""
-    parts = {name: SQL[name].replace("$2", f"${number}") for number, name in enumerate(names, 2)}
-    statement = ",\n".join(f"{name} AS ({text})" for name, text in parts.items())
-    if names[0] == "compare_and_set_accounts":
-        rest = ",\n".join(
-            f"{name} AS ({parts[name].replace('FROM unnest(', 'FROM all_moved, unnest(')})" for name in names[1:]
+def _rows(shard: int, folds: Sequence[Fold], answers: Sequence[AnswerRow], outbox: Sequence[OutboxRow]) -> _Rows:
+    return _Rows(
+        accounts=[_account_row(fold.member.account) for fold in folds],
+        journal=_journal_rows(shard, folds),
+        entries=_entry_rows(shard, folds),
+        lots=[
+            (fold.member.account.number, lot[0], lot[1], *changes, fold.member.lots.end_of(lot))
+            for fold in folds
+            for lot, changes in fold.member.lots.changes.items()
+        ],
+        orders=_order_rows(folds),
+        lines=[
+            (shard, fold.member.account.number, ref, lines_version, encode_lines(lines))
+            for fold in folds
+            for (ref, lines_version), lines in fold.member.new_lines.items()
+        ],
+        facts=[
+            (fold.member.account.number, key, value)
+            for fold in folds
+            for key, value in sorted(fold.member.facts.items())
+            if value is not None
+        ],
+        answers=[(shard, *answer) for answer in answers],
+        outbox=[(on, None, *record) for on, *record in records_of(outbox)],
+    )
+
+
+def _journal_rows(shard: int, folds: Sequence[Fold]) -> _Table:
+    return [
+        (
+            shard, row.arrival.digest, row.arrival.input_.at, fold.member.account.number, row.version, row.now,
+            row.type, row.outcome.kind, row.input_, row.record, row.head,
         )
-        statement = (
-            f"compare_and_set_accounts AS ({parts['compare_and_set_accounts']}),\n"
-            "all_moved AS (SELECT FROM compare_and_set_accounts "
-            f"HAVING 1 / (count(*) = cardinality($2))::integer = 1),\n{rest}"
-        )
-    return f"WITH {statement}\nSELECT $1::smallint"
-
-
-_Rows = dict[str, list[tuple[Any, ...]]]
-
-
-def _rows(shard: int, folds: Sequence[Fold], answers: Sequence[AnswerRow]) -> _Rows:
-    answered = [(shard, *answer) for answer in answers]
-    return {**_appended(shard, folds), **_changed(folds), "write_answers": answered}
-
-
-def _told(outbox: Sequence[OutboxRow]) -> list[tuple[Any, ...]]:
-    return [(shard, None, *record) for shard, *record in records_of(outbox)]
-
-
-def _appended(shard: int, folds: Sequence[Fold]) -> _Rows:
-    journal: list[tuple[Any, ...]] = []
-    entries: list[tuple[Any, ...]] = []
-    lines: list[tuple[Any, ...]] = []
-    for fold in folds:
-        account = fold.member.account.number
-        for row in fold.rows:
-            outcome = row.outcome
-            journal.append(
-                (
-                    shard, row.arrival.digest, row.arrival.input_.at, account, row.version, row.now, row.type,
-                    outcome.kind, row.input_, row.record, row.head,
-                )
-            )  # fmt: skip
-            version, now = row.version, row.now
-            for line, entry in enumerate(outcome.entries, 1):
-                entries.append(
-                    (
-                        shard, account, version, line, now, entry.day, entry.debit, entry.credit, entry.points,
-                        entry.lot[0], entry.lot[1], entry.rule, entry.ref, entry.program,
-                    )
-                )  # fmt: skip
-        for (ref, lines_version), told in fold.member.new_lines.items():
-            lines.append((shard, account, ref, lines_version, encode_lines(told)))
-    return {"write_journal": journal, "write_entries": entries, "write_lines": lines}
-
-
-def _changed(folds: Sequence[Fold]) -> _Rows:
-    lots = [
-        (fold.member.account.number, lot[0], lot[1], *changes, fold.member.lots.end_of(lot))
         for fold in folds
-        for lot, changes in fold.member.lots.changes.items()
-    ]
-    orders = [
+        for row in fold.rows
+    ]  # fmt: skip
+
+
+def _entry_rows(shard: int, folds: Sequence[Fold]) -> _Table:
+    return [
+        (
+            shard, fold.member.account.number, row.version, line, row.now, entry.day, entry.debit, entry.credit,
+            entry.points, entry.lot[0], entry.lot[1], entry.rule, entry.ref, entry.program,
+        )
+        for fold in folds
+        for row in fold.rows
+        for line, entry in enumerate(row.outcome.entries, 1)
+    ]  # fmt: skip
+
+
+def _order_rows(folds: Sequence[Fold]) -> _Table:
+    return [
         (
             fold.member.account.number,
             ref,
@@ -168,14 +161,6 @@ def _changed(folds: Sequence[Fold]) -> _Rows:
         for ref in sorted(fold.member.touched)
         for order in (fold.member.orders[ref],)
     ]
-    facts = [
-        (fold.member.account.number, key, value)
-        for fold in folds
-        for key, value in sorted(fold.member.facts.items())
-        if value is not None
-    ]
-    accounts = [_account_row(fold.member.account) for fold in folds]
-    return {"write_accounts": accounts, "write_lots": lots, "write_orders": orders, "write_facts": facts}
 
 
 def _account_row(account: Account) -> tuple[Any, ...]:

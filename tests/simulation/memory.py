@@ -7,7 +7,6 @@ others when it is committed, and a locked row (an account, a stored offset) make
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -30,9 +29,9 @@ _NAMED: Final = {
     )
     for name in queries.names()
 }
-_PART: Final = re.compile(r"^(?:WITH )?(write_\w+|compare_and_set_accounts) AS \(", re.MULTILINE)
-"""A statement of several names its parts."""
-_TABLES: Final = {"journal": "write_journal", "entry": "write_entries", "order_lines": "write_lines"}
+_WRITTEN: Final = ("accounts", "journal", "entries", "lots", "orders", "lines", "facts", "answers", "outbox")
+"""What the statement `write` takes, in the order of its parameters."""
+_COPIED: Final = {"journal": "journal", "entry": "entries", "order_lines": "lines", "outbox": "appended"}
 
 
 class Pool:
@@ -107,32 +106,32 @@ class Connection:
 
     async def fetchval(self, statement: str, *arguments: Any) -> Any:
         """The first column of the first row."""
+        if _NAMED[statement] == "write":
+            return await self._write(*arguments)
         rows = await self.fetch(statement, *arguments)
         return rows[0][0] if rows else None
 
     async def execute(self, statement: str, *arguments: Any) -> str:
         """Do a statement that answers no rows."""
-        if statement not in _NAMED:
-            return await self._write_together(_PART.findall(statement), *arguments)
         name = _NAMED[statement]
+        if name == "write":
+            return f"SELECT {await self._write(*arguments):d}"
         fault = await self._begin(name)
         done = "DONE"
         if name == "move":
             done = await self._move(*arguments)
         elif name == "open_accounts":
             await self._open_accounts(*arguments)
-        elif name == "append":
-            self._writes.append((name, list(zip(*arguments, strict=True)), 0))
         else:
-            shard, rows = arguments
-            self._writes.append((name, rows, shard))
+            assert name == "append"
+            self._writes.append(("appended", list(zip(*arguments, strict=True)), 0))
         self._end(fault)
         return done
 
     async def copy_records_to_table(self, table: str, *, records: Sequence[Sequence[Any]], columns: object) -> None:
         """COPY."""
         fault = await self._begin(f"copy {table}")
-        self._writes.append((_TABLES.get(table, "append"), records, records[0][0]))
+        self._writes.append((_COPIED[table], records, records[0][0]))
         self._end(fault)
 
     def terminate(self) -> None:
@@ -206,25 +205,32 @@ class Connection:
 
     # What the statements say
 
-    async def _write_together(self, names: Sequence[str], shard: int, *tables: Sequence[Sequence[Any]]) -> str:
-        """One statement of several: a part of a transaction, or with `compare_and_set_accounts` one by itself."""
-        writes = [(name, rows, shard) for name, rows in zip(names, tables, strict=True)]
-        if names[0] != "compare_and_set_accounts":
-            fault = await self._begin("write_together")
+    async def _write(
+        self,
+        shard: int,
+        accounts: Sequence[int],
+        versions: Sequence[int],
+        *tables: Sequence[Sequence[Any]] | None,
+    ) -> bool:
+        """A part of a transaction that holds its locks; with accounts that were read without one, a transaction of its
+        own."""
+        writes = [(name, rows, shard) for name, rows in zip(_WRITTEN, tables, strict=True) if rows]
+        fault = await self._begin("write" if self._in_transaction else COMMIT)
+        for account in accounts:
+            await self._lock(("account", shard, account))
+        known = self._database.accounts
+        stands = all(
+            known[shard, account]["version"] == version for account, version in zip(accounts, versions, strict=True)
+        )
+        if self._in_transaction:
             self._writes += writes
-        else:
-            fault = await self._begin(COMMIT)
-            for account, *_ in tables[0]:
-                await self._lock(("account", shard, account))
-            for account, version, *_ in tables[0]:
-                if self._database.accounts[shard, account]["version"] != version - 1:
-                    raise asyncpg.DivisionByZeroError("division by zero")
+        elif stands:
             for write in writes:
                 self._database.apply(*write)
         self._end(fault)
-        return "SELECT 1"
+        return stands
 
-    def _commanded(
+    def _accounts_for_commands(
         self, shard: int, members: Sequence[str], digests: Sequence[bytes], facts: Sequence[str | None]
     ) -> Iterable[Row]:
         database = self._database

@@ -58,7 +58,7 @@ class Database:
         self.accounts[shard, self.opened] = Row(zip(_TOTALS, _OPENED, strict=True))
 
     def apply(self, write: str, rows: Iterable[Sequence[Any]], shard: int) -> None:
-        """Make one statement's rows everybody's."""
+        """Make the rows of one table everybody's."""
         _APPLY[write](self, shard, rows)
 
     def _journal(self, shard: int, rows: Iterable[Sequence[Any]]) -> None:
@@ -110,15 +110,14 @@ class Database:
 
 
 _APPLY: Final[dict[str, Callable[[Database, int, Iterable[Sequence[Any]]], None]]] = {
-    "write_journal": Database._journal,
-    "write_entries": Database._entries,
-    "write_lines": Database._lines,
-    "write_accounts": Database._totals,
-    "compare_and_set_accounts": Database._totals,
-    "write_lots": Database._lots,
-    "write_orders": Database._orders,
-    "write_facts": Database._facts,
-    "write_answers": Database._answers,
-    "append": Database._outbox,
-    "write_outbox": Database._outbox_rows,
+    "journal": Database._journal,
+    "entries": Database._entries,
+    "lines": Database._lines,
+    "accounts": Database._totals,
+    "lots": Database._lots,
+    "orders": Database._orders,
+    "facts": Database._facts,
+    "answers": Database._answers,
+    "outbox": Database._outbox_rows,
+    "appended": Database._outbox,
 }

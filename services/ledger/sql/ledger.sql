@@ -1,8 +1,8 @@
--- The statements of the write path, all of one shard ($1) and array-shaped. Each names the index that serves it.
+-- The statements of the write path. Each is about one shard ($1), takes arrays, and names the indexes that serve it.
 --
--- A plan must not depend on how full a table is: one made on an empty ledger is kept by the connection. So keys are looked
--- up in a LATERAL subquery, which OFFSET 0 keeps whole: per key, with all columns of the index. As a plain join an empty
--- table's plan reads the whole shard for each batch.
+-- A plan must not depend on how full a table is, because a connection keeps the plan that it made on an empty ledger. So
+-- keys are looked up in a LATERAL subquery. OFFSET 0 keeps it a subquery, which looks up one key at a time, with all
+-- columns of the index. A plain join, planned on an empty table, would read the whole shard for each batch.
 
 -- name: newest_program
 -- program_pkey, backwards.
@@ -36,10 +36,9 @@ CROSS JOIN LATERAL (
     SELECT * FROM account WHERE shard = $1 AND account = known.account OFFSET 0 FOR UPDATE
 ) AS a;
 
--- name: commanded
+-- name: accounts_for_commands
 -- identity_pkey, account_pkey, answer_pkey, fact_pkey, lot_pkey; program_pkey, backwards. What commands of different
--- members surely look at, as of one moment and unlocked: `compare_and_set_accounts` says whether it was still so when they were
--- booked.
+-- members surely look at, as of one moment and without a lock: `write` finds out whether an account has changed since.
 SELECT asked.member_id, a.account, a.version, a.head, a.now, a.next_due,
        a.pending, a.available, a.held, a.debt, a.redeemed, a.expired, a.written_off, a.in_transit, a.details,
        (SELECT max(number) FROM program) AS newest_program,
@@ -62,7 +61,8 @@ CROSS JOIN LATERAL (
 ) AS l;
 
 -- name: journalled
--- journal_pkey, in the partitions between the batch's first and last time: few, for what comes in as it happens.
+-- journal_pkey, in the partitions between the batch's first and last time. Events come in soon after they happen, so these
+-- are few.
 SELECT digest, at, input
 FROM journal
 WHERE shard = $1 AND digest = ANY ($2::bytea[]) AND at >= $3 AND at <= $4;
@@ -101,7 +101,7 @@ CROSS JOIN LATERAL (
 ) AS l;
 
 -- name: lot_families
--- lot_pkey, its (shard, account) prefix. A lot and the grace lots made for its expired returns.
+-- lot_pkey, its (shard, account) prefix. A lot, and the grace lots that were made for returns to it after it expired.
 SELECT asked.day AS family, l.account, l.day, l.parent, l.pending, l.available, l.held, l.expired, l.forgiven
 FROM unnest($2::bigint[], $3::date[]) AS asked (account, day)
 CROSS JOIN LATERAL (
@@ -144,99 +144,98 @@ CROSS JOIN LATERAL (
     SELECT * FROM orders WHERE shard = $1 AND account = asked.account AND paid_at > asked.paid_after OFFSET 0
 ) AS o;
 
--- name: write_journal
-INSERT INTO journal SELECT * FROM unnest($2::journal[]);
-
--- name: write_entries
-INSERT INTO entry SELECT * FROM unnest($2::entry[]);
-
--- name: write_lines
-INSERT INTO order_lines SELECT * FROM unnest($2::order_lines[]);
-
 -- name: answers
--- answer_pkey. How old an answer is is the caller's to judge: with a condition on it the other index would be chosen.
+-- answer_pkey. The caller looks at how old an answer is: with a condition on `at`, the planner would take the other index.
 SELECT digest, at, request, status, body
 FROM answer
 WHERE shard = $1 AND digest = ANY ($2::bytea[]);
 
 -- name: forget_answers
--- answer_at, answer_pkey. So many of those given before an instant, the oldest first.
+-- answer_at, answer_pkey. At most $3 answers that were given before $2, the oldest first.
 DELETE FROM answer
 WHERE shard = $1 AND digest = ANY (ARRAY(
     SELECT digest FROM answer WHERE shard = $1 AND at < $2 ORDER BY at LIMIT $3
 ));
 
--- name: write_answers
--- answer_pkey. What stands there is older than answers are kept.
-INSERT INTO answer SELECT a.* FROM unnest($2::answer[]) AS a WHERE a.shard = $1
-ON CONFLICT (shard, digest) DO UPDATE
-SET at = excluded.at, request = excluded.request, status = excluded.status, body = excluded.body;
-
--- name: write_accounts
--- account_pkey. The rows are there and locked; as an upsert it needs no join.
-INSERT INTO account (
-    shard, account, version, head, now, next_due, pending, available, held, debt, redeemed, expired,
-    written_off, in_transit, details
+-- name: write
+-- account_pkey, answer_pkey, fact_pkey, lot_pkey, orders_pkey. All that a batch writes: the rows of each table are one
+-- array ($4 to $12), NULL where there are none. Lots are written as differences, so that earning reads none. An answer
+-- that stands already is older than answers are kept. The accounts exist; as an upsert their part needs no join.
+--
+-- $2 and $3 are the accounts that were read without a lock, in account order, and their versions. They are locked first,
+-- in this order, so that two batches cannot deadlock. A row for which this had to wait is looked at again, so an account
+-- that another batch has changed is not found: then `stands` has no row, nothing is written, and the answer is false.
+-- Every part reads `stands`, so none begins before all locks are held. Ids of the outbox are therefore taken under the
+-- lock, and a member's events have ids in the member's order. Whoever holds the locks already passes two empty arrays.
+WITH unchanged AS (
+    SELECT a.account
+    FROM unnest($2::bigint[], $3::bigint[]) AS before (account, version)
+    CROSS JOIN LATERAL (
+        SELECT account FROM account
+        WHERE shard = $1 AND account = before.account AND version = before.version OFFSET 0 FOR UPDATE
+    ) AS a
+),
+stands AS (
+    SELECT FROM unchanged HAVING count(*) = cardinality($2)
+),
+write_accounts AS (
+    INSERT INTO account (
+        shard, account, version, head, now, next_due, pending, available, held, debt, redeemed, expired,
+        written_off, in_transit, details
+    )
+    SELECT $1, c.account, c.version, c.head, c.now, c.next_due, c.pending, c.available, c.held, c.debt, c.redeemed,
+           c.expired, c.written_off, c.in_transit, c.details
+    FROM stands, unnest($4::account_state[]) AS c
+    ON CONFLICT (shard, account) DO UPDATE
+    SET version = excluded.version, head = excluded.head, now = excluded.now, next_due = excluded.next_due,
+        pending = excluded.pending, available = excluded.available, held = excluded.held, debt = excluded.debt,
+        redeemed = excluded.redeemed, expired = excluded.expired, written_off = excluded.written_off,
+        in_transit = excluded.in_transit, details = excluded.details
+),
+write_journal AS (
+    INSERT INTO journal SELECT * FROM stands, unnest($5::journal[])
+),
+write_entries AS (
+    INSERT INTO entry SELECT * FROM stands, unnest($6::entry[])
+),
+write_lots AS (
+    INSERT INTO lot AS l (shard, account, day, parent, pending, available, held, expired, forgiven, ends)
+    SELECT $1, c.account, c.day, c.parent, c.pending, c.available, c.held, c.expired, c.forgiven, c.ends
+    FROM stands, unnest($7::lot_difference[]) AS c
+    ON CONFLICT (shard, account, day, parent) DO UPDATE
+    SET pending = l.pending + excluded.pending, available = l.available + excluded.available,
+        held = l.held + excluded.held, expired = l.expired + excluded.expired,
+        forgiven = l.forgiven + excluded.forgiven, ends = excluded.ends
+),
+write_orders AS (
+    INSERT INTO orders (shard, account, ref, paid_at, due, success_from, success_until, state)
+    SELECT $1, c.account, c.ref, c.paid_at, c.due, c.success_from, c.success_until, c.state
+    FROM stands, unnest($8::order_change[]) AS c
+    ON CONFLICT (shard, account, ref) DO UPDATE
+    SET paid_at = excluded.paid_at, due = excluded.due, success_from = excluded.success_from,
+        success_until = excluded.success_until, state = excluded.state
+),
+write_lines AS (
+    INSERT INTO order_lines SELECT * FROM stands, unnest($9::order_lines[])
+),
+write_facts AS (
+    INSERT INTO fact (shard, account, key, value)
+    SELECT $1, c.account, c.key, c.value
+    FROM stands, unnest($10::fact_change[]) AS c
+    ON CONFLICT (shard, account, key) DO UPDATE SET value = excluded.value
+),
+write_answers AS (
+    INSERT INTO answer SELECT * FROM stands, unnest($11::answer[])
+    ON CONFLICT (shard, digest) DO UPDATE
+    SET at = excluded.at, request = excluded.request, status = excluded.status, body = excluded.body
+),
+write_outbox AS (
+    INSERT INTO outbox (shard, topic, key, value, headers)
+    SELECT o.shard, o.topic, o.key, o.value, o.headers
+    FROM stands, unnest($12::outbox[]) WITH ORDINALITY AS o
+    ORDER BY o.ordinality
 )
-SELECT $1, c.account, c.version, c.head, c.now, c.next_due, c.pending, c.available, c.held, c.debt, c.redeemed,
-       c.expired, c.written_off, c.in_transit, c.details
-FROM unnest($2::account_state[]) AS c
-ON CONFLICT (shard, account) DO UPDATE
-SET version = excluded.version, head = excluded.head, now = excluded.now, next_due = excluded.next_due,
-    pending = excluded.pending, available = excluded.available, held = excluded.held, debt = excluded.debt,
-    redeemed = excluded.redeemed, expired = excluded.expired, written_off = excluded.written_off,
-    in_transit = excluded.in_transit, details = excluded.details;
-
--- name: compare_and_set_accounts
--- account_pkey. One version each, of members who have not moved since they were read; answers which they are.
-INSERT INTO account AS a (
-    shard, account, version, head, now, next_due, pending, available, held, debt, redeemed, expired,
-    written_off, in_transit, details
-)
-SELECT $1, c.account, c.version, c.head, c.now, c.next_due, c.pending, c.available, c.held, c.debt, c.redeemed,
-       c.expired, c.written_off, c.in_transit, c.details
-FROM unnest($2::account_state[]) AS c
-ON CONFLICT (shard, account) DO UPDATE
-SET version = excluded.version, head = excluded.head, now = excluded.now, next_due = excluded.next_due,
-    pending = excluded.pending, available = excluded.available, held = excluded.held, debt = excluded.debt,
-    redeemed = excluded.redeemed, expired = excluded.expired, written_off = excluded.written_off,
-    in_transit = excluded.in_transit, details = excluded.details
-WHERE a.version = excluded.version - 1
-RETURNING a.account;
-
--- name: write_lots
--- lot_pkey. Differences, so that earning needs no reading.
-INSERT INTO lot AS l (shard, account, day, parent, pending, available, held, expired, forgiven, ends)
-SELECT $1, c.account, c.day, c.parent, c.pending, c.available, c.held, c.expired, c.forgiven, c.ends
-FROM unnest($2::lot_difference[]) AS c
-ON CONFLICT (shard, account, day, parent) DO UPDATE
-SET pending = l.pending + excluded.pending, available = l.available + excluded.available,
-    held = l.held + excluded.held, expired = l.expired + excluded.expired,
-    forgiven = l.forgiven + excluded.forgiven, ends = excluded.ends;
-
--- name: write_orders
--- orders_pkey.
-INSERT INTO orders (shard, account, ref, paid_at, due, success_from, success_until, state)
-SELECT $1, c.account, c.ref, c.paid_at, c.due, c.success_from, c.success_until, c.state
-FROM unnest($2::order_change[]) AS c
-ON CONFLICT (shard, account, ref) DO UPDATE
-SET paid_at = excluded.paid_at, due = excluded.due, success_from = excluded.success_from,
-    success_until = excluded.success_until, state = excluded.state;
-
--- name: write_facts
--- fact_pkey.
-INSERT INTO fact (shard, account, key, value)
-SELECT $1, c.account, c.key, c.value
-FROM unnest($2::fact_change[]) AS c
-ON CONFLICT (shard, account, key) DO UPDATE SET value = excluded.value;
-
--- name: write_outbox
--- Ids in the order of the rows.
-INSERT INTO outbox (shard, topic, key, value, headers)
-SELECT o.shard, o.topic, o.key, o.value, o.headers
-FROM unnest($2::outbox[]) WITH ORDINALITY AS o
-WHERE o.shard = $1
-ORDER BY o.ordinality;
+SELECT EXISTS (SELECT FROM stands);
 
 -- name: due_members
 -- account_due, identity_account.
