@@ -12,7 +12,8 @@ from services.kit.postgres import Pool
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
 from services.ledger.domain.state.inputs import SignedIn
-from services.ledger.executor import Ledger, MemberInput
+from services.ledger.executor import Ledger
+from services.ledger.inputs import MemberInput
 
 _BATCH = 1_000
 _SOURCE = "/shop/backend"

@@ -13,7 +13,8 @@ from services.ledger.domain.chain import digest_of
 from services.ledger.domain.state.refs import OWN
 from services.ledger.events.inbound import check_time, input_of
 from services.ledger.events.internal import INTERNAL
-from services.ledger.executor import Ledger, MemberInput, Misrouted
+from services.ledger.executor import Ledger
+from services.ledger.inputs import MemberInput, Misrouted
 
 COMMERCE: Final = (
     "commerce.orders.v1",

@@ -22,7 +22,7 @@ from rich.table import Table
 
 from schemas.topics import SHARDS
 from services.kit.kafka import Record
-from services.ledger import executor, store, writes
+from services.ledger import executor, member_work, store, writes
 from services.ledger.consumer import Decoder
 from services.ledger.executor import Ledger
 from tests.bench import booking
@@ -36,8 +36,8 @@ FUNCTIONS: Final = 45
 """Lines of the profile."""
 _STEPS: Final = (
     # Where the name is looked up, the name, what to call it. Synchronous steps are processor alone.
-    (executor, "fold_member", "fold"),
-    (executor, "announce", "announce (render facts)"),
+    (member_work, "fold_member", "fold"),
+    (executor, "render_facts", "render facts"),
     (writes, "append", "append outbox"),
     (store, "lock_accounts", "lock accounts"),
     (store, "journalled", "read journal (dedupe)"),

@@ -17,7 +17,7 @@ from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
 from services.ledger.domain.state.inputs import TierHistoryReceived
 from services.ledger.events.inbound import input_of
-from services.ledger.executor import MemberInput
+from services.ledger.inputs import MemberInput
 from tests.conftest import MakeDatabase
 from tests.integration.ledger_support import ledger_on
 

@@ -21,6 +21,8 @@ from services.ledger.consumer import Decoder
 from services.ledger.domain.rules.budgets import BUDGET_SPENT
 from services.ledger.domain.state.outcome import Outcome
 from services.ledger.executor import Known
+from services.ledger.events.outbound import HEADERS
+from services.ledger.inputs import Known
 from services.ledger.publication import publish_document
 from tests.conftest import MakeDatabase
 from tests.integration.ledger_support import DOCUMENT, LedgerUnderTest, client_of, ledger_on, reader_token

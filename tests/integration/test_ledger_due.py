@@ -29,7 +29,8 @@ from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
 from services.ledger.domain.state.inputs import AnyInput, DueTimer, RedeemPoints, SignedIn
 from services.ledger.domain.state.outcome import Outcome
-from services.ledger.executor import Booked, Ledger, MemberCommand, MemberInput, Misrouted
+from services.ledger.executor import Ledger
+from services.ledger.inputs import Booked, MemberCommand, MemberInput, Misrouted
 from services.ledger.jobs.due import sweep_of
 from services.ledger.jobs.upkeep import Upkeep
 from tests.conftest import REPOSITORY, MakeDatabase

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.kit.dead_letter import RefusalReason, Refused
-from services.ledger.executor import Known
+from services.ledger.inputs import Known
 from tests.integration.ledger_support import LedgerUnderTest
 from tests.model import events as shop
 

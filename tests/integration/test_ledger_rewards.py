@@ -23,6 +23,8 @@ from services.ledger.api import commands
 from services.ledger.audit.verify import examine, summarise
 from services.ledger.consumer import Decoder
 from services.ledger.executor import Known
+from services.ledger.events.outbound import HEADERS
+from services.ledger.inputs import Known
 from services.ledger.publication import publish_document
 from tests.conftest import MakeDatabase
 from tests.integration.ledger_support import DOCUMENT, LedgerUnderTest, client_of, completed_order, ledger_on, post

@@ -22,7 +22,7 @@ from services.ledger.api.commands import public_id
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
 from services.ledger.domain.state.inputs import DueTimer, RedeemPoints
-from services.ledger.executor import MemberCommand, MemberInput
+from services.ledger.inputs import MemberCommand, MemberInput
 from services.ledger.jobs import expiry_notices
 from services.ledger.reads import sql
 from services.ledger.writes import FEW

@@ -12,7 +12,7 @@ from schemas.events import parse_event
 from services.kit.calendar import parse_rfc3339
 from services.ledger.api import commands
 from services.ledger.audit.verify import examine, summarise
-from services.ledger.executor import Known
+from services.ledger.inputs import Known
 from tests.integration.ledger_support import LedgerUnderTest, client_of, completed_order, post
 from tests.model import events as shop
 

@@ -27,7 +27,8 @@ from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
 from services.ledger.domain.state.inputs import AnyInput, DueTimer, RedeemReward, encode_input
 from services.ledger.events.internal import INTERNAL
-from services.ledger.executor import Booked, Ledger, MemberCommand, MemberInput
+from services.ledger.executor import Ledger
+from services.ledger.inputs import Booked, MemberCommand, MemberInput
 from services.ledger.jobs.due import SOURCE
 from services.ledger.reads.quotes import quote_for
 from services.ledger.store import ANSWERS_KEPT, SQL

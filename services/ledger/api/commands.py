@@ -27,7 +27,7 @@ from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
 from services.ledger.domain.rules.refusals import Refusal
 from services.ledger.domain.state.inputs import Command
-from services.ledger.executor import MemberCommand
+from services.ledger.inputs import MemberCommand
 from services.ledger.reads.history import fact_by_public_id
 
 TIMEOUT_SECONDS: Final = 2.0

@@ -16,7 +16,7 @@ from services.kit.sweeper import Pass
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
 from services.ledger.domain.state.inputs import DueTimer
-from services.ledger.executor import MemberInput
+from services.ledger.inputs import MemberInput
 from services.ledger.store import SQL
 
 SOURCE = "/loyalty/ledger/timer"

@@ -22,7 +22,7 @@ from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
 from services.ledger.domain.state.inputs import ExpiryNear
 from services.ledger.domain.state.outcome import SOURCE
-from services.ledger.executor import MemberInput
+from services.ledger.inputs import MemberInput
 
 SQL: Final = Queries.load("services.ledger", "sql/notices.sql", require=("places", "lots_of_day", "move"))
 DAYS_BEFORE: Final = (30, 7, 1)

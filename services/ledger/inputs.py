@@ -1,0 +1,42 @@
+"""What the executor is asked to book: inputs of members, commands, and records for another shard's partition."""
+
+from __future__ import annotations
+
+import msgspec
+
+from services.ledger.answers import Answer
+from services.ledger.domain.batch import Arrival
+from services.ledger.domain.state.outcome import Outcome
+
+
+class MemberInput(msgspec.Struct, frozen=True):
+    """An input, and the member whose account it is booked on."""
+
+    member_id: str
+    arrival: Arrival
+
+
+class MemberCommand(MemberInput, frozen=True):
+    """A command. Its answer is kept under the arrival's digest, for requests with the same body; `request` is the
+    digest of the body."""
+
+    request: bytes
+
+
+class Misrouted(msgspec.Struct, frozen=True):
+    """A record that its publisher put on another shard's partition. It is counted, and sent on under the right key."""
+
+    key: bytes
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+
+
+class Known(msgspec.Struct, frozen=True):
+    """The outcome of an event that was booked before: nothing happens (O1)."""
+
+
+Booked = Outcome | Answer | Misrouted | Known | None
+"""What becomes of an input that is not refused."""
+
+Placed = tuple[int, MemberInput]
+"""An input with its place in the batch, where its outcome belongs."""
