@@ -20,9 +20,9 @@ from services.ledger.api.publisher import Publisher
 from services.ledger.audit.verify import verify
 from services.ledger.consumer import TOPICS, Decoder
 from services.ledger.executor import Ledger
-from services.ledger.jobs.day_close import Closing
-from services.ledger.jobs.due import in_turn, sweep_of
-from services.ledger.jobs.expiry_notices import Notices
+from services.ledger.jobs.day_close import DayClose
+from services.ledger.jobs.due import due_pass, passes_in_sequence
+from services.ledger.jobs.expiry_notices import ExpiryNotices
 from services.ledger.jobs.upkeep import Upkeep
 from services.ledger.publication import publish
 from services.ledger.settings import LedgerSettings
@@ -33,7 +33,7 @@ def wire(worker: Worker[LedgerSettings]) -> Sequence[Part]:
     """Build the parts of one worker process. Nothing connects before it is started."""
     settings, pool = worker.settings, worker.pool
     ledger = Ledger()
-    groundwork = Upkeep(pool, ledger, settings.shards)
+    upkeep = Upkeep(pool, ledger, settings.shards)
     relay = Relay(settings)
     executor = Executor(
         pool,
@@ -49,14 +49,14 @@ def wire(worker: Worker[LedgerSettings]) -> Sequence[Part]:
         executor,
         topics=TOPICS,
         decode=Decoder(ledger, settings.shards),
-        needs=[groundwork],
+        needs=[upkeep],
         worker=worker.number,
     )
     relay.follow(consumer)
-    sweep = in_turn(
-        sweep_of(pool, executor, settings.sweep_batch),
-        Notices(pool, executor),
-        Closing(pool, settings.shards, partial(is_booked_until, settings)),
+    sweep = passes_in_sequence(
+        due_pass(pool, executor, settings.sweep_batch),
+        ExpiryNotices(pool, executor),
+        DayClose(pool, settings.shards, partial(is_booked_until, settings)),
     )
     sweeper = Sweeper(settings, sweep, shards=consumer)
     publisher = Publisher(settings)
@@ -66,7 +66,7 @@ def wire(worker: Worker[LedgerSettings]) -> Sequence[Part]:
         title="Ledger",
         summary="Points: what members have, and why.",
     )
-    return [groundwork, relay, consumer, sweeper, publisher, api]
+    return [upkeep, relay, consumer, sweeper, publisher, api]
 
 
 SERVICE = Service(

@@ -14,7 +14,7 @@ from schemas.events import parse_event
 from services.kit.calendar import Micros, parse_rfc3339
 from services.kit.kafka import partition_of, shard_of
 from services.ledger.consumer import TOPICS
-from services.ledger.jobs.day_close import AFTER, Closing, key_on
+from services.ledger.jobs.day_close import AFTER, DayClose, key_on
 from tests.conftest import MakeDatabase
 from tests.integration.ledger_support import LedgerUnderTest, ledger_on
 from tests.model import events as shop
@@ -49,9 +49,9 @@ class Log:
         return self.unbooked_at is None or self.unbooked_at >= instant
 
 
-def closing_of(ledger: LedgerUnderTest, log: Log) -> Closing:
+def closing_of(ledger: LedgerUnderTest, log: Log) -> DayClose:
     """What a worker that has just started has."""
-    return Closing(ledger.pool, ledger.settings.shards, log.is_booked, now=ledger.clock)
+    return DayClose(ledger.pool, ledger.settings.shards, log.is_booked, now=ledger.clock)
 
 
 async def told(ledger: LedgerUnderTest) -> list[tuple[str, int, str]]:

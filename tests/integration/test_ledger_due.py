@@ -31,7 +31,7 @@ from services.ledger.domain.state.inputs import AnyInput, DueTimer, RedeemPoints
 from services.ledger.domain.state.outcome import Outcome
 from services.ledger.executor import Ledger
 from services.ledger.inputs import Booked, MemberCommand, MemberInput, Misrouted
-from services.ledger.jobs.due import sweep_of
+from services.ledger.jobs.due import due_pass
 from services.ledger.jobs.upkeep import Upkeep
 from tests.conftest import REPOSITORY, MakeDatabase
 from tests.fortunes import grant
@@ -59,20 +59,20 @@ class Worker:
         self._ledger = ledger
         self._booking = Ledger()
         self.executor: Executor[MemberInput | Misrouted, Booked] = Executor(ledger.pool, self._book)
-        sweep = sweep_of(ledger.pool, self.executor, SWEEP, now=ledger.clock)
+        sweep = due_pass(ledger.pool, self.executor, SWEEP, now=ledger.clock)
         self._sweeper = Sweeper(ledger.settings, sweep, every_seconds=0.05)
-        self._groundwork = Upkeep(ledger.pool, self._booking, ledger.settings.shards)
+        self._upkeep = Upkeep(ledger.pool, self._booking, ledger.settings.shards)
 
     @asynccontextmanager
     async def sweeping(self) -> AsyncIterator[None]:
-        """Sweep meanwhile, with the groundwork that a worker has."""
-        await self._groundwork.start()
+        """Sweep meanwhile, with the upkeep that a worker has."""
+        await self._upkeep.start()
         await self._sweeper.start()
         try:
             yield
         finally:
             await self._sweeper.stop()
-            await self._groundwork.stop()
+            await self._upkeep.stop()
 
     async def _book(
         self, tx: Connection, shard: int, inputs: Sequence[MemberInput | Misrouted]

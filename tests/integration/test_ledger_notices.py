@@ -18,7 +18,7 @@ from services.kit.kafka import shard_of
 from services.ledger import store
 from services.ledger.audit.verify import examine, summarise
 from services.ledger.jobs import expiry_notices
-from services.ledger.jobs.expiry_notices import Notices
+from services.ledger.jobs.expiry_notices import ExpiryNotices
 from tests.conftest import MakeDatabase
 from tests.integration.ledger_support import LedgerUnderTest, ledger_on
 from tests.model import events as shop
@@ -30,12 +30,12 @@ async def ledger(make_database: MakeDatabase, jwks_file: Path) -> AsyncIterator[
         yield under_test
 
 
-def notices_of(ledger: LedgerUnderTest, *, page: int = expiry_notices.PAGE) -> Notices:
+def notices_of(ledger: LedgerUnderTest, *, page: int = expiry_notices.PAGE) -> ExpiryNotices:
     """What a worker that has just started has."""
-    return Notices(ledger.pool, Executor(ledger.pool, ledger.ledger.book), now=ledger.clock, page=page)
+    return ExpiryNotices(ledger.pool, Executor(ledger.pool, ledger.ledger.book), now=ledger.clock, page=page)
 
 
-async def sweep(ledger: LedgerUnderTest, at: str, sweeper: Notices | None = None) -> int:
+async def sweep(ledger: LedgerUnderTest, at: str, sweeper: ExpiryNotices | None = None) -> int:
     """Tell all that is to be told at an instant; how many passes found something."""
     ledger.now = parse_rfc3339(at)
     sweeper = sweeper or notices_of(ledger)

@@ -16,7 +16,7 @@ from services.kit.calendar import parse_rfc3339
 from services.kit.executor import Executor
 from services.ledger.audit.verify import examine, summarise
 from services.ledger.domain.state.inputs import SendPoints
-from services.ledger.jobs.expiry_notices import Notices
+from services.ledger.jobs.expiry_notices import ExpiryNotices
 from services.ledger.publication import publish_document
 from tests.conftest import MakeDatabase
 from tests.integration.ledger_support import DOCUMENT, LedgerUnderTest, client_of, ledger_on, reader_token
@@ -104,7 +104,7 @@ async def test_E3_what_nobody_kept_expires_as_one_and_what_comes_later_is_apart(
 async def test_E3_notices_follow_the_day(ledger: LedgerUnderTest) -> None:
     async def sweep(at: str) -> list[tuple[int, str, int]]:
         ledger.now = parse_rfc3339(at)
-        sweeper = Notices(ledger.pool, Executor(ledger.pool, ledger.ledger.book), now=ledger.clock)
+        sweeper = ExpiryNotices(ledger.pool, Executor(ledger.pool, ledger.ledger.book), now=ledger.clock)
         for shard in range(ledger.settings.shards):
             while await sweeper(shard):
                 pass

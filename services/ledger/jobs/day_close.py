@@ -1,7 +1,7 @@
 """Closes local days: `loyalty.day.closed.v1` says of a shard that a day is booked to its end (T8).
 
-A day is over on a shard once every record that was appended before its midnight is booked, and nothing that fell due by
-then is left to book. Whoever counts on it (a tier's decision) misses no confirmation that was due.
+A day is closed on a shard once every record that was appended before its midnight is booked, and nothing that fell due
+by then is left to book. A consumer that waits for it (tiering, with its decisions) misses no confirmation of that day.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from services.ledger.events.outbound import TOPIC
 
 SQL: Final = Queries.load("services.ledger", "sql/closing.sql", require=("last_closed", "offsets", "is_due", "close"))
 AFTER: Final[Micros] = 60 * MICROS_PER_SECOND
-"""So long after midnight by our clock no broker appends with a time before it, nor is a command of before under way."""
+"""How long after midnight, by our clock, no broker appends with an earlier time and no earlier command is running."""
 AGAIN: Final[Micros] = 5 * MICROS_PER_SECOND
-"""How long to wait before looking again where something was left to book."""
+"""How long to wait before the next look at a shard where something was left to book."""
 _log = structlog.get_logger("ledger")
 
 IsBooked = Callable[[int, Mapping[str, int], Micros], Awaitable[bool]]
 """Whether no record of a shard's topics from these offsets on was appended before an instant."""
 
 
-class Closing:
-    """A pass over one shard: closes the next day that is over there; answers 1 if it closed one.
+class DayClose:
+    """A pass over one shard: closes the next local day that has ended there; answers 1 if it closed one.
 
-    The first day that a ledger closes is the one before its first look. The row of a day and its event are one
-    transaction, so a day is told of once, by however many sweepers.
+    The first day that a ledger closes is the day before its first pass. The row of a day and its event are written in
+    one transaction, so its event is sent once, however many sweepers there are.
     """
 
     def __init__(self, pool: Pool, shards: int, is_booked: IsBooked, *, now: Clock = clock.now) -> None:
@@ -53,7 +53,7 @@ class Closing:
         self._not_before: dict[int, Micros] = {}
 
     async def __call__(self, shard: int) -> int:
-        """Close one day of one shard, or nothing until there can be one."""
+        """Close one day of one shard, if one can be closed now."""
         now = self._now()
         if now < self._not_before.get(shard, 0):
             return 0
@@ -64,19 +64,19 @@ class Closing:
             except NoProgram:
                 return 0
             last: Day | None = await connection.fetchval(SQL.last_closed, shard)
-            over = calendar.day_of(now - AFTER) - 1
-            day = over if last is None else last + 1
-            if day > over:
+            newest_ended = calendar.day_of(now - AFTER) - 1
+            day = newest_ended if last is None else last + 1
+            if day > newest_ended:
                 self._not_before[shard] = calendar.end_of(day) + AFTER
                 return 0
             midnight = calendar.end_of(day)
             if await connection.fetchval(SQL.is_due, shard, midnight):
                 return 0
             offsets = {row["topic"]: row["next_offset"] for row in await connection.fetch(SQL.offsets, shard, TOPICS)}
-        if len(offsets) < len(TOPICS) or not await self._past(shard, offsets, midnight):
+        if len(offsets) < len(TOPICS) or not await self._is_booked_past(shard, offsets, midnight):
             return 0
         async with self._pool.acquire() as connection, connection.transaction():
-            # Asked again: what was booked since the first look may have made something due.
+            # Checked again: what was booked since the first check may have made something due.
             if await connection.fetchval(SQL.is_due, shard, midnight):
                 return 0
             if await connection.fetchval(SQL.close, shard, day, now) is not None:
@@ -84,7 +84,7 @@ class Closing:
         self._not_before[shard] = 0
         return 1
 
-    async def _past(self, shard: int, offsets: Mapping[str, int], midnight: Micros) -> bool:
+    async def _is_booked_past(self, shard: int, offsets: Mapping[str, int], midnight: Micros) -> bool:
         try:
             return await self._is_booked(shard, offsets, midnight)
         except (KafkaError, OSError, TimeoutError) as error:
@@ -94,7 +94,7 @@ class Closing:
 
 
 def announcement(shard: int, shards: int, day: Day, midnight: Micros) -> OutboxRow:
-    """`loyalty.day.closed.v1` for the partition that it speaks of."""
+    """`loyalty.day.closed.v1`, on the partition whose day it closes."""
     subject = date.fromordinal(day).isoformat()
     event = cloudevent.structured(
         id=f"day:{shard}:{subject}",
@@ -108,6 +108,6 @@ def announcement(shard: int, shards: int, day: Day, midnight: Micros) -> OutboxR
 
 
 def key_on(shard: int, shards: int) -> bytes:
-    """A record's key that lies on a shard's partition: the first of `day:0`, `day:1`, … that does."""
+    """A key whose records go to a shard's partition: the first of `day:0`, `day:1`, … that does."""
     keys = (f"day:{number}".encode() for number in count())
     return next(key for key in keys if partition_of(key, shards) == shard)

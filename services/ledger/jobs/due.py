@@ -1,4 +1,4 @@
-"""Books what is due on accounts that nobody touches, as inputs of the one write path (architecture, T8)."""
+"""Books what is due on accounts for which no event or command comes in, as inputs of the one write path (T8)."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from services.ledger.store import SQL
 SOURCE = "/loyalty/ledger/timer"
 
 
-def in_turn(*passes: Pass) -> Pass:
-    """Several passes over a shard, one after the other; it found what they found together."""
+def passes_in_sequence(*passes: Pass) -> Pass:
+    """One pass that makes several over a shard, one after the other; it answers the sum of what they found."""
 
     async def sweep(shard: int) -> int:
         return sum([await each(shard) for each in passes])
@@ -31,19 +31,19 @@ def in_turn(*passes: Pass) -> Pass:
     return sweep
 
 
-def sweep_of(pool: Pool, executor: Executor[Any, Any], limit: int, *, now: Clock = clock.now) -> Pass:
-    """A pass over one shard: accounts whose `next_due` has come, earliest first; answers how many it found.
+def due_pass(pool: Pool, executor: Executor[Any, Any], limit: int, *, now: Clock = clock.now) -> Pass:
+    """A pass over one shard: books the accounts whose `next_due` has come, earliest first; answers how many it found.
 
-    At most `limit` of them are one batch. While commands or records come in it is a small one, and as much time as it
-    took is left to them before the next: they go first. A timer's id says after which version what is due when, so two
-    sweepers, or one killed and started again, book it once.
+    A batch has at most `limit` of them. While commands or records come in, the batch is small, and the pass then rests
+    for as long as the batch took: commands and records go first. A timer's id is made of the account's version and of
+    the due time, so two sweepers, or one that was killed and started again, book it once.
     """
 
     async def sweep(shard: int) -> int:
         present, began = now(), time.monotonic()
-        most = min(limit, COURTEOUS_BATCH) if executor.is_busy else limit
+        max_members = min(limit, COURTEOUS_BATCH) if executor.is_busy else limit
         async with pool.acquire() as connection:
-            rows = await connection.fetch(SQL["due_members"], shard, present, most)
+            rows = await connection.fetch(SQL["due_members"], shard, present, max_members)
         timers = [_timer(row["member_id"], row["version"], row["next_due"], present) for row in rows]
         await asyncio.gather(*(executor.submit(shard, timer, background=True) for timer in timers))
         if timers and executor.is_busy:

@@ -1,7 +1,7 @@
-"""Says that points come near their last day: 30, 7 and 1 days before it, as inputs of the one write path.
+"""Notifies members 30, 7 and 1 days before points expire, by inputs of the one write path.
 
-Nothing on the way of an event or a command knows of it. A notice's id names the last day and how many days before it,
-so it is told once, whoever tells it and however often (O1). The rows of `notice` only say where to go on.
+The code that books events and commands knows nothing of it. A notice's id names the last day and how many days before
+it, so it is booked once, however many sweepers submit it (O1). The rows of `notice` only say where to go on.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from services.ledger.inputs import MemberInput
 
 SQL: Final = Queries.load("services.ledger", "sql/notices.sql", require=("places", "lots_of_day", "move"))
 DAYS_BEFORE: Final = (30, 7, 1)
-"""With how many days left to spend them, the last one included, a member is told of points that expire."""
+"""How many days are left to spend the points, the last one included, when a member gets a notice."""
 PAGE: Final = 50
-"""Accounts of one pass: some 20 ms, which is what a command that arrives meanwhile waits. More at once gain little."""
+"""Accounts of one pass. They take some 20 ms, for which a command that arrives meanwhile waits; more gain little."""
 
 
 class _Place(NamedTuple):
-    """Where the notices so many days before are: the next last day, told up to an account."""
+    """How far the notices of so many days before are: the last day that is next, done up to an account."""
 
     days: int
     day: Day
     account: int
 
 
-class Notices:
-    """A pass over one shard: tells the next page of members; answers how many, at least 1 while there may be more.
+class ExpiryNotices:
+    """A pass over one shard: notifies the next page of members; answers how many, at least 1 while there may be more.
 
-    A lot that gets its first points later than its notice was due is not told of until the next one.
+    A lot that gets its first points after its notice was due has to wait for the next notice.
     """
 
     def __init__(self, pool: Pool, executor: Executor[Any, Any], *, now: Clock = clock.now, page: int = PAGE) -> None:
@@ -51,12 +51,12 @@ class Notices:
         self._now = now
         self._page = page
         self._programs = store.KnownPrograms()
-        self._all_told_until: dict[int, Micros] = {}
+        self._done_until: dict[int, Micros] = {}
 
     async def __call__(self, shard: int) -> int:
         """One page of one shard, or nothing until the next local midnight."""
         now = self._now()
-        if now < self._all_told_until.get(shard, 0):
+        if now < self._done_until.get(shard, 0):
             return 0
         async with self._pool.acquire() as connection:
             try:
@@ -66,7 +66,7 @@ class Notices:
             today = calendar.day_of(now)
             place = await _next_place(connection, shard, today)
             if place is None:
-                self._all_told_until[shard] = calendar.end_of(today)
+                self._done_until[shard] = calendar.end_of(today)
                 return 0
             rows = await connection.fetch(SQL.lots_of_day, shard, place.day, place.account, self._page)
         notices = [
@@ -78,19 +78,19 @@ class Notices:
         done = (place.day, rows[-1]["account"]) if len(rows) == self._page else (place.day + 1, 0)
         async with self._pool.acquire() as connection:
             await connection.execute(SQL.move, shard, place.days, *done)
-        # A day without lots is a step too: the next is looked at at once.
+        # A day without lots counts as one, so that the sweeper looks at the next day at once.
         return max(1, len(notices))
 
 
 async def _next_place(connection: Connection, shard: int, today: Day) -> _Place | None:
     """Where to go on: from the last day for which a notice is due now, or from where the ledger stopped before.
 
-    What was missed for so long that the next notice is due is left to that one.
+    A notice that was missed for so long that the next one is due is not made up for.
     """
-    told = {row["days"]: _Place(*row) for row in await connection.fetch(SQL.places, shard)}
+    stored = {row["days"]: _Place(*row) for row in await connection.fetch(SQL.places, shard)}
     for days, nearer in pairwise((*DAYS_BEFORE, 0)):
         first, last = today + nearer, today + days - 1
-        place = told.get(days, _Place(days, last, 0))
+        place = stored.get(days, _Place(days, last, 0))
         if place.day < first:
             place = _Place(days, first, 0)
         if place.day <= last:

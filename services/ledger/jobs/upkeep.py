@@ -1,4 +1,4 @@
-"""What must be there before the first record is booked: a published program, and partitions for the months."""
+"""Sees to what must exist before a record is booked: a published program, and partitions for the months."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _log = structlog.get_logger("ledger")
 
 
 class Upkeep:
-    """The part `program`: waits for the first program, keeps the partitions of months ready, and clears away
-    answers to commands that are kept no longer."""
+    """The part `program`: waits for the first program, makes the partitions of months ahead, and deletes old
+    answers to commands."""
 
     name = "program"
 
@@ -27,29 +27,29 @@ class Upkeep:
         self._pool = pool
         self._shards = shards
         self._ledger = ledger
-        self._laid = asyncio.Event()
+        self._ready = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._trouble = "starting"
+        self._problem = "starting"
 
     async def first(self) -> object:
         """Returns when records can be booked."""
-        return await self._laid.wait()
+        return await self._ready.wait()
 
     async def start(self) -> None:
-        """Begins; returns at once."""
-        self._task = asyncio.create_task(self._run(), name="groundwork")
+        """Starts the task; returns at once."""
+        self._task = asyncio.create_task(self._run(), name="upkeep")
 
     async def stop(self) -> None:
-        """Stops looking ahead."""
+        """Stops the task."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
 
     def state(self) -> State:
-        """Whether a program is published and the months are there."""
-        if self._laid.is_set():
+        """Whether a program is published and the partitions are made."""
+        if self._ready.is_set():
             return State(True, f"program {self._ledger.programs.newest.version}")
-        return State(False, self._trouble, "publish one: python -m services.ledger publish deploy/program.yaml")
+        return State(False, self._problem, "publish one: python -m services.ledger publish deploy/program.yaml")
 
     async def _run(self) -> None:
         while True:
@@ -58,15 +58,15 @@ class Upkeep:
                     await self._ledger.programs.read(connection)
                 async with self._pool.acquire() as connection:
                     await self._ledger.months.lay(connection, clock.now())
-                    self._laid.set()
+                    self._ready.set()
                     await forget_answers(connection, self._shards, clock.now())
                 pause = 3600.0
             except NoProgram:
-                self._trouble, pause = "no program is published", 0.5
+                self._problem, pause = "no program is published", 0.5
             except Exception as error:
                 if not is_unavailable(error):
-                    _log.exception("groundwork failed")
-                self._trouble, pause = f"database: {type(error).__name__}", 1.0
+                    _log.exception("upkeep failed")
+                self._problem, pause = f"database: {type(error).__name__}", 1.0
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._ledger.months.missed.wait()

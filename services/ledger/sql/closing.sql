@@ -1,4 +1,4 @@
--- Closing local days, all of one shard ($1).
+-- Closing local days. Each statement is about one shard ($1).
 
 -- name: last_closed
 -- closed_day_pkey, backwards.
@@ -13,7 +13,7 @@ SELECT topic, next_offset FROM consumer_offset WHERE shard = $1 AND topic = ANY 
 SELECT EXISTS (SELECT FROM account WHERE shard = $1 AND next_due <= $2);
 
 -- name: close
--- closed_day_pkey. Another sweeper that closes the same day is waited for, and then has done it.
+-- closed_day_pkey. Waits for another sweeper that closes the same day; then there is nothing left to do.
 INSERT INTO closed_day (shard, day, closed_at) VALUES ($1, $2, $3)
 ON CONFLICT DO NOTHING
 RETURNING day;

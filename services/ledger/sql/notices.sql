@@ -1,4 +1,4 @@
--- Notices before points expire: where they are, and whom to tell next. All of one shard ($1).
+-- Notices before points expire: how far they are, and which members are next. Each statement is about one shard ($1).
 
 -- name: places
 -- notice_pkey.
@@ -21,7 +21,7 @@ LEFT JOIN LATERAL (
 ORDER BY p.account;
 
 -- name: move
--- notice_pkey. Never back: another sweeper may be further.
+-- notice_pkey. Never backwards: another sweeper may have got further.
 INSERT INTO notice AS n (shard, days, day, account) VALUES ($1, $2, $3, $4)
 ON CONFLICT (shard, days) DO UPDATE SET day = excluded.day, account = excluded.account
 WHERE (n.day, n.account) < (excluded.day, excluded.account);
