@@ -1,10 +1,10 @@
-"""From an event of the contracts to an input of the fold: minor units, refs, no personal data."""
+"""Turns an event of the contracts into an input: amounts in minor units, orders as refs, no personal data."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import date
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from msgspec import structs
 
@@ -86,7 +86,7 @@ TYPES: Final[Mapping[str, str]] = {
 
 
 def check_time(at: Micros, arrived: Micros) -> None:
-    """Raises Refused for a business time that the contract does not take."""
+    """Raises Refused for a business time that is outside of what the contract allows."""
     if at < arrived - _MAX_AGE:
         raise Refused(
             RefusalReason.TOO_LATE,
@@ -99,6 +99,13 @@ def check_time(at: Micros, arrived: Micros) -> None:
         )
 
 
+class _Currency(NamedTuple):
+    """The program's currency, and how many decimals its amounts have."""
+
+    code: str
+    decimals: int
+
+
 def input_of(
     event: Mapping[str, Any], currency: str, decimals: int, needs: Callable[[Micros], frozenset[str]] | None = None
 ) -> AnyInput | None:
@@ -107,18 +114,21 @@ def input_of(
     `needs` says of a business time which profile fields the rules of the program then in force look into.
     Raises Refused for what only the program can judge: the currency, and how many decimals it has.
     """
-    reader = _READERS.get(event["type"])
-    if reader is None:
+    kind, at = event["type"], to_micros(event["time"])
+    if (read_amounts := _AMOUNT_READERS.get(kind)) is not None:
+        return read_amounts(event, at, _Currency(currency, decimals))
+    if (read := _READERS.get(kind)) is None:
         return None
-    input_ = reader(event, event["data"], to_micros(event["time"]), currency, decimals)
+    input_ = read(event, at)
     if isinstance(input_, ProfileUpdated) and needs and (needed := needs(input_.at)):
         return _with_contents(input_, event["data"], needed)
     return input_
 
 
-def _paid(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, currency: str, decimals: int) -> AnyInput:
-    if data["currency"] != currency:
-        raise Refused(RefusalReason.OTHER_CURRENCY, "data.currency", f"this program counts in {currency}")
+def _paid(event: Mapping[str, Any], at: Micros, currency: _Currency) -> AnyInput:
+    data, decimals = event["data"], currency.decimals
+    if data["currency"] != currency.code:
+        raise Refused(RefusalReason.OTHER_CURRENCY, "data.currency", f"this program counts in {currency.code}")
     return Paid(
         event["source"],
         event["id"],
@@ -143,7 +153,7 @@ def _points_value(data: Mapping[str, Any], decimals: int) -> int | None:
     return _minor(value, decimals, "data.points_value")
 
 
-def _lines(told: list[Mapping[str, Any]], decimals: int) -> tuple[Line, ...]:
+def _lines(lines: list[Mapping[str, Any]], decimals: int) -> tuple[Line, ...]:
     try:
         return tuple(
             [
@@ -154,7 +164,7 @@ def _lines(told: list[Mapping[str, Any]], decimals: int) -> tuple[Line, ...]:
                     str(line["quantity"]),
                     minor_units(line["amount"], decimals),
                 )
-                for line in told
+                for line in lines
             ]
         )
     except ValueError:
@@ -181,15 +191,18 @@ def _parts(data: Mapping[str, Any]) -> tuple[LinePart, ...] | None:
     )
 
 
-def _shipped(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+def _shipped(event: Mapping[str, Any], at: Micros) -> AnyInput:
+    data = event["data"]
     return Shipped(event["source"], event["id"], at, order_ref(data.get("shop", ""), data["order_id"]), _parts(data))
 
 
-def _completed(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+def _completed(event: Mapping[str, Any], at: Micros) -> AnyInput:
+    data = event["data"]
     return Completed(event["source"], event["id"], at, order_ref(data.get("shop", ""), data["order_id"]), _parts(data))
 
 
-def _refunded(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, decimals: int) -> AnyInput:
+def _refunded(event: Mapping[str, Any], at: Micros, currency: _Currency) -> AnyInput:
+    data, decimals = event["data"], currency.decimals
     return Refunded(
         event["source"],
         event["id"],
@@ -205,24 +218,28 @@ def _refunded(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c:
     )
 
 
-def _cancelled(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+def _cancelled(event: Mapping[str, Any], at: Micros) -> AnyInput:
+    data = event["data"]
     return Cancelled(event["source"], event["id"], at, order_ref(data.get("shop", ""), data["order_id"]))
 
 
-def _signed_in(event: Mapping[str, Any], _data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+def _signed_in(event: Mapping[str, Any], at: Micros) -> AnyInput:
     return SignedIn(event["source"], event["id"], at)
 
 
-def _review_published(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+def _review_published(event: Mapping[str, Any], at: Micros) -> AnyInput:
+    data = event["data"]
     return ReviewPublished(event["source"], event["id"], at, data["review_id"])
 
 
-def _review_removed(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+def _review_removed(event: Mapping[str, Any], at: Micros) -> AnyInput:
+    data = event["data"]
     return ReviewRemoved(event["source"], event["id"], at, data["review_id"])
 
 
-def _profile(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
-    """Which fields are filled, never with what; absent is unknown, null is emptied."""
+def _profile(event: Mapping[str, Any], at: Micros) -> AnyInput:
+    """Keeps which fields are filled, never their contents. An absent field is unknown; null says it was emptied."""
+    data = event["data"]
     return ProfileUpdated(
         event["source"],
         event["id"],
@@ -233,22 +250,24 @@ def _profile(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: 
     )
 
 
-def _with_contents(told: ProfileUpdated, data: Mapping[str, Any], needed: frozenset[str]) -> ProfileUpdated:
-    """What rules look into; of a birthday the day of the year alone, never the year."""
+def _with_contents(update: ProfileUpdated, data: Mapping[str, Any], needed: frozenset[str]) -> ProfileUpdated:
+    """Adds the contents that rules look into. Of a birthday this is month and day, never the year."""
     birthday: date | None = data.get("birthday") if "birthday" in needed else None
     referrer: str | None = data.get("referred_by") if "referred_by" in needed else None
     return structs.replace(
-        told, birthday=birthday.month * 100 + birthday.day if birthday else 0, referred_by=referrer or ""
+        update, birthday=birthday.month * 100 + birthday.day if birthday else 0, referred_by=referrer or ""
     )
 
 
-def _activity(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+def _activity(event: Mapping[str, Any], at: Micros) -> AnyInput:
+    data = event["data"]
     return ActivityRecorded(
         event["source"], event["id"], at, data["activity"], data["activity_id"], str(data.get("units", 1))
     )
 
 
-def _tier(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+def _tier(event: Mapping[str, Any], at: Micros) -> AnyInput:
+    data = event["data"]
     return TierHistoryReceived(
         event["source"],
         event["id"],
@@ -258,64 +277,74 @@ def _tier(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str
     )
 
 
-def _enrolled(event: Mapping[str, Any], _data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+def _enrolled(event: Mapping[str, Any], at: Micros) -> AnyInput:
     return Enrolled(event["source"], event["id"], at)
 
 
-def _transfer_sent(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+def _transfer_sent(event: Mapping[str, Any], at: Micros) -> AnyInput:
+    data = event["data"]
     lots = tuple(
         LotPart(_day(lot.get("last_day")) or NEVER, _day(lot.get("parent")), lot["points"]) for lot in data["lots"]
     )
     return ReceivePoints(event["source"], event["id"], at, data["transfer_id"], data["sender"], lots)
 
 
-def _transfer_arrived(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+def _transfer_arrived(event: Mapping[str, Any], at: Micros) -> AnyInput:
+    data = event["data"]
     return TransferArrived(event["source"], event["id"], at, data["transfer_id"])
 
 
-def _referral_told(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+def _referral(event: Mapping[str, Any], at: Micros) -> AnyInput:
+    data = event["data"]
     return ReferralReceived(event["source"], event["id"], at, data["member"], data["program"], data["seen"])
 
 
-def _reward_asked(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+def _reward_asked(event: Mapping[str, Any], at: Micros) -> AnyInput:
+    data = event["data"]
     return AskReward(event["source"], event["id"], at, data["redemption_id"], data["member_id"], data["reward"])
 
 
-def _reward_answered(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+def _reward_answered(event: Mapping[str, Any], at: Micros) -> AnyInput:
+    data = event["data"]
     code = data.get("code", "")
     return RewardAnswered(event["source"], event["id"], at, data["redemption_id"], data["granted"], code)
 
 
-def _reward_given_back(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+def _reward_given_back(event: Mapping[str, Any], at: Micros) -> AnyInput:
+    data = event["data"]
     return GiveBackReward(event["source"], event["id"], at, data["redemption_id"])
 
 
-def _budget_asked(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+def _budget_asked(event: Mapping[str, Any], at: Micros) -> AnyInput:
+    data = event["data"]
     order = order_ref(data["shop"], data["order_id"])
     return AskBudget(
         event["source"], event["id"], at, data["member_id"], order, data["points"], data["asked"], data["program"]
     )
 
 
-def _budget_answered(event: Mapping[str, Any], data: Mapping[str, Any], at: Micros, _c: str, _d: int) -> AnyInput:
+def _budget_answered(event: Mapping[str, Any], at: Micros) -> AnyInput:
+    data = event["data"]
     order = order_ref(data["shop"], data["order_id"])
     return BudgetAnswered(event["source"], event["id"], at, data["account"], order, data["points"], data["asked"])
 
 
-def _day(told: date | None) -> Day:
-    return 0 if told is None else told.toordinal()
+def _day(day: date | None) -> Day:
+    return 0 if day is None else day.toordinal()
 
 
 def _instant(value: Any) -> Micros:
     return parse_rfc3339(value) if isinstance(value, str) else to_micros(value)
 
 
-_Reader = Callable[[Mapping[str, Any], Mapping[str, Any], Micros, str, int], AnyInput]
-_READERS: Final[Mapping[str, _Reader]] = {
+_AMOUNT_READERS: Final[Mapping[str, Callable[[Mapping[str, Any], Micros, _Currency], AnyInput]]] = {
     "commerce.order.paid.v1": _paid,
+    "commerce.order.refunded.v1": _refunded,
+}
+"""The events with amounts of money: their readers have to know the program's currency."""
+_READERS: Final[Mapping[str, Callable[[Mapping[str, Any], Micros], AnyInput]]] = {
     "commerce.order.shipped.v1": _shipped,
     "commerce.order.completed.v1": _completed,
-    "commerce.order.refunded.v1": _refunded,
     "commerce.order.cancelled.v1": _cancelled,
     "commerce.member.signed_in.v1": _signed_in,
     "commerce.review.published.v1": _review_published,
@@ -326,7 +355,7 @@ _READERS: Final[Mapping[str, _Reader]] = {
     "loyalty.tier.enrolled.v1": _enrolled,
     "loyalty.transfer.sent.v1": _transfer_sent,
     "loyalty.transfer.arrived.v1": _transfer_arrived,
-    "loyalty.referral.told.v1": _referral_told,
+    "loyalty.referral.told.v1": _referral,
     "loyalty.reward.asked.v1": _reward_asked,
     "loyalty.reward.answered.v1": _reward_answered,
     "loyalty.reward.given_back.v1": _reward_given_back,
