@@ -74,7 +74,7 @@ def _replayed(arguments: argparse.Namespace, *, is_recorded: bool) -> int:
 def _complain(difference: str | None) -> int:
     if difference is None:
         return 0
-    print(f"DIFFERENCE: {difference}", file=sys.stderr)
+    print(f"DIFFERENCE: {difference}")
     return 1
 
 

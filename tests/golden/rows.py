@@ -140,31 +140,34 @@ def _beside(before: Sequence[Any], now: Row | None) -> Iterator[str]:
     for name in {**parts_before, **parts_now}:
         recorded, played = parts_before.get(name, "none"), parts_now.get(name, "none")
         if recorded == played:
-            yield f"{name}: {recorded}"
+            yield f"{name}: {_readable(name, recorded)}"
         else:
-            yield from (f"{name} DIFFERS", f"    recorded {recorded}", f"    now      {played}")
+            yield f"{name} DIFFERS"
+            for when, part in (("recorded", recorded), ("now     ", played)):
+                spelled = _readable(name, part)
+                yield f"    {when} {spelled}{f' ({part})' if spelled != part else ''}"
 
 
 def _shown(when: str, row: Row | None) -> Iterator[str]:
     if row is not None:
-        yield from (f"{when} {name}: {part}" for name, part in _parts(data_of(row)).items())
+        yield from (f"{when} {name}: {_readable(name, part)}" for name, part in _parts(data_of(row)).items())
 
 
 def _parts(row: Sequence[Any]) -> dict[str, str]:
-    """The parts of a row by name, in words."""
+    """The parts of a row by name."""
     *parts, entries = row
-    named = {name: _readable(name, part) for name, part in zip(Row._fields, parts, strict=False)}
+    named = dict(zip(Row._fields[:-1], map(str, parts), strict=True))
     return named | {f"entry {number}": _entry(entry) for number, entry in enumerate(entries, 1)}
 
 
-def _readable(name: str, part: Any) -> str:
-    """A part of a row; what is msgpack is spelled out, beside its bytes."""
+def _readable(name: str, part: str) -> str:
+    """A part of a row; what is msgpack is spelled out."""
     if name not in ("given", "record"):
-        return str(part)
+        return part
     try:
-        return f"{msgspec.msgpack.decode(bytes.fromhex(part))} ({part})"
-    except msgspec.DecodeError:
-        return f"not msgpack ({part})"
+        return str(msgspec.msgpack.decode(bytes.fromhex(part)))
+    except (msgspec.DecodeError, ValueError):
+        return part
 
 
 def _entry(entry: Sequence[Any]) -> str:

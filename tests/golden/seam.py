@@ -19,7 +19,8 @@ from services.ledger.domain.chain import digest_of
 from services.ledger.domain.state.entries import Entry as BookedEntry
 from services.ledger.domain.state.inputs import decode_input
 from services.ledger.events.internal import INTERNAL
-from services.ledger.executor import Booked, Ledger, MemberCommand, MemberInput
+from services.ledger.executor import Ledger
+from services.ledger.inputs import Booked, MemberCommand, MemberInput
 from services.ledger.store import SQL
 from services.tiering.domain.member import Member, decide
 from services.tiering.domain.program import ProgramVersions

@@ -33,8 +33,6 @@ from services.ledger.domain.chain import digest_of
 from services.ledger.domain.state.inputs import AnyInput, DueTimer, TierHistoryReceived
 from services.ledger.events.inbound import input_of
 from services.ledger.events.internal import INTERNAL
-from services.ledger.executor import Booked, Ledger, MemberInput
-from services.ledger.events.outbound import HEADERS
 from services.ledger.executor import Ledger
 from services.ledger.inputs import Booked, MemberInput
 from services.ledger.publication import publish_document

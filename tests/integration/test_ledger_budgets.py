@@ -20,8 +20,6 @@ from services.ledger.audit.verify import examine, summarise
 from services.ledger.consumer import Decoder
 from services.ledger.domain.rules.budgets import BUDGET_SPENT
 from services.ledger.domain.state.outcome import Outcome
-from services.ledger.executor import Known
-from services.ledger.events.outbound import HEADERS
 from services.ledger.inputs import Known
 from services.ledger.publication import publish_document
 from tests.conftest import MakeDatabase

@@ -22,8 +22,6 @@ from services.kit.kafka import Record, partition_of
 from services.ledger.api import commands
 from services.ledger.audit.verify import examine, summarise
 from services.ledger.consumer import Decoder
-from services.ledger.executor import Known
-from services.ledger.events.outbound import HEADERS
 from services.ledger.inputs import Known
 from services.ledger.publication import publish_document
 from tests.conftest import MakeDatabase
