@@ -2,25 +2,9 @@
 
 from __future__ import annotations
 
-from tests.model.events import (
-    cancelled,
-    completed,
-    d,
-    paid,
-    refunded,
-)
+from tests.model.events import cancelled, completed, d, paid, refunded
 from tests.model.program import program
-from tests.model.table.case import (
-    FIRST,
-    MONTH,
-    NO_SERVICE,
-    Case,
-    Then,
-    late,
-    until,
-)
-
-LOT1, LOT2, MARCH_LOT = ("2027-03-01", None), ("2027-03-02", None), ("2026-04-01", None)
+from tests.model.table.case import FIRST, LOT1, LOT2, MARCH_LOT, MONTH, NO_SERVICE, Case, Then, late, until
 
 FIRST_MONTH = program(["purchase", "first-purchase"], rule=NO_SERVICE, points={"expiry": MONTH})
 
@@ -179,4 +163,4 @@ R9 = [
     ),
 ]
 
-CASES = R9
+CASES = [*R9]

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tests.model.commands import Capture, Command, Decide, GiveBack, Hold, Redeem, Release
+from tests.model.commands import Capture, Command, Decide, GiveBack, Hold, Receive, Redeem, Release, Send
 from tests.model.days import MINUTE, Micros, instant, minor
-from tests.model.events import Arrival, Event, Line, Timer, completed, line, paid
+from tests.model.events import Arrival, Event, Line, Timer, completed, d, line, paid, refunded
 from tests.model.model import Tiers
 from tests.model.program import DEFAULT, Program, program
 
@@ -111,6 +111,16 @@ def give_back(at: str, points: int | None = None, *, reference: str = "r1") -> G
     return GiveBack(instant(at), reference, points)
 
 
+def send(at: str, points: int, *, reference: str = "t1") -> Send:
+    """Points are sent to another member."""
+    return Send(instant(at), reference, points)
+
+
+def receive(at: str, *lots: tuple[str, str | None, int], reference: str = "t1") -> Receive:
+    """Points of another member come in, by lot."""
+    return Receive(instant(at), reference, lots)
+
+
 def late(event: Event, at: str) -> Arrival:
     """An event that comes in at `at`, long after it happened."""
     return Arrival(event, instant(at))
@@ -148,6 +158,24 @@ LOT1, LOT2 = ("2027-03-01", None), ("2027-03-02", None)
 HUNDRED: list[Step] = [paid("o1", "2026-03-01T10:00:00+08:00", "100"), completed("o1", "2026-03-05T10:00:00+08:00")]
 MARCH_LOT = ("2026-04-01", None)
 """100 points, under `SPENDING_MONTH` until day 32."""
+
+LOT0 = ("2027-02-28", None)
+EARLIER: list[Step] = [
+    late(paid("o0", d(0), "100"), d(3, "10:20")),
+    late(completed("o0", d(0, "11:00")), d(3, "10:21")),
+]
+"""100 points more, which from day 3, 10:21 on are first in spending order."""
+
+NO_LIMIT = program(["purchase"], points={"max_lateness_days": "none"})
+
+GRACE_LOT = ("2026-05-09", "2026-04-01")
+EXPIRED_AND_BACK: list[Step] = [
+    paid("o1", d(1), "100"),
+    completed("o1", d(5)),
+    spender("s1", d(10), 100),
+    refunded("s1", d(40), "200"),  # 9 April: the lot of 1 April is over
+]
+AT_ONCE = {"mode": "recompute", "returned_expired": "expire_at_once", "park_days": 30}
 
 
 def order(**expected: Any) -> dict[str, Mapping[str, Any]]:

@@ -1,12 +1,19 @@
-"""P3, P4, P6, P7: points redeemed by command: what comes back, and what an order makes its own."""
+"""E6, P3, P4: in which order points are spent, and to which lots they return."""
 
 from __future__ import annotations
 
-from tests.model.events import cancelled, d, refunded
+from tests.model.events import completed, d, paid, refunded, review
+from tests.model.program import program
 from tests.model.table.case import (
+    AT_ONCE,
+    EXPIRED_AND_BACK,
+    GRACE_LOT,
     HUNDRED,
     LOT1,
     LOT2,
+    MARCH_LOT,
+    MONTH,
+    NO_SERVICE,
     SPENDING,
     SPENDING_MONTH,
     TWO_LOTS,
@@ -14,12 +21,136 @@ from tests.model.table.case import (
     Then,
     give_back,
     hold,
+    late,
+    receive,
     redeem,
     spender,
     until,
 )
+from tests.model.table.expiry import FROM_NEVER
+
+E6 = [
+    Case(
+        "E6",
+        "earliest_expiry_first",
+        [
+            paid("o2", d(3), "100"),
+            completed("o2", d(4)),
+            late(paid("o1", d(1), "100"), d(5)),
+            late(completed("o1", d(2)), d(6)),
+            spender("s1", d(7), 130),
+            Then(available=70, lots={("2027-03-03", None): {"available": 70}}),
+        ],
+        SPENDING,
+    ),
+    Case(
+        "E6",
+        "of_one_day_plain_before_grace",
+        [
+            *HUNDRED,
+            spender("s1", d(10), 100),
+            refunded("s1", d(40), "200"),  # grace until 9 May
+            review("v1", d(40, "11:00")),  # 20 until 9 May
+            spender("s2", d(41), 30),
+            Then(lots={("2026-05-09", "2026-04-01"): {"available": 90}}, available=90),
+        ],
+        program(["purchase", "review"], rule=NO_SERVICE, points={"expiry": MONTH}),
+    ),
+    Case(
+        "E6",
+        "never_expiring_last",
+        [
+            *HUNDRED,
+            paid("o2", d(10), "100"),
+            completed("o2", d(11)),
+            spender("s1", d(12), 130),
+            Then(available=70, lots={("never", None): {"available": 70}}),
+        ],
+        FROM_NEVER,
+    ),
+    Case(
+        "E6",
+        "a_late_event_reorders_nothing",
+        [
+            paid("o2", d(3), "100"),
+            completed("o2", d(4)),
+            spender("s1", d(5), 60),
+            late(paid("o1", d(1), "100"), d(6)),
+            late(completed("o1", d(2)), d(6, "11:00")),
+            # day 1's lot would have gone first
+            Then(lots={("2027-03-01", None): {"available": 100}, ("2027-03-03", None): {"available": 40}}),
+        ],
+        SPENDING,
+    ),
+]
 
 P3 = [
+    Case(
+        "P3",
+        "back_to_the_lots_in_reverse_order",
+        [
+            *TWO_LOTS,
+            spender("s1", d(3), 150),  # 100 of day 1's lot, 50 of day 2's
+            Then(available=50, lots={LOT2: {"available": 50}}),
+            refunded("s1", d(5), "100"),
+            # half of 150: 50 to day 2's lot, 25 to day 1's
+            Then(available=125, lots={LOT1: {"available": 25}, LOT2: {"available": 100}}),
+            refunded("s1", d(6), "100", refund="r2"),
+            Then(available=200, lots={LOT1: {"available": 100}, LOT2: {"available": 100}}),
+        ],
+        SPENDING,
+    ),
+    Case(
+        "P3",
+        "what_the_order_owes_first",
+        [
+            *TWO_LOTS[:2],
+            spender("s1", d(3), 150),
+            Then(available=0, debt=50, orders={"s1": {"owed": 50}}),
+            refunded("s1", d(5), "100"),
+            Then(available=25, debt=0, lots={LOT1: {"available": 25}}),  # 75: 50 cancel the debt
+        ],
+        SPENDING,
+    ),
+    Case(
+        "P3",
+        "also_before_older_debts_of_others",
+        [
+            spender("s1", d(1), 100),
+            spender("s2", d(2), 50),
+            refunded("s2", d(3), "200"),
+            Then(debt=100, orders={"s1": {"owed": 100}, "s2": {"owed": 0}}),
+        ],
+        SPENDING,
+    ),
+    Case(
+        "P3",
+        "points_that_paid_its_debt_count_as_used_by_it",
+        [
+            *TWO_LOTS[:2],
+            spender("s1", d(1, "12:00"), 150),
+            *TWO_LOTS[2:],
+            Then(available=50, debt=0, lots={LOT2: {"available": 50}}),  # day 2's lot paid 50
+            refunded("s1", d(5), "100"),
+            Then(available=125, lots={LOT1: {"available": 25}, LOT2: {"available": 100}}),
+        ],
+        SPENDING,
+    ),
+    Case(
+        "P3",
+        "what_comes_back_pays_other_debts",
+        [
+            *TWO_LOTS[:2],
+            spender("s1", d(2), 100),
+            spender("s2", d(3), 30),
+            Then(debt=30),
+            refunded("s1", d(5), "200"),
+            Then(debt=0, available=70, orders={"s2": {"owed": 0}}, lots={LOT1: {"available": 70}}),
+            refunded("s2", d(6), "200"),
+            Then(available=100, lots={LOT1: {"available": 100}}),  # the 30 were day 1's
+        ],
+        SPENDING,
+    ),
     Case(
         "P3",
         "a_redemption_goes_back_in_reverse_order",
@@ -81,6 +212,60 @@ P3 = [
 P4 = [
     Case(
         "P4",
+        "grace_is_counted_from_the_day_of_the_return",
+        [
+            *EXPIRED_AND_BACK,
+            Then(available=100, lots={GRACE_LOT: {"available": 100}}),  # 9 April + 30 days
+            until(d(70, "23:59:59")),
+            Then(available=100),
+            until(d(71, "00:00")),
+            Then(available=0, lots={GRACE_LOT: {"expired": 100}}),
+        ],
+        SPENDING_MONTH,
+    ),
+    Case(
+        "P4",
+        "or_it_expires_at_once",
+        [
+            *EXPIRED_AND_BACK,
+            Then(available=0, expired=100, returned=100, lots={MARCH_LOT: {"expired": 100}}),
+        ],
+        program(["purchase"], rule=NO_SERVICE, points={"expiry": MONTH, "refund": AT_ONCE}),
+    ),
+    Case(
+        "P4",
+        "what_was_in_grace_once_gets_no_other",
+        [
+            *EXPIRED_AND_BACK,
+            spender("s2", d(45), 100),
+            Then(available=0),
+            refunded("s2", d(75), "200"),
+            Then(available=0, debt=0, expired=100, lots={GRACE_LOT: {"expired": 100}}),
+        ],
+        SPENDING_MONTH,
+    ),
+    Case(
+        "P4",
+        "returns_of_one_day_share_a_grace_lot",
+        [
+            *EXPIRED_AND_BACK[:2],
+            spender("s1", d(10), 60),
+            spender("s2", d(11), 40),
+            refunded("s1", d(40, "10:00"), "200"),
+            refunded("s2", d(40, "11:00"), "100"),
+            refunded("s2", d(41, "10:00"), "100", refund="r2"),
+            Then(lots={GRACE_LOT: {"available": 80}, ("2026-05-10", "2026-04-01"): {"available": 20}}),
+        ],
+        SPENDING_MONTH,
+    ),
+    Case(
+        "P4",
+        "a_return_to_a_lot_that_lives_goes_there",
+        [*EXPIRED_AND_BACK[:3], refunded("s1", d(32, "23:59:59"), "200"), Then(lots={MARCH_LOT: {"available": 100}})],
+        SPENDING_MONTH,
+    ),
+    Case(
+        "P4",
         "a_redemption_of_an_expired_lot_has_grace_once",
         [
             *HUNDRED,
@@ -93,119 +278,17 @@ P4 = [
         ],
         SPENDING_MONTH,
     ),
-]
-
-P6 = [
     Case(
-        "P6",
-        "what_a_redemption_returns_pays_debt",
+        "P4",
+        "a_grace_lot_is_one_also_with_another_member",
         [
-            *HUNDRED,
-            redeem(d(6), 100),
-            spender("s1", d(7), 30),
-            Then(debt=30),
-            give_back(d(8), 50),
-            Then(debt=0, available=20),
+            receive(d(40), ("2026-04-15", "2026-04-01", 50)),
+            redeem(d(41), 50),
+            give_back(d(47)),  # 15 April, day 46, is over, and it gets no other grace
+            Then(available=0, expired=50, lots={("2026-04-15", "2026-04-01"): {"expired": 50}}),
         ],
-        SPENDING,
-    ),
-    Case(
-        "P6",
-        "a_refused_command_books_what_is_due",
-        [*HUNDRED, redeem(d(33, "00:00"), 1), Then(available=0, expired=100, redeemed=0)],
         SPENDING_MONTH,
     ),
 ]
 
-P7 = [
-    Case(
-        "P7",
-        "a_redemption_is_debited_already",
-        [
-            *TWO_LOTS,
-            redeem(d(3), 100),
-            spender("s1", d(3, "10:05"), 100, redemption="r1"),
-            Then(available=100, redeemed=100, lots={LOT1: {"available": 0}, LOT2: {"available": 100}}),
-            refunded("s1", d(4), "100"),  # half of it
-            Then(available=150, returned=50, lots={LOT1: {"available": 50}}, redemptions={"r1": {"returned": 0}}),
-        ],
-        SPENDING,
-    ),
-    Case(
-        "P7",
-        "a_redemption_in_an_order_comes_back_with_it_alone",
-        [
-            *HUNDRED,
-            redeem(d(6), 100),
-            spender("s1", d(6, "10:05"), 60, redemption="r1"),
-            give_back(d(7), 40),
-            Then(
-                available=0,
-                redeemed=100,
-                outcomes=[
-                    ("o1:paid:0", "booked"),
-                    ("o1:completed", "booked"),
-                    ("Redeem r1", "booked"),
-                    ("s1:paid:0", "booked"),
-                    ("GiveBack r1", "redemption_in_order"),
-                ],
-            ),
-            cancelled("s1", d(8)),
-            Then(available=60, redeemed=100, returned=60),
-        ],
-        SPENDING,
-    ),
-    Case(
-        "P7",
-        "what_it_uses_beyond_the_redemption_is_spent_in_order",
-        [
-            *TWO_LOTS,
-            redeem(d(3), 80),
-            spender("s1", d(3, "10:05"), 150, redemption="r1"),  # 80, and 20 of day 1's lot, 50 of day 2's
-            Then(available=50, redeemed=150, lots={LOT1: {"available": 0}, LOT2: {"available": 50}}),
-        ],
-        SPENDING,
-    ),
-    Case(
-        "P7",
-        "what_was_returned_before_is_not_the_orders",
-        [
-            *TWO_LOTS,
-            redeem(d(3), 100),
-            give_back(d(3, "10:01"), 30),
-            spender("s1", d(3, "10:05"), 100, redemption="r1"),  # 70, and 30 of day 1's lot
-            Then(available=100, redeemed=130, returned=30, orders={"s1": {"points_used": 100}}),
-            cancelled("s1", d(4)),
-            Then(available=200, redeemed=130, returned=130, lots={LOT1: {"available": 100}}),
-        ],
-        SPENDING,
-    ),
-    Case(
-        "P7",
-        "of_a_hold_and_a_redemption_the_hold_goes_first",
-        [
-            *TWO_LOTS,
-            hold(d(3), 50),
-            redeem(d(3, "10:01"), 60),
-            spender("s1", d(3, "10:05"), 80, hold="h1", redemption="r1"),
-            # 50 held, and 30 of those redeemed; the other 30 no order has
-            Then(available=90, redeemed=110, lots={LOT1: {"available": 0}, LOT2: {"available": 90}}),
-        ],
-        SPENDING,
-    ),
-    Case(
-        "P7",
-        "of_two_orders_the_first_to_arrive_has_the_redemption",
-        [
-            *TWO_LOTS,
-            redeem(d(3), 100),
-            spender("s1", d(3, "10:05"), 100, redemption="r1"),
-            spender("s2", d(3, "10:06"), 70, redemption="r1"),
-            until(d(4)),
-            Then(available=30, redeemed=170, lots={LOT2: {"available": 30}}),
-        ],
-        SPENDING,
-    ),
-]
-
-CASES = [*P3, *P4, *P6, *P7]
+CASES = [*E6, *P3, *P4]

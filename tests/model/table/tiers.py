@@ -1,20 +1,10 @@
-"""T: tiers in business time, and what the ledger makes of them."""
+"""T1, T2, T3, T9: tiers in business time, and what the ledger makes of them."""
 
 from __future__ import annotations
 
-from tests.model.events import completed, d, paid, refunded, registered, signed_in, tier
+from tests.model.events import completed, d, paid, refunded, tier
 from tests.model.program import program
-from tests.model.table.case import (
-    PURCHASE,
-    SPENDING,
-    SPENDING_MONTH,
-    Case,
-    Then,
-    late,
-    reached,
-    spender,
-    until,
-)
+from tests.model.table.case import PURCHASE, SPENDING, SPENDING_MONTH, Case, Then, late, reached, spender, until
 
 SENIOR = tier([(d(5), "senior")], version=2, growth="600.00", orders=1)
 
@@ -177,7 +167,7 @@ T3 = [
             Then(available=0, expired=800, tiers=[reached(d(5), "supreme")]),
         ],
         SPENDING_MONTH,
-    )
+    ),
 ]
 
 HALF_BEFORE = {"none": "0.5", "regular": "1", "senior": "1.1", "vip": "1.2", "supreme": "1.5"}
@@ -210,38 +200,4 @@ T9 = [
     ),
 ]
 
-T10 = [
-    Case(
-        "T10",
-        "registered_enrols_with_a_joining_gift",
-        [
-            registered(d(1)),
-            Then(earned=20, lots={("2027-03-01", None): {"available": 20}}, rules={"joining-gift": 20}),
-            late(registered(d(2), id="again"), d(2)),
-            Then(earned=20),
-        ],
-    ),
-    Case(
-        "T10",
-        "the_enrolment_that_tiering_tells_is_the_same",
-        [
-            tier([], version=1, at=d(1), kind="enrolled"),
-            Then(earned=20),
-            late(registered(d(1)), d(2)),
-            Then(earned=20),
-        ],
-        tiers="given",
-    ),
-    Case(
-        "T10",
-        "who_only_orders_is_a_member_without_a_gift",
-        [
-            paid("o1", d(1), "100"),
-            completed("o1", d(5)),
-            signed_in(d(6)),
-            Then(earned=205, rules={"purchase": 100, "first-purchase": 100, "sign-in": 5, "joining-gift": 0}),
-        ],
-    ),
-]
-
-CASES = [*T1, *T2, *T3, *T9, *T10]
+CASES = [*T1, *T2, *T3, *T9]

@@ -1,10 +1,8 @@
-"""E5, E6, P6, P4: points that go from one member to another keep their days."""
+"""E6, E5, P6: points that go from one member to another keep their days."""
 
 from __future__ import annotations
 
-from tests.model.commands import Receive, Send
-from tests.model.days import instant
-from tests.model.events import d, refunded
+from tests.model.events import d
 from tests.model.table.case import (
     HUNDRED,
     LOT1,
@@ -15,20 +13,11 @@ from tests.model.table.case import (
     TWO_LOTS,
     Case,
     Then,
-    give_back,
-    redeem,
+    receive,
+    send,
     spender,
     until,
 )
-
-
-def send(at: str, points: int, *, reference: str = "t1") -> Send:
-    return Send(instant(at), reference, points)
-
-
-def receive(at: str, *lots: tuple[str, str | None, int], reference: str = "t1") -> Receive:
-    return Receive(instant(at), reference, lots)
-
 
 CASES = [
     Case(
@@ -99,23 +88,6 @@ CASES = [
         "P6",
         "unless_its_day_is_over",
         [spender("s1", d(3), 30), receive(d(4), ("2026-03-03", None, 50)), Then(debt=30, available=0, expired=50)],
-        SPENDING,
-    ),
-    Case(
-        "P4",
-        "a_grace_lot_is_one_also_with_another_member",
-        [
-            receive(d(40), ("2026-04-15", "2026-04-01", 50)),
-            redeem(d(41), 50),
-            give_back(d(47)),  # 15 April, day 46, is over, and it gets no other grace
-            Then(available=0, expired=50, lots={("2026-04-15", "2026-04-01"): {"expired": 50}}),
-        ],
-        SPENDING_MONTH,
-    ),
-    Case(
-        "R6",
-        "what_was_sent_is_not_there_for_a_clawback",
-        [*HUNDRED, send(d(6), 80), refunded("o1", d(7), "50"), Then(available=0, debt=30, in_transit=80)],
         SPENDING,
     ),
 ]

@@ -1,35 +1,32 @@
-"""P7, O4, O5: what an order makes its own of the hold that it names."""
+"""P7, O4, O5, E7: what an order takes over of its hold, what a cancellation reverses, and where its lot moves."""
 
 from __future__ import annotations
 
-from tests.model.events import cancelled, completed, d, line, paid, refunded
+from tests.model.events import cancelled, completed, d, line, paid, part, refunded
 from tests.model.table.case import (
+    EARLIER,
+    FIRST,
     HUNDRED,
+    LOT0,
     LOT1,
     LOT2,
-    MARCH_LOT,
+    PURCHASE,
     SPENDING,
     SPENDING_MONTH,
     TWO_LOTS,
     Case,
-    Step,
     Then,
     capture,
+    entry,
     hold,
     late,
+    order,
     release,
     spender,
     until,
 )
 
-LOT0 = ("2027-02-28", None)
-EARLIER: list[Step] = [
-    late(paid("o0", d(0), "100"), d(3, "10:20")),
-    late(completed("o0", d(0, "11:00")), d(3, "10:21")),
-]
-"""100 points more, which from day 3, 10:21 on are first in spending order."""
-
-OPEN = [
+P7 = [
     Case(
         "P7",
         "an_order_captures_its_hold_and_the_rest_is_released",
@@ -105,9 +102,6 @@ OPEN = [
         ],
         SPENDING,
     ),
-]
-
-CAPTURED = [
     Case(
         "P7",
         "what_was_captured_already_is_the_orders",
@@ -164,155 +158,52 @@ CAPTURED = [
     ),
 ]
 
-EVENING: list[Step] = [*HUNDRED, hold(d(32, "23:30"), 100, minutes=15)]
-"""Over at 23:45; the lot at midnight."""
-
-HONOURED = [
-    Case(
-        "P7",
-        "a_hold_that_timed_out_before_the_order_arrived_is_honoured",
-        [
-            *TWO_LOTS,
-            hold(d(3), 50),
-            *EARLIER,
-            Then(available=300),
-            late(spender("s1", d(3, "10:10"), 70, hold="h1"), d(3, "10:30")),
-            # 50 of day 1's lot as held, the other 20 in spending order
-            Then(available=230, redeemed=70, lots={LOT0: {"available": 80}, LOT1: {"available": 50}}),
-        ],
-        SPENDING,
-    ),
-    Case(
-        "P7",
-        "also_from_what_expired_since",
-        [
-            *EVENING,
-            until(d(33, "00:00")),
-            Then(expired=100),
-            late(spender("s1", d(32, "23:40"), 100, hold="h1"), d(33, "00:05")),
-            Then(expired=0, redeemed=100, debt=0, lots={MARCH_LOT: {"expired": 0}}),
-        ],
-        SPENDING_MONTH,
-    ),
-    Case(
-        "P7",
-        "also_from_what_expired_with_the_timeout",
-        [
-            *HUNDRED,
-            hold(d(32, "23:50"), 60, minutes=20),
-            late(spender("s1", d(33, "00:05"), 60, hold="h1"), d(33, "00:20")),
-            Then(expired=40, redeemed=60, debt=0),
-        ],
-        SPENDING_MONTH,
-    ),
-    Case(
-        "P7",
-        "paid_at_the_instant_it_is_over_is_in_time",
-        [
-            *EVENING,
-            late(spender("s1", d(32, "23:45"), 100, hold="h1"), d(33, "00:05")),
-            Then(expired=0, redeemed=100, debt=0),
-        ],
-        SPENDING_MONTH,
-    ),
-    Case(
-        "P7",
-        "paid_later_it_is_not",
-        [
-            *EVENING,
-            late(spender("s1", d(32, "23:45:00.000001"), 100, hold="h1"), d(33, "00:05")),
-            Then(expired=100, redeemed=100, debt=100),
-        ],
-        SPENDING_MONTH,
-    ),
-    Case(
-        "P7",
-        "no_more_of_a_lot_than_was_taken_there",
-        [
-            *HUNDRED,
-            hold(d(32, "23:30"), 60, minutes=15),
-            late(spender("s1", d(32, "23:40"), 80, hold="h1"), d(33, "00:05")),
-            # 60 of the 100 that expired; the other 20 are owed
-            Then(expired=40, redeemed=80, debt=20),
-        ],
-        SPENDING_MONTH,
-    ),
-    Case(
-        "P7",
-        "what_a_clawback_forgave_cannot_be_undone",
-        [
-            *HUNDRED,
-            hold(d(32, "23:30"), 60, minutes=15),
-            refunded("o1", d(33, "00:01"), "70"),  # of the 100 that expired 70 are forgiven (R7)
-            Then(expired=100, forgiven=70, debt=0),
-            late(spender("s1", d(32, "23:40"), 60, hold="h1"), d(33, "00:05")),
-            Then(expired=70, forgiven=70, redeemed=60, debt=30),  # 30 undone
-        ],
-        SPENDING_MONTH,
-    ),
-    Case(
-        "P7",
-        "what_is_available_goes_before_what_expired",
-        [
-            *TWO_LOTS,
-            hold(d(3), 150),
-            spender("s1", d(3, "10:20"), 80),  # of day 1's lot, after the timeout
-            late(spender("s2", d(3, "10:10"), 100, hold="h1"), d(3, "10:30")),
-            # 20 left of day 1's lot, at most 50 of day 2's, then 30 in spending order
-            Then(available=20, redeemed=180, lots={LOT1: {"available": 0}, LOT2: {"available": 20}}),
-        ],
-        SPENDING,
-    ),
-    Case(
-        "P7",
-        "a_hold_released_by_command_is_not_honoured",
-        [
-            *HUNDRED,
-            hold(d(32, "23:30"), 100, minutes=60),
-            release(d(32, "23:40")),
-            late(spender("s1", d(32, "23:35"), 100, hold="h1"), d(33, "00:05")),
-            Then(expired=100, redeemed=100, debt=100),
-        ],
-        SPENDING_MONTH,
-    ),
-]
-
-SPENT_MEANWHILE = [
-    Case(
-        "P7",
-        "all_lots_of_the_hold_go_before_others",
-        [
-            *TWO_LOTS,
-            hold(d(3), 150),  # 100 of day 1's lot, 50 of day 2's
-            spender("s1", d(3, "10:16"), 100),  # after the timeout: all of day 1's lot
-            *EARLIER,
-            late(spender("s2", d(3, "10:05"), 60, hold="h1"), d(3, "10:30")),
-            # nothing of day 1's lot is left, at most 50 of day 2's, then 10 in spending order
-            Then(available=140, redeemed=160, lots={LOT0: {"available": 90}, LOT2: {"available": 50}}),
-        ],
-        SPENDING,
-    ),
-    Case(
-        "P7",
-        "also_what_expired_of_a_later_lot",
-        [
-            *HUNDRED,
-            paid("o2", d(2), "100"),
-            completed("o2", d(6)),  # good until 2 April, day 33
-            hold(d(32, "23:00"), 150, minutes=15),  # 100 of day 1's lot, 50 of day 2's
-            spender("s1", d(32, "23:20"), 100),
-            until(d(34, "00:00")),
-            Then(available=0, expired=100),
-            late(spender("s2", d(32, "23:10"), 50, hold="h1"), d(34, "00:05")),
-            Then(expired=50, redeemed=150, debt=0),
-        ],
-        SPENDING_MONTH,
-    ),
-]
-
 BOTH = [line("l1", "50"), line("l2", "150", category="service")]
 
-BACK = [
+O4 = [
+    Case(
+        "O4",
+        "cancelled_after_completion_all_is_reversed",
+        [
+            paid("o0", d(0), "100"),
+            completed("o0", d(0, "11:00")),
+            paid("o1", d(1), "900", points_used=100, points_value="1.00"),
+            completed("o1", d(5)),
+            Then(available=1798),  # 899 x 2
+            cancelled("o1", d(6)),
+            Then(
+                available=100,
+                earned=100,
+                returned=100,
+                orders=order(timeline=[entry(d(5), "899", 1), entry(d(6), "-899", -1)]),
+            ),
+        ],
+        PURCHASE,
+    ),
+    Case(
+        "O4",
+        "the_bonus_too",
+        [
+            paid("o1", d(1), "900"),
+            completed("o1", d(5)),
+            Then(available=1900),
+            cancelled("o1", d(6)),
+            Then(available=0, debt=0, earned=0),
+        ],
+        FIRST,
+    ),
+    Case(
+        "O4",
+        "a_half_completed_order_too",
+        [
+            paid("o1", d(1), [line("l1", "300"), line("l2", "300")]),
+            completed("o1", d(3), [part("l1")]),
+            Then(available=450, pending=450),
+            cancelled("o1", d(5)),
+            Then(available=0, pending=0, orders=order(timeline=[entry(d(3), "300"), entry(d(5), "-300")])),
+        ],
+        PURCHASE,
+    ),
     Case(
         "O4",
         "cancelled_after_completion_the_held_points_come_back",
@@ -335,6 +226,52 @@ BACK = [
             Then(available=200, returned=150),
         ],
         SPENDING,
+    ),
+]
+
+O5 = [
+    Case(
+        "O5",
+        "cancelled_before_paid_arrives",
+        [cancelled("o1", d(2)), late(paid("o1", d(1), "900"), d(3)), Then(earned=0, pending=0)],
+        PURCHASE,
+    ),
+    Case(
+        "O5",
+        "cancelled_before_completion",
+        [
+            paid("o1", d(1), "900"),
+            cancelled("o1", d(2)),
+            Then(pending=0),
+            late(completed("o1", d(3)), d(3)),
+            until(d(40)),
+            Then(pending=0, earned=0, orders=order(timeline=[])),
+        ],
+        PURCHASE,
+    ),
+    Case(
+        "O5",
+        "the_timeline_is_what_the_facts_say_in_any_order",
+        [
+            paid("o1", d(1), "900"),
+            cancelled("o1", d(5)),
+            late(completed("o1", d(4)), d(6)),
+            Then(earned=0, orders=order(timeline=[entry(d(4), "900", 1), entry(d(5), "-900", -1)])),
+        ],
+        PURCHASE,
+    ),
+    Case(
+        "O5",
+        "points_used_come_back",
+        [
+            paid("o0", d(0), "100"),
+            completed("o0", d(0, "11:00")),
+            paid("o1", d(1), "50", points_used=100, points_value="1.00"),
+            Then(available=0, pending=49),
+            cancelled("o1", d(2)),
+            Then(available=100, pending=0, returned=100),
+        ],
+        PURCHASE,
     ),
     Case(
         "O5",
@@ -382,4 +319,32 @@ BACK = [
     ),
 ]
 
-CASES = [*OPEN, *CAPTURED, *HONOURED, *BACK]
+E7 = [
+    Case(
+        "E7",
+        "an_earlier_telling_of_paid_moves_the_lot",
+        [
+            paid("o1", d(10), "100"),
+            completed("o1", d(11)),
+            Then(lots={("2027-03-10", None): {"available": 100}}),
+            late(paid("o1", d(5), "100"), d(12)),
+            Then(available=100, debt=0, lots={("2027-03-05", None): {"available": 100}}),
+        ],
+        SPENDING,
+    ),
+    Case(
+        "E7",
+        "moved_points_that_were_spent_are_claimed_and_awarded",
+        [
+            paid("o1", d(10), "100"),
+            completed("o1", d(11)),
+            spender("s1", d(12), 70),
+            late(paid("o1", d(5), "100"), d(13)),
+            # 100 claimed: 30 taken, 70 owed; 100 awarded: 70 pay the debt
+            Then(available=30, debt=0, lots={("2027-03-05", None): {"available": 30}}),
+        ],
+        SPENDING,
+    ),
+]
+
+CASES = [*P7, *O4, *O5, *E7]

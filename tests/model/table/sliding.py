@@ -1,4 +1,4 @@
-"""E3, E7: fixed dates and sliding expiry."""
+"""E3: sliding expiry: activity keeps all open points."""
 
 from __future__ import annotations
 
@@ -6,41 +6,12 @@ from tests.model.events import completed, d, paid, refunded, shipped, signed_in
 from tests.model.program import program
 from tests.model.table.case import NO_SERVICE, Case, Then, capture, hold, late, redeem, spender, until
 
-
-def fixed(*dates: str, min_life_days: int = 0) -> dict[str, object]:
-    return {"kind": "fixed_dates", "dates": list(dates), "min_life_days": min_life_days}
-
-
-def sign_in_ends(name: str, at: str, last_day: str, expiry: dict[str, object]) -> Case:
-    given = program(["sign-in"], points={"expiry": expiry}, effective_from="2020-01-01T00:00:00+08:00")
-    return Case("E7", name, [signed_in(at), Then(lots={(last_day, None): {"available": 5}})], given)
-
-
-def order_ends(name: str, at: str, last_day: str, expiry: dict[str, object]) -> Case:
-    given = program(["purchase"], points={"expiry": expiry})
-    return Case("E7", name, [paid("o1", at, "100"), Then(lots={(last_day, None): {"pending": 100}})], given)
-
-
-HALVES, HALVES_30 = fixed("06-30", "12-31"), fixed("06-30", "12-31", min_life_days=30)
-
-E7 = [
-    sign_in_ends("the_next_fixed_date", "2026-03-01T10:00:00+08:00", "2026-06-30", HALVES),
-    sign_in_ends("a_fixed_date_is_its_own_next", "2026-06-30T23:59:59+08:00", "2026-06-30", HALVES),
-    sign_in_ends("from_midnight_the_one_after", "2026-07-01T00:00:00+08:00", "2026-12-31", HALVES),
-    sign_in_ends("across_the_year", "2026-07-01T00:00:00+08:00", "2027-06-30", fixed("06-30")),
-    sign_in_ends("in_any_order_written", "2026-07-01T00:00:00+08:00", "2026-12-31", fixed("12-31", "06-30")),
-    sign_in_ends("the_end_of_february", "2026-02-10T10:00:00+08:00", "2026-02-28", fixed("02-29")),
-    sign_in_ends("the_end_of_february_in_a_leap_year", "2028-02-10T10:00:00+08:00", "2028-02-29", fixed("02-29")),
-    sign_in_ends("only_orders_have_a_least_life", "2026-06-29T10:00:00+08:00", "2026-06-30", HALVES_30),
-    # 15 days until it counts as completed and 30 to live: 16 May + 45 is 30 June
-    order_ends("an_orders_least_life_fits", "2026-05-16T10:00:00+08:00", "2026-06-30", HALVES_30),
-    order_ends("or_the_order_has_its_least_life", "2026-05-20T10:00:00+08:00", "2026-07-04", HALVES_30),
-    order_ends("and_the_rules_day_if_that_is_later", "2026-07-01T10:00:00+08:00", "2026-12-31", HALVES_30),
-]
-
 SLIDING_MONTH = {"kind": "sliding", "months": 1, "min_life_days": 0}
+
 SIGNING_IN = program(["sign-in"], points={"expiry": SLIDING_MONTH})
+
 BUYING = program(["purchase"], points={"expiry": SLIDING_MONTH}, rule=NO_SERVICE)
+
 SLOWLY = program(
     ["purchase"],
     points={"expiry": SLIDING_MONTH, "pending": {"until": "order_completed", "auto_after_days": 30}},
@@ -189,4 +160,4 @@ E3 = [
     ),
 ]
 
-CASES = [*E7, *E3]
+CASES = [*E3]

@@ -1,36 +1,10 @@
-"""O8, O9: when lines and orders are completed, and how late a fact may be."""
+"""O8, R8, P1, P2: what an order's facts amount to: completed lines, shares of points used, timeline."""
 
 from __future__ import annotations
 
-from tests.model.events import (
-    cancelled,
-    completed,
-    d,
-    gift_card,
-    line,
-    paid,
-    part,
-    refunded,
-    review,
-    shipped,
-    signed_in,
-)
+from tests.model.events import cancelled, completed, d, gift_card, line, paid, part, refunded, shipped
 from tests.model.program import program
-from tests.model.table.case import (
-    FIRST,
-    PURCHASE,
-    SPENDING,
-    Case,
-    Then,
-    entry,
-    late,
-    order,
-    reached,
-    spender,
-    until,
-)
-
-NO_LIMIT = program(["purchase"], points={"max_lateness_days": "none"})
+from tests.model.table.case import FIRST, PURCHASE, SPENDING, Case, Then, entry, late, order, reached, spender, until
 
 O8 = [
     Case(
@@ -249,95 +223,173 @@ O8 = [
     ),
 ]
 
-O9 = [
+R8 = [
     Case(
-        "O9",
-        "an_order_up_to_the_limit_counts_from_its_own_time",
+        "R8",
+        "growth_and_success_fall_at_once_and_the_tier_stays",
         [
-            paid("o1", d(40), "100"),
-            late(paid("o2", d(10), "100"), d(41)),
-            Then(lots={("2027-03-10", None): {"available": 100}, ("2027-04-09", None): {"pending": 100}}),
+            paid("o1", d(1), "900"),
+            completed("o1", d(5)),
+            refunded("o1", d(6), "600"),
+            refunded("o1", d(7), "300", refund="r2"),
+            Then(
+                orders=order(timeline=[entry(d(5), "900", 1), entry(d(6), "-600"), entry(d(7), "-300", -1)]),
+                tiers=[reached(d(5), "supreme")],
+            ),
         ],
         PURCHASE,
     ),
     Case(
-        "O9",
-        "beyond_it_from_the_newest_paid_time_and_none_of_its_facts_before",
+        "R8",
+        "a_refund_before_completion_takes_the_tier_it_never_reached",
         [
-            paid("o1", d(40), "100"),
-            late(paid("o2", d(10, "09:59:59"), "100"), d(41)),
-            Then(lots={("2027-04-09", None): {"pending": 200}}),
-            late(completed("o2", d(12)), d(42)),
-            Then(available=100, orders={"o2": {"timeline": [entry(d(40), "100", 1)]}}),
+            paid("o1", d(1), "900"),
+            completed("o1", d(5)),
+            Then(tiers=[reached(d(5), "supreme")]),
+            late(refunded("o1", d(4), "600"), d(6)),
+            Then(orders=order(timeline=[entry(d(5), "300", 1)]), tiers=[reached(d(5), "regular")]),
         ],
         PURCHASE,
-    ),
-    Case(
-        "O9",
-        "none_is_without_limit",
-        [
-            paid("o1", d(40), "100"),
-            late(paid("o2", d(-60), "100"), d(41)),
-            Then(lots={("2026-12-30", None): {"available": 100}}),
-        ],
-        NO_LIMIT,
-    ),
-    Case(
-        "O9",
-        "each_kind_has_its_own_clock",
-        [
-            paid("o1", d(60), "100"),
-            late(signed_in(d(1)), d(61)),
-            late(signed_in(d(2)), d(61, "11:00")),
-            Then(lots={("2027-03-01", None): {"available": 5}, ("2027-03-02", None): {"available": 5}}),
-        ],
-    ),
-    Case(
-        "O9",
-        "an_order_s_own_facts_are_never_late",
-        [
-            paid("o1", d(1), "100"),
-            paid("o2", d(60), "100"),
-            late(cancelled("o1", d(2)), d(61)),
-            Then(orders=order(earned_confirmed=0, timeline=[])),
-        ],
-        PURCHASE,
-    ),
-    Case(
-        "O9",
-        "a_late_sign_in_counts_on_the_newest_day",
-        [
-            signed_in(d(40)),
-            late(signed_in(d(9)), d(41)),
-            Then(earned=5),
-            late(signed_in(d(39)), d(41, "11:00")),
-            Then(earned=10),
-        ],
-        program(["sign-in"]),
-    ),
-    Case(
-        "O9",
-        "a_replay_of_a_topic_in_its_order_is_never_late",
-        [
-            late(signed_in(d(-100)), d(100, "10:00")),
-            late(signed_in(d(-50)), d(100, "10:01")),
-            late(signed_in(d(1)), d(100, "10:02")),
-            Then(earned=15, lots={("2026-11-20", None): {"available": 5}}),
-        ],
-        program(["sign-in"]),
-    ),
-    Case(
-        "O9",
-        "a_late_review_counts_on_the_newest_day",
-        [
-            review("v1", d(50)),
-            late(review("v2", d(10)), d(51)),
-            late(review("v3", d(20)), d(51, "11:00")),
-            # v2 is 40 days late and counts from day 50, v3 is 30 days late and counts from its own
-            Then(lots={("2027-04-19", None): {"available": 40}, ("2027-03-20", None): {"available": 20}}),
-        ],
-        program(["review"]),
     ),
 ]
 
-CASES = [*O8, *O9]
+RICH = [paid("o0", d(-5), "4500"), completed("o0", d(-4))]
+"""9,000 points (4500 x 2). Tiers are `given` where it is used, so that it makes nobody supreme."""
+
+P1 = [
+    Case(
+        "P1",
+        "what_points_paid_earns_nothing",
+        [
+            *RICH,
+            paid("o1", d(1), "900", points_used=9000, points_value="90"),
+            Then(pending=1620, available=0, debt=0),  # 900 - 90 = 810 x 2
+            completed("o1", d(2)),
+            refunded("o1", d(5), "200"),
+            # 700 left, less 90 - floor(90 x 200 / 900) = 70: 630 x 1.5 = 945, so 675 are taken; 2,000 return
+            Then(available=945 + 2000, orders=order(points_returned=2000, earned_confirmed=945)),
+        ],
+        PURCHASE,
+        "given",
+    ),
+    Case(
+        "P1",
+        "the_band_is_that_of_the_net",
+        [
+            *RICH,
+            paid("o1", d(1), "810", points_used=9000, points_value="90"),
+            Then(pending=1080),  # 720 x 1.5
+        ],
+        PURCHASE,
+        "given",
+    ),
+    Case(
+        "P1",
+        "base_gross_earns_on_all",
+        [
+            *RICH,
+            paid("o1", d(1), "900", points_used=9000, points_value="90"),
+            Then(pending=1800),
+            refunded("o1", d(5), "200"),
+            Then(pending=1050, available=2000),  # 700 x 1.5
+        ],
+        program(["purchase"], rule={"purchase": {"base": "gross"}}),
+        "given",
+    ),
+]
+
+P2 = [
+    Case(
+        "P2",
+        "half_the_goods_half_the_points",
+        [
+            *RICH,
+            paid("o1", d(1), "100", points_used=2000, points_value="20"),
+            Then(pending=80),
+            refunded("o1", d(5), "50"),
+            Then(pending=40, orders=order(points_returned=1000)),
+        ],
+        PURCHASE,
+        "given",
+    ),
+    Case(
+        "P2",
+        "largest_remainder_ties_to_the_earlier",
+        [
+            *RICH,
+            # 33.33 each, points and cents: 34, 33, 33
+            paid("o1", d(1), [line(f"l{i}", "10") for i in (1, 2, 3)], points_used=100, points_value="1.00"),
+            Then(pending=29),  # 30 - 1 = 29.00
+            refunded("o1", d(2), [part("l2", "10")], refund="r2"),
+            Then(orders=order(points_returned=33), pending=19),  # (10 - 0.34) + (10 - 0.33) = 19.33
+            refunded("o1", d(3), [part("l1", "10")], refund="r1"),
+            Then(orders=order(points_returned=67), pending=9),  # 9.67
+            refunded("o1", d(4), [part("l3", "10")], refund="r3"),
+            Then(orders=order(points_returned=100), pending=0),
+        ],
+        PURCHASE,
+        "given",
+    ),
+    Case(
+        "P2",
+        "a_part_takes_its_floor_and_the_last_part_the_rest",
+        [
+            *RICH,
+            paid("o1", d(1), [line(f"l{i}", "10") for i in (1, 2, 3)], points_used=100, points_value="1.00"),
+            refunded("o1", d(2), "3.33", refund="r1"),
+            Then(orders=order(points_returned=11)),  # floor(34 x 333 / 1000) = floor(11.322)
+            refunded("o1", d(3), "3.33", refund="r2"),
+            Then(orders=order(points_returned=22)),  # floor(34 x 666 / 1000) = floor(22.644)
+            refunded("o1", d(4), "3.34", refund="r3"),
+            Then(orders=order(points_returned=34)),
+        ],
+        PURCHASE,
+        "given",
+    ),
+    Case(
+        "P2",
+        "not_over_lines_that_points_cannot_pay",
+        [
+            *RICH,
+            paid("o1", d(1), [line("l1", "50"), gift_card("l2", "50")], points_used=100, points_value="1.00"),
+            Then(pending=49),
+            refunded("o1", d(2), [part("l2", "50")]),
+            Then(orders=order(points_returned=0), pending=49),
+            refunded("o1", d(3), [part("l1", "50")], refund="r2"),
+            Then(orders=order(points_returned=100), pending=0),
+        ],
+        PURCHASE,
+        "given",
+    ),
+    Case(
+        "P2",
+        "value_beyond_the_order_is_ignored_and_alarmed",
+        [
+            *RICH,
+            paid("o1", d(1), "10", points_used=2000, points_value="20"),
+            Then(pending=0, orders=order(points_used=2000, alarms=frozenset({"value_beyond_order"}))),
+            refunded("o1", d(2), "5"),
+            Then(orders=order(points_returned=1000), pending=0),
+        ],
+        PURCHASE,
+        "given",
+    ),
+    Case(
+        "P2",
+        "shipping_and_tax_take_their_shares",
+        [
+            *RICH,
+            # 100 points over 70, 20 and 10: 70, 20, 10
+            paid("o1", d(1), "70", shipping="20", tax="10", points_used=100, points_value="1.00"),
+            Then(pending=69),  # 70 - 0.70 = 69.30
+            refunded("o1", d(2), "70", shipping="20"),
+            Then(orders=order(points_returned=90)),
+            refunded("o1", d(3), tax="10", refund="r2"),
+            Then(orders=order(points_returned=100)),
+        ],
+        PURCHASE,
+        "given",
+    ),
+]
+
+CASES = [*O8, *R8, *P1, *P2]

@@ -1,42 +1,44 @@
-"""R6, R7: from which lots points are taken back, what is forgiven and what is owed."""
+"""R6, R7, P7: from which lots points are taken back, what is forgiven, and what is owed."""
 
 from __future__ import annotations
 
-from tests.model.events import (
-    completed,
-    d,
-    paid,
-    refunded,
-    review,
-    review_removed,
-)
+from tests.model.events import cancelled, completed, d, paid, refunded, review, review_removed
 from tests.model.program import program
 from tests.model.table.case import (
+    HUNDRED,
+    LOT1,
+    LOT2,
+    MARCH_LOT,
     NO_SERVICE,
     PURCHASE,
     SPENDING,
     SPENDING_MONTH,
+    TWO_LOTS,
     Case,
     Step,
     Then,
+    give_back,
+    hold,
+    late,
+    redeem,
+    send,
     spender,
     until,
 )
 
-TWO_LOTS: list[Step] = [
+TWO_LOTS_OF_450: list[Step] = [
     paid("o1", d(1), "300"),
     completed("o1", d(1, "11:00")),
     paid("o2", d(2), "300"),
     completed("o2", d(2, "11:00")),  # 300 x 1.5 = 450 in each of two lots
 ]
-LOT1, LOT2 = ("2027-03-01", None), ("2027-03-02", None)
 
 R6 = [
     Case(
         "R6",
         "from_the_lot_the_order_s_points_went_to_first",
         [
-            *TWO_LOTS,
+            *TWO_LOTS_OF_450,
             refunded("o2", d(5), "300"),
             # the spending order would have begun with the lot of day 1
             Then(lots={LOT1: {"available": 450}}, available=450, debt=0),
@@ -47,7 +49,7 @@ R6 = [
         "R6",
         "then_from_the_other_lots",
         [
-            *TWO_LOTS,
+            *TWO_LOTS_OF_450,
             spender("s1", d(3), 450),
             Then(lots={LOT2: {"available": 450}}, available=450),
             refunded("o1", d(5), "200"),
@@ -60,7 +62,7 @@ R6 = [
         "R6",
         "then_debt_which_later_points_pay",
         [
-            *TWO_LOTS,
+            *TWO_LOTS_OF_450,
             spender("s1", d(3), 800),
             refunded("o1", d(5), "300"),
             Then(available=0, debt=350),  # 450 taken: the 100 left on day 2's lot, the rest owed
@@ -124,6 +126,12 @@ R6 = [
         ],
         program(["purchase", "review"], rule=NO_SERVICE),
     ),
+    Case(
+        "R6",
+        "what_was_sent_is_not_there_for_a_clawback",
+        [*HUNDRED, send(d(6), 80), refunded("o1", d(7), "50"), Then(available=0, debt=30, in_transit=80)],
+        SPENDING,
+    ),
 ]
 
 X_AND_Y: list[Step] = [
@@ -134,7 +142,6 @@ X_AND_Y: list[Step] = [
     spender("s1", d(6), 100),
     until(d(34)),
 ]
-MARCH_LOT = ("2026-04-01", None)
 
 R7 = [
     Case(
@@ -152,6 +159,7 @@ R7 = [
     )
     for first, second in (("x", "y"), ("y", "x"))
 ]
+
 R7 += [
     Case(
         "R7",
@@ -206,4 +214,144 @@ R7 += [
     ),
 ]
 
-CASES = [*R6, *R7]
+P7 = [
+    Case(
+        "P7",
+        "the_shortfall_is_debt_and_an_alarm",
+        [
+            *TWO_LOTS[:2],
+            paid("o3", d(3), "50", points_used=250, points_value="2.50"),
+            Then(
+                available=0,
+                debt=150,
+                redeemed=250,
+                pending=47,  # 50 - 2.50 = 47.50
+                orders={"o3": {"owed": 150, "alarms": frozenset({"points_short"})}},
+            ),
+        ],
+        PURCHASE,
+    ),
+    Case(
+        "P7",
+        "a_hold_nobody_knows_is_none",
+        [
+            *TWO_LOTS,
+            paid("o3", d(3), "50", points_used=150, points_value="1.50", hold="h0"),
+            Then(available=50, debt=0, lots={LOT2: {"available": 50}}),  # in spending order
+        ],
+        PURCHASE,
+    ),
+    Case(
+        "P7",
+        "an_order_cancelled_already_spends_nothing_in_the_end",
+        [
+            *TWO_LOTS[:2],
+            cancelled("o3", d(3)),
+            late(paid("o3", d(2), "50", points_used=100, points_value="1.00"), d(4)),
+            Then(available=100, redeemed=100, returned=100, debt=0, pending=0),
+        ],
+        PURCHASE,
+    ),
+    Case(
+        "P7",
+        "a_revision_that_uses_fewer_gives_the_rest_back",
+        [
+            *TWO_LOTS,
+            paid("o3", d(3), "50", points_used=150, points_value="1.50"),
+            paid("o3", d(4), "50", points_used=80, points_value="0.80", revision=1),
+            # 70 return: 50 to day 2's lot, 20 to day 1's
+            Then(redeemed=80, returned=0, available=120, lots={LOT1: {"available": 20}, LOT2: {"available": 100}}),
+        ],
+        PURCHASE,
+    ),
+    Case(
+        "P7",
+        "a_redemption_is_debited_already",
+        [
+            *TWO_LOTS,
+            redeem(d(3), 100),
+            spender("s1", d(3, "10:05"), 100, redemption="r1"),
+            Then(available=100, redeemed=100, lots={LOT1: {"available": 0}, LOT2: {"available": 100}}),
+            refunded("s1", d(4), "100"),  # half of it
+            Then(available=150, returned=50, lots={LOT1: {"available": 50}}, redemptions={"r1": {"returned": 0}}),
+        ],
+        SPENDING,
+    ),
+    Case(
+        "P7",
+        "a_redemption_in_an_order_comes_back_with_it_alone",
+        [
+            *HUNDRED,
+            redeem(d(6), 100),
+            spender("s1", d(6, "10:05"), 60, redemption="r1"),
+            give_back(d(7), 40),
+            Then(
+                available=0,
+                redeemed=100,
+                outcomes=[
+                    ("o1:paid:0", "booked"),
+                    ("o1:completed", "booked"),
+                    ("Redeem r1", "booked"),
+                    ("s1:paid:0", "booked"),
+                    ("GiveBack r1", "redemption_in_order"),
+                ],
+            ),
+            cancelled("s1", d(8)),
+            Then(available=60, redeemed=100, returned=60),
+        ],
+        SPENDING,
+    ),
+    Case(
+        "P7",
+        "what_it_uses_beyond_the_redemption_is_spent_in_order",
+        [
+            *TWO_LOTS,
+            redeem(d(3), 80),
+            spender("s1", d(3, "10:05"), 150, redemption="r1"),  # 80, and 20 of day 1's lot, 50 of day 2's
+            Then(available=50, redeemed=150, lots={LOT1: {"available": 0}, LOT2: {"available": 50}}),
+        ],
+        SPENDING,
+    ),
+    Case(
+        "P7",
+        "what_was_returned_before_is_not_the_orders",
+        [
+            *TWO_LOTS,
+            redeem(d(3), 100),
+            give_back(d(3, "10:01"), 30),
+            spender("s1", d(3, "10:05"), 100, redemption="r1"),  # 70, and 30 of day 1's lot
+            Then(available=100, redeemed=130, returned=30, orders={"s1": {"points_used": 100}}),
+            cancelled("s1", d(4)),
+            Then(available=200, redeemed=130, returned=130, lots={LOT1: {"available": 100}}),
+        ],
+        SPENDING,
+    ),
+    Case(
+        "P7",
+        "of_a_hold_and_a_redemption_the_hold_goes_first",
+        [
+            *TWO_LOTS,
+            hold(d(3), 50),
+            redeem(d(3, "10:01"), 60),
+            spender("s1", d(3, "10:05"), 80, hold="h1", redemption="r1"),
+            # 50 held, and 30 of those redeemed; the other 30 no order has
+            Then(available=90, redeemed=110, lots={LOT1: {"available": 0}, LOT2: {"available": 90}}),
+        ],
+        SPENDING,
+    ),
+    Case(
+        "P7",
+        "of_two_orders_the_first_to_arrive_has_the_redemption",
+        [
+            *TWO_LOTS,
+            redeem(d(3), 100),
+            spender("s1", d(3, "10:05"), 100, redemption="r1"),
+            spender("s2", d(3, "10:06"), 70, redemption="r1"),
+            until(d(4)),
+            Then(available=30, redeemed=170, lots={LOT2: {"available": 30}}),
+        ],
+        SPENDING,
+    ),
+]
+
+CASES = [*R6, *R7, *P7]

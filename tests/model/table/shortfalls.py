@@ -1,13 +1,15 @@
-"""R2, R3, R6: what a refund takes when the points are gone, and the proportional way to take."""
+"""R6, R2: what a clawback does not find is written off or waits for a decision."""
 
 from __future__ import annotations
 
-from tests.model.events import cancelled, completed, d, gift_card, line, paid, part, refunded
+from tests.model.events import completed, d, paid, refunded
 from tests.model.program import program
-from tests.model.table.case import HUNDRED, NO_SERVICE, Case, Step, Then, decide, late, order, spender
+from tests.model.table.case import HUNDRED, NO_SERVICE, Case, Step, Then, decide, late, spender
 
 CLAMP = program(["purchase"], rule=NO_SERVICE, points={"negative": "clamp"})
+
 REVIEW = program(["purchase"], rule=NO_SERVICE, points={"negative": "review"})
+
 SPENT: list[Step] = [*HUNDRED, spender("s1", d(6), 80)]
 """20 left of 100."""
 
@@ -123,79 +125,4 @@ REVIEWED = [
     ),
 ]
 
-PROPORTIONAL = program(
-    ["purchase"],
-    points={"refund": {"mode": "proportional", "returned_expired": {"grace_days": 30}, "park_days": 30}},
-)
-
-R3 = [
-    Case(
-        "R3",
-        "proportional_takes_the_part_that_was_refunded",
-        [
-            paid("o1", d(1), "900"),
-            completed("o1", d(5)),
-            Then(available=1800),
-            refunded("o1", d(6), "200", refund="r1"),
-            Then(available=1400),  # 1800 x 200 / 900 = 400, though 700 would earn at the lower band
-            refunded("o1", d(7), "550", refund="r2"),
-            Then(available=300),  # 1800 x 750 / 900 = 1500
-            refunded("o1", d(8), "150", refund="r3"),
-            Then(available=0, debt=0),
-        ],
-        PROPORTIONAL,
-    ),
-    Case(
-        "R3",
-        "it_is_rounded_on_all_refunds_together",
-        [
-            paid("o1", d(1), "199.99"),
-            completed("o1", d(5)),
-            Then(available=199),
-            refunded("o1", d(6), "0.50", refund="r1"),
-            Then(available=199),  # 199.99 x 199.49 / 199.99 = 199.49
-            refunded("o1", d(7), "0.49", refund="r2"),
-            Then(available=199),  # 199.00 is left
-            refunded("o1", d(8), "0.01", refund="r3"),
-            Then(available=198),  # 198.99 is left
-            refunded("o1", d(9), "198.99", refund="r4"),
-            Then(available=0, debt=0),
-        ],
-        PROPORTIONAL,
-    ),
-    Case(
-        "R3",
-        "while_pending_it_shrinks_what_is_pending",
-        [
-            paid("o1", d(1), [line("l1", "600"), line("l2", "300")]),
-            completed("o1", d(5), [part("l1")]),
-            Then(available=1200, pending=600),  # at the whole order's band, 2 a unit
-            refunded("o1", d(6), [part("l2", "100")]),
-            Then(available=1200, pending=400),  # 1800 - 1800 x 100 / 900 = 1600
-            completed("o1", d(7), [part("l2")]),
-            Then(available=1600, pending=0),
-        ],
-        PROPORTIONAL,
-    ),
-    Case(
-        "R3",
-        "of_the_eligible_lines_net_of_points",
-        [
-            paid("o0", d(-5), "4500"),
-            completed("o0", d(-4)),
-            paid("o1", d(1), [line("l1", "900"), gift_card("l2", "500")], points_used=9000, points_value="90"),
-            Then(pending=1620, available=0),  # 900 - 90 = 810 x 2
-            refunded("o1", d(5), [part("l2", "500")], refund="r1"),
-            Then(pending=1620),
-            refunded("o1", d(6), [part("l1", "200")], refund="r2"),
-            # net 630 of 810 is left, 180 refunded: 1620 x 180 / 810 = 360; 2,000 of the points used return
-            Then(pending=1260, available=2000, orders=order(points_returned=2000)),
-            cancelled("o1", d(7)),
-            Then(pending=0, available=9000),
-        ],
-        PROPORTIONAL,
-        "given",
-    ),
-]
-
-CASES = [*CLAMPED, *REVIEWED, *R3]
+CASES = [*CLAMPED, *REVIEWED]
