@@ -1,4 +1,4 @@
-"""A ledger on a real PostgreSQL that tests tell events to, at times of their choosing."""
+"""A ledger on a real PostgreSQL to which tests send events, at times of their choosing."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def ledger_settings(dsn: str, **changes: Any) -> LedgerSettings:
 
 
 class LedgerUnderTest:
-    """Books what it is told by the one write path, one transaction a call and shard."""
+    """Books events by the one write path, in one transaction for each call and shard."""
 
     def __init__(self, dsn: str, pool: Pool, settings: LedgerSettings) -> None:
         self.dsn = dsn
@@ -68,13 +68,13 @@ class LedgerUnderTest:
         self.settings = settings
         self.ledger = Ledger()
         self.now: Micros = parse_rfc3339("2026-03-01T00:00:00+08:00")
-        """The arrival of what is told, and what the API takes for the present."""
+        """When events arrive, and what the API takes for the present."""
 
     def clock(self) -> Micros:
         """The present of this test."""
         return self.now
 
-    async def tell(self, *events: dict[str, Any], at: str | None = None) -> list[Booked | Refused]:
+    async def receive(self, *events: dict[str, Any], at: str | None = None) -> list[Booked | Refused]:
         """Book events that arrive now, or at an instant that is from then on now."""
         if at is not None:
             self.now = parse_rfc3339(at)
@@ -83,27 +83,27 @@ class LedgerUnderTest:
         return await self.book((event["subject"], self._input(event)) for event in events)
 
     def _input(self, event: dict[str, Any]) -> AnyInput:
-        given = input_of(parse_event(orjson.dumps(event)), "CNY", 2, self.ledger.programs.need)
-        assert given is not None
-        return given
+        input_ = input_of(parse_event(orjson.dumps(event)), "CNY", 2, self.ledger.programs.need)
+        assert input_ is not None
+        return input_
 
     async def tier(self, member_id: str, *history: tuple[str, str], version: int = 1) -> None:
-        """Tell a member's tier history: (RFC 3339, tier), whole."""
+        """Receive a member's whole tier history: (RFC 3339, tier)."""
         steps = tuple((parse_rfc3339(at), tier) for at, tier in history)
-        told = TierHistoryReceived("/loyalty/tiering", f"{member_id}:{version}:0", steps[-1][0], (version, 0), steps)
-        await self.book([(member_id, told)])
+        input_ = TierHistoryReceived("/loyalty/tiering", f"{member_id}:{version}:0", steps[-1][0], (version, 0), steps)
+        await self.book([(member_id, input_)])
 
     async def sweep(self, *member_ids: str) -> None:
         """Book what is due now for members whom nobody touches."""
         timer = DueTimer("/loyalty/ledger/timer", f"due:{self.now}", self.now)
         await self.book([(member_id, timer) for member_id in member_ids])
 
-    async def book(self, told: Iterable[tuple[str, AnyInput]]) -> list[Booked | Refused]:
+    async def book(self, inputs: Iterable[tuple[str, AnyInput]]) -> list[Booked | Refused]:
         """Book inputs of members; what became of each, in order."""
         by_shard: dict[int, list[tuple[int, MemberInput]]] = {}
         count = 0
-        for count, (member_id, given) in enumerate(told, 1):
-            arrival = Arrival(digest_of(member_id, given.source, given.id), given, self.now)
+        for count, (member_id, input_) in enumerate(inputs, 1):
+            arrival = Arrival(digest_of(member_id, input_.source, input_.id), input_, self.now)
             shard = shard_of(member_id, self.settings.shards)
             by_shard.setdefault(shard, []).append((count - 1, MemberInput(member_id, arrival)))
         outcomes: list[Booked | Refused] = [None] * count
@@ -115,8 +115,8 @@ class LedgerUnderTest:
                     outcomes[index] = outcome
         return outcomes
 
-    async def letters(self) -> list[Record]:
-        """What waits to be told from shard to shard, as the records that the broker would make of it."""
+    async def internal_messages(self) -> list[Record]:
+        """The messages between shards that wait in the outbox, as the records that the broker would make of them."""
         async with self.pool.acquire() as connection:
             rows = await connection.fetch("SELECT id, key, value FROM outbox WHERE topic = $1 ORDER BY id", INTERNAL)
         return [
@@ -125,23 +125,23 @@ class LedgerUnderTest:
             for row in rows
         ]  # fmt: skip
 
-    async def deliver(self, *letters: Record) -> list[Booked | Refused]:
-        """Book what shards tell each other, as the consumer would: these, or all that wait, until none does."""
+    async def deliver(self, *messages: Record) -> list[Booked | Refused]:
+        """Book messages between shards as the consumer would: these, or all that wait, until none does."""
         decode = Decoder(self.ledger, self.settings.shards)
         booked: list[Booked | Refused] = []
-        while waiting := letters or await self.letters():
+        while waiting := messages or await self.internal_messages():
             for record in waiting:
-                told = decode(record)
-                assert isinstance(told, MemberInput), told
+                input_ = decode(record)
+                assert isinstance(input_, MemberInput), input_
                 async with self.pool.acquire() as connection, connection.transaction():
-                    booked += await self.ledger.book(connection, record.partition, [told])
+                    booked += await self.ledger.book(connection, record.partition, [input_])
                     await connection.execute("DELETE FROM outbox WHERE id = $1", record.offset)
-            if letters:
+            if messages:
                 break
         return booked
 
     async def delivering(self, request: Awaitable[T]) -> T:
-        """The answer to a request, while shards tell each other what they have to."""
+        """The answer to a request, while the messages between shards are delivered."""
         asked = asyncio.ensure_future(request)
         while not asked.done():
             await self.deliver()
@@ -207,9 +207,9 @@ async def client_of(app: FastAPI, token: str | None = None) -> AsyncIterator[htt
 async def completed_order(ledger: LedgerUnderTest, *members: str, amount: str = "900") -> None:
     """¥900 paid on 1 March, completed on the 5th, which it is now: 1,800 points and 100 for the first, for a year."""
     paid = [shop.paid("o1", shop.d(1), amount, member=member, id=f"{member}:paid") for member in members]
-    await ledger.tell(*paid, at="2026-03-01T10:00:01+08:00")
+    await ledger.receive(*paid, at="2026-03-01T10:00:01+08:00")
     completed = [shop.completed("o1", shop.d(5), member=member, id=f"{member}:completed") for member in members]
-    await ledger.tell(*completed, at="2026-03-05T10:00:01+08:00")
+    await ledger.receive(*completed, at="2026-03-05T10:00:01+08:00")
 
 
 async def post(client: httpx.AsyncClient, path: str, body: Any = None, *, key: str = "") -> httpx.Response:

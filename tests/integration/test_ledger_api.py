@@ -45,8 +45,8 @@ async def test_a_balance_in_debt_still_adds_up(ledger: LedgerUnderTest, client: 
     spent = shop.paid(
         "o2", shop.d(6), "100", member="b2", id="b2:spent", points_used=1900, points_value="19", shop="second"
     )
-    await ledger.tell(spent, at=shop.d(6, "10:00:01"))
-    await ledger.tell(
+    await ledger.receive(spent, at=shop.d(6, "10:00:01"))
+    await ledger.receive(
         shop.refunded("o1", shop.d(7), "900", member="b2", id="b2:refund"),
         at=shop.d(7, "10:00:01"),
     )
@@ -76,7 +76,7 @@ async def test_E1_reads_know_what_is_due_whether_or_not_it_was_booked(
 
 
 async def test_O8_a_read_confirms_what_nobody_confirmed(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
-    await ledger.tell(shop.paid("o1", shop.d(1), "900", member="o8", id="o8:paid"), at=shop.d(1, "10:00:01"))
+    await ledger.receive(shop.paid("o1", shop.d(1), "900", member="o8", id="o8:paid"), at=shop.d(1, "10:00:01"))
     assert (await get(client, "/v1/members/o8/balance"))["pending"] == 1800
     ledger.now = parse_rfc3339("2026-03-17T00:00:00+08:00")
     body = await get(client, "/v1/members/o8/balance")
@@ -100,7 +100,7 @@ async def test_the_etag_changes_when_the_answer_would(ledger: LedgerUnderTest, c
     midnight = await client.get(path, headers={"If-None-Match": tag})
     assert midnight.status_code == 200
     assert midnight.headers["etag"] != tag
-    await ledger.tell(shop.signed_in(shop.d(6), member="t1", id="t1:signin"), at=shop.d(6, "10:00:01"))
+    await ledger.receive(shop.signed_in(shop.d(6), member="t1", id="t1:signin"), at=shop.d(6, "10:00:01"))
     more = await client.get(path, headers={"If-None-Match": midnight.headers["etag"]})
     assert (more.status_code, more.json()["available"]) == (200, 1905)
 
@@ -130,7 +130,7 @@ async def test_a_balance_at_a_booking_time_is_what_was_booked_by_then(
 
 async def test_entries_are_paged_newest_first_and_complete(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
     for day in range(1, 16):
-        await ledger.tell(shop.signed_in(shop.d(day), member="p1", id=f"p1:{day}"), at=shop.d(day, "10:00:01"))
+        await ledger.receive(shop.signed_in(shop.d(day), member="p1", id=f"p1:{day}"), at=shop.d(day, "10:00:01"))
     path = "/v1/members/p1/entries"
     everything = await get(client, path, limit=500)
     assert everything["next_cursor"] is None
@@ -196,7 +196,9 @@ async def test_N4_an_order_is_explained_by_tier_band_multiplier_and_rounding(
     ledger: LedgerUnderTest, client: httpx.AsyncClient
 ) -> None:
     await ledger.tier("n4", ("2026-02-01T00:00:00Z", "senior"))
-    await ledger.tell(shop.paid("o1", shop.d(1), "199.99", member="n4", id="n4:paid"), at="2026-03-01T10:00:01+08:00")
+    await ledger.receive(
+        shop.paid("o1", shop.d(1), "199.99", member="n4", id="n4:paid"), at="2026-03-01T10:00:01+08:00"
+    )
     body = await get(client, "/v1/members/n4/entries/2.1/explanation")
     assert body["sum"] == {
         "tier": "senior",
@@ -223,7 +225,7 @@ async def test_N4_a_true_up_is_explained_by_the_tier_that_holds_now(
     ledger: LedgerUnderTest, client: httpx.AsyncClient
 ) -> None:
     for number in (1, 2):
-        await ledger.tell(
+        await ledger.receive(
             shop.paid(f"o{number}", shop.d(number), f"{number}00", member="tu", id=f"tu:{number}"),
             at=shop.d(number, "10:00:01"),
         )
@@ -243,7 +245,7 @@ async def test_N4_an_explanation_says_what_later_took_from_the_lot(
     ledger: LedgerUnderTest, client: httpx.AsyncClient
 ) -> None:
     await completed_order(ledger, "n5")
-    await ledger.tell(
+    await ledger.receive(
         shop.refunded("o1", shop.d(7), "200", member="n5", id="n5:refund"),
         at=shop.d(7, "10:00:01"),
     )
@@ -265,10 +267,10 @@ async def test_N4_an_explanation_says_what_later_took_from_the_lot(
 
 async def test_N4_caps_and_streaks_are_named(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
     for day in range(1, 8):
-        await ledger.tell(shop.signed_in(shop.d(day), member="n6", id=f"n6:{day}"), at=shop.d(day, "10:00:01"))
+        await ledger.receive(shop.signed_in(shop.d(day), member="n6", id=f"n6:{day}"), at=shop.d(day, "10:00:01"))
     streak = await get(client, "/v1/members/n6/entries/7.2/explanation")
     assert (streak["entry"]["ref"], streak["sum"]["points"], streak["sum"]["units"]) == ("streak:2026-03-07", 30, 7)
-    await ledger.tell(shop.review("5", shop.d(8), member="n6", id="n6:review"), at=shop.d(8, "10:00:01"))
+    await ledger.receive(shop.review("5", shop.d(8), member="n6", id="n6:review"), at=shop.d(8, "10:00:01"))
     review = await get(client, "/v1/members/n6/entries/8.1/explanation")
     assert (review["sum"]["points"], review["sum"]["cap"]) == (20, 60)
 
@@ -288,19 +290,19 @@ async def test_O3_a_parked_refund_is_shown_until_its_order_comes(
     ledger: LedgerUnderTest, client: httpx.AsyncClient
 ) -> None:
     refund = shop.refunded("o9", shop.d(3), "50", member="pk", id="pk:refund")
-    await ledger.tell(refund, at=shop.d(3, "10:00:01"))
+    await ledger.receive(refund, at=shop.d(3, "10:00:01"))
     parked = await get(client, "/v1/members/pk/orders/o9")
     assert (parked["status"], parked["parked_at"]) == ("parked", "2026-03-03T02:00:01Z")
     assert parked["facts"]["refunds"][0]["lines"] == [{"line_id": "l1", "amount": "50.00"}]
     became = await get(client, "/v1/inputs", source=shop.ORDERS, id="pk:refund", member_id="pk")
     assert became["inputs"][0]["outcome"] == "parked"
-    await ledger.tell(shop.paid("o9", shop.d(1), "150", member="pk", id="pk:paid"), at=shop.d(4, "10:00:01"))
+    await ledger.receive(shop.paid("o9", shop.d(1), "150", member="pk", id="pk:paid"), at=shop.d(4, "10:00:01"))
     paid = await get(client, "/v1/members/pk/orders/o9")
     assert (paid["status"], paid["parked_at"], paid["booked"]["pending"]) == ("paid", None, 100)
 
 
 async def test_an_order_is_found_by_its_shop_and_any_id(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
-    await ledger.tell(
+    await ledger.receive(
         shop.paid("2026/№ 7", shop.d(1), "100", shop="tmall", member="sh", id="sh:paid"), at=shop.d(1, "10:00:01")
     )
     found = await client.get("/v1/members/sh/orders/2026%2F%E2%84%96%207", params={"shop": "tmall"})
@@ -312,8 +314,8 @@ async def test_an_order_is_found_by_its_shop_and_any_id(ledger: LedgerUnderTest,
 async def test_an_input_answers_for_each_of_its_tellings(
     ledger: LedgerUnderTest, client: httpx.AsyncClient, signer: Signer
 ) -> None:
-    await ledger.tell(shop.signed_in(shop.d(1), member="in", id="same"), at=shop.d(1, "10:00:01"))
-    await ledger.tell(shop.signed_in(shop.d(1, "11:00"), member="in", id="same"), at=shop.d(1, "11:00:01"))
+    await ledger.receive(shop.signed_in(shop.d(1), member="in", id="same"), at=shop.d(1, "10:00:01"))
+    await ledger.receive(shop.signed_in(shop.d(1, "11:00"), member="in", id="same"), at=shop.d(1, "11:00:01"))
     body = await get(client, "/v1/inputs", source=shop.MEMBERS, id="same", member_id="in")
     assert [(told["outcome"], len(told["entries"])) for told in body["inputs"]] == [("booked", 1), ("known", 0)]
     assert body["inputs"][0]["type"] == "commerce.member.signed_in.v1"

@@ -52,7 +52,7 @@ async def client(ledger: LedgerUnderTest, signer: Signer) -> AsyncIterator[httpx
 
 async def pay(ledger: LedgerUnderTest, member: str, amount: str = "100", channel: str = "gift") -> None:
     event = shop.paid("o1", shop.d(2), amount, channel=channel, member=member, id=f"{member}:paid")
-    await ledger.tell(event, at=shop.d(2, "10:00:01"))
+    await ledger.receive(event, at=shop.d(2, "10:00:01"))
 
 
 async def get(client: httpx.AsyncClient, path: str) -> Any:
@@ -66,7 +66,7 @@ async def budget_of(client: httpx.AsyncClient, member: str) -> Any:
     return share
 
 
-async def given(ledger: LedgerUnderTest, rule: str) -> int:
+async def granted(ledger: LedgerUnderTest, rule: str) -> int:
     """What the entries of all members say that a campaign gave."""
     async with ledger.pool.acquire() as connection:
         points = await connection.fetchval(
@@ -84,12 +84,12 @@ async def verified(ledger: LedgerUnderTest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 async def deliver_in_disorder(ledger: LedgerUnderTest, rng: random.Random) -> None:
-    """Deliver what shards tell each other in any order and partly again, several shards at once, until none is left."""
-    while letters := await ledger.letters():
-        rng.shuffle(letters)
+    """Deliver the messages between shards in any order and partly again, several shards at once, until none is left."""
+    while messages := await ledger.internal_messages():
+        rng.shuffle(messages)
         by_shard: dict[int, list[Record]] = {}
-        for letter in [*letters, *rng.sample(letters, len(letters) // 4)]:
-            by_shard.setdefault(letter.partition, []).append(letter)
+        for message in [*messages, *rng.sample(messages, len(messages) // 4)]:
+            by_shard.setdefault(message.partition, []).append(message)
         await asyncio.gather(*(ledger.deliver(*each) for each in by_shard.values()))
 
 
@@ -101,17 +101,20 @@ async def test_N6_members_of_many_shards_share_a_budget_exactly(
     assert len({shard_of(member, ledger.settings.shards) for member in members}) > 8
     await asyncio.gather(*(pay(ledger, member, channel="race") for member in members))
     await deliver_in_disorder(ledger, rng)
-    assert await given(ledger, "race") == 1050
+    assert await granted(ledger, "race") == 1050
     cancelled = members[::3]
     await asyncio.gather(
-        *(ledger.tell(shop.cancelled("o1", shop.d(3), member=member, id=f"{member}:cancelled")) for member in cancelled)
+        *(
+            ledger.receive(shop.cancelled("o1", shop.d(3), member=member, id=f"{member}:cancelled"))
+            for member in cancelled
+        )
     )
     await deliver_in_disorder(ledger, rng)
-    assert await given(ledger, "race") == 1050, "16 orders want 1,600"
+    assert await granted(ledger, "race") == 1050, "16 orders want 1,600"
     for member in members[1::3]:
-        await ledger.tell(shop.refunded("o1", shop.d(4), "90", member=member, id=f"{member}:refunded"))
+        await ledger.receive(shop.refunded("o1", shop.d(4), "90", member=member, id=f"{member}:refunded"))
     await deliver_in_disorder(ledger, rng)
-    assert await given(ledger, "race") == 8 * 10 + 8 * 100, "all that is left wants less than there is"
+    assert await granted(ledger, "race") == 8 * 10 + 8 * 100, "all that is left wants less than there is"
     await verified(ledger, monkeypatch)
 
 
@@ -125,7 +128,7 @@ async def test_N6_an_order_says_what_it_wants_and_has_and_why(
     await ledger.deliver()
     assert (await budget_of(client, "early"))["state"] == "given"
     await pay(ledger, "late")
-    (asked,) = await ledger.letters()
+    (asked,) = await ledger.internal_messages()
     (outcome,) = await ledger.deliver(asked)
     assert isinstance(outcome, Outcome)
     assert outcome.alarms == [BUDGET_SPENT]
@@ -153,7 +156,7 @@ async def test_N6_a_quote_says_what_a_budget_has_left(ledger: LedgerUnderTest, c
 
     assert await quoted() == (220, {"purchase": (120, 0), "gift": (0, 0), "first-purchase": (100, 0)})
     refund = shop.refunded("o1", shop.d(3), "90", member="early", id="early:refunded")
-    await ledger.tell(refund, at=shop.d(3))
+    await ledger.receive(refund, at=shop.d(3))
     await ledger.deliver()
     assert await quoted() == (220, {"purchase": (120, 0), "gift": (0, 40), "first-purchase": (100, 0)})
 
@@ -165,7 +168,7 @@ async def test_N2_a_quote_and_an_explanation_go_line_by_line(
     cart = {"currency": "CNY", "channel": "tea", "lines": lines}
     (row,) = [row for row in (await client.post("/v1/quotes", json=cart)).json()["earns"] if row["rule"] == "purchase"]
     assert row["points"] == 151  # 50.50 x 2 + 50.50 = 151.5
-    await ledger.tell(shop.paid("o1", shop.d(2), lines, channel="tea", member="drinker", id="drinker:paid"))
+    await ledger.receive(shop.paid("o1", shop.d(2), lines, channel="tea", member="drinker", id="drinker:paid"))
     (entry,) = (await get(client, "/v1/members/drinker/entries"))["entries"]
     why = await get(client, f"/v1/members/drinker/entries/{entry['entry']}/explanation")
     assert why["sum"] == row["sum"]

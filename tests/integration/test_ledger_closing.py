@@ -98,7 +98,7 @@ async def test_T8_two_sweepers_close_a_day_once(ledger: LedgerUnderTest) -> None
 
 
 async def test_T8_a_day_waits_for_what_falls_due_by_its_midnight(ledger: LedgerUnderTest) -> None:
-    await ledger.tell(shop.paid("o1", shop.d(1), "900"), at=shop.d(1, "10:00:01"))
+    await ledger.receive(shop.paid("o1", shop.d(1), "900"), at=shop.d(1, "10:00:01"))
     closing = closing_of(ledger, Log())
     ledger.now = parse_rfc3339("2026-03-16T12:00:00+08:00")
     assert await closing(SHARD) == 1

@@ -119,8 +119,8 @@ async def test_E1_on_a_day_with_very_much_due_commands_and_events_go_first(ledge
     members, asked = 12_000, 30
     first = parse_rfc3339("2026-03-01T10:00:00+08:00")
     await grant(ledger.pool, shards=ledger.settings.shards, members=members, at=first)
-    await ledger.tell(shop.paid("o1", shop.d(300), "900", member="buyer"), at=shop.d(300, "10:00:01"))
-    await ledger.tell(shop.completed("o1", shop.d(301), member="buyer"), at=shop.d(301, "10:00:01"))
+    await ledger.receive(shop.paid("o1", shop.d(300), "900", member="buyer"), at=shop.d(300, "10:00:01"))
+    await ledger.receive(shop.completed("o1", shop.d(301), member="buyer"), at=shop.d(301, "10:00:01"))
     shard = shard_of("buyer", ledger.settings.shards)
     await ledger.tamper("INSERT INTO consumer_offset (shard, topic, next_offset) VALUES ($1, $2, 0)", shard, TOPIC)
     ledger.now = parse_rfc3339("2027-03-02T00:00:00+08:00")
@@ -220,8 +220,8 @@ async def ended(process: subprocess.Popen[bytes]) -> int:
 async def test_E1_a_clock_that_jumps_forward_and_back_books_nothing_twice_and_takes_nothing_back(
     ledger: LedgerUnderTest,
 ) -> None:
-    await ledger.tell(shop.signed_in(shop.d(1), member="anna"), at=shop.d(1, "10:00:01"))
-    await ledger.tell(shop.paid("o1", shop.d(2), "900", member="anna"), at=shop.d(2, "10:00:01"))
+    await ledger.receive(shop.signed_in(shop.d(1), member="anna"), at=shop.d(1, "10:00:01"))
+    await ledger.receive(shop.paid("o1", shop.d(2), "900", member="anna"), at=shop.d(2, "10:00:01"))
     present, ahead = ledger.now, parse_rfc3339("2031-01-01T00:00:00+08:00")
     worker = Worker(ledger)
     shard = shard_of("anna", ledger.settings.shards)

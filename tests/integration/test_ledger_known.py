@@ -28,12 +28,12 @@ async def test_O1_an_event_told_again_is_known_and_with_another_payload_refused(
     first, other = (shop.paid("o1", shop.d(1), amount, member=member) for amount in ("900", "901"))
     assert first["id"] == other["id"]
     if together:
-        _, again, conflict = await ledger.tell(first, first, other, at=shop.d(1, "10:00:01"))
+        _, again, conflict = await ledger.receive(first, first, other, at=shop.d(1, "10:00:01"))
     else:
-        await ledger.tell(first, at=shop.d(1, "10:00:01"))
+        await ledger.receive(first, at=shop.d(1, "10:00:01"))
         before = await head_of(ledger, member)
-        (again,) = await ledger.tell(first, at=shop.d(2))
-        (conflict,) = await ledger.tell(other, at=shop.d(3))
+        (again,) = await ledger.receive(first, at=shop.d(2))
+        (conflict,) = await ledger.receive(other, at=shop.d(3))
         assert await head_of(ledger, member) == before
     assert again == Known()
     assert isinstance(conflict, Refused)

@@ -31,7 +31,7 @@ async def spend_and_cancel(ledger: LedgerUnderTest) -> None:
         shop.cancelled("o1", shop.d(4), member="m"),
     ]
     for event in told:
-        await ledger.tell(event, at=event["time"])
+        await ledger.receive(event, at=event["time"])
 
 
 async def test_R6_what_a_clamp_writes_off_is_in_the_balance_and_the_books_hold(

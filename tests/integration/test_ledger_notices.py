@@ -48,10 +48,10 @@ async def sweep(ledger: LedgerUnderTest, at: str, sweeper: ExpiryNotices | None 
 
 async def member_with_points(ledger: LedgerUnderTest, member: str, amount: str = "900") -> None:
     """¥900 completed on 5 March 2026: 1,800 points and 100 for the first purchase, until 1 March 2027."""
-    await ledger.tell(
+    await ledger.receive(
         shop.paid("o1", shop.d(1), amount, member=member, id=f"{member}:paid"), at="2026-03-01T10:00:01+08:00"
     )
-    await ledger.tell(
+    await ledger.receive(
         shop.completed("o1", shop.d(5), member=member, id=f"{member}:completed"), at="2026-03-05T10:00:01+08:00"
     )
 
@@ -104,8 +104,10 @@ async def test_only_what_is_still_available_is_told_of(ledger: LedgerUnderTest) 
     for member, used in (("m1", 700), ("m2", 1900)):
         await member_with_points(ledger, member)
         spent = shop.paid("o2", shop.d(6), "100", member=member, id=f"{member}:o2", points_used=used, points_value="0")
-        await ledger.tell(spent, at=shop.d(6, "10:00:01"))
-        await ledger.tell(shop.cancelled("o3", shop.d(7), member=member, id=f"{member}:o3"), at=shop.d(7, "10:00:01"))
+        await ledger.receive(spent, at=shop.d(6, "10:00:01"))
+        await ledger.receive(
+            shop.cancelled("o3", shop.d(7), member=member, id=f"{member}:o3"), at=shop.d(7, "10:00:01")
+        )
     await sweep(ledger, "2027-01-31T08:00:00+08:00")
     assert [each[:3] for each in seen(await told(ledger))] == [("m1", 1200, "2027-03-01")]
 

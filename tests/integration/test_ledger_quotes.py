@@ -71,10 +71,10 @@ def refusal(answer: httpx.Response) -> tuple[int, str, str | None]:
 
 async def member_with_points(ledger: LedgerUnderTest, member: str) -> None:
     """¥900 completed on 5 March: 1,800 points and 100 for the first purchase, until 1 March 2027. It is 5 March."""
-    await ledger.tell(
+    await ledger.receive(
         shop.paid("o1", shop.d(1), "900", member=member, id=f"{member}:paid"), at="2026-03-01T10:00:01+08:00"
     )
-    await ledger.tell(
+    await ledger.receive(
         shop.completed("o1", shop.d(5), member=member, id=f"{member}:completed"), at="2026-03-05T10:00:01+08:00"
     )
 
@@ -84,8 +84,8 @@ async def order(ledger: LedgerUnderTest, member: str, told: dict[str, Any]) -> N
     now = rfc3339(ledger.now)
     paid = shop.paid("quoted", now, told["lines"], member=member, id=f"{member}:quoted")
     paid["data"] |= {name: told[name] for name in ("shipping", "tax", "points_used") if told.get(name)}
-    await ledger.tell(paid)
-    await ledger.tell(shop.completed("quoted", now, member=member, id=f"{member}:received"))
+    await ledger.receive(paid)
+    await ledger.receive(shop.completed("quoted", now, member=member, id=f"{member}:received"))
 
 
 async def issued(client: httpx.AsyncClient, member: str, since: int) -> dict[str, int]:
@@ -134,9 +134,9 @@ async def test_a_quote_is_what_is_booked_when_the_order_comes(
         await member_with_points(ledger, member)
     else:
         ledger.now = parse_rfc3339(shop.d(5))
-        await ledger.tell(shop.signed_in(shop.d(4), member=member, id=f"{member}:in"))
+        await ledger.receive(shop.signed_in(shop.d(4), member=member, id=f"{member}:in"))
         if before == "first order paid":
-            await ledger.tell(shop.paid("o1", shop.d(1), "300", member=member, id=f"{member}:paid"))
+            await ledger.receive(shop.paid("o1", shop.d(1), "300", member=member, id=f"{member}:paid"))
     if tier != "none":
         await ledger.tier(member, (shop.d(2), tier))
     # Of what happens meanwhile (orders are confirmed, points expire) nothing is booked when the quote is asked for.

@@ -37,14 +37,14 @@ async def test_R9_who_referred_has_points_while_the_referred_member_has_a_succes
         paid = shop.paid("o1", shop.d(2), "100", member=GUEST, id="paid")
         completed = shop.completed("o1", shop.d(3), member=GUEST, id="completed")
         for day, event in enumerate((joined, paid, completed), 1):
-            await ledger.tell(event, at=shop.d(day, "10:00:01"))
-        letters = await ledger.letters()
+            await ledger.receive(event, at=shop.d(day, "10:00:01"))
+        messages = await ledger.internal_messages()
         await ledger.deliver()
         # 20 for joining, 100 x 1, 100 for the first purchase, 50 for having been referred; 100 for the friend.
         assert (await available(ledger, GUEST), await available(ledger, FRIEND)) == (270, 100)
-        await ledger.deliver(*letters)
+        await ledger.deliver(*messages)
         assert await available(ledger, FRIEND) == 100, "told twice, booked once"
-        await ledger.tell(shop.cancelled("o1", shop.d(4), member=GUEST, id="off"), at=shop.d(4, "10:00:01"))
+        await ledger.receive(shop.cancelled("o1", shop.d(4), member=GUEST, id="off"), at=shop.d(4, "10:00:01"))
         await ledger.deliver()
         assert (await available(ledger, GUEST), await available(ledger, FRIEND)) == (20, 0)
         monkeypatch.setattr("services.kit.clock.now", lambda: ledger.now)
@@ -59,6 +59,6 @@ async def test_who_names_oneself_as_referrer_is_no_fault_of_the_books(
     async with ledger_on(make_database(), publish=False) as ledger:
         async with ledger.pool.acquire() as connection:
             await publish_document(connection, REFERRING)
-        await ledger.tell(shop.registered(shop.d(1), member=GUEST, referred_by=GUEST), at=shop.d(1, "10:00:01"))
+        await ledger.receive(shop.registered(shop.d(1), member=GUEST, referred_by=GUEST), at=shop.d(1, "10:00:01"))
         monkeypatch.setattr("services.kit.clock.now", lambda: ledger.now)
         assert summarise(*await examine(ledger.settings))["examples"] == []

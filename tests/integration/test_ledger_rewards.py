@@ -168,10 +168,10 @@ async def test_while_the_stock_is_asked_the_answer_is_where_to_look(
     monkeypatch.setattr("services.kit.clock.now", lambda: ledger.now)
     summary = summarise(*await examine(ledger.settings))
     assert (summary["ok"], summary["points"]["in_transit"]) == (True, 500)
-    (asked,) = await ledger.letters()
+    (asked,) = await ledger.internal_messages()
     await ledger.deliver(asked)
     assert await ledger.deliver(asked) == [Known()]
-    (answered,) = await ledger.letters()
+    (answered,) = await ledger.internal_messages()
     await ledger.deliver(answered)
     assert await ledger.deliver(answered) == [Known()]
     assert (await client.get(where)).json()["state"] == "issued"

@@ -39,7 +39,7 @@ async def ledger(make_database: MakeDatabase, jwks_file: Path) -> AsyncIterator[
             shop.paid("o1", shop.d(21), "100", member="m1"),
             shop.completed("o1", shop.d(22), member="m1"),
         ):
-            await under_test.tell(event, at=event["time"])
+            await under_test.receive(event, at=event["time"])
         yield under_test
 
 
@@ -87,9 +87,9 @@ async def test_E3_what_nobody_kept_expires_as_one_and_what_comes_later_is_apart(
     balance = await get(client, "/v1/members/m1/balance")
     assert (balance["available"], balance["lifetime"]["expired"], balance["expiring"]) == (0, 210, [])
     again = shop.signed_in(shop.d(53), member="m1")  # 22 April
-    await ledger.tell(again, at=again["time"])
+    await ledger.receive(again, at=again["time"])
     refund = shop.refunded("o1", shop.d(54), "40", member="m1")
-    await ledger.tell(refund, at=refund["time"])
+    await ledger.receive(refund, at=refund["time"])
     balance = await get(client, "/v1/members/m1/balance")
     # Of the 40 that the refund claims all had expired, and none of it is taken from the new lot (R7).
     assert (balance["available"], balance["lifetime"]["expired"], balance["debt"]) == (5, 170, 0)
@@ -116,7 +116,7 @@ async def test_E3_notices_follow_the_day(ledger: LedgerUnderTest) -> None:
     assert await sweep("2026-03-22T23:59:59+08:00") == []
     assert await sweep("2026-03-23T00:00:00+08:00") == [(210, "2026-04-21", 30)]
     kept = shop.signed_in(shop.d(41), member="m1")  # 10 April: until 10 May
-    await ledger.tell(kept, at=kept["time"])
+    await ledger.receive(kept, at=kept["time"])
     assert await sweep("2026-04-11T00:00:00+08:00") == [(210, "2026-04-21", 30), (215, "2026-05-10", 30)]
 
 

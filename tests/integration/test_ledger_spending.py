@@ -94,11 +94,11 @@ async def test_P7_an_order_that_names_a_hold_captures_it_and_a_cancellation_give
     await completed_order(ledger, "h4")
     hold = await held(client, "h4", 1000)
     order = naming(hold, shop.paid("o2", shop.d(6), "200", member="h4", id="h4:o2", points_used=800, points_value="8"))
-    await ledger.tell(order, at=shop.d(5, "10:10:00"))
+    await ledger.receive(order, at=shop.d(5, "10:10:00"))
     assert await points_of(client, "h4") == (1100, 0, 0, 800)
     seen = (await client.get(f"/v1/holds/{hold['hold_id']}")).json()
     assert (seen["state"], seen["captured"], seen["order_id"]) == ("captured", 800, "o2")
-    await ledger.tell(shop.cancelled("o2", shop.d(7), member="h4", id="h4:o2:no"), at=shop.d(7, "10:00:01"))
+    await ledger.receive(shop.cancelled("o2", shop.d(7), member="h4", id="h4:o2:no"), at=shop.d(7, "10:00:01"))
     assert await points_of(client, "h4") == (1900, 0, 0, 0)
 
 
@@ -107,9 +107,9 @@ async def test_O5_an_order_cancelled_before_it_is_paid_captures_its_hold_and_ret
 ) -> None:
     await completed_order(ledger, "h5")
     hold = await held(client, "h5", 500)
-    await ledger.tell(shop.cancelled("o2", shop.d(7), member="h5", id="h5:no"), at=shop.d(5, "10:01:00"))
+    await ledger.receive(shop.cancelled("o2", shop.d(7), member="h5", id="h5:no"), at=shop.d(5, "10:01:00"))
     order = naming(hold, shop.paid("o2", shop.d(6), "200", member="h5", id="h5:o2", points_used=500, points_value="5"))
-    await ledger.tell(order, at=shop.d(5, "10:02:00"))
+    await ledger.receive(order, at=shop.d(5, "10:02:00"))
     assert await points_of(client, "h5") == (1900, 0, 0, 0)
     kinds = [entry["kind"] for entry in (await client.get("/v1/members/h5/entries")).json()["entries"]]
     assert kinds[:2] == ["returned", "redeemed"]
@@ -140,11 +140,11 @@ async def test_P7_an_order_has_the_points_of_the_redemption_it_names(
     made = (await post(client, "/v1/members/r2/redemptions", {"points": 600, "reference": "cart"})).json()
     order = shop.paid("o2", shop.d(6), "200", member="r2", id="r2:o2", points_used=600, points_value="6")
     order["data"]["redemption_id"] = made["redemption_id"]
-    await ledger.tell(order, at=shop.d(6, "10:00:01"))
+    await ledger.receive(order, at=shop.d(6, "10:00:01"))
     assert await points_of(client, "r2") == (1300, 0, 0, 600), "debited already"
     again = await post(client, f"/v1/redemptions/{made['redemption_id']}/return")
     assert refusal(again) == (409, "redemption-in-order")
-    await ledger.tell(shop.cancelled("o2", shop.d(7), member="r2", id="r2:no"), at=shop.d(7, "10:00:01"))
+    await ledger.receive(shop.cancelled("o2", shop.d(7), member="r2", id="r2:no"), at=shop.d(7, "10:00:01"))
     assert await points_of(client, "r2") == (1900, 0, 0, 0)
 
 

@@ -24,7 +24,7 @@ async def test_D4_a_missed_day_is_bought_once_over_http(
         async with ledger.pool.acquire() as connection:
             await publish_document(connection, SELLING)
         for day in (1, 2, 4):
-            await ledger.tell(shop.signed_in(shop.d(day), member="m"), at=shop.d(day))
+            await ledger.receive(shop.signed_in(shop.d(day), member="m"), at=shop.d(day))
         token = signer.token(scopes=["ledger:read", "ledger:spend"])
         path = "/v1/members/m/streak-repairs"
         async with client_of(ledger.app(), token) as client:

@@ -24,7 +24,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def known(ledger: LedgerUnderTest, member: str) -> None:
-    await ledger.tell(shop.signed_in(shop.d(5), member=member, id=f"{member}:in"), at="2026-03-05T10:00:01+08:00")
+    await ledger.receive(shop.signed_in(shop.d(5), member=member, id=f"{member}:in"), at="2026-03-05T10:00:01+08:00")
 
 
 async def send(client: httpx.AsyncClient, *, key: str = "", **fields: Any) -> httpx.Response:
@@ -90,10 +90,10 @@ async def test_a_half_that_is_told_twice_is_booked_once(ledger: LedgerUnderTest,
     await completed_order(ledger, "a3")
     await known(ledger, "b3")
     await send(client, from_="a3", to="b3", points=100)
-    (sent,) = await ledger.letters()
+    (sent,) = await ledger.internal_messages()
     await ledger.deliver(sent)
     assert await ledger.deliver(sent) == [Known()]
-    (arrived,) = await ledger.letters()
+    (arrived,) = await ledger.internal_messages()
     await ledger.deliver(arrived)
     assert await ledger.deliver(arrived) == [Known()]
     assert ((await balance(client, "a3"))["available"], (await balance(client, "b3"))["available"]) == (1800, 105)
@@ -103,7 +103,7 @@ async def test_P6_points_that_arrive_pay_debt_first(ledger: LedgerUnderTest, cli
     await completed_order(ledger, "a4")
     await known(ledger, "b4")
     order = shop.paid("o9", shop.d(5), "100", member="b4", id="b4:o9", points_used=305, points_value="3")
-    await ledger.tell(order)
+    await ledger.receive(order)
     assert (await balance(client, "b4"))["debt"] == 300
     await send(client, from_="a4", to="b4", points=400)
     await ledger.deliver()
@@ -177,7 +177,7 @@ async def test_what_was_sent_holds_on_its_way_and_at_rest(
     await known(ledger, "b8")
     await send(client, from_="a8", to="b8", points=500)
     assert (await holds(ledger, monkeypatch))["points"]["in_transit"] == 500
-    (sent,) = await ledger.letters()
+    (sent,) = await ledger.internal_messages()
     await ledger.deliver(sent)
     assert (await holds(ledger, monkeypatch))["points"]["in_transit"] == 0
     await ledger.deliver()

@@ -25,22 +25,22 @@ from tests.model import events as shop
 async def a_shop_month(ledger: LedgerUnderTest) -> None:
     """Three members with everything the ledger books: pending, confirmed, spent, debt, returns, caps, tiers, parked."""
     for member in ("anna", "bo", "chen"):
-        await ledger.tell(shop.registered(shop.d(1), member=member, id=f"{member}:joined"), at=shop.d(1, "10:00:01"))
-        await ledger.tell(
+        await ledger.receive(shop.registered(shop.d(1), member=member, id=f"{member}:joined"), at=shop.d(1, "10:00:01"))
+        await ledger.receive(
             shop.paid("o1", shop.d(1), [shop.line("l1", "500"), shop.line("l2", "400")], member=member, id="o1:paid"),
             shop.paid("o2", shop.d(2), "120", member=member, id="o2:paid"),
             at=shop.d(2, "10:00:01"),
         )
         for day in range(2, 10):
             event = shop.signed_in(shop.d(day), member=member, id=f"{member}:{day}")
-            await ledger.tell(event, at=shop.d(day, "10:00:01"))
-        await ledger.tell(shop.completed("o1", shop.d(9, "11:00"), member=member), at=shop.d(9, "11:00:01"))
+            await ledger.receive(event, at=shop.d(day, "10:00:01"))
+        await ledger.receive(shop.completed("o1", shop.d(9, "11:00"), member=member), at=shop.d(9, "11:00:01"))
         reviews = [
             shop.review(str(number), shop.d(10), member=member, id=f"{member}:review:{number}") for number in range(4)
         ]
-        await ledger.tell(*reviews, at=shop.d(10, "10:00:01"))
+        await ledger.receive(*reviews, at=shop.d(10, "10:00:01"))
         await ledger.tier(member, ("2026-03-09T03:00:00Z", "vip"))
-    await ledger.tell(
+    await ledger.receive(
         shop.paid("o3", shop.d(11), "300", points_used=1500, points_value="15", member="bo", id="o3:paid"),
         shop.refunded("o1", shop.d(12), [shop.part("l1", "500")], member="bo"),
         shop.refunded("o3", shop.d(12, "11:00"), "100", member="bo"),

@@ -59,7 +59,7 @@ class Decide(NamedTuple):
     decision: Literal["take", "write_off"]
 
 
-class MakeUp(NamedTuple):
+class RepairStreak(NamedTuple):
     """Buy a missed day, so that the streak goes on (D4); `reference` is the day, an ISO date."""
 
     now: Micros
@@ -90,4 +90,4 @@ class Receive(NamedTuple):
     lots: tuple[tuple[str, str | None, int], ...]
 
 
-Command = Decide | MakeUp | Referred | Send | Receive | Hold | Capture | Release | Redeem | GiveBack
+Command = Decide | RepairStreak | Referred | Send | Receive | Hold | Capture | Release | Redeem | GiveBack

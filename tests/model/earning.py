@@ -17,7 +17,7 @@ from tests.model.days import Micros, is_over, local_day, major, midnight_after
 from tests.model.events import MEMBER
 from tests.model.lot_days import SLIDING, order_lot, other_lot
 from tests.model.multipliers import budgeted, is_multiplier, multiplier
-from tests.model.orders import Order, Telling
+from tests.model.orders import Order, Report
 from tests.model.program import Program
 
 Rule = dict[str, Any]
@@ -55,42 +55,42 @@ class Working:
     by_line: Mapping[str, Fraction] = field(repr=False)
     """The multiplier of each line; `multiplier` is that of all of them."""
 
-    def shown(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """What an explanation says."""
-        told = asdict(self)
-        del told["by_line"]
-        return told
+        figures = asdict(self)
+        del figures["by_line"]
+        return figures
 
 
 @dataclass
 class MemberFacts:
     """What is known of a member besides orders, each telling with the time it counts from (O9)."""
 
-    signed_in: list[Telling] = field(default_factory=list)
-    published: list[Telling] = field(default_factory=list)
+    signed_in: list[Report] = field(default_factory=list)
+    published: list[Report] = field(default_factory=list)
     removed: set[str] = field(default_factory=set)
-    activities: list[Telling] = field(default_factory=list)
-    profile: list[Telling] = field(default_factory=list)
-    enrolled: list[Telling] = field(default_factory=list)
-    made_up: dict[date, Telling] = field(default_factory=dict)
+    activities: list[Report] = field(default_factory=list)
+    profile: list[Report] = field(default_factory=list)
+    enrolled: list[Report] = field(default_factory=list)
+    repaired: dict[date, Report] = field(default_factory=dict)
     """Missed days that were bought (D4), each as of its first instant."""
-    referred: dict[str, Telling] = field(default_factory=dict)
+    referred: dict[str, Report] = field(default_factory=dict)
     """Members that this one referred, whose first order stands, each as of that order's success."""
 
     def holding(self, zone: str) -> dict[tuple[str, ...], Any]:
         """O2: the facts told so far, each with the telling that holds: another that does not is `known`."""
-        told: dict[tuple[str, ...], Any] = {("removed", review_id): True for review_id in self.removed}
-        for telling in sorted([*self.signed_in, *self.published, *self.activities], key=Telling.rank):
-            data = telling.data
+        holding: dict[tuple[str, ...], Any] = {("removed", review_id): True for review_id in self.removed}
+        for report in sorted([*self.signed_in, *self.published, *self.activities], key=Report.rank):
+            data = report.data
             if "review_id" in data:
                 key: tuple[str, ...] = ("review", data["review_id"])
             elif "activity_id" in data:
                 key = ("activity", data["activity"], data["activity_id"])
             else:
-                key = ("sign-in", str(local_day(telling.at, zone)))  # D2
-            told.setdefault(key, telling.rank())
-        told.update({("profile", *map(str, telling.rank())): True for telling in self.profile})
-        return told
+                key = ("sign-in", str(local_day(report.at, zone)))  # D2
+            holding.setdefault(key, report.rank())
+        holding.update({("profile", *map(str, report.rank())): True for report in self.profile})
+        return holding
 
 
 def rules_on(program: Program, on: Any) -> list[Rule]:
@@ -129,7 +129,7 @@ def banded(bands: Mapping[str, Any], amount: Fraction) -> Fraction:
 
 
 def work_out(
-    order: Order, rule: Rule, tier: str, profile: Sequence[Telling] = (), without: Collection[str] = ()
+    order: Order, rule: Rule, tier: str, profile: Sequence[Report] = (), without: Collection[str] = ()
 ) -> Working:
     """f(x): what an order earns on what is left of its eligible lines, at this tier (N1, N5, P1, R1).
 
@@ -148,8 +148,8 @@ def work_out(
     exact = rate * _multiplied(units, by_line, program["currency"])
     kept = Fraction(sum(left.values()), sum(whole.values())) if proportional and sum(whole.values()) else 1
     points = rounded(exact * kept, program["points"]["rounding"])
-    shown = exact / worth if worth else Fraction(rule.get("tier_multiplier", {}).get(tier, "1"))
-    return Working(rule["rule"], program["version"], tier, amount, rate, shown, exact, points, by_line)
+    effective = exact / worth if worth else Fraction(rule.get("tier_multiplier", {}).get(tier, "1"))
+    return Working(rule["rule"], program["version"], tier, amount, rate, effective, exact, points, by_line)
 
 
 def _multiplied(units: Mapping[str, int], by_line: Mapping[str, Fraction], currency: str) -> Fraction:
@@ -176,7 +176,7 @@ def _counting(order: Order, rule: Rule, at: Micros) -> dict[str, int]:
 
 
 def order_awards(
-    order: Order, rule: Rule, tier: str, confirmed: Iterable[str], profile: Sequence[Telling]
+    order: Order, rule: Rule, tier: str, confirmed: Iterable[str], profile: Sequence[Report]
 ) -> list[Award]:
     """What an order earns by a rule, and what each campaign with a budget adds to it (N6).
 
@@ -194,8 +194,8 @@ def order_awards(
         working = work_out(order, rule, tier, profile, without=campaigns[index:])
         net = _multiplied({line_id: left[line_id] for line_id in done}, working.by_line, program["currency"])
         all_done = working.points if done == counting else floor(working.rate * net)
-        given, ready = working.points - points, min(all_done - so_far, working.points - points)
-        awards.append(Award(order.key, name, program["version"], order.date, lot, given - ready, ready))
+        granted, ready = working.points - points, min(all_done - so_far, working.points - points)
+        awards.append(Award(order.key, name, program["version"], order.date, lot, granted - ready, ready))
         points, so_far = working.points, so_far + ready
     return awards
 
@@ -228,7 +228,7 @@ def first_purchase(orders: Mapping[str, Order], facts: MemberFacts, now: Micros)
     if successful == 0 or rising is None or lot is None:
         return []
     gifts = [(rule["rule"], rule["points"], rising.key) for rule in rules_on(rising.program, "first_order")]
-    if any(telling.data.get("referred_by") not in (None, MEMBER) for telling in facts.profile):
+    if any(report.data.get("referred_by") not in (None, MEMBER) for report in facts.profile):
         gifts += [(rule["rule"], rule["referred"], "referral") for rule in rules_on(rising.program, "referral")]
     version, day = rising.program["version"], rising.date
     return [Award("member", name, version, day, lot, 0, points, about=about) for name, points, about in gifts]
@@ -249,10 +249,10 @@ def sign_ins(facts: MemberFacts, program_at: ProgramAt) -> list[Award]:
 
     D4: a day that was bought counts for the streak, and has no reward of its own.
     """
-    first: dict[date, Telling] = {}
-    for telling in sorted(facts.signed_in, key=Telling.rank):
-        first.setdefault(_day(telling, program_at), telling)
-    days = facts.made_up | first
+    first: dict[date, Report] = {}
+    for report in sorted(facts.signed_in, key=Report.rank):
+        first.setdefault(_day(report, program_at), report)
+    days = facts.repaired | first
     awards = []
     run = 0
     for day in sorted(days):
@@ -272,9 +272,9 @@ def sign_ins(facts: MemberFacts, program_at: ProgramAt) -> list[Award]:
 def referrals(facts: MemberFacts, program_at: ProgramAt) -> list[Award]:
     """The referrer's side: points for each member referred, while that one's first order stands."""
     return [
-        _at_once(f"referred:{member}", rule, program, _day(telling, program_at), rule["referrer"])
-        for member, telling in facts.referred.items()
-        for program in [program_at(telling.at)]
+        _at_once(f"referred:{member}", rule, program, _day(report, program_at), rule["referrer"])
+        for member, report in facts.referred.items()
+        for program in [program_at(report.at)]
         for rule in rules_on(program, "referral")
     ]
 
@@ -282,10 +282,10 @@ def referrals(facts: MemberFacts, program_at: ProgramAt) -> list[Award]:
 def reviews(facts: MemberFacts, program_at: ProgramAt) -> list[Award]:
     """Published and never removed: `removed` is final, whenever it comes (N3, O2)."""
     return [
-        _at_once(f"review:{review_id}", rule, program, _day(telling, program_at), rule["points"])
-        for review_id, telling in _least(facts.published, "review_id").items()
+        _at_once(f"review:{review_id}", rule, program, _day(report, program_at), rule["points"])
+        for review_id, report in _least(facts.published, "review_id").items()
         if review_id not in facts.removed
-        for program in [program_at(telling.at)]
+        for program in [program_at(report.at)]
         for rule in rules_on(program, "review")
     ]
 
@@ -293,13 +293,13 @@ def reviews(facts: MemberFacts, program_at: ProgramAt) -> list[Award]:
 def activities(facts: MemberFacts, program_at: ProgramAt) -> list[Award]:
     """Favourites, games and the like: points each, or by unit."""
     awards = []
-    for (kind, activity_id), telling in _least(facts.activities, "activity", "activity_id").items():
-        program = program_at(telling.at)
+    for (kind, activity_id), report in _least(facts.activities, "activity", "activity_id").items():
+        program = program_at(report.at)
         for rule in rules_on(program, {"activity": kind}):
-            units = Fraction(str(telling.data.get("units") or 1))
+            units = Fraction(str(report.data.get("units") or 1))
             exact = Fraction(rule["points_per_unit"]) * units if "points_per_unit" in rule else rule["points"]
             points = rounded(Fraction(exact), program["points"]["rounding"])
-            day = _day(telling, program_at)
+            day = _day(report, program_at)
             awards.append(_at_once(f"{kind}:{activity_id}", rule, program, day, points))
     return awards
 
@@ -307,13 +307,13 @@ def activities(facts: MemberFacts, program_at: ProgramAt) -> list[Award]:
 def profile(facts: MemberFacts, program_at: ProgramAt) -> list[Award]:
     """D6: once, when in order of business times all the fields were first filled together."""
     filled: set[str] = set()
-    for telling in sorted(facts.profile, key=Telling.rank):
-        for name, value in telling.data.items():
+    for report in sorted(facts.profile, key=Report.rank):
+        for name, value in report.data.items():
             (filled.add if value is not None else filled.discard)(name)
-        program = program_at(telling.at)
+        program = program_at(report.at)
         for rule in rules_on(program, "profile_completed"):
             if filled >= set(rule["fields"]):
-                return [_at_once("member", rule, program, _day(telling, program_at), rule["points"])]
+                return [_at_once("member", rule, program, _day(report, program_at), rule["points"])]
     return []
 
 
@@ -321,9 +321,9 @@ def joining_gift(facts: MemberFacts, program_at: ProgramAt) -> list[Award]:
     """T10: once, for the enrolment; who only orders has none."""
     if not facts.enrolled:
         return []
-    telling = min(facts.enrolled, key=Telling.rank)
-    program = program_at(telling.at)
-    day = _day(telling, program_at)
+    report = min(facts.enrolled, key=Report.rank)
+    program = program_at(report.at)
+    day = _day(report, program_at)
     return [_at_once("member", rule, program, day, rule["points"]) for rule in rules_on(program, "enrolled")]
 
 
@@ -362,14 +362,14 @@ def _at_once(owner: str, rule: Rule, program: Program, day: date, points: int) -
     return Award(owner, rule["rule"], program["version"], day, other_lot(program, day), 0, points)
 
 
-def _day(telling: Telling, program_at: ProgramAt) -> date:
-    return local_day(telling.at, program_at(telling.at)["timezone"])
+def _day(report: Report, program_at: ProgramAt) -> date:
+    return local_day(report.at, program_at(report.at)["timezone"])
 
 
-def _least(tellings: Iterable[Telling], *names: str) -> dict[Any, Telling]:
+def _least(reports: Iterable[Report], *names: str) -> dict[Any, Report]:
     """O2: of each fact, by the fields that name it, the telling that holds."""
-    found: dict[Any, Telling] = {}
-    for telling in sorted(tellings, key=Telling.rank):
-        key = tuple(telling.data[name] for name in names)
-        found.setdefault(key if len(names) > 1 else key[0], telling)
+    found: dict[Any, Report] = {}
+    for report in sorted(reports, key=Report.rank):
+        key = tuple(report.data[name] for name in names)
+        found.setdefault(key if len(names) > 1 else key[0], report)
     return found

@@ -20,11 +20,11 @@ from tests.model.commands import (
     Decide,
     GiveBack,
     Hold,
-    MakeUp,
     Receive,
     Redeem,
     Referred,
     Release,
+    RepairStreak,
     Send,
 )
 from tests.model.days import DAY, MINUTE, Micros, instant, text_of
@@ -46,7 +46,7 @@ from tests.model.events import (
     shipped,
 )
 from tests.model.lives import a_life, a_person, late_returns, tier_histories, times
-from tests.model.model import Step
+from tests.model.model import HistoryStep
 from tests.model.program import ALL_RULES, DEFAULT, Program, program
 from tests.model.stories import a_checkout, a_shortfall
 
@@ -178,24 +178,24 @@ def facts(
     With `tiers`, the histories that tiering might have told in the meantime are among it; with `spending`, orders
     before, whose points the others may have held or redeemed; with `more`, birthdays and who referred the member.
     """
-    told: list[Event] = []
+    happened: list[Event] = []
     for number in range(1, draw(st.sampled_from([orders, orders, 1])) + 1):
-        told += draw(an_order(f"o{number}", spending=spending))
+        happened += draw(an_order(f"o{number}", spending=spending))
     for number, day in enumerate(draw(st.sampled_from([[-3], [-3, -2], [-20, -3], []])) if spending else []):
-        told += [paid(f"w{number}", d(day), "250"), completed(f"w{number}", d(day, "11:00"))]
+        happened += [paid(f"w{number}", d(day), "250"), completed(f"w{number}", d(day, "11:00"))]
     if others:
-        told += draw(a_life())
-        told += draw(st.just([]) | late_returns())
+        happened += draw(a_life())
+        happened += draw(st.just([]) | late_returns())
     if tiers:
-        told += draw(tier_histories())
+        happened += draw(tier_histories())
     if more:
-        told += draw(a_person())
-    told.sort(key=lambda event: instant(event["time"]))
+        happened += draw(a_person())
+    happened.sort(key=lambda event: instant(event["time"]))
     # An id of its own for each, so that no two tellings conflict (O1); ids also decide ties (O2).
-    for number, event in enumerate(told):
+    for number, event in enumerate(happened):
         if not event["type"].startswith("loyalty."):
             event["id"] = f"e{number:02}"
-    return told
+    return happened
 
 
 @st.composite
@@ -237,7 +237,7 @@ def checkouts(
     reviews: bool = False,
     more: bool = False,
     ahead: bool = False,
-) -> list[Step]:
+) -> list[HistoryStep]:
     """These events as they come in, and commands among them.
 
     Mostly an order's points are held or redeemed shortly before it is paid. A hold may be captured or released
@@ -245,7 +245,7 @@ def checkouts(
     checkouts where it is close. With `reviews`, what earned points is taken back after they are gone, and
     shortfalls are decided; with `more`, days are bought and members referred; with `ahead`, points sent and received.
     """
-    history: list[Step] = []
+    history: list[HistoryStep] = []
     before: Micros = 0
     for step in draw(arrivals(events, duplicates=duplicates)):
         data = step.event["data"] if isinstance(step, Arrival) else {}
@@ -306,7 +306,7 @@ def commands(now: Micros) -> st.SearchStrategy[Command]:
 def dealings(now: Micros) -> st.SearchStrategy[Command]:
     """Missed days bought, news of members that this one referred."""
     return st.one_of(
-        st.builds(MakeUp, st.just(now), st.sampled_from([text_of(now - day * DAY)[:10] for day in range(6)])),
+        st.builds(RepairStreak, st.just(now), st.sampled_from([text_of(now - day * DAY)[:10] for day in range(6)])),
         st.builds(Referred, st.just(now), st.sampled_from(["m3", "m4"]), st.just(now) | st.none()),
     )
 
@@ -325,7 +325,7 @@ JUMPS = (MINUTE, DAY, 16 * DAY, 40 * DAY)
 POSITIONS = st.integers(0, 60)
 
 
-def settled(history: Sequence[Step]) -> Micros:
+def settled(history: Sequence[HistoryStep]) -> Micros:
     """When a history ends."""
     return history[-1].now
 
@@ -354,13 +354,13 @@ def an_order(draw: st.DrawFn, order: str, *, spending: bool = False) -> list[Eve
     hold = st.sampled_from([None, "h1", "h1", "h2"] if spending else [None, None, "h0"])
     redemption = st.sampled_from([None, None, "r1", "r2"] if spending else [None])
     day = draw(st.integers(1, 20))
-    told: list[Event] = []
+    happened: list[Event] = []
     for revision in draw(REVISIONS):
         used = draw(st.sampled_from([0, 0, 0, 1, 50, 101, 300]))
-        told.append(
+        happened.append(
             paid(
                 order,
-                draw(times(day, 3, told=told)),
+                draw(times(day, 3, happened=happened)),
                 draw(order_lines()),
                 shipping=draw(st.sampled_from([None, "10", "0.01"])),
                 tax=draw(st.sampled_from([None, None, "3.33"])),
@@ -379,24 +379,24 @@ def an_order(draw: st.DrawFn, order: str, *, spending: bool = False) -> list[Eve
         unique_by=lambda named: named["line_id"],
     )
     for _ in range(draw(st.integers(0, 2))):
-        told.append(shipped(order, draw(times(day, 8, told=told)), draw(some_lines)))
+        happened.append(shipped(order, draw(times(day, 8, happened=happened)), draw(some_lines)))
     for _ in range(draw(st.integers(0, 2))):
-        told.append(completed(order, draw(times(day - 1, 20, told=told)), draw(some_lines)))
+        happened.append(completed(order, draw(times(day - 1, 20, happened=happened)), draw(some_lines)))
     for _ in range(draw(st.integers(0, 3))):
-        told.append(draw(a_refund(order, day, told)))
+        happened.append(draw(a_refund(order, day, happened)))
     for _ in range(draw(st.sampled_from([*[0] * 8, 1, 2]))):
-        told.append(cancelled(order, draw(times(day - 1, 25, told=told))))
-    return told
+        happened.append(cancelled(order, draw(times(day - 1, 25, happened=happened))))
+    return happened
 
 
 @st.composite
-def a_refund(draw: st.DrawFn, order: str, day: int, told: Sequence[Event]) -> Event:
+def a_refund(draw: st.DrawFn, order: str, day: int, happened: Sequence[Event]) -> Event:
     """Of lines known and unknown, of shipping or of tax, of nothing; now and then a second telling."""
     parts = st.builds(part, LINE_IDS, st.sampled_from(PARTS))
     lines = draw(st.none() | st.lists(parts, min_size=1, max_size=2, unique_by=lambda named: named["line_id"]))
     return refunded(
         order,
-        draw(times(day - 1, draw(st.sampled_from([3, 30, 50])), told=told)),
+        draw(times(day - 1, draw(st.sampled_from([3, 30, 50])), happened=happened)),
         lines,
         refund=draw(st.sampled_from(["r1", "r2", "r3"])),
         shipping=draw(st.sampled_from([None, None, "10", "4"])),

@@ -11,7 +11,7 @@ from tests.model.days import DAY, MINUTE, Micros, instant, local_day, midnight_a
 from tests.model.earning import MemberFacts, TierHistory, rules_on
 from tests.model.events import Event
 from tests.model.lot_days import expiry_day, order_day
-from tests.model.orders import Facts, Order, Telling, order_key, read
+from tests.model.orders import Facts, Order, Report, order_key, read
 from tests.model.program import Program
 
 MAX_EVENT_AGE = 400 * DAY
@@ -33,7 +33,7 @@ class Known:
         self.parked_since: dict[tuple[str, str], Micros] = {}
         """When each refund whose order is unknown came in, by (order, refund_id)."""
         self._orders: dict[str, Facts] = {}
-        self._told: dict[tuple[str, ...], tuple[str, Any]] = {}
+        self._seen: dict[tuple[str, ...], tuple[str, Any]] = {}
         self._newest: dict[str, Micros] = {}
         self._tier_version = (-1, -1)
 
@@ -52,9 +52,9 @@ class Known:
                 return "in_future"
         name = (event["subject"], event["source"], event["id"], str(at))
         payload = (event["type"], event["data"])
-        if name in self._told:
-            return "known" if self._told[name] == payload else "conflict"
-        self._told[name] = payload
+        if name in self._seen:
+            return "known" if self._seen[name] == payload else "conflict"
+        self._seen[name] = payload
         return None
 
     def learn(self, event: Event, now: Micros) -> str:
@@ -71,41 +71,41 @@ class Known:
         if word == "removed":
             self.member.removed.add(data["review_id"])
         else:
-            telling = Telling(self._counts_from(kind, at), event["source"], event["id"], data)
+            report = Report(self._counts_from(kind, at), event["source"], event["id"], data)
             facts = {
                 "sign-in": self.member.signed_in,
                 "review": self.member.published,
                 "activity": self.member.activities,
                 "profile": self.member.profile,
             }[kind]
-            facts.append(telling)
+            facts.append(report)
             if word == "registered":
-                self.member.enrolled.append(telling)
+                self.member.enrolled.append(report)
         return "booked" if self.member.holding(self.zone) != before else "known"
 
     def hear_of(self, referred: Referred) -> str:
         """Another account tells of a member that this one referred."""
         if referred.at is None:
             return "known" if self.member.referred.pop(referred.reference, None) is None else "booked"
-        telling = Telling(referred.at, "", referred.reference, {})
-        if self.member.referred.get(referred.reference) == telling:
+        report = Report(referred.at, "", referred.reference, {})
+        if self.member.referred.get(referred.reference) == report:
             return "known"
-        self.member.referred[referred.reference] = telling
+        self.member.referred[referred.reference] = report
         return "booked"
 
-    def why_not_made_up(self, day: str, now: Micros, offer: dict[str, Any]) -> str | None:
+    def repair_refusal(self, day: str, now: Micros, offer: dict[str, Any]) -> str | None:
         """D4: whether a day lies within the days of the offer, was missed and not bought yet."""
         missed, today = date.fromisoformat(day), local_day(now, self.zone)
         if not timedelta() < today - missed <= timedelta(days=offer["within_days"]):
             return "day_out_of_reach"
-        signed_in = {local_day(telling.at, self.zone) for telling in self.member.signed_in}
-        return "day_not_missed" if missed in signed_in or missed in self.member.made_up else None
+        signed_in = {local_day(report.at, self.zone) for report in self.member.signed_in}
+        return "day_not_missed" if missed in signed_in or missed in self.member.repaired else None
 
-    def make_up(self, day: str) -> None:
+    def repair_streak(self, day: str) -> None:
         """D4: a missed day counts for the streak."""
         bought = date.fromisoformat(day)
         start = midnight_after(bought - timedelta(days=1), self.zone)
-        self.member.made_up[bought] = Telling(start, "", f"made-up:{day}", {})
+        self.member.repaired[bought] = Report(start, "", f"made-up:{day}", {})
 
     def _learn_order(self, event: Event, word: str, now: Micros) -> str:
         data = event["data"]
@@ -116,8 +116,8 @@ class Known:
         at = instant(event["time"])
         if word == "paid":
             at = self._counts_from("order", at)
-        tellings: list[Telling] = getattr(facts, word)
-        tellings.append(Telling(at, event["source"], event["id"], data))
+        reports: list[Report] = getattr(facts, word)
+        reports.append(Report(at, event["source"], event["id"], data))
         order = self._read(key)
         if order is None:
             if word == "refunded":
@@ -136,7 +136,7 @@ class Known:
         self.tier_history = [(instant(one["effective_at"]), one["tier"]) for one in data["history"]]
         if event["type"] == "loyalty.tier.enrolled.v1":
             since = instant(data["effective_at"])
-            self.member.enrolled.append(Telling(since, event["source"], event["id"], data))
+            self.member.enrolled.append(Report(since, event["source"], event["id"], data))
         return "booked"
 
     def _counts_from(self, kind: str, at: Micros) -> Micros:
@@ -152,11 +152,11 @@ class Known:
         """E3: until when each thing the member did keeps points alive, under `sliding`; a refund is no activity."""
         member = self.member
         others = [*member.signed_in, *member.published, *member.activities, *member.profile, *member.enrolled]
-        others += [telling for telling in member.referred.values() if rules_on(self.program_at(telling.at), "referral")]
-        orders = [telling for facts in self._orders.values() for telling in facts.paid]
+        others += [report for report in member.referred.values() if rules_on(self.program_at(report.at), "referral")]
+        orders = [report for facts in self._orders.values() for report in facts.paid]
         deeds: list[tuple[Callable[[Program, date], date], Micros]]
-        deeds = [(order_day, telling.at) for telling in orders]
-        deeds += [(expiry_day, at) for at in (*(telling.at for telling in others), *commands)]
+        deeds = [(order_day, report.at) for report in orders]
+        deeds += [(expiry_day, at) for at in (*(report.at for report in others), *commands)]
         return [
             rule(program, local_day(at, self.zone))
             for rule, at in deeds

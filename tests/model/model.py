@@ -13,7 +13,7 @@ from datetime import date
 from typing import Literal
 
 from tests.model import earning, tiers
-from tests.model.commands import Command, Decide, Hold, MakeUp, Receive, Redeem, Referred, Send
+from tests.model.commands import Command, Decide, Hold, Receive, Redeem, Referred, RepairStreak, Send
 from tests.model.days import DAY, NEVER, Micros, midnight_after
 from tests.model.earning import Award
 from tests.model.events import Arrival, Event, Timer
@@ -26,10 +26,10 @@ from tests.model.shortfalls import Shortfalls
 from tests.model.sliding import Sliding
 from tests.model.spending import Spending
 from tests.model.transfers import Transfers
-from tests.model.wallet import Lot, LotKey, Taken, Wallet, unwind
+from tests.model.wallet import Lot, LotAllocations, LotKey, Wallet, unwind
 
-Tiers = Literal["closed", "given"]
-Step = Arrival | Timer | Command
+Tiers = Literal["closed", "received"]
+HistoryStep = Arrival | Timer | Command
 Bucket = tuple[str, str, date]
 """(owner, rule, lot day): what is booked is booked for one of these."""
 
@@ -40,7 +40,7 @@ class Model:
     """One member's account under one program, or several versions of it by `effective_from`.
 
     With `tiers="closed"` the model is tiering as well: the history follows each input at once. With
-    `"given"` only tier events change tiers.
+    `"received"` only tier events change tiers.
     """
 
     def __init__(self, program: Program | Sequence[Program], *, tiers: Tiers = "closed") -> None:
@@ -57,7 +57,7 @@ class Model:
         # points used, as told and net; by rule.
         self._booked: dict[Bucket, tuple[int, int]] = {}
         self._awards: dict[Bucket, Award] = {}
-        self._granted: dict[Bucket, Taken] = {}
+        self._granted: dict[Bucket, LotAllocations] = {}
         self._earned: dict[tuple[str, str], Award] = {}
         self._order_points: dict[str, tuple[int, int]] = {}
         self._used: dict[str, int] = {}
@@ -91,15 +91,15 @@ class Model:
         match command:
             case Decide():
                 outcome = self.shortfalls.decide(command)
-            case MakeUp():
-                outcome = self._make_up(command, program)
+            case RepairStreak():
+                outcome = self._repair_streak(command, program)
             case Referred():
                 outcome = self.known.hear_of(command)
             case Send() | Receive():
                 outcome = self.transfers.do(command)
             case _:
                 outcome = self.spending.do(command, _grace_days(program))
-        if isinstance(command, Hold | Redeem | MakeUp | Send) and outcome == "booked":
+        if isinstance(command, Hold | Redeem | RepairStreak | Send) and outcome == "booked":
             self.sliding.reach(self.known.active_until(self.wallet.now))
         elif isinstance(command, Referred):
             self.sliding.reach(self.known.active_until())
@@ -108,17 +108,17 @@ class Model:
         self.outcomes.append((f"{type(command).__name__} {command.reference}", outcome))
         return outcome
 
-    def _make_up(self, command: MakeUp, program: Program) -> str:
+    def _repair_streak(self, command: RepairStreak, program: Program) -> str:
         """D4: pay for a missed day, if it may be bought."""
         offered = [rule["make_up"] for rule in earning.rules_on(program, "signed_in") if "make_up" in rule]
         if not offered:
             return "make_up_not_offered"
-        if (refused := self.known.why_not_made_up(command.reference, self.wallet.now, offered[0])) is not None:
+        if (refused := self.known.repair_refusal(command.reference, self.wallet.now, offered[0])) is not None:
             return refused
         if offered[0]["cost"] > self.wallet.available():
             return "insufficient_points"
         self.spending.pay(offered[0]["cost"])
-        self.known.make_up(command.reference)
+        self.known.repair_streak(command.reference)
         return "booked"
 
     def tick(self, now: Micros) -> None:
@@ -126,7 +126,7 @@ class Model:
         self._pass_time(now)
         self._follow_tiers()
 
-    def take(self, step: Step) -> None:
+    def take(self, step: HistoryStep) -> None:
         """One step of a history, whichever it is."""
         match step:
             case Timer():
@@ -136,7 +136,7 @@ class Model:
             case _:
                 self.command(step)
 
-    def play(self, history: Iterable[Step]) -> Result:
+    def play(self, history: Iterable[HistoryStep]) -> Result:
         """Take a whole history, and say where it leads."""
         for step in history:
             self.take(step)
@@ -173,8 +173,8 @@ class Model:
     def _take_over(self, event: Event) -> None:
         """P5, P7: what the order of a `paid` names it takes over before all else, also if it is cancelled already."""
         order = self.known.orders()[order_key(event["data"].get("shop") or "", event["data"]["order_id"])]
-        room = max(0, order.points_used - self._used.get(order.key, 0))
-        taken = self.spending.take_over(order.key, order.holding, room)
+        uncovered = max(0, order.points_used - self._used.get(order.key, 0))
+        taken = self.spending.take_over(order.key, order.holding, uncovered)
         self._spent[order.key] = self._spent.get(order.key, 0) + taken
 
     def _settle(self, label: str | None = None) -> None:
@@ -205,7 +205,7 @@ class Model:
                 self.wallet.lot(self._lot_of(bucket)).pending += pending  # R5
         for bucket, _, confirmed in changes:
             if confirmed < 0:
-                self._claim(bucket, -confirmed)
+                self._claw_back(bucket, -confirmed)
         for key, order in orders.items():
             used = order.points_used - order.points_back()
             if used > (before := self._spent.get(key, 0)):
@@ -223,14 +223,14 @@ class Model:
 
         self._booked = target
         for (_, name, _), pending, confirmed in changes:
-            shown = label if label and self._is_order_rule(name) else name
-            self._rules[shown] = self._rules.get(shown, 0) + pending + confirmed
+            rule = label if label and self._is_order_rule(name) else name
+            self._rules[rule] = self._rules.get(rule, 0) + pending + confirmed
         self._share_out(earned)
 
-    def _claim(self, bucket: Bucket, points: int) -> None:
+    def _claw_back(self, bucket: Bucket, points: int) -> None:
         """R6: take back what went to a bucket's lots; of what is not there, its program says what becomes."""
         award = self._awards[bucket]
-        short = sum(self.wallet.claim(day, part) for (day, _), part in unwind(self._granted[bucket], points))
+        short = sum(self.wallet.claw_back(day, part) for (day, _), part in unwind(self._granted[bucket], points))
         negative = self._by_version[award.version]["points"]["negative"]
         self.shortfalls.fall_short(award.about or award.owner, short, negative)
 
@@ -314,12 +314,12 @@ class Model:
     def result(self) -> Result:
         """The account as of its `now`."""
         lots, timelines, orders = self.wallet.lots, self._timelines(), self.known.orders()
-        shown = {}
+        order_results = {}
         for key, order in orders.items():
             pending, confirmed = self._order_points.get(key, (0, 0))
             tier = earning.tier_at(self.known.tier_history, order.paid_at)
             profile = self.known.member.profile
-            shown[key] = OrderResult(
+            order_results[key] = OrderResult(
                 earned_pending=pending,
                 earned_confirmed=confirmed,
                 points_used=order.points_used,
@@ -328,7 +328,8 @@ class Model:
                 timeline=timelines[key],
                 alarms=frozenset(order.alarms | ({"points_short"} if key in self._short else set())),
                 working=tuple(
-                    earning.work_out(order, rule, tier, profile).shown() for rule in earning.order_rules(order.program)
+                    earning.work_out(order, rule, tier, profile).as_dict()
+                    for rule in earning.order_rules(order.program)
                 ),
             )
         park_days = self.known.versions[-1]["points"]["refund"]["park_days"]
@@ -351,7 +352,7 @@ class Model:
                 name: RedemptionResult(spent.points, spent.returned)
                 for name, spent in self.spending.redemptions.items()
             },
-            orders=shown,
+            orders=order_results,
             written_off=self.shortfalls.written_off,
             under_review=dict(self.shortfalls.under_review),
             in_transit=self.transfers.in_transit(),
@@ -370,13 +371,13 @@ class Model:
 
     def _lots(self) -> dict[LotName, dict[str, int]]:
         """The lots by their last days: one that slides may end with another (E3)."""
-        shown: dict[LotName, dict[str, int]] = {}
+        by_name: dict[LotName, dict[str, int]] = {}
         for (day, parent), lot in self.wallet.lots.items():
             if any(asdict(lot).values()):
-                sums = shown.setdefault((self._named(day), None if parent is None else self._named(parent)), {})
+                sums = by_name.setdefault((self._named(day), None if parent is None else self._named(parent)), {})
                 for side, points in _figures(lot).items():
                     sums[side] = sums.get(side, 0) + points
-        return shown
+        return by_name
 
     def _named(self, lot: date) -> str:
         return _iso(self.wallet.last_day(lot))

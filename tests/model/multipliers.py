@@ -10,7 +10,7 @@ from math import prod
 from typing import Any
 
 from tests.model.days import instant, local_day, midnight_after
-from tests.model.orders import Line, Order, Telling, excluded
+from tests.model.orders import Line, Order, Report, excluded
 
 Rule = dict[str, Any]
 LEAST_NOTICE = timedelta(days=30)
@@ -28,7 +28,7 @@ def budgeted(program: dict[str, Any]) -> list[str]:
 
 
 def multiplier(
-    order: Order, line: Line, rule: Rule, tier: str, profile: Sequence[Telling], without: Collection[str] = ()
+    order: Order, line: Line, rule: Rule, tier: str, profile: Sequence[Report], without: Collection[str] = ()
 ) -> Fraction:
     """N2: all that multiplies what a line earns by an order rule, but for the rules named in `without`."""
     factors = [Fraction(rule.get("tier_multiplier", {}).get(tier, "1"))]
@@ -63,24 +63,24 @@ def runs(campaign: dict[str, Any], order: Order, line: Line) -> bool:
     )
 
 
-def is_birthday(rule: Rule, order: Order, profile: Iterable[Telling]) -> bool:
+def is_birthday(rule: Rule, order: Order, profile: Iterable[Report]) -> bool:
     """B2: whether an order was paid in the month, or on the day, of that year's one birthday.
 
     That is the first which was entered in time and still stood when its day, or its month, began.
     """
     zone = order.program["timezone"]
-    told = [telling for telling in sorted(profile, key=Telling.rank) if "birthday" in telling.data]
-    for index, telling in enumerate(told):
-        birthday = telling.data["birthday"]
+    reports = [report for report in sorted(profile, key=Report.rank) if "birthday" in report.data]
+    for index, report in enumerate(reports):
+        birthday = report.data["birthday"]
         if birthday is None:
             continue
         day = in_year(date.fromisoformat(birthday), order.date.year, rule.get("feb29", "feb28"))
         days = [day] if rule["when"] == "birthday" else days_of_month(day)
         begins = midnight_after(days[0] - timedelta(days=1), zone)
-        changes = [later.at for later in told[index + 1 :] if (later.data["birthday"] or "")[5:] != birthday[5:]]
-        in_time = local_day(telling.at, zone) + LEAST_NOTICE <= day
+        changes = [later.at for later in reports[index + 1 :] if (later.data["birthday"] or "")[5:] != birthday[5:]]
+        in_time = local_day(report.at, zone) + LEAST_NOTICE <= day
         if in_time and not any(changed < begins for changed in changes):
-            return order.date in days and telling.at < order.paid_at
+            return order.date in days and report.at < order.paid_at
     return False
 
 

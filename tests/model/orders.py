@@ -21,7 +21,7 @@ TimelineEntry = tuple[Micros, int, int]
 
 
 @dataclass(frozen=True)
-class Telling:
+class Report:
     """One telling of a fact: the time it counts from (O9), who told it, what it says."""
 
     at: Micros
@@ -40,11 +40,11 @@ class Facts:
 
     order_id: str
     shop: str = ""
-    paid: list[Telling] = field(default_factory=list)
-    shipped: list[Telling] = field(default_factory=list)
-    completed: list[Telling] = field(default_factory=list)
-    refunded: list[Telling] = field(default_factory=list)
-    cancelled: list[Telling] = field(default_factory=list)
+    paid: list[Report] = field(default_factory=list)
+    shipped: list[Report] = field(default_factory=list)
+    completed: list[Report] = field(default_factory=list)
+    refunded: list[Report] = field(default_factory=list)
+    cancelled: list[Report] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Order:
     refunds: list[tuple[Micros, str, int]]
     """(when it counts from, line id, minor units taken of the line), as far as the line goes (R11)."""
     alarms: set[str]
-    holding: Telling
+    holding: Report
     """The `paid` that holds: of the highest revision the least (O2)."""
 
     @property
@@ -122,16 +122,16 @@ class Order:
         days = self.program["points"]["pending"].get("auto_after_days")
         if days is None:
             return None
-        told = [t.rank(self.paid_at)[0] for t in self.facts.shipped if covers(t, line)]
+        reported = [t.rank(self.paid_at)[0] for t in self.facts.shipped if covers(t, line)]
         zone = self.program["timezone"]
-        start = local_day(min(told, default=self.paid_at), zone)
+        start = local_day(min(reported, default=self.paid_at), zone)
         return midnight_after(start + timedelta(days=days), zone)
 
     def completed_at(self, line: Line, now: Micros) -> Micros | None:
         """O8: the earlier of what was told and the due time, once that has passed."""
-        told = [t.rank(self.paid_at)[0] for t in self.facts.completed if covers(t, line)]
+        reported = [t.rank(self.paid_at)[0] for t in self.facts.completed if covers(t, line)]
         due = self.due_at(line)
-        times = told + ([due] if due is not None and due <= now else [])
+        times = reported + ([due] if due is not None and due <= now else [])
         return min(times, default=None)
 
     def timeline(self, rule: dict[str, Any], now: Micros) -> list[TimelineEntry]:
@@ -181,9 +181,9 @@ def excluded(sku: str, category: str, exclude: dict[str, Any] | None) -> bool:
     return sku in exclude.get("skus", []) or category in exclude.get("categories", [])
 
 
-def covers(telling: Telling, line: Line) -> bool:
+def covers(report: Report, line: Line) -> bool:
     """Whether a `shipped` or `completed` speaks of the whole line: parts of a quantity never add up (O8)."""
-    named = telling.data.get("lines")
+    named = report.data.get("lines")
     if not named:
         return True
     return any(
@@ -214,9 +214,9 @@ def read(facts: Facts, program_at: Callable[[Micros], Program]) -> Order | None:
     """The order as its facts say, or None while no `paid` is known (O3)."""
     if not facts.paid:
         return None
-    paid_at = min(telling.at for telling in facts.paid)
+    paid_at = min(report.at for report in facts.paid)
     program = program_at(paid_at)
-    newest = max(revision(telling) for telling in facts.paid)
+    newest = max(revision(report) for report in facts.paid)
     holding = min((t for t in facts.paid if revision(t) == newest), key=lambda t: t.rank())
     alarms: set[str] = set()
 
@@ -227,7 +227,7 @@ def read(facts: Facts, program_at: Callable[[Micros], Program]) -> Order | None:
     return Order(facts, program, paid_at, lines, used, cancelled_at, refunds, alarms, holding)
 
 
-def revision(paid: Telling) -> int:
+def revision(paid: Report) -> int:
     """A `paid` without one is revision 0."""
     return int(paid.data.get("revision") or 0)
 
@@ -269,20 +269,20 @@ def _refunds(
     alarms: set[str],
 ) -> list[tuple[Micros, str, int]]:
     """R11: refunds in the order (time, refund_id), each as far as its line goes."""
-    holding: dict[str, Telling] = {}
-    for telling in facts.refunded:
-        refund_id = telling.data["refund_id"]
+    holding: dict[str, Report] = {}
+    for report in facts.refunded:
+        refund_id = report.data["refund_id"]
         known = holding.get(refund_id)
-        if known is None or telling.rank(paid_at) < known.rank(paid_at):
-            holding[refund_id] = telling
+        if known is None or report.rank(paid_at) < known.rank(paid_at):
+            holding[refund_id] = report
     left = {line.line_id: line.amount for line in lines}
     taken: list[tuple[Micros, str, int]] = []
-    for at, _, telling in sorted((t.rank(paid_at)[0], refund_id, t) for refund_id, t in holding.items()):
+    for at, _, report in sorted((t.rank(paid_at)[0], refund_id, t) for refund_id, t in holding.items()):
         if cancelled_at is not None and at > cancelled_at:
             continue
-        asked = [(one["line_id"], minor(one["amount"], currency)) for one in telling.data.get("lines") or []]
-        asked += [(SHIPPING, minor(telling.data.get("shipping"), currency))]
-        asked += [(TAX, minor(telling.data.get("tax"), currency))]
+        asked = [(one["line_id"], minor(one["amount"], currency)) for one in report.data.get("lines") or []]
+        asked += [(SHIPPING, minor(report.data.get("shipping"), currency))]
+        asked += [(TAX, minor(report.data.get("tax"), currency))]
         for line_id, amount in asked:
             if line_id not in left:
                 alarms.add("unknown_line")

@@ -13,8 +13,8 @@ from typing import Literal, TypeVar
 from tests.model.commands import Capture, GiveBack, Hold, Redeem, Release
 from tests.model.days import Micros
 from tests.model.events import MEMBER, hold_id, redemption_id
-from tests.model.orders import Telling
-from tests.model.wallet import Taken, Wallet, split, total
+from tests.model.orders import Report
+from tests.model.wallet import LotAllocations, Wallet, split, total
 
 T = TypeVar("T")
 
@@ -28,10 +28,10 @@ class HeldPoints:
 
     points: int
     expires_at: Micros
-    taken: Taken
+    taken: LotAllocations
     state: HoldState = "open"
     captured: int = 0
-    own: Taken = field(default_factory=list)
+    own: LotAllocations = field(default_factory=list)
     """What was captured by command and no order has."""
     order: str | None = None
     """The first order that named it (P5)."""
@@ -42,7 +42,7 @@ class SpentPoints:
     """A redemption: what is left of it and no order has, in the order taken."""
 
     points: int
-    own: Taken
+    own: LotAllocations
     returned: int = 0
     handed_over: int = 0
     """Points that an order has."""
@@ -154,38 +154,38 @@ class Spending:
 
     # By an order
 
-    def take_over(self, order: str, paid: Telling, room: int) -> int:
+    def take_over(self, order: str, paid: Report, uncovered: int) -> int:
         """P7: give an order what it may have of the hold and the redemption its `paid` names, at most `room` points.
 
         The first order to name one has it, and a hold that is open ends (P5).
         """
-        taken: Taken = []
+        taken: LotAllocations = []
         hold = _named(self.holds, hold_id, paid.data.get("hold_id"))
         if hold is not None and hold.order is None:
             hold.order = order
-            taken += self._of_hold(hold, paid.at, room)
+            taken += self._of_hold(hold, paid.at, uncovered)
         redemption = _named(self.redemptions, redemption_id, paid.data.get("redemption_id"))
         if redemption is not None and redemption.order is None:
             redemption.order = order
-            handed, redemption.own = split(redemption.own, room - total(taken))
+            handed, redemption.own = split(redemption.own, uncovered - total(taken))
             redemption.handed_over = total(handed)
             taken += handed
         self.wallet.uses.setdefault(order, []).extend(taken)
         return total(taken)
 
-    def _of_hold(self, hold: HeldPoints, paid_at: Micros, room: int) -> Taken:
+    def _of_hold(self, hold: HeldPoints, paid_at: Micros, uncovered: int) -> LotAllocations:
         match hold.state:
             case "open":
-                return self._end_by_capture(hold, min(room, hold.points))
+                return self._end_by_capture(hold, min(uncovered, hold.points))
             case "captured":
-                taken, hold.own = split(hold.own, room)
+                taken, hold.own = split(hold.own, uncovered)
                 return taken
             case "timed_out" if paid_at <= hold.expires_at:
-                return self.wallet.honour(hold.taken, room)
+                return self.wallet.honour(hold.taken, uncovered)
             case _:
                 return []
 
-    def _end_by_capture(self, hold: HeldPoints, points: int) -> Taken:
+    def _end_by_capture(self, hold: HeldPoints, points: int) -> LotAllocations:
         first, rest = split(hold.taken, points)
         self.wallet.capture(first)
         self.wallet.release(rest)

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from tests.model.commands import Capture, Decide, GiveBack, Hold, Redeem, Release
 from tests.model.days import DAY, MINUTE, Micros, instant, text_of
 from tests.model.events import Arrival, Event, cancelled, completed, d, line, paid, part, refunded
-from tests.model.model import Step
+from tests.model.model import HistoryStep
 
 
 @st.composite
-def a_checkout(draw: st.DrawFn, name: str) -> list[Step]:
+def a_checkout(draw: st.DrawFn, name: str) -> list[HistoryStep]:
     """Points are earned, held or redeemed about when a month of life ends, and used by an order that may come late.
 
     Meanwhile others reach for them: refunds of what earned them, orders without a hold or with the same, captures,
@@ -34,7 +34,7 @@ def a_checkout(draw: st.DrawFn, name: str) -> list[Step]:
 
     redeemed = draw(st.integers(0, 3)) == 0
     bought = paid(earning, d(day), draw(st.sampled_from(["100", "100", "250"])))
-    steps: list[Step] = [
+    steps: list[HistoryStep] = [
         Arrival(bought, instant(bought["time"])),
         Arrival(completed(earning, d(day, "12:00")), instant(d(day, "12:00"))),
         Redeem(start, name, points) if redeemed else Hold(start, name, points, over - start),
@@ -62,7 +62,7 @@ def a_checkout(draw: st.DrawFn, name: str) -> list[Step]:
             case _ if redeemed:
                 steps.append(GiveBack(now, name, draw(st.sampled_from([None, 20]))))
             case _:
-                ends: list[Step] = [Release(now, name), Capture(now, name), Capture(now, name, 30)]
+                ends: list[HistoryStep] = [Release(now, name), Capture(now, name), Capture(now, name, 30)]
                 steps.append(draw(st.sampled_from(ends)))
     return sorted(steps, key=lambda step: step.now)
 
@@ -71,7 +71,7 @@ GREEDY = (1600, 800, 400, 200, 100, 50, 25, 12)
 
 
 @st.composite
-def a_shortfall(draw: st.DrawFn, name: str) -> list[Step]:
+def a_shortfall(draw: st.DrawFn, name: str) -> list[HistoryStep]:
     """Nearly all points are spent or held, then what earned some is refunded, cancelled, revised, and somebody decides.
 
     Between the one and the other points may come in, go back, or expire.
@@ -81,7 +81,7 @@ def a_shortfall(draw: st.DrawFn, name: str) -> list[Step]:
     category = draw(st.sampled_from(["apparel", "apparel", "service"]))
     bought = [line("l1", draw(st.sampled_from(["100", "250"]))), line("l2", "50.50", category=category)]
     start = instant(d(day + 1))
-    steps: list[Step] = [
+    steps: list[HistoryStep] = [
         Arrival(paid(earning, d(day), bought), instant(d(day))),
         Arrival(completed(earning, d(day, "12:00")), instant(d(day, "12:00"))),
         Redeem(start, name, 60) if draw(st.booleans()) else Hold(start, name, 60, 40 * DAY),
@@ -105,7 +105,7 @@ def a_shortfall(draw: st.DrawFn, name: str) -> list[Step]:
                 steps.append(Arrival(paid(f"{other}-{number}", text_of(now), "100"), now))
                 steps.append(Arrival(completed(f"{other}-{number}", text_of(now + MINUTE)), now + MINUTE))
             case "end":
-                ends: list[Step] = [
+                ends: list[HistoryStep] = [
                     GiveBack(now, name),
                     GiveBack(now, name, 20),
                     Release(now, name),

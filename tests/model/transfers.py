@@ -7,7 +7,7 @@ from datetime import date
 
 from tests.model.commands import Receive, Send
 from tests.model.days import NEVER
-from tests.model.wallet import Taken, Wallet, total
+from tests.model.wallet import LotAllocations, Wallet, total
 
 
 @dataclass
@@ -15,7 +15,7 @@ class Transfers:
     """What was sent and what was received, by reference."""
 
     wallet: Wallet
-    sent: dict[str, Taken] = field(default_factory=dict)
+    sent: dict[str, LotAllocations] = field(default_factory=dict)
     """As of then: the last days of the lots, and those of their parents."""
     received: dict[str, int] = field(default_factory=dict)
 

@@ -14,7 +14,7 @@ from tests.model.days import NEVER, Micros, is_over, local_day
 LotKey = tuple[date, date | None]
 """(last day, the parent lot's last day if this is a grace lot)."""
 
-Taken = list[tuple[LotKey, int]]
+LotAllocations = list[tuple[LotKey, int]]
 """Points taken from lots, in order of consumption (P3)."""
 
 
@@ -45,7 +45,7 @@ class Wallet:
     now: Micros = 0
     lots: dict[LotKey, Lot] = field(default_factory=dict)
     debts: list[Debt] = field(default_factory=list)
-    uses: dict[str, Taken] = field(default_factory=dict)
+    uses: dict[str, LotAllocations] = field(default_factory=dict)
     last_days: dict[date, date] = field(default_factory=dict)
     """Of lots that are not named by their last day (E3)."""
 
@@ -84,7 +84,7 @@ class Wallet:
         self.debts = [debt for debt in self.debts if debt.points]
         self.lot(key).available += points
 
-    def claim(self, day: date, points: int) -> int:
+    def claw_back(self, day: date, points: int) -> int:
         """R6, R7: take back what went to the lot of `day`: forgive, take there, take elsewhere.
 
         What is nowhere to be found is returned.
@@ -111,32 +111,32 @@ class Wallet:
         """What can be spent."""
         return sum(lot.available for lot in self.lots.values())
 
-    def redeem(self, points: int) -> Taken:
+    def redeem(self, points: int) -> LotAllocations:
         """Spend available points in spending order (E6)."""
         assert points <= self.available()
         return self._take(self.spending_order(), points)
 
-    def hold(self, points: int) -> Taken:
+    def hold(self, points: int) -> LotAllocations:
         """P5: set available points aside, in spending order."""
         taken = self.redeem(points)
         for key, held in taken:
             self.lots[key].held += held
         return taken
 
-    def capture(self, taken: Taken) -> None:
+    def capture(self, taken: LotAllocations) -> None:
         """What a hold took is redeemed, also from a lot whose day is over (E2)."""
         for key, points in taken:
             self.lots[key].held -= points
 
-    def release(self, taken: Taken) -> None:
+    def release(self, taken: LotAllocations) -> None:
         """What a hold took comes in again, last taken first (P6); without grace where the day is over (E2)."""
         for key, points in reversed(taken):
             self.lots[key].held -= points
             self.come_in(key, points)
 
-    def honour(self, released: Taken, points: int) -> Taken:
+    def honour(self, released: LotAllocations, points: int) -> LotAllocations:
         """P7: take again what a hold let go: from each of its lots what is available, then what expired, undone."""
-        taken: Taken = []
+        taken: LotAllocations = []
         for key, most in released:
             lot = self.lots[key]
             wanted = min(most, points)
@@ -171,7 +171,7 @@ class Wallet:
         self.debts = [debt for debt in self.debts if debt.points]
         self.put_back(self.uses.get(order, []), points, grace_days)
 
-    def put_back(self, used: Taken, points: int, grace_days: int | None) -> None:
+    def put_back(self, used: LotAllocations, points: int, grace_days: int | None) -> None:
         """P3, P4: return the last points of what was used to their lots; `used` keeps the rest."""
         for key, back in unwind(used, points):
             last_day, parent = key
@@ -192,9 +192,9 @@ class Wallet:
         """What an order's points used still fall short of (P3)."""
         return sum(debt.points for debt in self.debts if debt.order == order)
 
-    def _take(self, keys: Iterable[LotKey], points: int) -> Taken:
+    def _take(self, keys: Iterable[LotKey], points: int) -> LotAllocations:
         """Take available points from these lots in turn, as far as they go."""
-        taken: Taken = []
+        taken: LotAllocations = []
         for key in keys:
             lot = self.lots[key]
             part = min(points, lot.available)
@@ -205,15 +205,15 @@ class Wallet:
         return taken
 
 
-def total(taken: Taken) -> int:
+def total(taken: LotAllocations) -> int:
     """How many points these are."""
     return sum(points for _, points in taken)
 
 
-def split(taken: Taken, points: int) -> tuple[Taken, Taken]:
+def split(taken: LotAllocations, points: int) -> tuple[LotAllocations, LotAllocations]:
     """The first of these points in the order taken, and the rest."""
-    first: Taken = []
-    rest: Taken = []
+    first: LotAllocations = []
+    rest: LotAllocations = []
     for key, most in taken:
         part = min(points, most)
         points -= part
@@ -222,9 +222,9 @@ def split(taken: Taken, points: int) -> tuple[Taken, Taken]:
     return first, rest
 
 
-def unwind(taken: Taken, points: int) -> Taken:
+def unwind(taken: LotAllocations, points: int) -> LotAllocations:
     """Remove the last points from what was taken, and say what they were, the last first."""
-    removed: Taken = []
+    removed: LotAllocations = []
     while points:
         key, most = taken.pop()
         part = min(points, most)

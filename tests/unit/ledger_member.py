@@ -1,6 +1,6 @@
 """One account on the real fold, with a dictionary where PostgreSQL would be.
 
-It answers the fold's questions (`Missing`) exactly as the store does, and tells its figures as the naive model does.
+It answers the fold's questions (`Missing`) exactly as the store does. Its figures have the form of the model's.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ from services.tiering.domain.program import compile_program as compile_tiers
 from services.tiering.domain.timeline import Entry as TierEntry
 from services.tiering.domain.timeline import canonical
 from tests.model import commands
-from tests.model.events import Arrival as Told
+from tests.model.events import Arrival as ModelArrival
 from tests.model.events import Timer, hold_id, redemption_id
-from tests.model.model import Step
+from tests.model.model import HistoryStep
 from tests.model.result import HoldResult, OrderResult, RedemptionResult, Result
 
 _copy = msgspec.msgpack
@@ -71,14 +71,14 @@ class MemoryLedger:
     """The fold driven by events, input by input or in batches.
 
     With `tiers="closed"` tiering's own fold follows each batch at once and its history comes back as an input;
-    with `"given"` only tier events change tiers. The accounts of campaigns' budgets answer each step at once.
+    with `"received"` only tier events change tiers. The accounts of campaigns' budgets answer each step at once.
     """
 
     def __init__(
         self,
         program: Mapping[str, Any] | Sequence[Mapping[str, Any]],
         *,
-        tiers: Literal["closed", "given"] = "closed",
+        tiers: Literal["closed", "received"] = "closed",
         member_id: str = "m1",
     ) -> None:
         self._documents = program
@@ -91,7 +91,7 @@ class MemoryLedger:
         self._closed = tiers == "closed"
         self._tiering = tier_member.Member()
         self._tier_no = 0
-        self._told: dict[tuple[bytes, Micros], bytes] = {}
+        self._seen: dict[tuple[bytes, Micros], bytes] = {}
         self._asked_for = 0
         self.clock: Micros = 0
         self.account = Account(1, member_id)
@@ -106,7 +106,7 @@ class MemoryLedger:
 
     # What goes in
 
-    def play(self, history: Iterable[Step]) -> Result:
+    def play(self, history: Iterable[HistoryStep]) -> Result:
         """Take a whole history, one input at a time, and say where it leads."""
         for step in history:
             self.take(step)
@@ -123,11 +123,11 @@ class MemoryLedger:
         self.outcomes.append((event["id"], outcome))
         return outcome
 
-    def take_together(self, batch: Sequence[Told | commands.Command]) -> None:
+    def take_together(self, batch: Sequence[ModelArrival | commands.Command]) -> None:
         """Take events and commands in one batch."""
         arrivals: list[Arrival] = []
         for step in batch:
-            if isinstance(step, Told):
+            if isinstance(step, ModelArrival):
                 arrival = self._arrival(step.event, step.now)
                 if isinstance(arrival, str):
                     continue
@@ -136,12 +136,12 @@ class MemoryLedger:
             arrivals.append(arrival)
         self._book(arrivals)
 
-    def take(self, step: Step) -> None:
+    def take(self, step: HistoryStep) -> None:
         """Take a step of a history."""
         match step:
             case Timer():
                 self.tick(step.now)
-            case Told():
+            case ModelArrival():
                 self.arrive(step.event, step.now)
             case _:
                 self.command(step)
@@ -162,10 +162,10 @@ class MemoryLedger:
         if not isinstance(arrival, str):
             self._book([arrival])
 
-    def do(self, given: AnyInput, now: Micros) -> str:
+    def do(self, input_: AnyInput, now: Micros) -> str:
         """Take an input as it is, at `now`; "booked", or why it was refused."""
         self.clock = max(self.clock, now)
-        arrival = Arrival(digest_of(self.account.member_id, given.source, given.id), given, now)
+        arrival = Arrival(digest_of(self.account.member_id, input_.source, input_.id), input_, now)
         self._book([arrival])
         outcome = next(row.outcome for row in reversed(self.journal) if row.arrival is arrival)
         return outcome.detail if outcome.kind == "refused" else outcome.kind
@@ -174,39 +174,39 @@ class MemoryLedger:
         """A command as an input; each has a name of its own."""
         self.clock = max(self.clock, asked.now)
         self._asked_for += 1
-        given = self._input_of(asked, str(self._asked_for))
-        return Arrival(digest_of("m1", given.source, given.id), given, asked.now)
+        input_ = self._input_of(asked, str(self._asked_for))
+        return Arrival(digest_of("m1", input_.source, input_.id), input_, asked.now)
 
     def _input_of(self, asked: commands.Command, name: str) -> AnyInput:
         """A command of a history as an input; its ids are those that the history's orders name."""
-        told = ("/command", name, asked.now)
+        head = ("/command", name, asked.now)
         hold, redemption = hold_id("m1", asked.reference), redemption_id("m1", asked.reference)
         match asked:
             case commands.Hold():
-                return HoldPoints(*told, hold, asked.reference, asked.points, asked.ttl // MICROS_PER_SECOND)
+                return HoldPoints(*head, hold, asked.reference, asked.points, asked.ttl // MICROS_PER_SECOND)
             case commands.Capture():
-                return CaptureHold(*told, hold, asked.points)
+                return CaptureHold(*head, hold, asked.points)
             case commands.Release():
-                return ReleaseHold(*told, hold)
+                return ReleaseHold(*head, hold)
             case commands.Redeem():
-                return RedeemPoints(*told, redemption, asked.reference, asked.points)
+                return RedeemPoints(*head, redemption, asked.reference, asked.points)
             case commands.GiveBack():
-                return ReturnRedemption(*told, redemption, asked.points)
-            case commands.MakeUp():
-                return RepairStreak(*told, date.fromisoformat(asked.reference).toordinal())
+                return ReturnRedemption(*head, redemption, asked.points)
+            case commands.RepairStreak():
+                return RepairStreak(*head, date.fromisoformat(asked.reference).toordinal())
             case commands.Decide():
                 ref = asked.reference if "/" in asked.reference else order_ref("", asked.reference)
-                return DecideShortfall(*told, ref, asked.decision == "write_off")
+                return DecideShortfall(*head, ref, asked.decision == "write_off")
             case commands.Referred():
                 since = asked.now if asked.at is None else asked.at
                 program = self.programs.at(since)
                 stands = asked.at is not None and program.referral is not None
-                return ReferralReceived(*told[:2], since, asked.reference, program.number if stands else 0, int(name))
+                return ReferralReceived(*head[:2], since, asked.reference, program.number if stands else 0, int(name))
             case commands.Send():
-                return SendPoints(*told, asked.reference, asked.reference, "m2", asked.points)
+                return SendPoints(*head, asked.reference, asked.reference, "m2", asked.points)
             case commands.Receive():
                 lots = tuple(LotPart(_ordinal(day), _ordinal(parent), points) for day, parent, points in asked.lots)
-                return ReceivePoints(*told, asked.reference, "m2", lots)
+                return ReceivePoints(*head, asked.reference, "m2", lots)
 
     def tick(self, now: Micros) -> None:
         """Move the clock to `now` and do everything that is due."""
@@ -218,16 +218,16 @@ class MemoryLedger:
         self._follow(now)
 
     def _arrival(self, event: Mapping[str, Any], now: Micros) -> Arrival | str:
-        given = self._input(event, now)
-        if isinstance(given, str):
-            return given
+        input_ = self._input(event, now)
+        if isinstance(input_, str):
+            return input_
         digest = digest_of(event["subject"], event["source"], event["id"])
-        key, encoded = (digest, given.at), encode_input(given)
-        if key in self._told:
-            return "known" if self._told[key] == encoded else "conflict"
-        self._told[key] = encoded
+        key, encoded = (digest, input_.at), encode_input(input_)
+        if key in self._seen:
+            return "known" if self._seen[key] == encoded else "conflict"
+        self._seen[key] = encoded
         self.clock = max(self.clock, now)
-        return Arrival(digest, given, now)
+        return Arrival(digest, input_, now)
 
     def _input(self, event: Mapping[str, Any], now: Micros) -> AnyInput | str:
         if event["type"].startswith("loyalty.tier."):
@@ -243,43 +243,43 @@ class MemoryLedger:
             )
         try:
             read = parse_event(orjson.dumps(event))
-            given = input_of(read, self._currency, exponent(self._currency), lambda at: self.programs.at(at).needs)
-            assert given is not None
-            check_time(given.at, now)
+            input_ = input_of(read, self._currency, exponent(self._currency), lambda at: self.programs.at(at).needs)
+            assert input_ is not None
+            check_time(input_.at, now)
         except Refused as refused:
             return str(refused.reason)
-        return given
+        return input_
 
     def _follow(self, now: Micros) -> None:
         """Let tiering and the accounts of budgets follow what is booked."""
         self._follow_tiers(now)
-        for message in self.told(since=self._heard):
+        for message in self.messages(since=self._heard):
             if isinstance(message.input_, AskBudget):
                 budget = self.budgets.get(message.to)
                 if budget is None:
                     budget = self.budgets[message.to] = MemoryLedger(self._documents, member_id=message.to)
                 answers = len(budget.journal)
                 budget.do(message.input_, now)
-                for answer in budget.told(since=answers):
+                for answer in budget.messages(since=answers):
                     self.do(answer.input_, now)
         self._heard = len(self.journal)
 
-    def told(self, since: int = 0) -> list[Message]:
-        """What this account told others, from a place in its journal on."""
+    def messages(self, since: int = 0) -> list[Message]:
+        """What this account sends to others, from a place in its journal on."""
         return [message for row in self.journal[since:] for message in row.outcome.messages]
 
     def _follow_tiers(self, now: Micros) -> None:
-        """Tell tiering what qualified, and the ledger what tiering then says, until neither has news."""
+        """Pass what qualified to tiering and its histories to the ledger, until neither has anything new."""
         if not self._closed:
             return
-        told = 0
-        while told < len(self.journal):
-            rows, told = self.journal[self._tier_no :], len(self.journal)
-            self._tier_no = told
+        done = 0
+        while done < len(self.journal):
+            rows, done = self.journal[self._tier_no :], len(self.journal)
+            self._tier_no = done
             for row in rows:
-                self._tell_tiering(row)
+                self._book_in_tiering(row)
 
-    def _tell_tiering(self, row: NewJournalRow) -> None:
+    def _book_in_tiering(self, row: NewJournalRow) -> None:
         for number, qualified in enumerate(row.outcome.qualified):
             entries = [TierEntry(turn.at, turn.amount, turn.orders) for turn in qualified.timeline]
             cause = tier_member.Cause("test", "/ledger", f"{row.version}:{number}", row.arrival.input_.at)
@@ -291,8 +291,8 @@ class MemoryLedger:
             if decision is not None:
                 history = tuple((reached.effective_at, reached.tier) for reached in decision.position.reached)
                 name = f"tier:{decision.version}"
-                given = TierHistoryReceived("/loyalty/tiering", name, cause.time, (decision.version, 0), history)
-                self._book([Arrival(digest_of("m1", given.source, name), given, row.now)])
+                input_ = TierHistoryReceived("/loyalty/tiering", name, cause.time, (decision.version, 0), history)
+                self._book([Arrival(digest_of("m1", input_.source, name), input_, row.now)])
 
     # What stands for the store
 
@@ -384,7 +384,7 @@ class MemoryLedger:
         for shortfall in self.account.details.shortfalls:
             rules[REVIEW] = rules.get(REVIEW, 0) - shortfall.points
             by_order.setdefault(shortfall.ref, [0, 0])[1] -= shortfall.points
-        shown: dict[str, OrderResult] = {}
+        order_results: dict[str, OrderResult] = {}
         unpaid: set[tuple[str, str]] = set()
         reported: set[tuple[str, str]] = set()
         park = self.programs.versions[-1].park_days * 86_400_000_000
@@ -400,7 +400,7 @@ class MemoryLedger:
                         reported.add((name, refund_id))
                 continue
             pending, confirmed = by_order.get(ref, [0, 0])
-            shown[name] = OrderResult(
+            order_results[name] = OrderResult(
                 earned_pending=pending,
                 earned_confirmed=confirmed,
                 points_used=order.points_used,
@@ -422,8 +422,8 @@ class MemoryLedger:
             sent=self._sent(),
             debt=account.debt,
             earned=account.earned - sum(shortfall.points for shortfall in account.details.shortfalls),
-            redeemed=sum(order.points_used for order in shown.values()) + self._by_command() + returned,
-            returned=sum(order.points_returned for order in shown.values()) + returned,
+            redeemed=sum(order.points_used for order in order_results.values()) + self._by_command() + returned,
+            returned=sum(order.points_returned for order in order_results.values()) + returned,
             expired=sums["expired"],
             forgiven=sums["forgiven"],
             lots={
@@ -437,7 +437,7 @@ class MemoryLedger:
                 for (day, parent), columns in self._lots().items()
                 if any(columns)
             },
-            orders=shown,
+            orders=order_results,
             tiers=[(at, tier) for at, tier in account.details.tiers],
             rules={rule: points for rule, points in rules.items() if points},
             parked=frozenset(unpaid),
@@ -460,22 +460,22 @@ class MemoryLedger:
 
     def _lots(self) -> dict[tuple[int, int], list[int]]:
         """The lots by their last days, whether or not they slide (E3)."""
-        shown: dict[tuple[int, int], list[int]] = {}
+        by_last_day: dict[tuple[int, int], list[int]] = {}
         for key, columns in self.lots.items():
             day, parent = (last_day(part, self.account.details.sliding_last_days) for part in key)
-            before = shown.get((day, parent), [0] * len(columns))
-            shown[day, parent] = [sum(pair) for pair in zip(before, columns, strict=True)]
-        return shown
+            before = by_last_day.get((day, parent), [0] * len(columns))
+            by_last_day[day, parent] = [sum(pair) for pair in zip(before, columns, strict=True)]
+        return by_last_day
 
     def _sent(self) -> dict[str, list[tuple[str, str | None, int]]]:
-        """By transfer, the lots that the receiver's account is told of."""
-        told = [message.input_ for message in self.told()]
+        """By transfer, the lots that the receiver's account is inputs of."""
+        inputs = [message.input_ for message in self.messages()]
         return {
-            given.transfer: [
-                (_day(part.lot_day), _day(part.parent) if part.parent else None, part.points) for part in given.lots
+            input_.transfer: [
+                (_day(part.lot_day), _day(part.parent) if part.parent else None, part.points) for part in input_.lots
             ]
-            for given in told
-            if isinstance(given, ReceivePoints)
+            for input_ in inputs
+            if isinstance(input_, ReceivePoints)
         }
 
     def _by_command(self) -> int:
@@ -485,12 +485,12 @@ class MemoryLedger:
 
     def _reasons(self, ref: str) -> list[AwardReason]:
         """The newest reasons that the journal gives for an order's points."""
-        told = [
+        found = [
             [reason for reason in row.outcome.reasons if reason.granted is None]
             for row in self.journal
             if getattr(row.arrival.input_, "order", None) == ref
         ]
-        return next((reasons for reasons in reversed(told) if reasons), [])
+        return next((reasons for reasons in reversed(found) if reasons), [])
 
     def _working(self, reason: AwardReason) -> Mapping[str, Any]:
         """A reason spelled out, from the program version that it names (N4)."""
@@ -510,7 +510,7 @@ class MemoryLedger:
         }
 
     def _timeline(self, ref: str) -> list[Any]:
-        """The order's timeline as of the clock, as the fold would tell it."""
+        """The order's timeline as of the clock, as the fold would publish it."""
         loaded = Loaded()
         while True:
             member = Member(self._account(), loaded)

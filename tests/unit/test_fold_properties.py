@@ -16,7 +16,7 @@ from services.ledger.domain.state.budgets import decode_budget
 from services.ledger.domain.state.fact_keys import BUDGET
 from tests.model.events import Arrival, Event, Timer
 from tests.model.histories import arrivals, checkouts, facts, programs, versions
-from tests.model.model import Model, Step
+from tests.model.model import HistoryStep, Model
 from tests.model.program import Program
 from tests.model.result import Result
 from tests.unit.ledger_member import MemoryLedger
@@ -32,24 +32,24 @@ def figures(result: Result, versions: Sequence[Program]) -> dict[str, Any]:
     Of a pool that several orders share, which of them is said to have moved it is worded differently too, and so is by
     which rule points are missing that are under review.
     """
-    told = asdict(result)
-    del told["outcomes"]
+    happened = asdict(result)
+    del happened["outcomes"]
     reviewed = any(version["points"]["negative"] == "review" for version in versions)
     on_orders = [rule for version in versions for rule in version["earn"] if rule["on"] == "order"]
     shared = reviewed or any("cap" in rule for rule in on_orders)
-    for order in told["orders"].values():
+    for order in happened["orders"].values():
         del order["working"]
         if shared:
             del order["earned_pending"], order["earned_confirmed"]
-    rules = told["rules"]
+    rules = happened["rules"]
     rules["purchase"] = rules.get("purchase", 0) + rules.pop("birthday-true-up", 0)
-    told["under_review"] = sum(told["under_review"].values())
+    happened["under_review"] = sum(happened["under_review"].values())
     if reviewed:
-        del told["rules"]
-    return told
+        del happened["rules"]
+    return happened
 
 
-def accepted(history: Sequence[Step]) -> list[Step]:
+def accepted(history: Sequence[HistoryStep]) -> list[HistoryStep]:
     """Without what the contracts refuse before it becomes an input (a line named twice)."""
     return [step for step in history if not isinstance(step, Arrival) or _is_read(step.event)]
 
@@ -97,8 +97,8 @@ def test_R6_N2_the_fold_is_the_model_under_the_rest_of_the_algebra(data: st.Data
             more=True,
         )
     )
-    told = data.draw(facts(spending=True, more=True))
-    compare(drawn, accepted(data.draw(checkouts(told, reviews=True, more=True))))
+    happened = data.draw(facts(spending=True, more=True))
+    compare(drawn, accepted(data.draw(checkouts(happened, reviews=True, more=True))))
 
 
 @settings(SETTINGS, max_examples=25)
@@ -114,7 +114,7 @@ def test_N6_the_fold_gives_in_all_what_the_model_gives_of_a_budget(data: st.Data
         assert (fold["pending"], fold["tiers"]) == (model["pending"], model["tiers"])
 
 
-def compare(versions: Sequence[Program], history: Sequence[Step]) -> None:
+def compare(versions: Sequence[Program], history: Sequence[HistoryStep]) -> None:
     """Play a history on both, and look at all figures after each step."""
     model, ledger = Model(versions), MemoryLedger(versions)
     for step in history:
@@ -131,7 +131,7 @@ def test_O7_any_cut_into_batches_writes_the_same_rows_and_chain_heads(data: st.D
     program = data.draw(programs(lateness=("none", 30)))
     drawn = data.draw(checkouts(data.draw(facts(tiers=True, spending=True))))
     history = [step for step in accepted(drawn) if not isinstance(step, Timer)]
-    single, batched = MemoryLedger(program, tiers="given"), MemoryLedger(program, tiers="given")
+    single, batched = MemoryLedger(program, tiers="received"), MemoryLedger(program, tiers="received")
     for step in history:
         single.take_together([step])
     rest = history
@@ -157,5 +157,5 @@ def test_O6_any_order_of_arrival_leads_to_the_same_end(lateness: str, data: st.D
         names.append("net")
     for name in names:
         assert first[name] == second[name], name
-    for order, told in first["orders"].items():
-        assert told["timeline"] == second["orders"][order]["timeline"]
+    for order, happened in first["orders"].items():
+        assert happened["timeline"] == second["orders"][order]["timeline"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from services.ledger.domain.state.orders import decode_order
 from tests.model.events import Timer
 from tests.model.histories import arrivals, checkouts, facts, versions
-from tests.model.model import Step
+from tests.model.model import HistoryStep
 from tests.model.program import Program
 from tests.unit.ledger_member import MemoryLedger
 from tests.unit.test_fold_properties import accepted
@@ -22,9 +22,9 @@ SETTINGS = settings(
 EXPIRY = ("month", "none", "short", "fixed", "sliding")
 
 
-def end_of(given_by: Sequence[Program], history: Sequence[Step]) -> dict[str, Any]:
-    """What does not depend on the order of arrival: what is earned, used and told, not which lot a spend met."""
-    ledger = MemoryLedger(given_by)
+def end_of(documents: Sequence[Program], history: Sequence[HistoryStep]) -> dict[str, Any]:
+    """What does not depend on the order of arrival: what is earned, used and known, not which lot a spend met."""
+    ledger = MemoryLedger(documents)
     for step in history:
         ledger.take(step)
     account = ledger.account
@@ -57,10 +57,10 @@ def test_O7_any_cut_into_batches_writes_the_same_rows_under_the_rest_of_the_alge
     drawn = data.draw(
         versions(expiry=EXPIRY, negative=("debt", "clamp", "review"), refund=("recompute", "proportional"), more=True)
     )
-    told = data.draw(facts(tiers=True, spending=True, more=True))
-    steps = accepted(data.draw(checkouts(told, reviews=True, more=True)))
+    happened = data.draw(facts(tiers=True, spending=True, more=True))
+    steps = accepted(data.draw(checkouts(happened, reviews=True, more=True)))
     history = [step for step in steps if not isinstance(step, Timer)]
-    single, batched = MemoryLedger(drawn, tiers="given"), MemoryLedger(drawn, tiers="given")
+    single, batched = MemoryLedger(drawn, tiers="received"), MemoryLedger(drawn, tiers="received")
     for step in history:
         single.take_together([step])
     while history:

@@ -33,11 +33,11 @@ def with_birthday(when: str = "birthday_month", feb29: str = "feb28") -> Program
     return made
 
 
-def holds(paid_at: str, *told: tuple[str, int], when: str = "birthday_month", feb29: str = "feb28") -> bool:
+def holds(paid_at: str, *ledger_after: tuple[str, int], when: str = "birthday_month", feb29: str = "feb28") -> bool:
     """Whether an order paid at a time meets the rule, of a member who told these birthdays."""
     made = compile_multiplier(rule(when, feb29), CALENDAR)
     assert isinstance(made, Birthday)
-    return made.holds(parse_rfc3339(at(paid_at)), "", [(parse_rfc3339(at(time)), day) for time, day in told])
+    return made.holds(parse_rfc3339(at(paid_at)), "", [(parse_rfc3339(at(time)), day) for time, day in ledger_after])
 
 
 LONG_AGO = "2020-01-01 00:00"
@@ -114,14 +114,14 @@ def test_B2_an_old_birthday_that_did_not_count_leaves_the_year_to_the_new_one() 
 
 
 def test_B2_a_birthday_deleted_is_none_and_told_again_the_same_one() -> None:
-    told, deleted, again = (LONG_AGO, 509), ("2026-03-01 00:00", 0), ("2026-03-02 00:00", 509)
-    assert not holds("2026-05-20 12:00", told, deleted)
-    assert holds("2026-05-20 12:00", told, deleted, again)
+    ledger_after, deleted, again = (LONG_AGO, 509), ("2026-03-01 00:00", 0), ("2026-03-02 00:00", 509)
+    assert not holds("2026-05-20 12:00", ledger_after, deleted)
+    assert holds("2026-05-20 12:00", ledger_after, deleted, again)
 
 
-def told(given: Program, *events: Event) -> MemoryLedger:
+def ledger_after(document: Program, *events: Event) -> MemoryLedger:
     """The ledger after events, each arriving as it stands in the list."""
-    ledger, now = MemoryLedger(given, tiers="given"), 0
+    ledger, now = MemoryLedger(document, tiers="received"), 0
     for event in events:
         now = max(now, instant(event["time"]))
         ledger.tick(now)
@@ -134,39 +134,39 @@ BOUGHT = [paid("o1", at("2026-05-20 10:00"), "100"), completed("o1", at("2026-05
 
 
 def test_B2_an_order_of_the_birthday_month_earns_its_multiple() -> None:
-    ledger = told(with_birthday(), BORN, *BOUGHT)
+    ledger = ledger_after(with_birthday(), BORN, *BOUGHT)
     assert ledger.account.available == 200
     assert ledger.journal[-1].outcome.reasons[0].multipliers == ("birthday",)
 
 
 def test_B2_orders_are_trued_up_when_the_birthday_comes_after_them() -> None:
-    ledger = told(with_birthday(), *BOUGHT, BORN)
+    ledger = ledger_after(with_birthday(), *BOUGHT, BORN)
     [entry] = ledger.journal[-1].outcome.entries
     assert (entry.rule, entry.ref, entry.points, ledger.account.available) == ("birthday-true-up", "/o1", 100, 200)
-    assert told(with_birthday(), BOUGHT[0], BORN, BOUGHT[1]).account.available == 200
+    assert ledger_after(with_birthday(), BOUGHT[0], BORN, BOUGHT[1]).account.available == 200
 
 
 def test_B2_an_order_keeps_the_birthday_that_was_known_when_it_was_paid() -> None:
     changed = profile(at("2026-05-25 10:00"), birthday="1990-08-20")
     back = refunded("o1", at("2026-05-26 10:00"), "50")
-    assert told(with_birthday(), BORN, *BOUGHT, changed, back).account.available == 100  # 50 x 2
+    assert ledger_after(with_birthday(), BORN, *BOUGHT, changed, back).account.available == 100  # 50 x 2
     late = [paid("o2", at("2026-08-20 10:00"), "100"), completed("o2", at("2026-08-21 10:00"))]
-    assert told(with_birthday(), BORN, *BOUGHT, changed, *late).account.available == 300
+    assert ledger_after(with_birthday(), BORN, *BOUGHT, changed, *late).account.available == 300
 
 
 def test_O2_a_birthday_told_again_moves_nothing() -> None:
     again = profile(at("2026-05-01 10:00"), birthday="1990-05-09", name="Li Lei")
-    assert told(with_birthday(), BORN, again, *BOUGHT).account.available == 200
-    assert len(told(with_birthday(), BORN, again).account.details.birthdays) == 1
+    assert ledger_after(with_birthday(), BORN, again, *BOUGHT).account.available == 200
+    assert len(ledger_after(with_birthday(), BORN, again).account.details.birthdays) == 1
 
 
 def test_the_ledger_keeps_the_day_alone_and_only_where_a_rule_needs_it() -> None:
-    kept = told(with_birthday(), BORN).journal[0].arrival.input_
+    kept = ledger_after(with_birthday(), BORN).journal[0].arrival.input_
     assert isinstance(kept, ProfileUpdated)
     assert kept.birthday == 509
     assert decode_input(encode_input(kept)) == kept
     assert b"1990" not in encode_input(kept)
-    unneeded = told(program(["purchase"]), BORN).journal[0].arrival.input_
+    unneeded = ledger_after(program(["purchase"]), BORN).journal[0].arrival.input_
     assert isinstance(unneeded, ProfileUpdated)
     assert unneeded.birthday == 0
 

@@ -35,11 +35,11 @@ class Shop:
     def __init__(self, document: Program | Sequence[Program]) -> None:
         self._document = document
         self.accounts: dict[str, MemoryLedger] = {}
-        self.letters: list[Message] = []
+        self.messages: list[Message] = []
 
     def account(self, name: str) -> MemoryLedger:
         if name not in self.accounts:
-            self.accounts[name] = MemoryLedger(self._document, tiers="given", member_id=name)
+            self.accounts[name] = MemoryLedger(self._document, tiers="received", member_id=name)
         return self.accounts[name]
 
     def tell(self, member: str, event: Event, now: Micros | None = None) -> None:
@@ -47,23 +47,23 @@ class Shop:
         account = self.account(member)
         before = len(account.journal)
         account.take_event(event, instant(event["time"]) if now is None else now)
-        self.letters += account.told(since=before)
+        self.messages += account.messages(since=before)
 
     def deliver(self, number: int = 0, *, keep: bool = False) -> None:
-        """Deliver a letter, which may be delivered again if it is kept."""
-        message = self.letters[number] if keep else self.letters.pop(number)
+        """Deliver a message, which may be delivered again if it is kept."""
+        message = self.messages[number] if keep else self.messages.pop(number)
         account = self.account(message.to)
         before = len(account.journal)
         account.do(message.input_, max(account.clock, NOON))
-        self.letters += account.told(since=before)
+        self.messages += account.messages(since=before)
 
     def settle(self) -> None:
         """Deliver until nobody has to tell anything."""
-        while self.letters:
+        while self.messages:
             self.deliver()
 
     @property
-    def given(self) -> int:
+    def granted(self) -> int:
         return decode_budget(self.account(ACCOUNT).facts.get(BUDGET)).granted
 
     def shares(self) -> dict[str, Share]:
@@ -118,11 +118,11 @@ def test_N6_what_a_refund_frees_goes_to_those_that_wait_in_the_order_in_which_th
     assert shop.points()["m0/o1"] == 40, "given up at once"
     shop.settle()
     assert shop.points() == {"m0/o1": 40, "m1/o1": 100, "m2/o1": 0, "m3/o1": 10}
-    assert (shop.given, shop.booked()) == (150, 150)
+    assert (shop.granted, shop.booked()) == (150, 150)
     shop.tell("m1", cancelled("o1", d(4)))
     shop.settle()
     assert shop.points() == {"m0/o1": 40, "m1/o1": 0, "m2/o1": 0, "m3/o1": 100}
-    assert (shop.given, shop.booked()) == (140, 140)
+    assert (shop.granted, shop.booked()) == (140, 140)
     shop.tell("m5", paid("o1", d(5), "100"))
     shop.settle()
     assert shop.points()["m5/o1"] == 10, "nobody waits, so there is something for the next"
@@ -138,7 +138,7 @@ def test_R1_what_is_available_of_it_is_clawed_back_with_the_refund() -> None:
     assert shop.account("m1").account.available == 140
     assert shop.account("m1").result().rules == {"purchase": 70, "member-day": 70}
     shop.settle()
-    assert shop.given == 70
+    assert shop.granted == 70
 
 
 def test_O8_what_is_given_late_is_confirmed_as_far_as_the_lines_are() -> None:
@@ -155,14 +155,14 @@ def test_N6_an_answer_to_an_earlier_question_changes_nothing() -> None:
     shop = Shop(BUDGET_OF_150)
     shop.tell("m1", paid("o1", d(2), "100"))
     shop.deliver()
-    (answer,) = shop.letters
+    (answer,) = shop.messages
     shop.tell("m1", refunded("o1", d(3), "90"))
     shop.tell("m1", paid("o1", d(2), "150", revision=1))
     assert shop.account("m1").do(answer.input_, NOON) == "known"
     assert shop.points() == {"m1/o1": 0}
-    shop.letters.remove(answer)
+    shop.messages.remove(answer)
     shop.settle()
-    assert (shop.points(), shop.given) == ({"m1/o1": 60}, 60)
+    assert (shop.points(), shop.granted) == ({"m1/o1": 60}, 60)
 
 
 def test_N6_of_two_answers_to_a_question_the_larger_is_the_later() -> None:
@@ -173,8 +173,8 @@ def test_N6_of_two_answers_to_a_question_the_larger_is_the_later() -> None:
     shop.deliver()
     shop.tell("m1", cancelled("o1", d(3)))
     shop.deliver(1)
-    earlier, later = (letter for letter in shop.letters if letter.to == "m2")
-    assert [shop.account("m2").do(letter.input_, NOON) for letter in (later, earlier)] == ["booked", "known"]
+    earlier, later = (message for message in shop.messages if message.to == "m2")
+    assert [shop.account("m2").do(message.input_, NOON) for message in (later, earlier)] == ["booked", "known"]
     assert shop.points()["m2/o1"] == 100
 
 
@@ -184,7 +184,7 @@ def test_N6_a_question_that_a_newer_one_overtook_changes_nothing() -> None:
     shop.tell("m1", refunded("o1", d(3), "90"))
     shop.deliver(1)
     shop.settle()
-    assert (shop.given, shop.points()) == (10, {"m1/o1": 10})
+    assert (shop.granted, shop.points()) == (10, {"m1/o1": 10})
 
 
 def test_N6_who_wants_nothing_more_and_then_again_waits_behind_the_others() -> None:
@@ -206,7 +206,7 @@ def test_E7_an_earlier_telling_of_paid_moves_what_it_has_to_its_lot() -> None:
     shop.tell("m1", paid("o1", d(2), "100", id="again"), instant(d(3)))
     lots = shop.account("m1").result().lots
     assert {day: lot["pending"] for (day, _), lot in lots.items() if lot["pending"]} == {"2027-03-02": 200}
-    assert not shop.letters, "it wants and has what it did"
+    assert not shop.messages, "it wants and has what it did"
 
 
 def test_E7_an_earlier_telling_of_paid_leaves_the_campaign_and_its_budget() -> None:
@@ -215,7 +215,7 @@ def test_E7_an_earlier_telling_of_paid_leaves_the_campaign_and_its_budget() -> N
     shop.settle()
     shop.tell("m1", paid("o1", d(0), "100", id="again"), instant(d(3)))
     shop.settle()
-    assert (shop.account("m1").account.pending, shop.given) == (100, 0)
+    assert (shop.account("m1").account.pending, shop.granted) == (100, 0)
 
 
 def test_T1_a_tier_told_late_makes_an_order_want_more() -> None:
@@ -300,7 +300,7 @@ AMOUNTS = st.sampled_from(["10", "40", "70.50", "100"])
 @st.composite
 def orders(draw: st.DrawFn) -> list[tuple[str, Event]]:
     """What happens to a few orders of a few members, in the order in which it comes in."""
-    told: list[tuple[str, Event]] = []
+    happened: list[tuple[str, Event]] = []
     for number in range(draw(st.integers(2, 6))):
         member, order = draw(st.sampled_from(["m1", "m2", "m3"])), f"o{number}"
         events = [paid(order, d(2), draw(AMOUNTS))]
@@ -312,24 +312,26 @@ def orders(draw: st.DrawFn) -> list[tuple[str, Event]]:
             events.append(completed(order, d(4)))
         if draw(st.integers(0, 4)) == 0:
             events.append(cancelled(order, d(5)))
-        told += [(member, event) for event in events]
-    return draw(st.permutations(told))
+        happened += [(member, event) for event in events]
+    return draw(st.permutations(happened))
 
 
 @SETTINGS
 @given(orders(), st.integers(0, 2**32))
-def test_N6_whatever_comes_when_and_twice_the_budget_is_given_exactly(told: list[tuple[str, Event]], seed: int) -> None:
+def test_N6_whatever_comes_when_and_twice_the_budget_is_given_exactly(
+    happened: list[tuple[str, Event]], seed: int
+) -> None:
     shop, rng = Shop(BUDGET_OF_150), random.Random(seed)
-    for member, event in told:
+    for member, event in happened:
         shop.tell(member, event, instant(d(6)))
         for _ in range(rng.randrange(3)):
-            if shop.letters:
-                shop.deliver(rng.randrange(len(shop.letters)), keep=rng.random() < 0.3)
-            assert shop.booked() <= shop.given <= 150
-    while shop.letters:
-        shop.deliver(rng.randrange(len(shop.letters)))
+            if shop.messages:
+                shop.deliver(rng.randrange(len(shop.messages)), keep=rng.random() < 0.3)
+            assert shop.booked() <= shop.granted <= 150
+    while shop.messages:
+        shop.deliver(rng.randrange(len(shop.messages)))
     wanted = sum(share.wanted for share in shop.shares().values())
-    assert shop.booked() == shop.given == min(150, wanted)
+    assert shop.booked() == shop.granted == min(150, wanted)
     assert all(share.asked == share.answered for share in shop.shares().values())
 
 
@@ -350,4 +352,4 @@ def test_O7_the_account_of_a_budget_writes_the_same_in_any_batches(data: st.Data
         batched._book(rest[:size])
         rest = rest[size:]
     assert [row.head for row in batched.journal] == [row.head for row in single.journal]
-    assert (batched.facts, batched.told()) == (single.facts, single.told())
+    assert (batched.facts, batched.messages()) == (single.facts, single.messages())

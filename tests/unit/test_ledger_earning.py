@@ -18,9 +18,9 @@ from tests.model.result import Result
 from tests.unit.ledger_member import MemoryLedger
 
 
-def lead_to(given: Program | list[Program], *events: Event) -> Result:
+def lead_to(document: Program | list[Program], *events: Event) -> Result:
     """Where events lead, each arriving as it happens, with the tiers that are told."""
-    ledger = MemoryLedger(given, tiers="given")
+    ledger = MemoryLedger(document, tiers="received")
     for event in events:
         now = instant(event["time"])
         ledger.tick(now)
@@ -93,16 +93,16 @@ OFFSET = {"cash_offset": {"points_per_unit": 100, "exclude": {"categories": ["gi
 def test_P1_points_used_without_a_value_are_worth_what_the_program_says(
     redeem: dict[str, Any] | None, value: str | None, earned: int
 ) -> None:
-    given = program(["purchase"], redeem=redeem)
+    document = program(["purchase"], redeem=redeem)
     used = paid("o1", d(1), "900", points_used=9000, points_value=value)
-    assert lead_to(given, used, completed("o1", d(2))).earned == earned
+    assert lead_to(document, used, completed("o1", d(2))).earned == earned
 
 
 def test_P2_the_value_that_the_program_gives_is_apportioned_like_one_told() -> None:
-    given = program(["purchase"], redeem=OFFSET)
+    document = program(["purchase"], redeem=OFFSET)
     bought = [line("l1", "50"), gift_card("l2", "50")]
-    told = lead_to(given, paid("o1", d(1), bought, points_used=100), completed("o1", d(2)))
-    assert told.orders["o1"].timeline[0][1] == 4900  # all of the 1.00 on the line that points can pay for
+    result = lead_to(document, paid("o1", d(1), bought, points_used=100), completed("o1", d(2)))
+    assert result.orders["o1"].timeline[0][1] == 4900  # all of the 1.00 on the line that points can pay for
 
 
 # ── proportional refunds ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -122,10 +122,10 @@ def test_R3_a_proportional_refund_keeps_the_band_of_what_was_bought() -> None:
 
 def test_R3_proportional_refunds_are_rounded_on_their_sum_alone() -> None:
     events = [paid("o1", d(1), "1.99"), completed("o1", d(2))]
-    given = proportional(bands={"mode": "whole", "steps": [{"rate": "1"}]})
+    document = proportional(bands={"mode": "whole", "steps": [{"rate": "1"}]})
     for number, earned in enumerate((1, 1, 0), 1):
         events.append(refunded("o1", d(2 + number), "0.45", refund=f"r{number}"))
-        assert lead_to(given, *events).earned == earned  # 1.54, 1.09, 0.64
+        assert lead_to(document, *events).earned == earned  # 1.54, 1.09, 0.64
 
 
 def test_R2_the_end_of_proportional_refunds_does_not_depend_on_their_split() -> None:
@@ -141,16 +141,16 @@ def test_R2_the_end_of_proportional_refunds_does_not_depend_on_their_split() -> 
 
 
 def test_R3_a_least_spend_is_asked_of_what_was_bought() -> None:
-    given = proportional(min_spend="500")
-    kept = lead_to(given, paid("o1", d(1), "600"), completed("o1", d(2)), refunded("o1", d(3), "300"))
+    document = proportional(min_spend="500")
+    kept = lead_to(document, paid("o1", d(1), "600"), completed("o1", d(2)), refunded("o1", d(3), "300"))
     assert kept.earned == 450  # 300 x 1.5
-    assert lead_to(given, paid("o1", d(1), "499"), completed("o1", d(2))).earned == 0
+    assert lead_to(document, paid("o1", d(1), "499"), completed("o1", d(2))).earned == 0
 
 
 def test_R3_the_part_of_marginal_bands_is_a_part_of_their_sum() -> None:
-    given = proportional(bands={"mode": "marginal", "steps": STEPS})
+    document = proportional(bands={"mode": "marginal", "steps": STEPS})
     # 900 earn 1,300; 450 of them earn half.
-    assert lead_to(given, paid("o1", d(1), "900"), completed("o1", d(2)), refunded("o1", d(3), "450")).earned == 650
+    assert lead_to(document, paid("o1", d(1), "900"), completed("o1", d(2)), refunded("o1", d(3), "450")).earned == 650
 
 
 def test_R3_points_used_lessen_what_was_bought_and_what_is_left_alike() -> None:
@@ -170,11 +170,14 @@ def test_R5_pending_points_shrink_in_proportion_and_a_completed_line_confirms_at
 def test_N4_a_proportional_sum_is_explained_by_what_was_bought() -> None:
     compiled = compile_program(1, proportional())
     reason = AwardReason("purchase", 1, "none", 70_000, 1400, basis=90_000)
-    told = sum_json(reason, ProgramVersions([compiled]))
-    assert (told["amount"], told["basis"], told["band"]["rate"], told["exact"]) == ("700.00", "900.00", "2", "1400")
-    assert "700.00 CNY left of 900.00, earns 2 points a unit: 700.00 × 2 = 1400;" in describe(
-        entry(1400), compiled, reason
+    result = sum_json(reason, ProgramVersions([compiled]))
+    assert (result["amount"], result["basis"], result["band"]["rate"], result["exact"]) == (
+        "700.00",
+        "900.00",
+        "2",
+        "1400",
     )
+    assert "700.00 CNY left of 900.00, earns 2 points a unit: 700.00 × 2 = 1400;" in describe(entry(1400), compiled, reason)
 
 
 # ── multipliers ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -202,14 +205,14 @@ def with_rules(*rules: dict[str, Any], **purchase: Any) -> Program:
     ],
 )
 def test_N2_a_tier_and_a_campaign_go_together_as_the_program_says(stacking: str, points: int) -> None:
-    given = with_rules(campaign("member-day", "2"), stacking=stacking)
-    assert lead_to(given, VIP, paid("o1", d(1), "800"), completed("o1", d(2))).available == points
+    document = with_rules(campaign("member-day", "2"), stacking=stacking)
+    assert lead_to(document, VIP, paid("o1", d(1), "800"), completed("o1", d(2))).available == points
 
 
 def test_N1_all_multipliers_are_multiplied_before_one_rounding() -> None:
-    given = with_rules(campaign("member-day", "1.5"), campaign("spring", "1.1"))
+    document = with_rules(campaign("member-day", "1.5"), campaign("spring", "1.1"))
     # 199.99 x 1.2 x 1.5 x 1.1 = 395.9802; rounded between, 239 x 1.5 x 1.1 would be 393 or 394.
-    assert lead_to(given, VIP, paid("o1", d(1), "199.99"), completed("o1", d(2))).available == 395
+    assert lead_to(document, VIP, paid("o1", d(1), "199.99"), completed("o1", d(2))).available == 395
 
 
 def test_N2_the_rule_written_last_does_not_win() -> None:
@@ -219,15 +222,15 @@ def test_N2_the_rule_written_last_does_not_win() -> None:
 
 
 def test_N2_added_multipliers_below_one_never_take_more_than_all() -> None:
-    given = with_rules(campaign("sale", "0.5"), campaign("clearance", "0.2"), stacking="add")
-    assert lead_to(given, paid("o1", d(1), "100"), completed("o1", d(2))).available == 0
+    document = with_rules(campaign("sale", "0.5"), campaign("clearance", "0.2"), stacking="add")
+    assert lead_to(document, paid("o1", d(1), "100"), completed("o1", d(2))).available == 0
 
 
 def test_N2_a_campaign_is_for_orders_paid_from_its_beginning_until_before_its_end() -> None:
-    given = with_rules(campaign("member-day", "2", 3, 3))
+    document = with_rules(campaign("member-day", "2", 3, 3))
     times = {d(2, "23:59:59.999999"): 100, d(3, "00:00"): 200, d(3, "23:59:59.999999"): 200, d(4, "00:00"): 100}
     for at, points in times.items():
-        assert lead_to(given, paid("o1", at, "100"), completed("o1", d(10))).available == points
+        assert lead_to(document, paid("o1", at, "100"), completed("o1", d(10))).available == points
 
 
 def test_R1_a_refund_after_a_campaign_is_reckoned_with_the_multipliers_of_the_paid_time() -> None:
@@ -238,7 +241,7 @@ def test_R1_a_refund_after_a_campaign_is_reckoned_with_the_multipliers_of_the_pa
 def test_T1_a_tier_told_late_is_trued_up_beside_the_campaign() -> None:
     events = [paid("o1", d(1), "800"), completed("o1", d(2)), VIP]
     events[-1] = VIP | {"time": d(5)}
-    ledger = MemoryLedger(with_rules(campaign("member-day", "2")), tiers="given")
+    ledger = MemoryLedger(with_rules(campaign("member-day", "2")), tiers="received")
     for event in events:
         ledger.arrive(event, instant(event["time"]))
     assert ledger.account.available == 2880
@@ -248,10 +251,10 @@ def test_T1_a_tier_told_late_is_trued_up_beside_the_campaign() -> None:
 
 
 def test_E7_an_earlier_telling_of_paid_leaves_the_campaign() -> None:
-    given = with_rules(campaign("member-day", "2", 3, 3))
+    document = with_rules(campaign("member-day", "2", 3, 3))
     earlier = paid("o1", d(1), "100", id="again")
-    told = lead_to(given, paid("o1", d(3), "100"), completed("o1", d(4)), earlier | {"time": d(1)})
-    assert told.available == 100
+    result = lead_to(document, paid("o1", d(3), "100"), completed("o1", d(4)), earlier | {"time": d(1)})
+    assert result.available == 100
 
 
 def test_a_campaign_is_that_of_the_version_of_the_paid_time() -> None:
@@ -262,8 +265,8 @@ def test_a_campaign_is_that_of_the_version_of_the_paid_time() -> None:
 
 
 def test_N3_a_cap_holds_what_multipliers_give() -> None:
-    given = with_rules(campaign("member-day", "2"), cap={"per": "day", "points": 150})
-    assert lead_to(given, paid("o1", d(1), "100"), completed("o1", d(2))).available == 150
+    document = with_rules(campaign("member-day", "2"), cap={"per": "day", "points": 150})
+    assert lead_to(document, paid("o1", d(1), "100"), completed("o1", d(2))).available == 150
 
 
 @pytest.mark.parametrize(
@@ -275,12 +278,12 @@ def test_N3_a_cap_holds_what_multipliers_give() -> None:
     ],
 )
 def test_N4_the_explanation_names_each_multiplier_met(stacking: str, words: str) -> None:
-    given = with_rules(campaign("member-day", "2"), campaign("later", "3", 7, 9), stacking=stacking)
-    ledger = MemoryLedger(given, tiers="given")
+    document = with_rules(campaign("member-day", "2"), campaign("later", "3", 7, 9), stacking=stacking)
+    ledger = MemoryLedger(document, tiers="received")
     for event in (VIP, paid("o1", d(1), "800")):
         ledger.arrive(event, instant(event["time"]))
     [reason] = ledger.journal[-1].outcome.reasons
-    told = sum_json(reason, ledger.programs)
-    assert told["multipliers"] == {"tier vip": "1.2", "member-day": "2"}
-    assert told["stacking"] == stacking
+    result = sum_json(reason, ledger.programs)
+    assert result["multipliers"] == {"tier vip": "1.2", "member-day": "2"}
+    assert result["stacking"] == stacking
     assert words in describe(entry(reason.points), ledger.programs.by_number[1], reason)

@@ -18,13 +18,13 @@ MARCH_1 = date(2026, 3, 1).toordinal()
 
 
 def with_make_up(**sign_in: Any) -> Program:
-    given = {"streak": {3: 10, 7: 30}, "make_up": {"cost": 8, "within_days": 3}} | sign_in
-    return program(["sign-in"], rule={"sign-in": given})
+    document = {"streak": {3: 10, 7: 30}, "make_up": {"cost": 8, "within_days": 3}} | sign_in
+    return program(["sign-in"], rule={"sign-in": document})
 
 
-def signed_in_on(given: Program, *days: int) -> MemoryLedger:
+def signed_in_on(document: Program, *days: int) -> MemoryLedger:
     """The ledger of a member who signed in on these days of March, at 10:00."""
-    ledger = MemoryLedger(given, tiers="given")
+    ledger = MemoryLedger(document, tiers="received")
     for day in days:
         ledger.tick(instant(d(day)))
         ledger.arrive(signed_in(d(day)), instant(d(day)))

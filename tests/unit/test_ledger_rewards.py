@@ -101,8 +101,8 @@ def test_O4_a_cancelled_order_gives_back_what_it_paid_for_in_part_with_points() 
     for day in (7, 8):  # told twice
         ledger.arrive(shop.cancelled("o2", shop.d(day), id=f"c{day}"), parse_rfc3339(f"2026-03-0{day}T10:00:01+08:00"))
     assert (ledger.account.available, ledger.account.redeemed) == (1900, 0)
-    told = [message for row in ledger.journal for message in row.outcome.messages][1:]
-    assert [(message.to, type(message.input_)) for message in told] == [("reward:teapot", GiveBackReward)]
+    messages = [message for row in ledger.journal for message in row.outcome.messages][1:]
+    assert [(message.to, type(message.input_)) for message in messages] == [("reward:teapot", GiveBackReward)]
     assert decode_redemption(ledger.facts["redemption:r1"]).state == "cancelled"
 
 
@@ -113,21 +113,21 @@ def asking(reward: str, redemption: str) -> AskReward:
     return AskReward("/loyalty/ledger", f"{redemption}:asked", MARCH_5, redemption, "m1", reward)
 
 
-def arrivals(*given: AnyInput) -> list[Arrival]:
-    return [Arrival(digest_of("reward", each.source, each.id), each, MARCH_5) for each in given]
+def arrivals(*inputs: AnyInput) -> list[Arrival]:
+    return [Arrival(digest_of("reward", each.source, each.id), each, MARCH_5) for each in inputs]
 
 
 def granted(stock: MemoryLedger) -> list[tuple[bool, str]]:
-    told = [message.input_ for row in stock.journal for message in row.outcome.messages]
-    return [(each.granted, each.code) for each in told if isinstance(each, RewardAnswered)]
+    messages = [message.input_ for row in stock.journal for message in row.outcome.messages]
+    return [(each.granted, each.code) for each in messages if isinstance(each, RewardAnswered)]
 
 
 def test_no_more_is_granted_than_there_is_and_what_is_given_back_is_granted_again() -> None:
     stock = MemoryLedger(DOCUMENT)
     given_back = GiveBackReward("/loyalty/ledger", "r2:given-back", MARCH_5, "r2")
     asked = [asking("mug", f"r{number}") for number in range(4)]
-    told: list[AnyInput] = [*asked, given_back, given_back, asking("mug", "r8"), asking("mug", "r9")]
-    for each in told:
+    messages: list[AnyInput] = [*asked, given_back, given_back, asking("mug", "r8"), asking("mug", "r9")]
+    for each in messages:
         stock.do(each, MARCH_5)
     assert [yes for yes, _ in granted(stock)] == [True, True, False, False, False, False], "r2 had none to give back"
     stock.do(GiveBackReward("/loyalty/ledger", "r0:given-back", MARCH_5, "r0"), MARCH_5)

@@ -25,8 +25,8 @@ def test_D1_an_entry_has_the_local_date_of_its_business_time() -> None:
 
 def test_D2_a_date_is_rewarded_once_however_often_and_late_it_is_told() -> None:
     ledger = MemoryLedger(SIGN_IN)
-    told = ("2026-03-02T10:00:00+08:00", "2026-03-02T00:00:00+08:00", "2026-03-02T23:59:59+08:00")
-    for at in told:
+    times = ("2026-03-02T10:00:00+08:00", "2026-03-02T00:00:00+08:00", "2026-03-02T23:59:59+08:00")
+    for at in times:
         ledger.arrive(signed_in(at), instant("2026-03-20T10:00:00+08:00"))
     ledger.arrive(signed_in("2026-03-03T00:00:00+08:00"), instant("2026-03-20T10:00:00+08:00"))
     assert [row.outcome.kind for row in ledger.journal] == ["booked", "known", "known", "booked"]

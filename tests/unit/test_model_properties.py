@@ -11,7 +11,7 @@ from tests.model.commands import Hold
 from tests.model.days import DAY, MINUTE, instant
 from tests.model.events import Arrival, Event, Timer, completed, d, line, paid, part, refunded
 from tests.model.histories import an_order, arrivals, checkouts, facts, order_lines, programs
-from tests.model.model import Model, Step
+from tests.model.model import HistoryStep, Model
 from tests.model.program import Program
 from tests.model.result import Result
 
@@ -25,13 +25,13 @@ thorough = settings(
 )
 
 
-def the_same_whatever_the_arrival(result: Result, given: Program) -> dict[str, Any]:
+def the_same_whatever_the_arrival(result: Result, document: Program) -> dict[str, Any]:
     """O6: what may not depend on the order, the times or the repetition of arrivals."""
     net = result.net - result.written_off - sum(result.under_review.values())  # R2
     rules = dict(result.rules)
     # Which part of an order's points was made up for later depends on what was known when (T1).
     rules["purchase"] = rules.get("purchase", 0) + rules.pop("tier-true-up", 0)
-    on_orders = [rule for rule in given["earn"] if rule["on"] == "order"]
+    on_orders = [rule for rule in document["earn"] if rule["on"] == "order"]
     pooled = any("cap" in rule or "budget" in rule.get("campaign", {}) for rule in on_orders)
     same: dict[str, Any] = {
         "earned": result.earned,
@@ -53,7 +53,7 @@ def the_same_whatever_the_arrival(result: Result, given: Program) -> dict[str, A
             for key, order in result.orders.items()
         },
     }
-    if given["points"]["expiry"]["kind"] == "none" or not result.expired:
+    if document["points"]["expiry"]["kind"] == "none" or not result.expired:
         same["net"] = net
     return same
 
@@ -61,10 +61,10 @@ def the_same_whatever_the_arrival(result: Result, given: Program) -> dict[str, A
 @thorough
 @given(st.data())
 def test_O6_any_permutation_with_duplicates_at_any_times_ends_the_same(data: st.DataObject) -> None:
-    given = data.draw(programs(expiry=EXPIRY, negative=NEGATIVE, refund=REFUND, more=True, ahead=True))
+    document = data.draw(programs(expiry=EXPIRY, negative=NEGATIVE, refund=REFUND, more=True, ahead=True))
     events = data.draw(facts(more=True))
-    results = [Model(given).play(data.draw(arrivals(events))) for _ in range(2)]
-    one, other = (the_same_whatever_the_arrival(result, given) for result in results)
+    results = [Model(document).play(data.draw(arrivals(events))) for _ in range(2)]
+    one, other = (the_same_whatever_the_arrival(result, document) for result in results)
     if "net" not in one or "net" not in other:
         one.pop("net", None)
         other.pop("net", None)
@@ -74,10 +74,10 @@ def test_O6_any_permutation_with_duplicates_at_any_times_ends_the_same(data: st.
 @thorough
 @given(st.data())
 def test_O6_holds_with_tiers_told_by_events(data: st.DataObject) -> None:
-    given = data.draw(programs())
+    document = data.draw(programs())
     events = data.draw(facts(tiers=True))
-    results = [Model(given, tiers="given").play(data.draw(arrivals(events))) for _ in range(2)]
-    one, other = (the_same_whatever_the_arrival(result, given) for result in results)
+    results = [Model(document, tiers="received").play(data.draw(arrivals(events))) for _ in range(2)]
+    one, other = (the_same_whatever_the_arrival(result, document) for result in results)
     if "net" not in one or "net" not in other:
         one.pop("net", None)
         other.pop("net", None)
@@ -99,25 +99,25 @@ def test_the_books_balance_after_every_step(data: st.DataObject) -> None:
 @thorough
 @given(st.data())
 def test_E1_it_makes_no_difference_when_somebody_looks(data: st.DataObject) -> None:
-    given = data.draw(programs(lateness=("none", 5)))
+    document = data.draw(programs(lateness=("none", 5)))
     # Given tiers: a true-up comes when tiering comes, and that is when somebody looks.
     history = data.draw(arrivals(data.draw(facts(tiers=True))))
     unlooked = [step for step in history[:-1] if not isinstance(step, Timer)]
-    looked = Model(given, tiers="given").play(history)
-    assert looked == Model(given, tiers="given").play([*unlooked, history[-1]])
+    looked = Model(document, tiers="received").play(history)
+    assert looked == Model(document, tiers="received").play([*unlooked, history[-1]])
 
 
 @thorough
 @given(st.data())
 def test_R2_another_refund_gains_nothing(data: st.DataObject) -> None:
-    given = data.draw(programs(expiry=EXPIRY, negative=NEGATIVE, refund=REFUND, more=True, ahead=True))
+    document = data.draw(programs(expiry=EXPIRY, negative=NEGATIVE, refund=REFUND, more=True, ahead=True))
     events = data.draw(facts(more=True))
     line_id = data.draw(st.sampled_from(["l1", "l2", "l3"]))
     amount = data.draw(st.sampled_from(["0.01", "50", "100", "900"]))
     time = d(data.draw(st.integers(1, 50)))
     more = refunded("o1", time, [part(line_id, amount)], refund="r9", id="zz")
-    without = Model(given).play(data.draw(arrivals(events)))
-    with_it = Model(given).play(data.draw(arrivals([*events, more])))
+    without = Model(document).play(data.draw(arrivals(events)))
+    with_it = Model(document).play(data.draw(arrivals([*events, more])))
     assert with_it.earned + with_it.pending <= without.earned + without.pending
     assert with_it.returned >= without.returned
 
@@ -125,7 +125,7 @@ def test_R2_another_refund_gains_nothing(data: st.DataObject) -> None:
 @thorough
 @given(st.data())
 def test_R2_the_end_does_not_depend_on_how_a_refund_is_split(data: st.DataObject) -> None:
-    given = data.draw(programs(expiry=EXPIRY, negative=NEGATIVE, refund=REFUND))
+    document = data.draw(programs(expiry=EXPIRY, negative=NEGATIVE, refund=REFUND))
     amount = data.draw(st.integers(2, 90_000))
     used = data.draw(st.integers(0, 300))
     value = f"{used // 100}.{used % 100:02}"
@@ -149,8 +149,8 @@ def test_R2_the_end_does_not_depend_on_how_a_refund_is_split(data: st.DataObject
     others = data.draw(an_order("o1"))
     for number, event in enumerate(others):
         event["id"] = f"e{number}"
-    whole = Model(given).play(data.draw(arrivals([order, *others, *refunds([sum(sizes)])])))
-    split = Model(given).play(data.draw(arrivals([order, *others, *refunds(sizes)])))
+    whole = Model(document).play(data.draw(arrivals([order, *others, *refunds([sum(sizes)])])))
+    split = Model(document).play(data.draw(arrivals([order, *others, *refunds(sizes)])))
     assert (whole.earned, whole.pending, whole.returned) == (split.earned, split.pending, split.returned)
     assert whole.tiers == split.tiers
     assert {key: order.timeline for key, order in whole.orders.items()} == {
@@ -161,8 +161,8 @@ def test_R2_the_end_does_not_depend_on_how_a_refund_is_split(data: st.DataObject
 @thorough
 @given(st.data())
 def test_P5_the_books_balance_with_holds_and_redemptions(data: st.DataObject) -> None:
-    given = programs(lateness=("none", 5), expiry=EXPIRY, negative=NEGATIVE, refund=REFUND, more=True, ahead=True)
-    model, events = Model(data.draw(given)), data.draw(facts(spending=True, more=True))
+    document = programs(lateness=("none", 5), expiry=EXPIRY, negative=NEGATIVE, refund=REFUND, more=True, ahead=True)
+    model, events = Model(data.draw(document)), data.draw(facts(spending=True, more=True))
     for step in data.draw(checkouts(events, reviews=True, more=True, ahead=True)):
         model.take(step)
         model.result()  # checks the books
@@ -171,28 +171,28 @@ def test_P5_the_books_balance_with_holds_and_redemptions(data: st.DataObject) ->
 @thorough
 @given(st.data())
 def test_E1_it_makes_no_difference_when_somebody_looks_at_holds(data: st.DataObject) -> None:
-    given = data.draw(programs(lateness=("none", 5), expiry=EXPIRY, negative=NEGATIVE, more=True, ahead=True))
+    document = data.draw(programs(lateness=("none", 5), expiry=EXPIRY, negative=NEGATIVE, more=True, ahead=True))
     events = data.draw(facts(spending=True, tiers=True, more=True))
     history = data.draw(checkouts(events, reviews=True, more=True, ahead=True))
     unlooked = [step for step in history[:-1] if not isinstance(step, Timer)]
-    looked = Model(given, tiers="given").play(history)
-    assert looked == Model(given, tiers="given").play([*unlooked, history[-1]])
+    looked = Model(document, tiers="received").play(history)
+    assert looked == Model(document, tiers="received").play([*unlooked, history[-1]])
 
 
 @thorough
 @given(st.data())
 def test_O6_any_arrival_ends_the_same_with_holds(data: st.DataObject) -> None:
-    given = data.draw(programs())
+    document = data.draw(programs())
     events = data.draw(facts(spending=True))
     minutes = st.sampled_from([15 * MINUTE, 20 * DAY, 60 * DAY])
-    before: list[Step] = [
+    before: list[HistoryStep] = [
         Arrival(paid("rich", d(-3), "250"), instant(d(-3))),
         Arrival(completed("rich", d(-3, "11:00")), instant(d(-3, "11:00"))),
         *(Hold(instant(d(-2)), name, points, data.draw(minutes)) for name, points in (("h1", 100), ("h2", 60))),
     ]
-    results = [Model(given).play([*before, *data.draw(arrivals(events))]) for _ in range(2)]
+    results = [Model(document).play([*before, *data.draw(arrivals(events))]) for _ in range(2)]
     assert all(hold.state != "open" for result in results for hold in result.holds.values())
-    one, other = (the_same_whatever_the_arrival(result, given) for result in results)
+    one, other = (the_same_whatever_the_arrival(result, document) for result in results)
     if "net" not in one or "net" not in other:
         one.pop("net", None)
         other.pop("net", None)

@@ -11,7 +11,7 @@ from tests.unit.ledger_member import MemoryLedger
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in CASES])
 def test_the_fold_gives_the_figures_of(case: Case) -> None:
-    ledger = MemoryLedger(case.given, tiers=case.tiers)
+    ledger = MemoryLedger(case.programs, tiers=case.tiers)
     expected = 0
     for step in case.history():
         if isinstance(step, Then):

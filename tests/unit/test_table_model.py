@@ -17,7 +17,7 @@ OF_POINTS = {code for code in RULES if code[0] in "NRPEDOB"} | {"T1", "T2", "T3"
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in [*CASES, *OF_THE_MODEL]])
 def test_the_model_gives_the_figures_of(case: Case) -> None:
-    model = Model(case.given, tiers=case.tiers)
+    model = Model(case.programs, tiers=case.tiers)
     expected = 0
     for step in case.history():
         if isinstance(step, Then):

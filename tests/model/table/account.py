@@ -21,7 +21,7 @@ from tests.model.table.case import (
     SPENDING_MONTH,
     TWO_LOTS,
     Case,
-    Step,
+    HistoryStep,
     Then,
     give_back,
     hold,
@@ -113,7 +113,7 @@ P6 = [
             Then(expired=330, available=0, rules={"tier-true-up": 30}),  # 200 x 1.5 x 1.1 - 300
         ],
         SPENDING_MONTH,
-        "given",
+        "received",
     ),
     Case(
         "P6",
@@ -159,7 +159,7 @@ P6 = [
     ),
 ]
 
-EVENING: list[Step] = [*HUNDRED, hold(d(32, "23:30"), 100, minutes=15)]
+EVENING: list[HistoryStep] = [*HUNDRED, hold(d(32, "23:30"), 100, minutes=15)]
 """Over at 23:45; the lot at midnight."""
 
 P7 = [

@@ -270,7 +270,7 @@ P1 = [
             Then(available=945 + 2000, orders=order(points_returned=2000, earned_confirmed=945)),
         ],
         PURCHASE,
-        "given",
+        "received",
     ),
     Case(
         "P1",
@@ -281,7 +281,7 @@ P1 = [
             Then(pending=1080),  # 720 x 1.5
         ],
         PURCHASE,
-        "given",
+        "received",
     ),
     Case(
         "P1",
@@ -294,7 +294,7 @@ P1 = [
             Then(pending=1050, available=2000),  # 700 x 1.5
         ],
         program(["purchase"], rule={"purchase": {"base": "gross"}}),
-        "given",
+        "received",
     ),
 ]
 
@@ -310,7 +310,7 @@ P2 = [
             Then(pending=40, orders=order(points_returned=1000)),
         ],
         PURCHASE,
-        "given",
+        "received",
     ),
     Case(
         "P2",
@@ -328,7 +328,7 @@ P2 = [
             Then(orders=order(points_returned=100), pending=0),
         ],
         PURCHASE,
-        "given",
+        "received",
     ),
     Case(
         "P2",
@@ -344,7 +344,7 @@ P2 = [
             Then(orders=order(points_returned=34)),
         ],
         PURCHASE,
-        "given",
+        "received",
     ),
     Case(
         "P2",
@@ -359,7 +359,7 @@ P2 = [
             Then(orders=order(points_returned=100), pending=0),
         ],
         PURCHASE,
-        "given",
+        "received",
     ),
     Case(
         "P2",
@@ -372,7 +372,7 @@ P2 = [
             Then(orders=order(points_returned=1000), pending=0),
         ],
         PURCHASE,
-        "given",
+        "received",
     ),
     Case(
         "P2",
@@ -388,7 +388,7 @@ P2 = [
             Then(orders=order(points_returned=100)),
         ],
         PURCHASE,
-        "given",
+        "received",
     ),
 ]
 

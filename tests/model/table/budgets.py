@@ -49,7 +49,7 @@ N6 = [
         "after_tier_and_the_rest",
         [SENIOR, paid("o1", d(2), "100.50"), Then(pending=221, rules={"purchase": 110, "member-day": 111})],
         BUDGET,
-        "given",
+        "received",
     ),
 ]
 

@@ -103,7 +103,7 @@ N3 = [
             Then(pending=2000, rules={"purchase": 1800, "tier-true-up": 200}),  # min(2000, 900 x 2 x 1.5)
         ],
         CAPPED_ORDERS,
-        "given",
+        "received",
     ),
 ]
 

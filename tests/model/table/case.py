@@ -20,7 +20,7 @@ class Then:
         self.expected = expected
 
 
-Step = Event | Arrival | Timer | Command | Then
+HistoryStep = Event | Arrival | Timer | Command | Then
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Case:
 
     code: str
     name: str
-    steps: Sequence[Step]
-    given: Program | Sequence[Program] = field(default_factory=lambda: DEFAULT)
+    steps: Sequence[HistoryStep]
+    programs: Program | Sequence[Program] = field(default_factory=lambda: DEFAULT)
     tiers: Tiers = "closed"
 
     @property
@@ -146,7 +146,7 @@ def decide(at: str, decision: Literal["take", "write_off"], *, about: str = "o1"
     return Decide(instant(at), about, decision)
 
 
-TWO_LOTS: list[Step] = [
+TWO_LOTS: list[HistoryStep] = [
     paid("o1", "2026-03-01T10:00:00+08:00", "100"),
     completed("o1", "2026-03-01T11:00:00+08:00"),
     paid("o2", "2026-03-02T10:00:00+08:00", "100"),
@@ -155,12 +155,15 @@ TWO_LOTS: list[Step] = [
 LOT1, LOT2 = ("2027-03-01", None), ("2027-03-02", None)
 """100 points each, under `SPENDING`."""
 
-HUNDRED: list[Step] = [paid("o1", "2026-03-01T10:00:00+08:00", "100"), completed("o1", "2026-03-05T10:00:00+08:00")]
+HUNDRED: list[HistoryStep] = [
+    paid("o1", "2026-03-01T10:00:00+08:00", "100"),
+    completed("o1", "2026-03-05T10:00:00+08:00"),
+]
 MARCH_LOT = ("2026-04-01", None)
 """100 points, under `SPENDING_MONTH` until day 32."""
 
 LOT0 = ("2027-02-28", None)
-EARLIER: list[Step] = [
+EARLIER: list[HistoryStep] = [
     late(paid("o0", d(0), "100"), d(3, "10:20")),
     late(completed("o0", d(0, "11:00")), d(3, "10:21")),
 ]
@@ -169,7 +172,7 @@ EARLIER: list[Step] = [
 NO_LIMIT = program(["purchase"], points={"max_lateness_days": "none"})
 
 GRACE_LOT = ("2026-05-09", "2026-04-01")
-EXPIRED_AND_BACK: list[Step] = [
+EXPIRED_AND_BACK: list[HistoryStep] = [
     paid("o1", d(1), "100"),
     completed("o1", d(5)),
     spender("s1", d(10), 100),

@@ -6,16 +6,16 @@ from fractions import Fraction
 
 from tests.model.events import cancelled, completed, d, gift_card, line, paid, part, refunded, tier
 from tests.model.program import Program, program
-from tests.model.table.case import PURCHASE, Case, Step, Then, entry, order
+from tests.model.table.case import PURCHASE, Case, HistoryStep, Then, entry, order
 
 BANDS = PURCHASE["earn"][0]["bands"]
 
 
-def earns(name: str, amount: str, points: int, given: Program = PURCHASE, at_tier: str = "none") -> Case:
+def earns(name: str, amount: str, points: int, programs: Program = PURCHASE, at_tier: str = "none") -> Case:
     """A completed order of one line, by a member of that tier."""
-    known: list[Step] = [] if at_tier == "none" else [tier([(d(-9), at_tier)], version=1)]
+    known: list[HistoryStep] = [] if at_tier == "none" else [tier([(d(-9), at_tier)], version=1)]
     steps = [*known, paid("o1", d(1), amount), completed("o1", d(5)), Then(earned=points, available=points)]
-    return Case("N1", name, steps, given, "given")
+    return Case("N1", name, steps, programs, "received")
 
 
 def with_bands(mode: str, steps: list[dict[str, object]]) -> Program:
@@ -151,7 +151,7 @@ R3 = [
             Then(pending=0, available=9000),
         ],
         PROPORTIONAL,
-        "given",
+        "received",
     ),
 ]
 
@@ -180,7 +180,7 @@ N4 = [
             ),
         ],
         PURCHASE,
-        "given",
+        "received",
     ),
 ]
 

@@ -25,7 +25,7 @@ T10 = [
             late(registered(d(1)), d(2)),
             Then(earned=20),
         ],
-        tiers="given",
+        tiers="received",
     ),
     Case(
         "T10",

@@ -12,7 +12,7 @@ from tests.model.table.case import (
     SPENDING_MONTH,
     TWO_LOTS,
     Case,
-    Step,
+    HistoryStep,
     Then,
     capture,
     hold,
@@ -215,7 +215,7 @@ P5 = [
     ),
 ]
 
-NIGHT: list[Step] = [*HUNDRED, hold(d(32, "23:50"), 100, minutes=60)]
+NIGHT: list[HistoryStep] = [*HUNDRED, hold(d(32, "23:50"), 100, minutes=60)]
 
 E2 = [
     Case(
@@ -295,7 +295,7 @@ E2 = [
     ),
 ]
 
-OWING_30: list[Step] = [
+OWING_30: list[HistoryStep] = [
     *TWO_LOTS,
     hold(d(3), 200, minutes=10_000),
     spender("s1", d(3, "10:05"), 30),  # nothing else is there

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.model.events import Event, completed, d, line, paid, part, profile, refunded, tier
 from tests.model.program import Program, program
-from tests.model.table.case import Case, Step, Then, late
+from tests.model.table.case import Case, HistoryStep, Then, late
 
 SENIOR = tier([(d(-9), "senior")], version=1)
 
@@ -28,9 +28,9 @@ def stacking(how: str, *rules: dict[str, Any]) -> Program:
     return program(["purchase"], rule={"purchase": {"bands": FLAT, "stacking": how}}, more=rules)
 
 
-def earns(code: str, name: str, points: int, given: Program, *steps: Step, at: str | None = None) -> Case:
+def earns(code: str, name: str, points: int, programs: Program, *steps: HistoryStep, at: str | None = None) -> Case:
     """What an order of ¥100.50 earns."""
-    return Case(code, name, [*steps, paid("o1", at or d(2), "100.50"), Then(pending=points)], given, "given")
+    return Case(code, name, [*steps, paid("o1", at or d(2), "100.50"), Then(pending=points)], programs, "received")
 
 
 TRIPLE = campaign("3", "tripled")
@@ -115,7 +115,7 @@ B2 = [
             Then(available=200, pending=100),
         ],
         DAY_ITSELF,
-        "given",
+        "received",
     ),
     Case(
         "B2",
@@ -130,7 +130,7 @@ B2 = [
             Then(available=400, pending=100),
         ],
         MONTH,
-        "given",
+        "received",
     ),
     Case(
         "B2",
@@ -142,7 +142,7 @@ B2 = [
             Then(pending=100 + 200),
         ],
         MONTH,
-        "given",
+        "received",
     ),
     Case(
         "B2",
@@ -155,7 +155,7 @@ B2 = [
             Then(pending=300),
         ],
         DAY_ITSELF,
-        "given",
+        "received",
     ),
 ]
 

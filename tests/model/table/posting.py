@@ -15,7 +15,7 @@ from tests.model.table.case import (
     SPENDING_MONTH,
     TWO_LOTS,
     Case,
-    Step,
+    HistoryStep,
     Then,
     give_back,
     hold,
@@ -26,7 +26,7 @@ from tests.model.table.case import (
     until,
 )
 
-TWO_LOTS_OF_450: list[Step] = [
+TWO_LOTS_OF_450: list[HistoryStep] = [
     paid("o1", d(1), "300"),
     completed("o1", d(1, "11:00")),
     paid("o2", d(2), "300"),
@@ -72,7 +72,7 @@ R6 = [
             Then(debt=250, available=0, pending=0, earned=550, redeemed=800),  # o2's 450 and o3's 100
         ],
         SPENDING,
-        "given",
+        "received",
     ),
     Case(
         "R6",
@@ -134,7 +134,7 @@ R6 = [
     ),
 ]
 
-X_AND_Y: list[Step] = [
+X_AND_Y: list[HistoryStep] = [
     paid("x", d(1, "10:00"), "100"),
     paid("y", d(1, "11:00"), "100"),
     completed("x", d(5)),

@@ -9,8 +9,8 @@ from tests.model.table.case import MARCH_LOT, SPENDING, SPENDING_MONTH, Case, Th
 
 def sign_in_expiry(name: str, at: str, months: int, last_day: str) -> Case:
     expiry = {"kind": "rolling", "months": months, "min_life_days": 0}
-    given = program(["sign-in"], points={"expiry": expiry}, effective_from="2020-01-01T00:00:00+08:00")
-    return Case("E4", name, [signed_in(at), Then(lots={(last_day, None): {"available": 5}})], given)
+    programs = program(["sign-in"], points={"expiry": expiry}, effective_from="2020-01-01T00:00:00+08:00")
+    return Case("E4", name, [signed_in(at), Then(lots={(last_day, None): {"available": 5}})], programs)
 
 
 E4 = [
@@ -29,13 +29,13 @@ def fixed(*dates: str, min_life_days: int = 0) -> dict[str, object]:
 
 
 def sign_in_ends(name: str, at: str, last_day: str, expiry: dict[str, object]) -> Case:
-    given = program(["sign-in"], points={"expiry": expiry}, effective_from="2020-01-01T00:00:00+08:00")
-    return Case("E7", name, [signed_in(at), Then(lots={(last_day, None): {"available": 5}})], given)
+    programs = program(["sign-in"], points={"expiry": expiry}, effective_from="2020-01-01T00:00:00+08:00")
+    return Case("E7", name, [signed_in(at), Then(lots={(last_day, None): {"available": 5}})], programs)
 
 
 def order_ends(name: str, at: str, last_day: str, expiry: dict[str, object]) -> Case:
-    given = program(["purchase"], points={"expiry": expiry})
-    return Case("E7", name, [paid("o1", at, "100"), Then(lots={(last_day, None): {"pending": 100}})], given)
+    programs = program(["purchase"], points={"expiry": expiry})
+    return Case("E7", name, [paid("o1", at, "100"), Then(lots={(last_day, None): {"pending": 100}})], programs)
 
 
 HALVES, HALVES_30 = fixed("06-30", "12-31"), fixed("06-30", "12-31", min_life_days=30)

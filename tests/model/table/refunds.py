@@ -35,7 +35,7 @@ R1 = [
             Then(available=1260),  # 700 x 1.5 x 1.2: take 900
         ],
         PURCHASE,
-        "given",
+        "received",
     ),
 ]
 

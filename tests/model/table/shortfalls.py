@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from tests.model.events import completed, d, paid, refunded
 from tests.model.program import program
-from tests.model.table.case import HUNDRED, NO_SERVICE, Case, Step, Then, decide, late, spender
+from tests.model.table.case import HUNDRED, NO_SERVICE, Case, HistoryStep, Then, decide, late, spender
 
 CLAMP = program(["purchase"], rule=NO_SERVICE, points={"negative": "clamp"})
 
 REVIEW = program(["purchase"], rule=NO_SERVICE, points={"negative": "review"})
 
-SPENT: list[Step] = [*HUNDRED, spender("s1", d(6), 80)]
+SPENT: list[HistoryStep] = [*HUNDRED, spender("s1", d(6), 80)]
 """20 left of 100."""
 
 CLAMPED = [

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tests.model.commands import MakeUp
+from tests.model.commands import RepairStreak
 from tests.model.days import instant
 from tests.model.events import Event, d, signed_in
 from tests.model.program import program
-from tests.model.table.case import Case, Step, Then, late
+from tests.model.table.case import Case, HistoryStep, Then, late
 
 SIGN_IN = program(["sign-in"])
 
@@ -113,13 +113,13 @@ D1_TO_D5 = [
     ),
 ]
 
-MADE_UP = program(["sign-in"], rule={"sign-in": {"streak": {3: 10}, "make_up": {"cost": 4, "within_days": 2}}})
+REPAIRS = program(["sign-in"], rule={"sign-in": {"streak": {3: 10}, "make_up": {"cost": 4, "within_days": 2}}})
 
-TWO_OF_THREE: list[Step] = [signed_in(d(1)), signed_in(d(3))]
+TWO_OF_THREE: list[HistoryStep] = [signed_in(d(1)), signed_in(d(3))]
 
 
-def make_up(at: str, day: str) -> MakeUp:
-    return MakeUp(instant(at), day)
+def repair_streak(at: str, day: str) -> RepairStreak:
+    return RepairStreak(instant(at), day)
 
 
 D4 = [
@@ -127,64 +127,64 @@ D4 = [
         "D4",
         "a_missed_day_restarts_the_streak",
         [*TWO_OF_THREE, signed_in(d(4)), Then(available=15), signed_in(d(5)), Then(available=30)],  # 3, 4 and 5
-        MADE_UP,
+        REPAIRS,
     ),
     Case(
         "D4",
         "a_missed_day_can_be_bought",
         [
             *TWO_OF_THREE,
-            make_up(d(3, "11:00"), "2026-03-02"),
+            repair_streak(d(3, "11:00"), "2026-03-02"),
             # 5 + 5 - 4, and the streak of 3 is reached on day 3: 10
             Then(available=16, redeemed=4, earned=20, lots={("2027-03-03", None): {"available": 15}}),
         ],
-        MADE_UP,
+        REPAIRS,
     ),
     Case(
         "D4",
         "once_and_in_time_and_if_it_was_missed",
         [
             *TWO_OF_THREE,
-            make_up(d(3, "11:00"), "2026-03-01"),
-            make_up(d(3, "11:00"), "2026-03-03"),
-            make_up(d(3, "11:00"), "2026-02-28"),
-            make_up(d(3, "11:00"), "2026-03-02"),
-            make_up(d(4, "11:00"), "2026-03-02"),
-            make_up(d(6, "11:00"), "2026-03-04"),
-            make_up(d(6, "11:00"), "2026-03-05"),
-            make_up(d(9, "11:00"), "2026-03-08"),
-            make_up(d(9, "11:00"), "2026-03-07"),
-            make_up(d(10, "11:00"), "2026-03-09"),
+            repair_streak(d(3, "11:00"), "2026-03-01"),
+            repair_streak(d(3, "11:00"), "2026-03-03"),
+            repair_streak(d(3, "11:00"), "2026-02-28"),
+            repair_streak(d(3, "11:00"), "2026-03-02"),
+            repair_streak(d(4, "11:00"), "2026-03-02"),
+            repair_streak(d(6, "11:00"), "2026-03-04"),
+            repair_streak(d(6, "11:00"), "2026-03-05"),
+            repair_streak(d(9, "11:00"), "2026-03-08"),
+            repair_streak(d(9, "11:00"), "2026-03-07"),
+            repair_streak(d(10, "11:00"), "2026-03-09"),
             Then(
                 # 5 + 5 + 10 - 5 x 4: days 4, 5, 7 and 8 reach no step
                 available=0,
                 outcomes=[
                     (f"signed-in:{d(1)}", "booked"),
                     (f"signed-in:{d(3)}", "booked"),
-                    ("MakeUp 2026-03-01", "day_not_missed"),
-                    ("MakeUp 2026-03-03", "day_out_of_reach"),
-                    ("MakeUp 2026-02-28", "day_out_of_reach"),
-                    ("MakeUp 2026-03-02", "booked"),
-                    ("MakeUp 2026-03-02", "day_not_missed"),
-                    ("MakeUp 2026-03-04", "booked"),
-                    ("MakeUp 2026-03-05", "booked"),
-                    ("MakeUp 2026-03-08", "booked"),
-                    ("MakeUp 2026-03-07", "booked"),
-                    ("MakeUp 2026-03-09", "insufficient_points"),
+                    ("RepairStreak 2026-03-01", "day_not_missed"),
+                    ("RepairStreak 2026-03-03", "day_out_of_reach"),
+                    ("RepairStreak 2026-02-28", "day_out_of_reach"),
+                    ("RepairStreak 2026-03-02", "booked"),
+                    ("RepairStreak 2026-03-02", "day_not_missed"),
+                    ("RepairStreak 2026-03-04", "booked"),
+                    ("RepairStreak 2026-03-05", "booked"),
+                    ("RepairStreak 2026-03-08", "booked"),
+                    ("RepairStreak 2026-03-07", "booked"),
+                    ("RepairStreak 2026-03-09", "insufficient_points"),
                 ],
             ),
         ],
-        MADE_UP,
+        REPAIRS,
     ),
     Case(
         "D4",
         "not_where_it_is_not_offered",
         [
             signed_in(d(1)),
-            make_up(d(3), "2026-03-02"),
+            repair_streak(d(3), "2026-03-02"),
             Then(
                 available=5,
-                outcomes=[(f"signed-in:{d(1)}", "booked"), ("MakeUp 2026-03-02", "make_up_not_offered")],
+                outcomes=[(f"signed-in:{d(1)}", "booked"), ("RepairStreak 2026-03-02", "make_up_not_offered")],
             ),
         ],
         program(["sign-in"]),
@@ -194,11 +194,11 @@ D4 = [
         "a_late_sign_in_of_a_bought_day_has_its_reward_all_the_same",
         [
             *TWO_OF_THREE,
-            make_up(d(3, "11:00"), "2026-03-02"),
+            repair_streak(d(3, "11:00"), "2026-03-02"),
             late(signed_in(d(2)), d(3, "12:00")),
             Then(available=21, redeemed=4),
         ],
-        MADE_UP,
+        REPAIRS,
     ),
 ]
 

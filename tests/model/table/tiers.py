@@ -41,7 +41,7 @@ T1 = [
             ),
         ],
         PURCHASE,
-        "given",
+        "received",
     ),
     Case(
         "T1",
@@ -52,7 +52,7 @@ T1 = [
             Then(pending=495, available=0, rules={"tier-true-up": 45}),
         ],
         PURCHASE,
-        "given",
+        "received",
     ),
     Case(
         "T1",
@@ -66,7 +66,7 @@ T1 = [
             Then(available=450, rules={"purchase": 495, "tier-true-up": -45}),
         ],
         PURCHASE,
-        "given",
+        "received",
     ),
     Case(
         "T1",
@@ -78,7 +78,7 @@ T1 = [
             Then(orders={"o1": {"earned_pending": 300}, "o2": {"earned_pending": 330}}),
         ],
         PURCHASE,
-        "given",
+        "received",
     ),
     Case(
         "T1",
@@ -90,7 +90,7 @@ T1 = [
             Then(pending=360, tiers=[reached(d(2), "vip")]),  # 200 x 1.5 x 1.2
         ],
         PURCHASE,
-        "given",
+        "received",
     ),
     Case(
         "T1",
