@@ -27,14 +27,14 @@ def name_of(number: int) -> str:
 async def grant(pool: Pool, *, shards: int, members: int, at: Micros) -> None:
     """Let so many members each sign in once, at an instant at which that is booked too: each has one lot."""
     ledger = Ledger()
-    told: dict[int, list[MemberInput]] = {shard: [] for shard in range(shards)}
+    by_shard: dict[int, list[MemberInput]] = {shard: [] for shard in range(shards)}
     for member_id in map(name_of, range(members)):
         arrival = Arrival(digest_of(member_id, _SOURCE, "sign-in"), SignedIn(_SOURCE, "sign-in", at), at)
-        told[shard_of(member_id, shards)].append(MemberInput(member_id, arrival))
+        by_shard[shard_of(member_id, shards)].append(MemberInput(member_id, arrival))
     async with pool.acquire() as connection:
         for table in ("journal", "entry"):
             await ensure_months(connection, table, at, at)
-        for shard, waiting in told.items():
+        for shard, waiting in by_shard.items():
             inputs = iter(waiting)
             while batch := list(islice(inputs, _BATCH)):
                 async with connection.transaction():

@@ -48,7 +48,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Shop:
-    """A test's own members and all that is told of them, in the order in which it is told."""
+    """A test's own members and all their events, in the order in which these are published."""
 
     name: str
     events: list[Event]
@@ -73,8 +73,8 @@ class Shop:
 def of_shop(name: str, members: int, seed: int = 1) -> Shop:
     """Two weeks of a generated shop whose members are called after the test: `name.m-0001`, …"""
     present = datetime.now(UTC)
-    told = shop_day(seed=seed, members=members, today=present.astimezone(ZONE).date(), now=to_micros(present))
-    return Shop(name, [_renamed(event, f"{name}.{event.member_id}") for event in told])
+    events = shop_day(seed=seed, members=members, today=present.astimezone(ZONE).date(), now=to_micros(present))
+    return Shop(name, [_renamed(event, f"{name}.{event.member_id}") for event in events])
 
 
 def _renamed(event: Event, member_id: str) -> Event:
@@ -88,9 +88,9 @@ def expected(events: Iterable[Event], program: Mapping[str, Any] = DEFAULT) -> E
     for event in events:
         by_member[event.member_id].append(orjson.loads(event.body))
     ended = Ended({}, {}, {})
-    for member_id, told in by_member.items():
+    for member_id, own in by_member.items():
         arrived = now()
-        result = Model(dict(program)).play(Arrival(event, arrived + n) for n, event in enumerate(told))
+        result = Model(dict(program)).play(Arrival(event, arrived + n) for n, event in enumerate(own))
         ended.net[member_id] = result.net + result.expired - result.forgiven
         for order_id, order in result.orders.items():
             if order.timeline:

@@ -220,3 +220,23 @@ async def post(client: httpx.AsyncClient, path: str, body: Any = None, *, key: s
 def reader_token(signer: Signer) -> str:
     """A token of the shop's backend that may read."""
     return signer.token(scopes=["ledger:read"])
+
+
+async def held(client: httpx.AsyncClient, member: str, points: int, **fields: Any) -> dict[str, Any]:
+    """A hold made over HTTP, as it was answered."""
+    answer = await post(client, f"/v1/members/{member}/holds", {"points": points, "reference": "cart", **fields})
+    assert answer.status_code == 201, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def refusal(answer: httpx.Response) -> tuple[int, str]:
+    """The status and the kind of a problem document."""
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    return answer.status_code, answer.json()["type"].removeprefix("urn:loyalty:problem:")
+
+
+async def points_of(client: httpx.AsyncClient, member: str) -> tuple[int, int, int, int]:
+    """(available, held, debt, redeemed)."""
+    body = (await client.get(f"/v1/members/{member}/balance")).json()
+    return body["available"], body["held"], body["debt"], body["lifetime"]["redeemed"]

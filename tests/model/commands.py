@@ -1,4 +1,4 @@
-"""What is asked of the ledger rather than told to it: commands, which count when they come in.
+"""Commands: what somebody asks of the ledger. Unlike events they count when they come in.
 
 `now` and `ttl` are microseconds. A `reference` is the caller's own name for what it asks, unique a kind; the
 ids that orders name follow from it (`hold_id`, `redemption_id` of `events`).

@@ -56,7 +56,7 @@ class Working:
     """The multiplier of each line; `multiplier` is that of all of them."""
 
     def as_dict(self) -> dict[str, Any]:
-        """What an explanation says."""
+        """The figures of an explanation."""
         figures = asdict(self)
         del figures["by_line"]
         return figures
@@ -64,7 +64,7 @@ class Working:
 
 @dataclass
 class MemberFacts:
-    """What is known of a member besides orders, each telling with the time it counts from (O9)."""
+    """What is known of a member besides orders, each report with the time it counts from (O9)."""
 
     signed_in: list[Report] = field(default_factory=list)
     published: list[Report] = field(default_factory=list)
@@ -78,7 +78,7 @@ class MemberFacts:
     """Members that this one referred, whose first order stands, each as of that order's success."""
 
     def holding(self, zone: str) -> dict[tuple[str, ...], Any]:
-        """O2: the facts told so far, each with the telling that holds: another that does not is `known`."""
+        """O2: the facts received so far, each with the report that holds; one that changes nothing is `known`."""
         holding: dict[tuple[str, ...], Any] = {("removed", review_id): True for review_id in self.removed}
         for report in sorted([*self.signed_in, *self.published, *self.activities], key=Report.rank):
             data = report.data
@@ -367,7 +367,7 @@ def _day(report: Report, program_at: ProgramAt) -> date:
 
 
 def _least(reports: Iterable[Report], *names: str) -> dict[Any, Report]:
-    """O2: of each fact, by the fields that name it, the telling that holds."""
+    """O2: of each fact, by the fields that name it, the report that holds."""
     found: dict[Any, Report] = {}
     for report in sorted(reports, key=Report.rank):
         key = tuple(report.data[name] for name in names)

@@ -1,7 +1,7 @@
 """One realistic factory of the shop's events for every test: structured CloudEvents as plain dicts.
 
 Each function is one type of the contract. `at` is the business time, RFC 3339 with offset. An id is made
-of what the event is about, so telling the same again gives the same id; say `id=` for another telling.
+of what the event is about, so the same event again has the same id; pass `id=` for another report of it.
 Money is a decimal string. Fields that are None or empty are left out, as a publisher would.
 """
 

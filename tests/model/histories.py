@@ -4,7 +4,7 @@
 redemptions in between. The corners are drawn
 often: equal instants, the last microsecond of a day and midnight, refunds before `paid`, of unknown lines
 or beyond a line, cancellations at the instant of a completion, revisions after refunds, points used that
-are not there, lines that earn nothing or that points cannot pay, parts of a quantity, second tellings.
+are not there, lines that earn nothing or that points cannot pay, parts of a quantity, second reports.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def programs(
         "min_spend": draw(st.sampled_from(["0", "50"])),
     }
     falls_short = draw(st.sampled_from(negative))
-    if falls_short != "review" and draw(st.booleans()):  # a pool's shortfall is told differently
+    if falls_short != "review" and draw(st.booleans()):  # a pool's shortfall is reported differently
         purchase["cap"] = {"per": "day", "points": 400}
     sign_in: dict[str, Any] = {"streak": draw(st.sampled_from([{7: 30}, {3: 10, 7: 30}]))}
     rules: list[dict[str, Any]] = []
@@ -175,8 +175,8 @@ def facts(
 ) -> list[Event]:
     """What happened to one member, by business time: up to `orders` orders, and the rest of a shop's life.
 
-    With `tiers`, the histories that tiering might have told in the meantime are among it; with `spending`, orders
-    before, whose points the others may have held or redeemed; with `more`, birthdays and who referred the member.
+    With `tiers`, tier histories that tiering might have published are among it; with `spending`, orders before, whose
+    points the others may have held or redeemed; with `more`, birthdays and who referred the member.
     """
     happened: list[Event] = []
     for number in range(1, draw(st.sampled_from([orders, orders, 1])) + 1):
@@ -191,7 +191,7 @@ def facts(
     if more:
         happened += draw(a_person())
     happened.sort(key=lambda event: instant(event["time"]))
-    # An id of its own for each, so that no two tellings conflict (O1); ids also decide ties (O2).
+    # An id of its own for each, so that no two reports conflict (O1); ids also decide ties (O2).
     for number, event in enumerate(happened):
         if not event["type"].startswith("loyalty."):
             event["id"] = f"e{number:02}"
@@ -350,7 +350,7 @@ LINE_IDS = st.sampled_from([*["l1"] * 4, "l2", "l2", "l3", "l9"])
 
 @st.composite
 def an_order(draw: st.DrawFn, order: str, *, spending: bool = False) -> list[Event]:
-    """Everything told of one order; `paid` may be missing, told twice, or revised."""
+    """Every event of one order; `paid` may be missing, reported twice, or revised."""
     hold = st.sampled_from([None, "h1", "h1", "h2"] if spending else [None, None, "h0"])
     redemption = st.sampled_from([None, None, "r1", "r2"] if spending else [None])
     day = draw(st.integers(1, 20))
@@ -391,7 +391,7 @@ def an_order(draw: st.DrawFn, order: str, *, spending: bool = False) -> list[Eve
 
 @st.composite
 def a_refund(draw: st.DrawFn, order: str, day: int, happened: Sequence[Event]) -> Event:
-    """Of lines known and unknown, of shipping or of tax, of nothing; now and then a second telling."""
+    """Of lines known and unknown, of shipping or of tax, of nothing; now and then a second report."""
     parts = st.builds(part, LINE_IDS, st.sampled_from(PARTS))
     lines = draw(st.none() | st.lists(parts, min_size=1, max_size=2, unique_by=lambda named: named["line_id"]))
     return refunded(

@@ -19,7 +19,7 @@ IN_FUTURE = 5 * MINUTE
 
 
 class Known:
-    """All that was told of one member, under one program or several versions of it.
+    """All facts that are known of one member, under one program or several versions of it.
 
     It remembers nothing but facts: what they come to is read from them each time.
     """
@@ -174,7 +174,7 @@ class Known:
 
 
 def _facts_of(order: Order) -> tuple[Any, ...]:
-    """What an order's facts come to, without who told them: the same again is `known` (O2)."""
+    """What an order's facts come to, whatever event reported them: the same again is `known` (O2)."""
     lines = [line.line_id for line in order.goods()]
     never_due = [order.completed_at(line, 0) for line in order.goods()]
     dues = [order.due_at(line) for line in order.goods()]

@@ -1,4 +1,4 @@
-"""Hypothesis strategies of what a member does beside ordinary orders: sign-ins, reviews, a profile, tiers told."""
+"""Hypothesis strategies of what a member does beside ordinary orders: sign-ins, reviews, a profile, tier histories."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TIERS = ("regular", "senior", "vip", "supreme")
 
 @st.composite
 def times(draw: st.DrawFn, near: int, within: int, *, happened: Sequence[Event] = ()) -> str:
-    """An instant some days from day `near`, or the very instant of something told already."""
+    """An instant some days from day `near`, or the very instant of an earlier event."""
     if happened and draw(st.integers(0, 3)) == 0:
         return str(draw(st.sampled_from([event["time"] for event in happened])))
     return d(draw(st.integers(near, near + within)), draw(st.sampled_from(CLOCKS)))

@@ -54,7 +54,7 @@ class Model:
         self.outcomes: list[tuple[str, str]] = []
         self._by_version = {version["version"]: version for version in self.known.versions}
         # What is booked: by bucket, with its newest award and the lots it went to; by order before caps and after; of
-        # points used, as told and net; by rule.
+        # points used, as reported and net; by rule.
         self._booked: dict[Bucket, tuple[int, int]] = {}
         self._awards: dict[Bucket, Award] = {}
         self._granted: dict[Bucket, LotAllocations] = {}

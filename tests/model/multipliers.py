@@ -13,7 +13,7 @@ from tests.model.days import instant, local_day, midnight_after
 from tests.model.orders import Line, Order, Report, excluded
 
 Rule = dict[str, Any]
-LEAST_NOTICE = timedelta(days=30)
+MIN_NOTICE = timedelta(days=30)
 """B2: a birthday entered less than this before it comes does not count that year."""
 
 
@@ -78,7 +78,7 @@ def is_birthday(rule: Rule, order: Order, profile: Iterable[Report]) -> bool:
         days = [day] if rule["when"] == "birthday" else days_of_month(day)
         begins = midnight_after(days[0] - timedelta(days=1), zone)
         changes = [later.at for later in reports[index + 1 :] if (later.data["birthday"] or "")[5:] != birthday[5:]]
-        in_time = local_day(report.at, zone) + LEAST_NOTICE <= day
+        in_time = local_day(report.at, zone) + MIN_NOTICE <= day
         if in_time and not any(changed < begins for changed in changes):
             return order.date in days and report.at < order.paid_at
     return False

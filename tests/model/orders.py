@@ -1,6 +1,6 @@
-"""What the facts told of one order say, in business time (P1, P2, R11, O2, O5, O8).
+"""What the facts of one order come to, in business time (P1, P2, R11, O2, O5, O8).
 
-`Facts` holds every telling, in any order. `read` makes an `Order` of them: a pure function, which knows
+`Facts` holds every report, in any order. `read` makes an `Order` of them: a pure function, which knows
 nothing of points, of tiers or of what has been booked.
 """
 
@@ -22,7 +22,7 @@ TimelineEntry = tuple[Micros, int, int]
 
 @dataclass(frozen=True)
 class Report:
-    """One telling of a fact: the time it counts from (O9), who told it, what it says."""
+    """One report of a fact: the time it counts from (O9), its source and id, its data."""
 
     at: Micros
     source: str
@@ -30,13 +30,13 @@ class Report:
     data: dict[str, Any]
 
     def rank(self, not_before: Micros = 0) -> tuple[Micros, str, str]:
-        """O2: of two tellings the least of these holds; an order's facts count from its paid time (R11)."""
+        """O2: of two reports the least of these holds; an order's facts count from its paid time (R11)."""
         return max(self.at, not_before), self.source, self.id
 
 
 @dataclass
 class Facts:
-    """Everything ever told of one order."""
+    """Every report about one order."""
 
     order_id: str
     shop: str = ""
@@ -128,7 +128,7 @@ class Order:
         return midnight_after(start + timedelta(days=days), zone)
 
     def completed_at(self, line: Line, now: Micros) -> Micros | None:
-        """O8: the earlier of what was told and the due time, once that has passed."""
+        """O8: the earlier of the reported time and the due time, once that has passed."""
         reported = [t.rank(self.paid_at)[0] for t in self.facts.completed if covers(t, line)]
         due = self.due_at(line)
         times = reported + ([due] if due is not None and due <= now else [])

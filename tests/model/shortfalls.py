@@ -10,12 +10,12 @@ from tests.model.wallet import Wallet
 
 @dataclass
 class Shortfalls:
-    """What was claimed and not there, so far as it is not debt."""
+    """What clawbacks did not find, so far as it is not debt."""
 
     wallet: Wallet
     written_off: int = 0
     under_review: dict[str, int] = field(default_factory=dict)
-    """Points that wait for a decision, by what they were claimed for: an order, another fact."""
+    """Points that wait for a decision, by what the clawback was for: an order or another fact."""
 
     def fall_short(self, about: str, points: int, negative: str) -> None:
         """R6: what a clawback did not find is owed, written off, or waits for a decision."""

@@ -38,7 +38,7 @@ class Transfers:
         return "booked"
 
     def _receive(self, command: Receive) -> str:
-        """The other half was booked when this arrives: it is never refused, and told twice it is known."""
+        """The other half was booked before this arrives: it is never refused, and the second time it is known."""
         if command.reference in self.received:
             return "known"
         lots = [((_day(day), None if parent is None else _day(parent)), points) for day, parent, points in command.lots]

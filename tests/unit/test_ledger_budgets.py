@@ -42,7 +42,7 @@ class Shop:
             self.accounts[name] = MemoryLedger(self._document, tiers="received", member_id=name)
         return self.accounts[name]
 
-    def tell(self, member: str, event: Event, now: Micros | None = None) -> None:
+    def receive(self, member: str, event: Event, now: Micros | None = None) -> None:
         """An event comes in; what it makes the member tell others is not delivered yet."""
         account = self.account(member)
         before = len(account.journal)
@@ -86,7 +86,7 @@ class Shop:
 
 def test_N6_an_order_books_with_the_answer_what_the_budget_gives() -> None:
     shop = Shop(BUDGET_OF_150)
-    shop.tell("m1", paid("o1", d(2), "100"))
+    shop.receive("m1", paid("o1", d(2), "100"))
     assert (shop.account("m1").account.pending, shop.points()) == (100, {"m1/o1": 0})
     shop.settle()
     entry = shop.account("m1").journal[-1].outcome.entries[0]
@@ -98,7 +98,7 @@ def test_N6_an_order_books_with_the_answer_what_the_budget_gives() -> None:
 def test_N6_what_it_gives_ends_when_it_is_spent_and_the_account_says_so_once() -> None:
     shop = Shop(BUDGET_OF_150)
     for number in range(4):
-        shop.tell(f"m{number}", paid("o1", d(2), "100"))
+        shop.receive(f"m{number}", paid("o1", d(2), "100"))
     shop.settle()
     assert shop.points() == {"m0/o1": 100, "m1/o1": 50, "m2/o1": 0, "m3/o1": 0}
     assert [row.outcome.alarms for row in shop.account(ACCOUNT).journal] == [[], [BUDGET_SPENT], [], []]
@@ -111,30 +111,30 @@ def test_N6_what_it_gives_ends_when_it_is_spent_and_the_account_says_so_once() -
 def test_N6_what_a_refund_frees_goes_to_those_that_wait_in_the_order_in_which_they_came() -> None:
     shop = Shop(BUDGET_OF_150)
     for number in range(4):
-        shop.tell(f"m{number}", paid("o1", d(2), "100"))
+        shop.receive(f"m{number}", paid("o1", d(2), "100"))
     shop.settle()
-    shop.tell("m2", cancelled("o1", d(3)))
-    shop.tell("m0", refunded("o1", d(3), "60"))
+    shop.receive("m2", cancelled("o1", d(3)))
+    shop.receive("m0", refunded("o1", d(3), "60"))
     assert shop.points()["m0/o1"] == 40, "given up at once"
     shop.settle()
     assert shop.points() == {"m0/o1": 40, "m1/o1": 100, "m2/o1": 0, "m3/o1": 10}
     assert (shop.granted, shop.booked()) == (150, 150)
-    shop.tell("m1", cancelled("o1", d(4)))
+    shop.receive("m1", cancelled("o1", d(4)))
     shop.settle()
     assert shop.points() == {"m0/o1": 40, "m1/o1": 0, "m2/o1": 0, "m3/o1": 100}
     assert (shop.granted, shop.booked()) == (140, 140)
-    shop.tell("m5", paid("o1", d(5), "100"))
+    shop.receive("m5", paid("o1", d(5), "100"))
     shop.settle()
     assert shop.points()["m5/o1"] == 10, "nobody waits, so there is something for the next"
 
 
 def test_R1_what_is_available_of_it_is_clawed_back_with_the_refund() -> None:
     shop = Shop(stacking("multiply", campaign("2", budget=1000)))
-    shop.tell("m1", paid("o1", d(2), "100"))
+    shop.receive("m1", paid("o1", d(2), "100"))
     shop.settle()
-    shop.tell("m1", completed("o1", d(3)))
+    shop.receive("m1", completed("o1", d(3)))
     assert shop.account("m1").account.available == 200
-    shop.tell("m1", refunded("o1", d(4), "30"))
+    shop.receive("m1", refunded("o1", d(4), "30"))
     assert shop.account("m1").account.available == 140
     assert shop.account("m1").result().rules == {"purchase": 70, "member-day": 70}
     shop.settle()
@@ -144,8 +144,8 @@ def test_R1_what_is_available_of_it_is_clawed_back_with_the_refund() -> None:
 def test_O8_what_is_given_late_is_confirmed_as_far_as_the_lines_are() -> None:
     shop = Shop(BUDGET_OF_150)
     lines = [{"line_id": f"l{n}", "sku": f"s{n}", "quantity": 1, "amount": "100"} for n in (1, 2)]
-    shop.tell("m1", paid("o1", d(2), lines))
-    shop.tell("m1", completed("o1", d(3), [part("l1")]))
+    shop.receive("m1", paid("o1", d(2), lines))
+    shop.receive("m1", completed("o1", d(3), [part("l1")]))
     shop.settle()
     account = shop.account("m1").account
     assert (account.available, account.pending) == (200, 150), "100 for the line received, 50 of 100 for the other"
@@ -153,11 +153,11 @@ def test_O8_what_is_given_late_is_confirmed_as_far_as_the_lines_are() -> None:
 
 def test_N6_an_answer_to_an_earlier_question_changes_nothing() -> None:
     shop = Shop(BUDGET_OF_150)
-    shop.tell("m1", paid("o1", d(2), "100"))
+    shop.receive("m1", paid("o1", d(2), "100"))
     shop.deliver()
     (answer,) = shop.messages
-    shop.tell("m1", refunded("o1", d(3), "90"))
-    shop.tell("m1", paid("o1", d(2), "150", revision=1))
+    shop.receive("m1", refunded("o1", d(3), "90"))
+    shop.receive("m1", paid("o1", d(2), "150", revision=1))
     assert shop.account("m1").do(answer.input_, NOON) == "known"
     assert shop.points() == {"m1/o1": 0}
     shop.messages.remove(answer)
@@ -167,11 +167,11 @@ def test_N6_an_answer_to_an_earlier_question_changes_nothing() -> None:
 
 def test_N6_of_two_answers_to_a_question_the_larger_is_the_later() -> None:
     shop = Shop(BUDGET_OF_150)
-    shop.tell("m1", paid("o1", d(2), "100"))
+    shop.receive("m1", paid("o1", d(2), "100"))
     shop.settle()
-    shop.tell("m2", paid("o1", d(2), "100"))
+    shop.receive("m2", paid("o1", d(2), "100"))
     shop.deliver()
-    shop.tell("m1", cancelled("o1", d(3)))
+    shop.receive("m1", cancelled("o1", d(3)))
     shop.deliver(1)
     earlier, later = (message for message in shop.messages if message.to == "m2")
     assert [shop.account("m2").do(message.input_, NOON) for message in (later, earlier)] == ["booked", "known"]
@@ -180,8 +180,8 @@ def test_N6_of_two_answers_to_a_question_the_larger_is_the_later() -> None:
 
 def test_N6_a_question_that_a_newer_one_overtook_changes_nothing() -> None:
     shop = Shop(BUDGET_OF_150)
-    shop.tell("m1", paid("o1", d(2), "100"))
-    shop.tell("m1", refunded("o1", d(3), "90"))
+    shop.receive("m1", paid("o1", d(2), "100"))
+    shop.receive("m1", refunded("o1", d(3), "90"))
     shop.deliver(1)
     shop.settle()
     assert (shop.granted, shop.points()) == (10, {"m1/o1": 10})
@@ -190,20 +190,20 @@ def test_N6_a_question_that_a_newer_one_overtook_changes_nothing() -> None:
 def test_N6_who_wants_nothing_more_and_then_again_waits_behind_the_others() -> None:
     shop = Shop(BUDGET_OF_150)
     for member, amount in (("m1", "150"), ("m2", "100"), ("m3", "100")):
-        shop.tell(member, paid("o1", d(2), amount))
+        shop.receive(member, paid("o1", d(2), amount))
     for revision, amount in ((1, "0"), (2, "100")):
-        shop.tell("m2", paid("o1", d(2), amount, revision=revision))
+        shop.receive("m2", paid("o1", d(2), amount, revision=revision))
     shop.settle()
-    shop.tell("m1", refunded("o1", d(3), "110"))
+    shop.receive("m1", refunded("o1", d(3), "110"))
     shop.settle()
     assert shop.points() == {"m1/o1": 40, "m2/o1": 10, "m3/o1": 100}
 
 
 def test_E7_an_earlier_telling_of_paid_moves_what_it_has_to_its_lot() -> None:
     shop = Shop(BUDGET_OF_150)
-    shop.tell("m1", paid("o1", d(3), "100"))
+    shop.receive("m1", paid("o1", d(3), "100"))
     shop.settle()
-    shop.tell("m1", paid("o1", d(2), "100", id="again"), instant(d(3)))
+    shop.receive("m1", paid("o1", d(2), "100", id="again"), instant(d(3)))
     lots = shop.account("m1").result().lots
     assert {day: lot["pending"] for (day, _), lot in lots.items() if lot["pending"]} == {"2027-03-02": 200}
     assert not shop.messages, "it wants and has what it did"
@@ -211,18 +211,18 @@ def test_E7_an_earlier_telling_of_paid_moves_what_it_has_to_its_lot() -> None:
 
 def test_E7_an_earlier_telling_of_paid_leaves_the_campaign_and_its_budget() -> None:
     shop = Shop(BUDGET_OF_150)
-    shop.tell("m1", paid("o1", d(1), "100"))
+    shop.receive("m1", paid("o1", d(1), "100"))
     shop.settle()
-    shop.tell("m1", paid("o1", d(0), "100", id="again"), instant(d(3)))
+    shop.receive("m1", paid("o1", d(0), "100", id="again"), instant(d(3)))
     shop.settle()
     assert (shop.account("m1").account.pending, shop.granted) == (100, 0)
 
 
 def test_T1_a_tier_told_late_makes_an_order_want_more() -> None:
     shop = Shop(BUDGET_OF_150)
-    shop.tell("m1", paid("o1", d(2), "100"))
+    shop.receive("m1", paid("o1", d(2), "100"))
     shop.settle()
-    shop.tell("m1", tier([(d(-9), "senior")], version=1), instant(d(3)))
+    shop.receive("m1", tier([(d(-9), "senior")], version=1), instant(d(3)))
     shop.settle()
     assert shop.account("m1").result().rules == {"purchase": 100, "tier-true-up": 10, "member-day": 110}
 
@@ -230,7 +230,7 @@ def test_T1_a_tier_told_late_makes_an_order_want_more() -> None:
 def test_N6_several_budgets_give_one_after_the_other() -> None:
     rules = campaign("2", budget=1000), campaign("3", "tripled", budget=150)
     shop = Shop(stacking("multiply", *rules))
-    shop.tell("m1", paid("o1", d(2), "100"))
+    shop.receive("m1", paid("o1", d(2), "100"))
     shop.settle()
     # 100 x 2 x 3: the first gives 100, the second 400 of which it has 150
     assert shop.account("m1").result().rules == {"purchase": 100, "member-day": 100, "tripled": 150}
@@ -239,11 +239,11 @@ def test_N6_several_budgets_give_one_after_the_other() -> None:
 def test_N6_a_campaign_goes_on_in_the_next_version_which_may_change_its_budget() -> None:
     second = stacking("multiply", campaign("2", budget=250)) | {"version": "2026.2", "effective_from": d(3, "00:00")}
     shop = Shop([BUDGET_OF_150, second])
-    shop.tell("m1", paid("o1", d(2), "200"))
+    shop.receive("m1", paid("o1", d(2), "200"))
     shop.settle()
     assert shop.points() == {"m1/o1": 150}
     for number in (2, 3):
-        shop.tell(f"m{number}", paid("o1", d(3), "60"))
+        shop.receive(f"m{number}", paid("o1", d(3), "60"))
         shop.account(ACCOUNT).clock = instant(d(3))
         shop.settle()
     assert shop.points() == {"m1/o1": 200, "m2/o1": 50, "m3/o1": 0}
@@ -252,13 +252,13 @@ def test_N6_a_campaign_goes_on_in_the_next_version_which_may_change_its_budget()
 def test_N6_a_budget_that_a_version_lowers_takes_nothing_back() -> None:
     second = stacking("multiply", campaign("2", budget=50)) | {"version": "2026.2", "effective_from": d(3, "00:00")}
     shop = Shop([BUDGET_OF_150, second])
-    shop.tell("m1", paid("o1", d(2), "100"))
+    shop.receive("m1", paid("o1", d(2), "100"))
     shop.settle()
     shop.account(ACCOUNT).clock = instant(d(3))
-    shop.tell("m2", paid("o1", d(3), "60"))
+    shop.receive("m2", paid("o1", d(3), "60"))
     shop.settle()
     assert shop.points() == {"m1/o1": 100, "m2/o1": 0}
-    shop.tell("m1", refunded("o1", d(4), "80"))
+    shop.receive("m1", refunded("o1", d(4), "80"))
     shop.settle()
     assert shop.points() == {"m1/o1": 20, "m2/o1": 30}
 
@@ -266,26 +266,26 @@ def test_N6_a_budget_that_a_version_lowers_takes_nothing_back() -> None:
 def test_N6_who_was_served_waits_again_for_what_it_wants_more() -> None:
     shop = Shop(BUDGET_OF_150)
     for member in ("m1", "m2"):
-        shop.tell(member, paid("o1", d(2), "100"))
+        shop.receive(member, paid("o1", d(2), "100"))
     shop.settle()
-    shop.tell("m1", refunded("o1", d(3), "50"))
+    shop.receive("m1", refunded("o1", d(3), "50"))
     shop.settle()
-    shop.tell("m2", paid("o1", d(2), "120", revision=1))
+    shop.receive("m2", paid("o1", d(2), "120", revision=1))
     shop.settle()
-    shop.tell("m1", cancelled("o1", d(4)))
+    shop.receive("m1", cancelled("o1", d(4)))
     shop.settle()
     assert shop.points() == {"m1/o1": 0, "m2/o1": 120}
 
 
 def test_N6_many_that_wait_are_served_at_once() -> None:
     shop = Shop(BUDGET_OF_150)
-    shop.tell("m0", paid("o1", d(2), "150"))
+    shop.receive("m0", paid("o1", d(2), "150"))
     for number in range(1, 90):
-        shop.tell(f"m{number}", paid("o1", d(2), "2"))
+        shop.receive(f"m{number}", paid("o1", d(2), "2"))
     for number in range(1, 40):
-        shop.tell(f"m{number}", cancelled("o1", d(3)))
+        shop.receive(f"m{number}", cancelled("o1", d(3)))
     shop.settle()
-    shop.tell("m0", refunded("o1", d(3), "99"))
+    shop.receive("m0", refunded("o1", d(3), "99"))
     shop.settle()
     has = shop.points()
     assert [has[f"m{number}/o1"] for number in range(90)] == [51, *[0] * 39, *[2] * 49, 1]
@@ -323,7 +323,7 @@ def test_N6_whatever_comes_when_and_twice_the_budget_is_given_exactly(
 ) -> None:
     shop, rng = Shop(BUDGET_OF_150), random.Random(seed)
     for member, event in happened:
-        shop.tell(member, event, instant(d(6)))
+        shop.receive(member, event, instant(d(6)))
         for _ in range(rng.randrange(3)):
             if shop.messages:
                 shop.deliver(rng.randrange(len(shop.messages)), keep=rng.random() < 0.3)

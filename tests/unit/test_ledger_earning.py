@@ -19,7 +19,7 @@ from tests.unit.ledger_member import MemoryLedger
 
 
 def lead_to(document: Program | list[Program], *events: Event) -> Result:
-    """Where events lead, each arriving as it happens, with the tiers that are told."""
+    """Where events lead, each arriving as it happens, with the tiers of tier events."""
     ledger = MemoryLedger(document, tiers="received")
     for event in events:
         now = instant(event["time"])
@@ -84,8 +84,8 @@ OFFSET = {"cash_offset": {"points_per_unit": 100, "exclude": {"categories": ["gi
     ("redeem", "value", "earned"),
     [
         (OFFSET, None, 1620),  # 9,000 points are worth 90: (900 - 90) x 2
-        (OFFSET, "0", 1800),  # told to be worth nothing
-        (OFFSET, "99", 1602),  # told to be worth more
+        (OFFSET, "0", 1800),  # its shop says: worth nothing
+        (OFFSET, "99", 1602),  # its shop says: worth more
         ({"cash_offset": {"points_per_unit": 700}}, None, 1774),  # 12.857.. is 12.85: 887.15 x 2 = 1774.3
         (None, None, 1800),  # no word on what points are worth
     ],

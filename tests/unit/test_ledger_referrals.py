@@ -72,7 +72,7 @@ def test_a_success_that_falls_due_and_is_undone_by_the_same_input_is_told_once()
 def test_who_is_told_first_to_have_referred_a_member_did() -> None:
     later = profile(d(4), referred_by="other")
     assert referrals(ledger_after(with_referral(), BORN, later, *BOUGHT)) == [STANDS]
-    # An earlier telling that arrives late: the friend is told that there is nothing any more.
+    # An earlier report that arrives late: the friend's account hears that the referral does not stand.
     both = referrals(ledger_after(with_referral(), later, *BOUGHT, BORN))
     assert both == [Referral("other", instant(d(3)), 1), Referral("other", 0, 0), STANDS]
     assert ledger_after(with_referral(), later, *BOUGHT, BORN).account.available == 150

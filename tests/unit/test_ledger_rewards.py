@@ -98,7 +98,7 @@ def test_O4_a_cancelled_order_gives_back_what_it_paid_for_in_part_with_points() 
     order["data"]["redemption_id"] = "r1"
     ledger.arrive(order, parse_rfc3339("2026-03-06T10:00:01+08:00"))
     assert (ledger.account.available, ledger.account.redeemed) == (1400, 500)
-    for day in (7, 8):  # told twice
+    for day in (7, 8):  # cancelled twice
         ledger.arrive(shop.cancelled("o2", shop.d(day), id=f"c{day}"), parse_rfc3339(f"2026-03-0{day}T10:00:01+08:00"))
     assert (ledger.account.available, ledger.account.redeemed) == (1900, 0)
     messages = [message for row in ledger.journal for message in row.outcome.messages][1:]

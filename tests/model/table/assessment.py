@@ -254,7 +254,7 @@ R8 = [
 ]
 
 RICH = [paid("o0", d(-5), "4500"), completed("o0", d(-4))]
-"""9,000 points (4500 x 2). Tiers are `given` where it is used, so that it makes nobody supreme."""
+"""9,000 points (4500 x 2). Tiers are `received` where it is used, so that it makes nobody supreme."""
 
 P1 = [
     Case(

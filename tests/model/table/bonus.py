@@ -84,7 +84,7 @@ R9 = [
             Then(lots={LOT1: {"available": 200}}),
             late(paid("o2", d(2), "100"), d(6)),
             late(completed("o2", d(4)), d(6, "11:00")),
-            # o2 was successful a day before: claimed on day 1's lot, awarded on day 2's
+            # o2 was successful a day before: clawed back from day 1's lot, awarded on day 2's
             Then(available=300, lots={LOT1: {"available": 100}, LOT2: {"available": 200}}),
         ],
         FIRST,

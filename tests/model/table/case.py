@@ -1,4 +1,4 @@
-"""What a case of the table is: given a program, when these arrive, then these figures."""
+"""What a case of the table is: under a program, when these events arrive, then these figures hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""O2, O3, O9: which of several tellings of an order's fact holds, and how late a fact may be."""
+"""O2, O3, O9: which of several reports of an order's fact holds, and how late a fact may be."""
 
 from __future__ import annotations
 

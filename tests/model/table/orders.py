@@ -340,7 +340,7 @@ E7 = [
             completed("o1", d(11)),
             spender("s1", d(12), 70),
             late(paid("o1", d(5), "100"), d(13)),
-            # 100 claimed: 30 taken, 70 owed; 100 awarded: 70 pay the debt
+            # 100 clawed back: 30 taken, 70 owed; 100 awarded: 70 pay the debt
             Then(available=30, debt=0, lots={("2027-03-05", None): {"available": 30}}),
         ],
         SPENDING,

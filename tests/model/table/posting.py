@@ -169,7 +169,7 @@ R7 += [
             refunded("x", d(34, "11:00"), "30"),
             Then(debt=0, forgiven=30),
             refunded("y", d(34, "12:00"), "100"),
-            Then(debt=30, forgiven=100),  # 100 claimed: min(100, 100 - 30) = 70 forgiven, 30 owed
+            Then(debt=30, forgiven=100),  # 100 clawed back: min(100, 100 - 30) = 70 forgiven, 30 owed
         ],
         SPENDING_MONTH,
     ),

@@ -34,7 +34,7 @@ CLAMPED = [
             paid("o1", d(12), "100"),
             completed("o1", d(13)),
             spender("s1", d(14), 80),
-            # It was paid on the 8th already, under the version that owes: 20 of 100 are there to be claimed, 80 are
+            # It was paid on the 8th already, under the version that owes: 20 of 100 are there to be clawed back, 80 are
             # written off, and 100 are awarded anew.
             late(paid("o1", d(8), "100", id="earlier"), d(15)),
             Then(available=100, debt=0, written_off=80, net=100),

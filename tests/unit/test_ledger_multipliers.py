@@ -34,7 +34,7 @@ def with_birthday(when: str = "birthday_month", feb29: str = "feb28") -> Program
 
 
 def holds(paid_at: str, *ledger_after: tuple[str, int], when: str = "birthday_month", feb29: str = "feb28") -> bool:
-    """Whether an order paid at a time meets the rule, of a member who told these birthdays."""
+    """Whether an order paid at a time meets the rule, of a member who entered these birthdays."""
     made = compile_multiplier(rule(when, feb29), CALENDAR)
     assert isinstance(made, Birthday)
     return made.holds(parse_rfc3339(at(paid_at)), "", [(parse_rfc3339(at(time)), day) for time, day in ledger_after])

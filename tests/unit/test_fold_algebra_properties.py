@@ -31,7 +31,7 @@ def end_of(documents: Sequence[Program], history: Sequence[HistoryStep]) -> dict
     orders = {ref: decode_order(raw) for ref, raw in ledger.orders.items()}
     return {
         "points": (account.earned, account.pending, account.redeemed),
-        "told": (account.details.tiers, account.details.birthdays, account.details.referrer),
+        "known": (account.details.tiers, account.details.birthdays, account.details.referrer),
         "orders": {
             ref: (order.pending, order.confirmed, order.used, order.lot_day, order.success_from, order.success_until)
             for ref, order in orders.items()
