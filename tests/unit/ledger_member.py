@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
-from fractions import Fraction
 from typing import Any, Literal
 
 import msgspec
@@ -18,10 +17,7 @@ from services.kit.calendar import MICROS_PER_SECOND, NEVER, Micros, parse_rfc333
 from services.kit.money import exponent
 from services.ledger.domain.batch import Arrival, NewJournalRow, fold_member
 from services.ledger.domain.chain import digest_of
-from services.ledger.domain.posting.posting import Posting
 from services.ledger.domain.program.program import ProgramVersions, compile_program
-from services.ledger.domain.rules.orders import book_orders
-from services.ledger.domain.rules.shortfalls import REVIEW
 from services.ledger.domain.state.account import Account
 from services.ledger.domain.state.entries import last_day
 from services.ledger.domain.state.fact_keys import HOLD, REDEMPTION
@@ -47,10 +43,10 @@ from services.ledger.domain.state.inputs import (
 )
 from services.ledger.domain.state.loaded import Loaded, Missing, Needs, Success
 from services.ledger.domain.state.lots import LotRow
-from services.ledger.domain.state.member import Member
 from services.ledger.domain.state.orders import decode_order, encode_lines, encode_order
 from services.ledger.domain.state.outcome import AwardReason, Message, Outcome
 from services.ledger.domain.state.redemptions import decode_redemption
+from services.ledger.domain.state.outcome import Message, Outcome
 from services.ledger.domain.state.refs import order_of, order_ref
 from services.ledger.events.inbound import check_time, input_of
 from services.tiering.domain import member as tier_member
@@ -62,7 +58,8 @@ from tests.model import commands
 from tests.model.events import Arrival as ModelArrival
 from tests.model.events import Timer, hold_id, redemption_id
 from tests.model.model import HistoryStep
-from tests.model.result import HoldResult, OrderResult, RedemptionResult, Result
+from tests.model.result import Result
+from tests.unit.ledger_result import result_of
 
 _copy = msgspec.msgpack
 
@@ -300,10 +297,10 @@ class MemoryLedger:
         loaded = Loaded()
         while True:
             try:
-                fold = fold_member(self.programs, self._account, loaded, arrivals)
+                fold = fold_member(self.programs, self.copy_of_account, loaded, arrivals)
                 break
             except Missing as question:
-                self._load(loaded, question.needs)
+                self.load(loaded, question.needs)
         member = fold.member
         self.account = member.account
         for lot, changes in member.lots.changes.items():
@@ -319,10 +316,12 @@ class MemoryLedger:
             assert outcome is None or outcome.kind != "failed", outcome
         return ["none" if outcome is None else outcome.kind for outcome in fold.outcomes]
 
-    def _account(self) -> Account:
+    def copy_of_account(self) -> Account:
+        """The account as the store would read it anew."""
         return _copy.decode(_copy.encode(self.account), type=Account)
 
-    def _load(self, loaded: Loaded, needs: Needs) -> None:
+    def load(self, loaded: Loaded, needs: Needs) -> None:
+        """Answer what the fold asks for, as the store does."""
         for ref in needs.orders:
             loaded.orders[ref] = self.orders.get(ref)
         for key in needs.lines:
@@ -355,184 +354,11 @@ class MemoryLedger:
 
     def result(self) -> Result:
         """The account as of the clock; what is due by then must have been booked (`tick`)."""
-        entries = [entry for row in self.journal for entry in row.outcome.entries]
-        rules: dict[str, int] = {}
-        sums = dict.fromkeys(("redeemed", "returned", "expired", "forgiven", "earned"), 0)
-        by_order: dict[str, list[int]] = {}
-        rules_on_orders = [program.order for program in self.programs.versions]
-        order_rules = {name for rule in rules_on_orders for name in (rule.name, *rule.budgeted)} | {
-            "tier-true-up",
-            "birthday-true-up",
-            REVIEW,
-        }
-        for entry in entries:
-            sign = {"issued": -1}.get(entry.credit, 0) + {"issued": 1}.get(entry.debit, 0)
-            if sign:
-                rules[entry.rule] = rules.get(entry.rule, 0) + sign * entry.points
-            if entry.rule in order_rules:
-                own = by_order.setdefault(entry.ref, [0, 0])
-                own[0] += entry.points * ((entry.credit == "pending") - (entry.debit == "pending"))
-                if entry.credit in ("available", "issued") and entry.debit in ("issued", "pending"):
-                    own[1] += entry.points * (entry.credit == "available")
-                if entry.credit == "issued" and entry.debit != "pending":
-                    own[1] -= entry.points
-            if entry.kind in ("redeemed", "returned", "expired", "forgiven"):
-                sums[entry.kind] += entry.points
-            if (entry.debit, entry.credit) == ("expired", "redeemed"):
-                sums["expired"] -= entry.points
-        # What waits for a decision counts as taken, though nothing is booked of it yet.
-        for shortfall in self.account.details.shortfalls:
-            rules[REVIEW] = rules.get(REVIEW, 0) - shortfall.points
-            by_order.setdefault(shortfall.ref, [0, 0])[1] -= shortfall.points
-        order_results: dict[str, OrderResult] = {}
-        unpaid: set[tuple[str, str]] = set()
-        reported: set[tuple[str, str]] = set()
-        park = self.programs.versions[-1].park_days * 86_400_000_000
-        for ref, raw in self.orders.items():
-            order = decode_order(raw)
-            shop, order_id = order_of(ref) or ("", "")
-            name = f"{shop}/{order_id}" if shop else order_id
-            if not order.paid_at:
-                unpaid |= {(name, refund.refund_id) for refund in order.refunds}
-                for refund_id in {refund.refund_id for refund in order.refunds}:
-                    since = min(refund.arrived_at for refund in order.refunds if refund.refund_id == refund_id)
-                    if since <= self.clock - park:
-                        reported.add((name, refund_id))
-                continue
-            pending, confirmed = by_order.get(ref, [0, 0])
-            order_results[name] = OrderResult(
-                earned_pending=pending,
-                earned_confirmed=confirmed,
-                points_used=order.points_used,
-                points_returned=order.points_used - order.used,
-                owed=sum(debt.points for debt in self.account.details.debts if debt.spend and debt.order == ref),
-                timeline=self._timeline(ref),
-                alarms=frozenset(order.alarms),
-                working=tuple(self._working(reason) for reason in self._reasons(ref)),
-            )
-        account = self.account
-        holds = {key: decode_hold(raw) for key, raw in self.facts.items() if key.startswith(HOLD)}
-        redemptions = {key: decode_redemption(raw) for key, raw in self.facts.items() if key.startswith(REDEMPTION)}
-        returned = sum(redemption.returned for redemption in redemptions.values())
-        result = Result(
-            available=account.available,
-            pending=account.pending,
-            held=account.held,
-            in_transit=account.in_transit,
-            sent=self._sent(),
-            debt=account.debt,
-            earned=account.earned - sum(shortfall.points for shortfall in account.details.shortfalls),
-            redeemed=sum(order.points_used for order in order_results.values()) + self._by_command() + returned,
-            returned=sum(order.points_returned for order in order_results.values()) + returned,
-            expired=sums["expired"],
-            forgiven=sums["forgiven"],
-            lots={
-                (_day(day), _day(parent) if parent else None): {
-                    "pending": columns[0],
-                    "available": columns[1],
-                    "expired": columns[3],
-                    "forgiven": columns[4],
-                    **({"held": columns[2]} if columns[2] else {}),
-                }
-                for (day, parent), columns in self._lots().items()
-                if any(columns)
-            },
-            orders=order_results,
-            tiers=[(at, tier) for at, tier in account.details.tiers],
-            rules={rule: points for rule, points in rules.items() if points},
-            parked=frozenset(unpaid),
-            reported=frozenset(reported),
-            outcomes=list(self.outcomes),
-            holds={hold.reference: HoldResult(hold.state, hold.points, hold.captured) for hold in holds.values()},
-            redemptions={
-                redemption.reference: RedemptionResult(redemption.points, redemption.returned)
-                for redemption in redemptions.values()
-            },
-            written_off=-account.written_off,
-            under_review={
-                shortfall.ref.removeprefix("/"): shortfall.points for shortfall in account.details.shortfalls
-            },
-        )
-        result.check_books()
-        assert account.redeemed == result.redeemed - result.returned
-        assert account.expired == result.expired - result.forgiven
-        return result
-
-    def _lots(self) -> dict[tuple[int, int], list[int]]:
-        """The lots by their last days, whether or not they slide (E3)."""
-        by_last_day: dict[tuple[int, int], list[int]] = {}
-        for key, columns in self.lots.items():
-            day, parent = (last_day(part, self.account.details.sliding_last_days) for part in key)
-            before = by_last_day.get((day, parent), [0] * len(columns))
-            by_last_day[day, parent] = [sum(pair) for pair in zip(before, columns, strict=True)]
-        return by_last_day
-
-    def _sent(self) -> dict[str, list[tuple[str, str | None, int]]]:
-        """By transfer, the lots that the receiver's account is inputs of."""
-        inputs = [message.input_ for message in self.messages()]
-        return {
-            input_.transfer: [
-                (_day(part.lot_day), _day(part.parent) if part.parent else None, part.points) for part in input_.lots
-            ]
-            for input_ in inputs
-            if isinstance(input_, ReceivePoints)
-        }
-
-    def _by_command(self) -> int:
-        """Points redeemed that no order has and that did not come back: what the entries say beyond the orders' own."""
-        used = sum(decode_order(raw).used for raw in self.orders.values())
-        return self.account.redeemed - used
-
-    def _reasons(self, ref: str) -> list[AwardReason]:
-        """The newest reasons that the journal gives for an order's points."""
-        found = [
-            [reason for reason in row.outcome.reasons if reason.granted is None]
-            for row in self.journal
-            if getattr(row.arrival.input_, "order", None) == ref
-        ]
-        return next((reasons for reasons in reversed(found) if reasons), [])
-
-    def _working(self, reason: AwardReason) -> Mapping[str, Any]:
-        """A reason spelled out, from the program version that it names (N4)."""
-        program = self.programs.by_number[reason.program]
-        earn_rate = program.order.earn_rate(reason.tier, reason.multipliers, reason.by_goods)
-        rate = earn_rate.rate(reason.amount).band.rate
-        amount = Fraction(reason.amount, 10**program.decimals)
-        return {
-            "rule": reason.rule,
-            "version": program.version,
-            "tier": reason.tier,
-            "amount": amount,
-            "rate": rate,
-            "multiplier": earn_rate.multiplier,
-            "exact": amount * rate * earn_rate.multiplier,
-            "points": reason.points,
-        }
-
-    def _timeline(self, ref: str) -> list[Any]:
-        """The order's timeline as of the clock, as the fold would publish it."""
-        loaded = Loaded()
-        while True:
-            member = Member(self._account(), loaded)
-            try:
-                [(qualified, _)] = book_orders(Posting(member, self.programs, self.clock), [ref])
-            except Missing as question:
-                self._load(loaded, question.needs)
-                continue
-            sums: dict[Micros, list[int]] = {}
-            for turn in qualified.timeline:
-                at = sums.setdefault(turn.at, [0, 0])
-                at[0] += turn.amount
-                at[1] += turn.orders
-            return [(at, amount, orders) for at, (amount, orders) in sorted(sums.items()) if amount or orders]
+        return result_of(self)
 
 
 def _ordinal(day: str | None) -> int:
     return 0 if day is None else NEVER if day == "never" else date.fromisoformat(day).toordinal()
-
-
-def _day(day: int) -> str:
-    return "never" if day == NEVER else date.fromordinal(day).isoformat()
 
 
 __all__ = ["MemoryLedger", "Outcome"]
