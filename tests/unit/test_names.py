@@ -41,7 +41,6 @@ OLD: dict[str, str] = {
     "Coalesced": "BatchLoader",
     "Replica": "Replay",
     "is_away": "is_unavailable",
-    "PATIENCE": "TIMEOUT",
     "given": "input_, granted, public_id",
     "Programs": "ProgramVersions, ProgramFollower",
     "Reason": "AwardReason, RefusalReason",
@@ -65,7 +64,7 @@ OLD_IN_LEDGER: dict[str, str] = {
 }
 """The same where points are booked; elsewhere these words may mean something else."""
 
-OLD_PARTS: dict[str, str] = {"MOST_": "MAX_", "LEAST_": "MIN_", "LARGEST_": "MAX_"}
+OLD_PARTS: dict[str, str] = {"PATIENCE": "TIMEOUT", "MOST_": "MAX_", "LEAST_": "MIN_", "LARGEST_": "MAX_"}
 """The same for the beginnings of constants."""
 
 KEPT: dict[tuple[str, str], str] = {
