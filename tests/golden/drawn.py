@@ -36,7 +36,7 @@ def play(history: History) -> dict[str, list[Row]]:
             return loop.run_until_complete(_play_several(history))
         finally:
             loop.close()
-    ledger = MemoryLedger(history.programs, tiers=history.tiers)
+    ledger = MemoryLedger(history.programs, tiers="closed" if history.tiers == "closed" else "received")
     for kind, *step in history.steps:
         if kind == "batch":
             ledger.take_together([each for each in map(step_of, step[0]) if not isinstance(each, Timer)])

@@ -21,7 +21,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from tests.model import commands
 from tests.model.events import Arrival, Timer
-from tests.model.model import Step
+from tests.model.model import HistoryStep
 
 DATA: Final = Path(__file__).parent / "data"
 HISTORIES: Final = DATA / "histories.json.xz"
@@ -33,7 +33,7 @@ _COMMANDS: Final[Mapping[str, type[commands.Command]]] = {
     "redeem": commands.Redeem,
     "give_back": commands.GiveBack,
     "decide": commands.Decide,
-    "make_up": commands.MakeUp,
+    "make_up": commands.RepairStreak,
     "referred": commands.Referred,
     "send": commands.Send,
     "receive": commands.Receive,
@@ -59,7 +59,7 @@ class History(NamedTuple):
         return sum(len(step[1]) if step[0] in ("batch", "told") else step[0] != "deliver" for step in self.steps)
 
 
-def data_of(step: Step) -> list[Any]:
+def data_of(step: HistoryStep) -> list[Any]:
     """A step of the model as data."""
     match step:
         case Arrival():
@@ -70,7 +70,7 @@ def data_of(step: Step) -> list[Any]:
             return [_KINDS[type(step)], *step]
 
 
-def step_of(data: list[Any]) -> Step:
+def step_of(data: list[Any]) -> HistoryStep:
     """The step that `data_of` wrote."""
     kind, *fields = data
     if kind == "event":

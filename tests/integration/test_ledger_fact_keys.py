@@ -37,8 +37,8 @@ async def test_O2_an_activity_named_as_another_kind_of_fact_leaves_that_kind_alo
     member = f"m-{name}"
     activity = shop.activity(name, "5", shop.d(1), member=member)
     review = shop.review("5", shop.d(2), member=member)
-    (first,) = await ledger.tell(activity, at=shop.d(1, "10:00:01"))
-    (second,) = await ledger.tell(review, at=shop.d(2, "10:00:01"))
+    (first,) = await ledger.receive(activity, at=shop.d(1, "10:00:01"))
+    (second,) = await ledger.receive(review, at=shop.d(2, "10:00:01"))
     assert kinds([first, second]) == ["booked", "booked"]
     assert isinstance(second, Outcome)
     assert [entry.points for entry in second.entries] == [20]
@@ -67,7 +67,7 @@ async def test_O2_older_keys_of_activities_are_brought_up_to_date(make_database:
         shop.review("7", shop.d(1)),
     ]
     async with ledger_on(make_database()) as ledger:
-        await ledger.tell(*events, at=shop.d(1, "10:00:01"))
+        await ledger.receive(*events, at=shop.d(1, "10:00:01"))
         keys = await facts_of(ledger, shop.MEMBER)
         assert {"activity:favourite:5", "activity:hold:1", "activity:review:5", "review:7"} < set(keys)
 
@@ -79,8 +79,8 @@ async def test_O2_older_keys_of_activities_are_brought_up_to_date(make_database:
 
         assert await facts_of(ledger, shop.MEMBER) == keys
         again = [event | {"id": f"~{event['id']}"} for event in events]
-        assert kinds(await ledger.tell(*again, at=shop.d(3))) == ["known"] * len(events)
-        (own,) = await ledger.tell(shop.review("5", shop.d(3), id="its own review"), at=shop.d(3, "10:00:01"))
+        assert kinds(await ledger.receive(*again, at=shop.d(3))) == ["known"] * len(events)
+        (own,) = await ledger.receive(shop.review("5", shop.d(3), id="its own review"), at=shop.d(3, "10:00:01"))
         assert isinstance(own, Outcome)
         assert [entry.points for entry in own.entries] == [20]
         async with ledger.pool.acquire() as connection, connection.transaction(isolation="repeatable_read"):

@@ -50,7 +50,7 @@ async def test_D4_a_program_that_sells_no_days_refuses_by_the_name_of_the_contra
     make_database: MakeDatabase, jwks_file: Path, signer: Signer
 ) -> None:
     async with ledger_on(make_database(), jwks_file=jwks_file) as ledger:
-        await ledger.tell(shop.signed_in(shop.d(1), member="m"), at=shop.d(1))
+        await ledger.receive(shop.signed_in(shop.d(1), member="m"), at=shop.d(1))
         async with client_of(ledger.app(), signer.token(scopes=["ledger:spend"])) as client:
             refused = await client.post(
                 "/v1/members/m/streak-repairs", json={"day": "2026-02-28"}, headers={"Idempotency-Key": "a"}

@@ -19,9 +19,6 @@ from services.ledger.domain.batch import Arrival, NewJournalRow, fold_member
 from services.ledger.domain.chain import digest_of
 from services.ledger.domain.program.program import ProgramVersions, compile_program
 from services.ledger.domain.state.account import Account
-from services.ledger.domain.state.entries import last_day
-from services.ledger.domain.state.fact_keys import HOLD, REDEMPTION
-from services.ledger.domain.state.holds import decode_hold
 from services.ledger.domain.state.inputs import (
     AnyInput,
     AskBudget,
@@ -44,8 +41,6 @@ from services.ledger.domain.state.inputs import (
 from services.ledger.domain.state.loaded import Loaded, Missing, Needs, Success
 from services.ledger.domain.state.lots import LotRow
 from services.ledger.domain.state.orders import decode_order, encode_lines, encode_order
-from services.ledger.domain.state.outcome import AwardReason, Message, Outcome
-from services.ledger.domain.state.redemptions import decode_redemption
 from services.ledger.domain.state.outcome import Message, Outcome
 from services.ledger.domain.state.refs import order_of, order_ref
 from services.ledger.events.inbound import check_time, input_of

@@ -12,6 +12,7 @@ from services.ledger.domain.posting.posting import Posting
 from services.ledger.domain.rules.orders import book_orders
 from services.ledger.domain.rules.shortfalls import REVIEW
 from services.ledger.domain.state.entries import last_day
+from services.ledger.domain.state.fact_keys import HOLD, REDEMPTION
 from services.ledger.domain.state.holds import decode_hold
 from services.ledger.domain.state.inputs import ReceivePoints
 from services.ledger.domain.state.loaded import Loaded, Missing
@@ -19,7 +20,7 @@ from services.ledger.domain.state.member import Member
 from services.ledger.domain.state.orders import decode_order
 from services.ledger.domain.state.outcome import AwardReason
 from services.ledger.domain.state.redemptions import decode_redemption
-from services.ledger.domain.state.refs import HOLD, REDEMPTION, order_of
+from services.ledger.domain.state.refs import order_of
 from tests.model.result import HoldResult, OrderResult, RedemptionResult, Result
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def _lots(ledger: MemoryLedger) -> dict[tuple[int, int], list[int]]:
     """The lots by their last days, whether or not they slide (E3)."""
     by_last_day: dict[tuple[int, int], list[int]] = {}
     for key, columns in ledger.lots.items():
-        day, parent = (last_day(part, ledger.account.details.slid) for part in key)
+        day, parent = (last_day(part, ledger.account.details.sliding_last_days) for part in key)
         before = by_last_day.get((day, parent), [0] * len(columns))
         by_last_day[day, parent] = [sum(pair) for pair in zip(before, columns, strict=True)]
     return by_last_day
@@ -172,7 +173,7 @@ def _working(ledger: MemoryLedger, reason: AwardReason) -> Mapping[str, Any]:
     """A reason spelled out, from the program version that it names (N4)."""
     program = ledger.programs.by_number[reason.program]
     earn_rate = program.order.earn_rate(reason.tier, reason.multipliers, reason.by_goods)
-    rate = earn_rate.rate(reason.amount).step.rate
+    rate = earn_rate.rate(reason.amount).band.rate
     amount = Fraction(reason.amount, 10**program.decimals)
     return {
         "rule": reason.rule,
@@ -192,7 +193,7 @@ def _timeline(ledger: MemoryLedger, ref: str) -> list[Any]:
     while True:
         member = Member(ledger.copy_of_account(), loaded)
         try:
-            [(qualified, _)] = book_orders(member, ledger.programs, Posting(member, ledger.clock), [ref], ledger.clock)
+            [(qualified, _)] = book_orders(Posting(member, ledger.programs, ledger.clock), [ref])
         except Missing as question:
             ledger.load(loaded, question.needs)
             continue

@@ -177,7 +177,9 @@ def test_N4_a_proportional_sum_is_explained_by_what_was_bought() -> None:
         "2",
         "1400",
     )
-    assert "700.00 CNY left of 900.00, earns 2 points a unit: 700.00 × 2 = 1400;" in describe(entry(1400), compiled, reason)
+    assert "700.00 CNY left of 900.00, earns 2 points a unit: 700.00 × 2 = 1400;" in describe(
+        entry(1400), compiled, reason
+    )
 
 
 # ── multipliers ──────────────────────────────────────────────────────────────────────────────────────────────────────
