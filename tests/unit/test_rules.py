@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from schemas.program.built import NOT_BUILT
+from services.ledger.store import SQL
 from tests.conftest import REPOSITORY
 from tests.rules import RULES, listing, named_by_tests
 
 DOMAIN = REPOSITORY / "services" / "ledger" / "domain"
 ROOMS = ("rules", "posting", "program")
 TABLE = sorted({file.stem for file in (REPOSITORY / "tests/model/table").glob("*.py")} - {"__init__", "case"})
+SQL_NAMES = re.compile(r"^SQL: (.*)\.$", re.MULTILINE)
 CODES = re.compile(r"(?<![A-Za-z0-9])([A-Z])(\d{1,2})(?: to \1(\d{1,2}))?(?![A-Za-z0-9])")
 
 OF_THE_WHOLE = {"disorder": "repetition, order of arrival and batches concern every rule, and no file of its own"}
@@ -67,3 +69,15 @@ def test_cases_are_in_the_file_that_is_named_as_their_code(name: str) -> None:
     cases = import_module(f"tests.model.table.{name}").CASES
     named = {code for file in files for code in codes_in_docstrings(file)}
     assert not {case.code for case in cases} - named - set(WITHOUT_CODE), "no docstring of the code names these rules"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_the_sql_that_a_rule_names_is_a_statement_of_the_write_path(room: str) -> None:
+    named = {
+        name
+        for file in (DOMAIN / room).glob("*.py")
+        for names in SQL_NAMES.findall(ast.get_docstring(ast.parse(file.read_text("utf-8"))) or "")
+        for name in names.replace("`", "").split(", ")
+    }
+    assert named or room == "program"
+    assert named <= set(SQL.names())

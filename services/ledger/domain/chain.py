@@ -8,6 +8,7 @@ account number is in it: they are placement.
 from __future__ import annotations
 
 from hashlib import blake2b, sha256
+from typing import NamedTuple
 
 import msgspec
 
@@ -46,15 +47,18 @@ def decode_record(raw: bytes) -> Record:
     return _record_decoder.decode(raw)
 
 
-def next_head(
-    head: bytes,
-    digest: bytes,
-    version: int,
-    at: Micros,
-    now: Micros,
-    input_: bytes,
-    record: bytes,
-    entries: list[Entry],
-) -> bytes:
+class Link(NamedTuple):
+    """What a journal row adds to the chain: the fields that its hash covers besides the hash of the row before it."""
+
+    digest: bytes
+    version: int
+    at: Micros
+    now: Micros
+    input_: bytes
+    record: bytes
+    entries: list[Entry]
+
+
+def next_head(head: bytes, link: Link) -> bytes:
     """The hash of a journal row, given the hash of the account's row before it."""
-    return sha256(_encoder.encode((FORMAT, head, digest, version, at, now, input_, record, entries))).digest()
+    return sha256(_encoder.encode((FORMAT, head, *link))).digest()

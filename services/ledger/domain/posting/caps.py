@@ -3,6 +3,8 @@
 A day on which another program version begins has a pool for each version: their awards could be in two lots and under
 two caps. Each fact books the change of that total, which may differ from its own award: a refund or a removed review
 frees the cap for the others. Capped points are in the day's lot.
+
+SQL: `facts`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""When points expire: at the end of the local day that is their lot's last day (E1)."""
+"""When points expire: at the end of the local day that is their lot's last day (E1).
+
+SQL: `spendable_lots`, `orders_due`, `next_orders_due`.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ def next_expiry(member: Member, calendar: Calendar) -> Micros | None:
 
 
 def expire_past_lots(posting: Posting, calendar: Calendar, at: Micros) -> None:
-    """Expire the available points of all lots whose last day is past at an instant (E1)."""
+    """Expire the available points of all lots whose last day is past at an instant (E1), as of that instant (T8)."""
     lots = posting.member.lots
     for lot, points in lots.spendable():
         last_day = lots.last_day(lot.day)

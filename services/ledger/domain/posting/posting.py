@@ -2,6 +2,8 @@
 
 A command moves points at once, with the methods of `PointsAccount`. A rule about facts asks for returns, clawbacks,
 spends and awards, and `post` then books them in that order.
+
+SQL: `spendable_lots`, `lot_families`.
 """
 
 from __future__ import annotations

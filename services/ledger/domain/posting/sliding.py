@@ -4,6 +4,8 @@ All points that are awarded go to one lot, whose last day follows the latest act
 stays as it is, and the next activity begins another. If it were one lot for ever, a refund of points earned after an
 expiry would be forgiven for points that expired before (R7). So an award may have gone to several lots, and the member
 remembers which.
+
+SQL: `facts`.
 """
 
 from __future__ import annotations

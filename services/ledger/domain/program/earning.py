@@ -99,7 +99,10 @@ class EarnRate:
 
 @dataclass(frozen=True, slots=True)
 class OrderRule:
-    """The rule that turns an order's eligible amount into points (N1, N5), with what multiplies it (N2)."""
+    """The rule that turns an order's eligible amount into points (N1, N5), with what multiplies it (N2).
+
+    What an explanation needs (N4) can be asked of it again: the band's rate, the factors, the exact figure.
+    """
 
     name: str
     net_of_points: bool

@@ -1,4 +1,4 @@
-"""What an order's facts amount to at an instant: what is left of its lines, what is completed, its timeline.
+"""What an order's facts amount to at an instant: what is left of its lines, what is completed, its timeline (O8).
 
 A pure function of the facts, in business time (O5), so the order in which they arrived cannot matter. It knows nothing
 of what is booked, except which lines were confirmed once: these stay confirmed for their points (O8).
@@ -233,7 +233,7 @@ class _Changes:
 
 
 def _timeline(goods: list[OrderPart], cancelled_at: Micros, since: Micros, until: Micros) -> list[TimelineChange]:
-    """The changes of the qualifying amount, and of success (`since`, `until`), in business time."""
+    """The changes of the qualifying amount and of success (`since`, `until`) in business time; refunds lower both (R8)."""
     changes = _Changes()
     for part in goods:
         if part.eligible and part.completed_at:

@@ -3,6 +3,8 @@
 It belongs to the order with which, in business time, the number of successful orders last rose from 0. To find that
 order takes all of a member's successes, so they are read only when the answer can have changed: while the holder is
 successful, an order whose success begins later cannot take the bonus over.
+
+SQL: `successes`.
 """
 
 from __future__ import annotations

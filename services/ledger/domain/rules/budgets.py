@@ -3,6 +3,8 @@
 The order's account never books more than it knows to be granted. What it wants less it gives up at once, with the same
 input; what it wants more it asks for, and books with the answer. The budget's account answers by the order in which the
 questions come; points that one order gives up go to those that wait.
+
+SQL: `facts`, `orders`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Facts that earn once for their key, reviews and activities: of several events about one, the earliest holds (O2)."""
+"""Facts that earn once for their key, reviews and activities: of several events about one, the earliest holds (O2).
+
+SQL: `facts`.
+"""
 
 from __future__ import annotations
 

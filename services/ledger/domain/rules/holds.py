@@ -1,6 +1,8 @@
 """Holds: points set aside by command until they are captured, released or timed out (P5).
 
 A command that cannot be done is refused and moves nothing.
+
+SQL: `facts`, `spendable_lots`.
 """
 
 from __future__ import annotations

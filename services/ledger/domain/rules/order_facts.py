@@ -96,6 +96,7 @@ def _earliest(known: list[LineEvent], parts: tuple[LinePart, ...], at: Micros) -
 
 
 def _apply_refunded(order: Order, refunded: Refunded, now: Micros) -> bool:
+    """Keep a refund, also before its order is paid: it then waits for `paid` since `now` (O3)."""
     refund = Refund(
         at=refunded.at,
         source=refunded.source,

@@ -1,4 +1,7 @@
-"""Booking an order: the difference between what its facts now earn, use and return, and what is booked."""
+"""Booking an order: the difference between what its facts now earn, use and return, and what is booked.
+
+SQL: `orders`, `order_lines`.
+"""
 
 from __future__ import annotations
 

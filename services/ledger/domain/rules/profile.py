@@ -1,4 +1,7 @@
-"""The profile: points for completing it, and the birthday and the referrer that it names (D6, B2)."""
+"""The profile: points for completing it, and the birthday and the referrer that it names (D6, B2).
+
+SQL: `facts`, `orders_paid_after`.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """Redemptions: points spent at once by command, and given back (E6, P3, P4).
 
 A command that cannot be done is refused and moves nothing.
+
+SQL: `facts`, `spendable_lots`.
 """
 
 from __future__ import annotations

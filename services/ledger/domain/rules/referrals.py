@@ -2,6 +2,8 @@
 
 Each side is booked on its own account. The referred member's outcome carries what the referrer has to get, which comes
 to the referrer's account as an input like any other.
+
+SQL: `facts`.
 """
 
 from __future__ import annotations

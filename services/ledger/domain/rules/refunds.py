@@ -1,4 +1,8 @@
-"""Refunds of an order: which event of each holds (O2), and what they leave of the order's parts (R11)."""
+"""Refunds of an order: which event of each holds (O2), and what they leave of the order's parts (R11).
+
+What is left earns anew, and the difference is clawed back (R1). Refunds of shipping or tax change no line, so they take
+no points, and neither does a refund without lines (R10).
+"""
 
 from __future__ import annotations
 

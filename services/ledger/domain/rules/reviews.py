@@ -1,4 +1,4 @@
-"""Reviews: each earns once, while it stands (N3)."""
+"""Reviews: each earns once (O2), while it stands (N3)."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 While that account is asked, the points are `in_transit`. They become redeemed with the grant, and return to their lots
 if the reward is sold out (P3, P4).
+
+SQL: `facts`, `spendable_lots`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Sign-ins: a reward for each local day, the streak of days in a row, and bought days that repair it (D1 to D5)."""
+"""Sign-ins: a reward for each local day, the streak of days in a row, and bought days that repair it (D1 to D5).
+
+SQL: `facts`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The account of a reward: it grants the reward as long as one is left, exactly, and takes back what is returned."""
+"""The account of a reward: it grants the reward as long as one is left, exactly, and takes back what is returned.
+
+SQL: `facts`.
+"""
 
 from __future__ import annotations
 

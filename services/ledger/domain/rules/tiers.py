@@ -1,4 +1,7 @@
-"""The tier history that tiering publishes: orders that earned at another tier are trued up (T1)."""
+"""The tier history that tiering publishes: orders that earned at another tier are trued up (T1).
+
+SQL: `orders_paid_after`.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 The sender's half sends the lots it took to the receiver's account; that account books them and answers the sender's,
 which then knows that the transfer is done. Each half leaves a fact, so a message that comes twice books nothing the
 second time.
+
+SQL: `facts`, `spendable_lots`.
 """
 
 from __future__ import annotations
