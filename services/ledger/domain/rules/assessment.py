@@ -233,7 +233,7 @@ class _Changes:
 
 
 def _timeline(goods: list[OrderPart], cancelled_at: Micros, since: Micros, until: Micros) -> list[TimelineChange]:
-    """The changes of the qualifying amount and of success (`since`, `until`) in business time; refunds lower both (R8)."""
+    """The changes of the qualifying amount and of success (`since`, `until`); refunds lower both at once (R8)."""
     changes = _Changes()
     for part in goods:
         if part.eligible and part.completed_at:
