@@ -1,17 +1,15 @@
-"""Real servers for the tests: one PostgreSQL and one Kafka a session, started when first asked for.
+"""Real servers for the tests: one PostgreSQL and one Kafka a process, started when first asked for.
 
 They run on directories of their own and free ports, never on those of a running `make run`, and end with the
-session, also when it is killed.
+process, also when it is killed.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from deploy.local import kafka as kafka_server
 from deploy.local import postgres as postgres_server
 from deploy.local.processes import free_port
 from deploy.local.tokens import Signer
+from tests.temporary import own_directory
 
 # A fresh seed finds what others did not; a build that checks a change should fail for that change alone.
 settings.register_profile("ci", derandomize=True)
@@ -34,14 +33,20 @@ REPOSITORY = Path(__file__).parent.parent
 MakeDatabase = Callable[..., str]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def temporary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What this process and all it starts put into temporary files is in here, also when a test is killed."""
+    tmp_path_factory.getbasetemp()  # pytest's own stays where it is: it keeps the files of the last three sessions
+    with own_directory() as directory:
+        yield directory
+
+
 @pytest.fixture(scope="session")
-def server_dir() -> Iterator[Path]:
+def server_dir(temporary: Path) -> Path:
     """Where this session's servers keep their data."""
-    # Not pytest's tmp_path: that is closed to the system user that PostgreSQL runs as under root.
-    path = Path(tempfile.mkdtemp(prefix="points-ledger-tests-"))
-    path.chmod(0o711)
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
+    path = temporary / "servers"
+    path.mkdir(mode=0o711)
+    return path
 
 
 @pytest.fixture(scope="session")
