@@ -53,8 +53,8 @@ verify: $(READY) ## check the books: balances from entries, chains of hashes
 
 # --- its code
 
-test: $(READY) ## all tests, against a real PostgreSQL and Kafka of their own: [ARGS="-k refund"]
-	@$(RUN) -m pytest $(ARGS)
+test: $(READY) ## all tests on all cores, against a real PostgreSQL and Kafka of their own: [ARGS="-k refund"]
+	@$(RUN) -m pytest -n auto --durations=20 $(ARGS)
 
 check: $(READY) ## lint, format, types, dependency rules, contracts
 	@$(VENV)/bin/ruff check

@@ -1,7 +1,7 @@
 """Real servers for the tests: one PostgreSQL and one Kafka a process, started when first asked for.
 
 They run on directories of their own and free ports, never on those of a running `make run`, and end with the
-process, also when it is killed.
+process, also when it is killed. `tests.sharing` says how many processes there are and which tests each has.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from deploy.local import postgres as postgres_server
 from deploy.local.processes import free_port
 from deploy.local.tokens import Signer
 from tests.temporary import own_directory
+
+pytest_plugins = ["tests.sharing"]
 
 # A fresh seed finds what others did not; a build that checks a change should fail for that change alone.
 settings.register_profile("ci", derandomize=True)

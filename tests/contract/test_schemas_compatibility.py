@@ -119,17 +119,17 @@ BREAKING_OUTBOUND: list[tuple[str, Change, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("what", "change", "path"), BREAKING_INBOUND, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("what", "change", "path"), BREAKING_INBOUND)
 def test_a_breaking_change_of_what_we_read_is_refused(what: str, change: Change, path: str) -> None:
     assert path in paths(PAID, change, inbound=True), what
 
 
-@pytest.mark.parametrize(("what", "change"), FINE_INBOUND, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("what", "change"), FINE_INBOUND)
 def test_a_change_that_takes_all_that_was_valid_is_no_breach(what: str, change: Change) -> None:
     assert paths(PAID, change, inbound=True) == [], what
 
 
-@pytest.mark.parametrize(("what", "change", "path"), BREAKING_OUTBOUND, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("what", "change", "path"), BREAKING_OUTBOUND)
 def test_a_breaking_change_of_what_we_write_is_refused(what: str, change: Change, path: str) -> None:
     assert path in paths(UPGRADED, change, inbound=False), what
 
