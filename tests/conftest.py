@@ -6,6 +6,7 @@ process, also when it is killed. `tests.sharing` says how many processes there a
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import os
 import subprocess
@@ -128,6 +129,14 @@ def signer(server_dir: Path) -> Signer:
 def jwks_file(signer: Signer) -> Path:
     """The file to give to a service as JWKS_FILE."""
     return signer.jwks_file
+
+
+@pytest.fixture(scope="module")
+def usual_ports(temporary: Path) -> Iterator[None]:
+    """Leave to start a stack on the ports that `make run` takes: two at a time would take them from each other."""
+    with (temporary.parent / f"points-ledger-usual-ports-{os.getuid()}").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture

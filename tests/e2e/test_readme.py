@@ -74,7 +74,7 @@ class Checkout(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def checkout() -> Iterator[Checkout]:
+def checkout(usual_ports: None) -> Iterator[Checkout]:
     """The code in a directory of its own, with these tests' packages; what it started ends with it."""
     for tool in ("make", "curl", "bash"):
         if shutil.which(tool) is None:

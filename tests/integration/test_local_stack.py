@@ -84,7 +84,7 @@ def directory() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def local() -> Iterator[Local]:
+def local(usual_ports: None) -> Iterator[Local]:
     """A stack for several tests: each brings it into the state it needs."""
     stack = Local(Path(tempfile.mkdtemp(prefix="points-ledger-stack-")))
     stack.directory.chmod(0o711)
