@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import os
-from pathlib import PurePosixPath
 from typing import Any, Final
 
 import psutil
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-RINGS: Final = ("chaos", "e2e", "simulation", "integration", "unit", "contract", "bench")
-"""In the order in which they begin: what takes longest first, so that all processes end at about the same time."""
-WHOLE: Final = frozenset({"chaos", "e2e"})
-"""Rings whose tests share one deployment, and so one process. Of the others each file is a share."""
+ORDER: Final = (
+    "tests/e2e/test_shop_replay.py",
+    "tests/chaos/",
+    "tests/e2e/test_readme.py",
+    "tests/e2e/",
+    "tests/simulation/",
+    "tests/integration/",
+    "tests/unit/",
+    "tests/contract/",
+    "tests/bench/",
+)
+"""What takes longest begins first, so that all processes end at about the same time. The first that fits counts."""
+WHOLE: Final = frozenset({"tests/chaos/", "tests/e2e/"})
+"""Their tests share one deployment, and so one process. Of the others each file is a share."""
 WORKER_MB: Final = 2_500
 """Memory that a process may need with its servers, and a deployment beside them."""
 
@@ -36,24 +45,24 @@ def _is_one_file(arguments: list[str]) -> bool:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """Shares in the order of `RINGS`."""
+    """Hands out shares in the order of the tests."""
     config.option.loadscopereorder = False
     return Shares(config, log)
 
 
 class Shares(LoadScopeScheduling):  # type: ignore[misc] # which is not typed
-    """Files, or whole rings, each to the next process that is free."""
+    """The next share goes to the next process that is free."""
 
     def _split_scope(self, nodeid: str) -> str:
         return share_of(nodeid)
 
 
 def share_of(nodeid: str) -> str:
-    """What is run by one process: the test's file, or its ring."""
-    path = PurePosixPath(nodeid.partition("::")[0])
-    return path.parts[1] if path.parts[1] in WHOLE else str(path)
+    """What one process runs in one go: the test's file, or more."""
+    part = next((part for part in ORDER if nodeid.startswith(part)), "")
+    return part if part in WHOLE else nodeid.partition("::")[0]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort tests by ring, those of no ring first."""
-    items.sort(key=lambda item: RINGS.index(ring) if (ring := item.nodeid.split("/")[1]) in RINGS else -1)
+    """Sort the tests by `ORDER`, what it does not name first."""
+    items.sort(key=lambda item: next((n for n, part in enumerate(ORDER) if item.nodeid.startswith(part)), -1))
