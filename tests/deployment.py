@@ -45,6 +45,7 @@ from services.notifier.settings import NotifierSettings
 from services.tiering.audit.verify import verify as verify_tiering
 from services.tiering.settings import TieringSettings
 from tests.conftest import REPOSITORY, SERVICES, as_role, migrate
+from tests.sharing import SLOWER
 from tests.shops import Ended, Shop, expected
 
 PROGRAM = REPOSITORY / "deploy" / "program.yaml"
@@ -272,7 +273,7 @@ class Deployment:
         """Publish as a shop does; returns when the broker has all of it."""
         await publish(events, bootstrap_servers=self.broker.bootstrap, console=QUIET)
 
-    async def settled(self, stalled_after_s: float = 40.0) -> None:
+    async def settled(self, stalled_after_s: float = 40.0 * SLOWER) -> None:
         """Wait until every record is booked, every fact sent and nothing due is left."""
         async with Watch(self.dsn, self.broker.bootstrap) as watch:
             await settle(watch.look, console=QUIET, stalled_after_s=stalled_after_s)
@@ -379,7 +380,11 @@ def deployed(program: Path = PROGRAM, **settings: str) -> Iterator[Deployment]:
 
 
 async def eventually(check: Any, *, seconds: float = 20.0, what: str = "") -> Any:
-    """Wait until `check`, a function or a coroutine function, answers something true, and return it."""
+    """Wait until `check`, a function or a coroutine function, answers something true, and return it.
+
+    It has `seconds` where nothing else runs, and `SLOWER` times as many before this gives up.
+    """
+    seconds *= SLOWER
     ends = time.monotonic() + seconds
     while True:
         answer = check()

@@ -26,6 +26,9 @@ WHOLE: Final = frozenset({"tests/chaos/", "tests/e2e/"})
 WORKER_MB: Final = 2_500
 """Memory that a process may need with its servers, and a deployment beside them."""
 
+SLOWER: Final = 3
+"""How much longer than alone on a machine something may take before a test gives up waiting for it."""
+
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

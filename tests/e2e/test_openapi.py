@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.deployment import Deployment
+from tests.sharing import SLOWER
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 EXAMPLES = 15
@@ -31,7 +32,7 @@ async def test_what_is_answered_is_declared(deployment: Deployment, service: str
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=180 * SLOWER,
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-6000:].replace(token, "…")

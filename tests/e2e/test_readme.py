@@ -18,11 +18,12 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.conftest import REPOSITORY
+from tests.sharing import SLOWER
 
 README = (REPOSITORY / "README.md").read_text("utf-8")
-MOVED_ON_S = 90.0
+MOVED_ON_S = 90.0 * SLOWER
 """How long an answer may take to become what the README shows: events need a moment, machines differ."""
-BLOCK_S = 150.0
+BLOCK_S = 150.0 * SLOWER
 """Longest time of one block, on a machine that has more to do."""
 CHANGING = {"as_of", "on", "since", "effective_at", "version"}
 """Fields that no two runs share; an account's version may count a timer."""

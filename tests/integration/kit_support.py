@@ -23,6 +23,7 @@ from services.kit.topics import ensure_topics
 from tests.conftest import as_role
 from tests.greeter.routes import SHARDS
 from tests.greeter.service import SERVICE, GreeterSettings
+from tests.sharing import SLOWER
 
 
 async def settings_for(database: str, kafka: str, **more: Any) -> GreeterSettings:
@@ -102,7 +103,11 @@ async def read(kafka: str, topic: str, partitions: int = SHARDS) -> list[Any]:
 
 
 async def eventually(check: Callable[[], Awaitable[Any]], *, seconds: float = 20.0, what: str = "") -> Any:
-    """Waits until `check` answers something true, and returns it."""
+    """Waits until `check` answers something true, and returns it.
+
+    It has `seconds` where nothing else runs, and `SLOWER` times as many before this gives up.
+    """
+    seconds *= SLOWER
     ends = time.monotonic() + seconds
     while True:
         if answer := await check():
