@@ -49,10 +49,11 @@ async def test_points_below_the_minimum_or_off_the_step_are_refused_with_the_way
     assert (problem["detail"], problem["balance"]["available"]) == (way_out, 1900)
 
 
-async def test_what_the_program_lets_be_spent_is_spent(client: httpx.AsyncClient) -> None:
+async def test_what_the_program_lets_be_spent_is_spent(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
+    await completed_order(ledger, "m2")
     for path in ("holds", "redemptions"):
         body = {"points": 300, "reference": "cart"}
-        answer = await post(client, f"/v1/members/m1/{path}", body)
+        answer = await post(client, f"/v1/members/m2/{path}", body)
         assert answer.status_code == 201, answer.text
 
 

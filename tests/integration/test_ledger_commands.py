@@ -213,7 +213,13 @@ async def test_every_movement_is_told_by_the_contract(ledger: LedgerUnderTest, c
     assert data["cause"]["type"] == "loyalty.command.hold.v1"
 
 
-async def test_what_was_spent_holds(ledger: LedgerUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_was_spent_holds(
+    ledger: LedgerUnderTest, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await completed_order(ledger, "w1")
+    for number in range(11):
+        answer = await post(client, "/v1/members/w1/redemptions", {"points": 1901, "reference": f"{number}"})
+        assert refusal(answer) == (409, "insufficient-points")
     monkeypatch.setattr("services.kit.clock.now", lambda: parse_rfc3339(shop.d(45)))
     summary = summarise(*await examine(ledger.settings))
     assert summary["examples"] == []

@@ -199,3 +199,5 @@ async def test_a_half_without_the_other_is_found(
         f"transfer {made['transfer_id']} is done, and 500 points of it did not arrive",
         "transfer other: 500 points arrived that were not sent",
     ]
+    await ledger.tamper("UPDATE fact SET key = $1 WHERE key = 'arrival:other'", f"arrival:{made['transfer_id']}")
+    await holds(ledger, monkeypatch)
