@@ -18,7 +18,7 @@ ORDER: Final = (
     "tests/integration/",
     "tests/unit/test_fold_properties.py",
     "tests/unit/test_model_properties.py",
-    "tests/unit/test_ledger_algebra_properties.py",
+    "tests/unit/test_fold_algebra_properties.py",
     "tests/unit/",
     "tests/contract/",
     "tests/bench/",
