@@ -41,7 +41,7 @@ def _events() -> Iterator[str]:
             yield _row(name, field, name in envelope["required"], {})
     yield from ("", "## Why a record is refused", "", "| reason | meaning |", "|---|---|")
     for reason in RefusalReason:
-        yield f"| `{reason}` | {field_words('Reason', reason.name)} |"
+        yield f"| `{reason}` | {field_words('RefusalReason', reason.name)} |"
     for topic in ALL:
         yield from _topic(topic)
 

@@ -10,6 +10,7 @@ from typing import get_args
 
 import pytest
 
+from schemas.events import RefusalReason
 from schemas.topics import ALL
 from services.kit.metrics import MetricName
 from services.ledger.settings import LedgerSettings
@@ -54,10 +55,9 @@ def test_every_command_topic_and_setting_exists(page: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text("utf-8"), re.MULTILINE))
     assert set(TARGET.findall(text)) <= targets
     assert set(TOPIC.findall(text)) <= {topic.name for topic in ALL} | {kind for topic in ALL for kind in topic.types}
-    fields = {
-        name for settings in (LedgerSettings, TieringSettings, NotifierSettings) for name in settings.model_fields
-    }
-    assert {name.lower() for name in SETTING.findall(text)} <= fields | OUTSIDE_SETTINGS
+    fields = {name for each in (LedgerSettings, TieringSettings, NotifierSettings) for name in each.model_fields}
+    settings = SETTING.findall(NAME_IN_FILE.sub("", text))
+    assert {name.lower() for name in settings} <= fields | OUTSIDE_SETTINGS
 
 
 OUTSIDE_SETTINGS = {"commit", "missing", "redeem", "shop_token"}
@@ -83,6 +83,13 @@ def test_the_figures_of_the_tour_are_what_the_fold_makes() -> None:
         ledger.arrive(event, instant(event["time"]))
         made.append((str(ledger.result().available), str(ledger.result().pending)))
     assert rows == made
+
+
+def test_the_reference_explains_every_reason_of_a_refusal() -> None:
+    _, _, table = (GENERATED / "events.md").read_text("utf-8").partition("| reason | meaning |")
+    rows = re.findall(r"^\| `(\w+)` \| *(.*?) *\|$", table.partition("\n\n")[0], re.MULTILINE)
+    assert [name for name, _ in rows] == [str(reason) for reason in RefusalReason]
+    assert all(meaning for _, meaning in rows)
 
 
 def test_the_runbook_explains_every_metric_and_no_other() -> None:
