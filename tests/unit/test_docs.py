@@ -104,6 +104,8 @@ def names_of(file: Path) -> Iterator[str]:
         match node:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
                 yield name
+            case ast.Assign(targets=[ast.Tuple(elts=names)]):
+                yield from (name.id for name in names if isinstance(name, ast.Name))
             case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
                 yield name
             case _:
