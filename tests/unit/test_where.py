@@ -60,8 +60,8 @@ def follow(step: Step, root: Path) -> None:
         path.write_text(step.text + "\n", "utf-8")
         return
     lines = path.read_text("utf-8").splitlines()
-    places = [number for number, line in enumerate(lines) if line.strip() == step.line]
-    assert len(places) == 1, f"{step.file} has {len(places)} lines that read: {step.line}"
+    places = [number for number, line in enumerate(lines) if line.strip().startswith(step.line)]
+    assert len(places) == 1, f"{step.file} has {len(places)} lines that begin: {step.line}"
     at = places[0]
     lines[at + (step.place == "after") : at + (step.place != "before")] = step.text.splitlines()
     path.write_text("\n".join(lines) + "\n", "utf-8")
@@ -101,12 +101,14 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for step in blocks:
         follow(step, root)
     check(root, blocks)
+    run(root, "schemas", "publish", "commerce.member.surveyed.v1")
     return root
 
 
 def test_an_event_type_is_added_as_the_page_says(copy: Path) -> None:
     assert (copy / "schemas" / "generated" / "events" / "commerce.member.surveyed.v1.json").exists()
     assert "commerce.member.surveyed.v1" in (copy / "docs" / "reference" / "events.md").read_text("utf-8")
+    assert (copy / "schemas" / "published" / "commerce.member.surveyed.v1.json").exists()
     (copy / "passed_over.py").write_text(PASSED_OVER, "utf-8")
     assert run(copy, "passed_over") == "{'survey_id': 's-7'} None\n"
 
