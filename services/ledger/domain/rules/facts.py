@@ -15,7 +15,7 @@ from services.ledger.domain.posting.posting import Posting
 from services.ledger.domain.program.fact_rules import FactRule
 from services.ledger.domain.program.program import Program
 from services.ledger.domain.state.facts import FactState, decode_fact, encode_fact
-from services.ledger.domain.state.inputs import ActivityRecorded, ReviewPublished
+from services.ledger.domain.state.inputs import Input
 from services.ledger.domain.state.outcome import AwardReason, Outcome
 
 RuleOf = Callable[[Program], FactRule | None]
@@ -31,9 +31,7 @@ class FactEvent(NamedTuple):
     units: str = "1"
 
 
-def record_fact(
-    posting: Posting, input_: ReviewPublished | ActivityRecorded, event: FactEvent, rule_of: RuleOf
-) -> Outcome:
+def record_fact(posting: Posting, input_: Input, event: FactEvent, rule_of: RuleOf) -> Outcome:
     """Keep a fact and book its award, or the difference if it was known from an event that counts from later (O2)."""
     member, programs = posting.member, posting.programs
     at = member.account.count_from(event.kind, input_.at, programs.at(input_.at).max_lateness)
