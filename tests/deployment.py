@@ -160,8 +160,8 @@ class Service:
             if status != 503:
                 return ""
             states = [state for worker in document["workers"].values() for state in worker.values()]
-            told = "; ".join(f"{state['detail']} {state['remedy']}" for state in states if not state["ok"])
-            return told if any(word in told for word in words) else ""
+            reasons = "; ".join(f"{state['detail']} {state['remedy']}" for state in states if not state["ok"])
+            return reasons if any(word in reasons for word in words) else ""
 
         return str(await eventually(asked, seconds=seconds, what=f"{self.name} is not ready for one of {words}"))
 
@@ -269,7 +269,7 @@ class Deployment:
             service.start()
         await asyncio.gather(*(service.ready() for service in self.services.values()))
 
-    async def tell(self, events: Sequence[Event]) -> None:
+    async def publish(self, events: Sequence[Event]) -> None:
         """Publish as a shop does; returns when the broker has all of it."""
         await publish(events, bootstrap_servers=self.broker.bootstrap, console=QUIET)
 
@@ -288,7 +288,7 @@ class Deployment:
         assert await verify_tiering(TieringSettings.model_validate(tiering), ["--json"]) == 0
         assert await verify_notifier(NotifierSettings.model_validate(notifier), ["--json"]) == 0
 
-    async def ends_as_told(self, *shops: Shop) -> None:
+    async def ends_as_modelled(self, *shops: Shop) -> None:
         """Settle; then each shop's members have what the naive model says, each that joined was welcomed once, what
         was decided was sent, and the services' own checks hold."""
         await self.settled()

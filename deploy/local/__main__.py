@@ -17,48 +17,11 @@ from deploy.local.state import BusyError, locked
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m deploy.local", description=__doc__)
-    parser.add_argument("--dir", type=Path, default=CHECKOUT / ".local", help="where the stack keeps all it has")
-    commands = parser.add_subparsers(dest="command", required=True)
-    starting = commands.add_parser("start", help="bring up what is not running")
-    starting.add_argument("--servers-only", action="store_true", help="the database and the broker, no service")
-    commands.add_parser("run", help="start, then publish a shop's day and show what became of it")
-    commands.add_parser("stop", help="end everything and keep the data")
-    commands.add_parser("status", help="what runs, ports, memory, lag, figures")
-    commands.add_parser("reset", help="end everything and wipe the data")
-    commands.add_parser("token", help="print a member's token").add_argument("member")
-    logs = commands.add_parser("logs", help="follow the logs")
-    logs.add_argument("name", nargs="?", choices=["postgres", "kafka", *SERVICES])
-    service = commands.add_parser("service", help="run a service's own command against the stack: verify, redrive, …")
-    service.add_argument("name", choices=SERVICES)
-    service.add_argument("arguments", nargs=argparse.REMAINDER)
-    executing = commands.add_parser("exec", help="run a program with the stack's addresses in its environment")
-    executing.add_argument("program", nargs=argparse.REMAINDER)
-    given = parser.parse_args(arguments)
-
+    options = _parser().parse_args(arguments)
     console = Console(highlight=False)
-    stack = Stack(given.dir, say=lambda what: console.print(what, soft_wrap=True, markup=False))
+    stack = Stack(options.dir, say=lambda what: console.print(what, soft_wrap=True, markup=False))
     try:
-        match given.command:
-            case "start":
-                return start(stack, console, servers_only=given.servers_only)
-            case "run":
-                return run(stack, console)
-            case "stop":
-                return stop(stack, console)
-            case "reset":
-                return reset(stack, console)
-            case "status":
-                return 0 if status.show(stack, console) else 1
-            case "token":
-                console.print(stack.signer.member_token(given.member), soft_wrap=True)
-                return 0
-            case "service":
-                return stack.service_command(given.name, given.arguments)
-            case "exec":
-                return stack.execute(given.program)
-            case _:
-                return follow_logs(stack, given.name)
+        return _run_command(options, stack, console)
     except StartError as failed:
         sys.stderr.write(f"{failed}\n")
         return 1
@@ -70,20 +33,70 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m deploy.local", description=__doc__)
+    parser.add_argument(
+        "--dir",
+        type=Path,
+        default=CHECKOUT / ".local",
+        help="the directory of the stack's data, keys, logs and ports (.local)",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    starting = commands.add_parser("start", help="start what is not running")
+    starting.add_argument("--servers-only", action="store_true", help="only the database and the broker")
+    commands.add_parser("run", help="start, publish a shop's day and show the results")
+    commands.add_parser("stop", help="stop everything and keep the data")
+    commands.add_parser("status", help="show what runs, with ports, memory, lag and row counts")
+    commands.add_parser("reset", help="stop everything and delete the data")
+    commands.add_parser("token", help="print a member's token").add_argument("member")
+    logs = commands.add_parser("logs", help="follow the logs")
+    logs.add_argument("name", nargs="?", choices=["postgres", "kafka", *SERVICES])
+    service = commands.add_parser("service", help="run a service's own command against the stack: verify, redrive, …")
+    service.add_argument("name", choices=SERVICES)
+    service.add_argument("arguments", nargs=argparse.REMAINDER)
+    executing = commands.add_parser("exec", help="run a program with the stack's addresses in its environment")
+    executing.add_argument("program", nargs=argparse.REMAINDER)
+    return parser
+
+
+def _run_command(options: argparse.Namespace, stack: Stack, console: Console) -> int:
+    match options.command:
+        case "start":
+            return start(stack, console, servers_only=options.servers_only)
+        case "run":
+            return run(stack, console)
+        case "stop":
+            return stop(stack, console)
+        case "reset":
+            return reset(stack, console)
+        case "status":
+            return 0 if status.show(stack, console) else 1
+        case "token":
+            console.print(stack.signer.member_token(options.member), soft_wrap=True)
+            return 0
+        case "service":
+            return stack.service_command(options.name, options.arguments)
+        case "exec":
+            return stack.execute(options.program)
+        case _:
+            return follow_logs(stack, options.name)
+
+
 def start(stack: Stack, console: Console, *, servers_only: bool) -> int:
-    """Bring up whatever does not run."""
+    """Start every server and service that does not run."""
     with locked(stack.directory):
         if servers_only:
             stack.start_servers()
         else:
             stack.start()
     what = "Both servers run" if servers_only else "Everything runs"
-    console.print(f"{what}. `source {_shown(stack.env_file)}` sets addresses and a token.", soft_wrap=True)
+    console.print(f"{what}. `source {_short(stack.env_file)}` sets addresses and a token.", soft_wrap=True)
     return 0
 
 
 def run(stack: Stack, console: Console) -> int:
-    """Start, publish a shop's day, show what became of it. A stack that has its day already is left alone."""
+    """Start the stack, publish a shop's day and show the results. A running stack that has its day already stays as it
+    is."""
     if stack.state.day_done and stack.running_services:
         console.print(
             f"A stack is running already, with its shop's day booked ({', '.join(stack.running_services)}). "
@@ -103,7 +116,7 @@ def run(stack: Stack, console: Console) -> int:
 
 
 def stop(stack: Stack, console: Console) -> int:
-    """End what runs; the data stays for the next start."""
+    """Stop what runs; the data stays for the next start."""
     with locked(stack.directory):
         ended = stack.stop()
     console.print(f"Stopped {', '.join(ended)}; the data stays." if ended else "Nothing was running.")
@@ -111,15 +124,15 @@ def stop(stack: Stack, console: Console) -> int:
 
 
 def reset(stack: Stack, console: Console) -> int:
-    """End what runs and wipe the data."""
+    """Stop what runs and delete the data."""
     with locked(stack.directory):
         stack.reset()
-    console.print(f"Wiped {_shown(stack.directory)}.")
+    console.print(f"Wiped {_short(stack.directory)}.")
     return 0
 
 
 def follow_logs(stack: Stack, name: str | None) -> int:
-    """Print the end of the logs and what is added to them, until interrupted."""
+    """Print the last lines of the logs, then each new line, until interrupted."""
     files = [stack.log(name)] if name else sorted((stack.directory / "logs").glob("*.log"))
     if not files:
         sys.stderr.write("There are no logs yet; `make start` begins them.\n")
@@ -127,8 +140,8 @@ def follow_logs(stack: Stack, name: str | None) -> int:
     return subprocess.run(["tail", "-n", "20", "-F", *map(str, files)], check=False).returncode
 
 
-def _shown(path: Path) -> str:
-    """A path as short as it can be said here."""
+def _short(path: Path) -> str:
+    """A path relative to the working directory if it lies in it, else as it is."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 

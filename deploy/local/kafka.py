@@ -143,9 +143,9 @@ def find_java() -> str:
     if java is None:
         raise StartError(JAVA_MISSING)
     # On macOS /usr/bin/java exists without Java, and fails.
-    told = subprocess.run([java, "-version"], check=False, capture_output=True, text=True)
-    version = re.search(r'version "(\d+)', told.stderr)
-    if told.returncode != 0 or version is None or int(version.group(1)) < _JAVA_AT_LEAST:
+    answer = subprocess.run([java, "-version"], check=False, capture_output=True, text=True)
+    version = re.search(r'version "(\d+)', answer.stderr)
+    if answer.returncode != 0 or version is None or int(version.group(1)) < _JAVA_AT_LEAST:
         raise StartError(JAVA_MISSING)
     return java
 

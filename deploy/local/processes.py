@@ -131,8 +131,8 @@ def family_memory(process: Process) -> int:
         root = psutil.Process(process.pid)
         for member in (root, *root.children(recursive=True)):
             with contextlib.suppress(psutil.Error):
-                told = member.memory_full_info()
-                total += getattr(told, "pss", told.rss)
+                memory = member.memory_full_info()
+                total += getattr(memory, "pss", memory.rss)
     return total
 
 

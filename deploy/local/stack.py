@@ -208,12 +208,12 @@ class Stack:
             for name in list(waiting):
                 if self.state.running(name) is None:
                     raise StartError(f"{name} ended. The end of {self.log(name)}:\n{tail(self.log(name))}")
-                ready, told = readiness(self.url(name))
+                ready, reasons = readiness(self.url(name))
                 if ready:
                     waiting.remove(name)
                     self.say(f"{name:<10} ready on {self.url(name)} ({time.monotonic() - began:.1f} s)")
                 elif time.monotonic() - began > _READY_WITHIN_S:
-                    raise StartError(f"{name} is not ready after {_READY_WITHIN_S:.0f} s: {told}")
+                    raise StartError(f"{name} is not ready after {_READY_WITHIN_S:.0f} s: {reasons}")
             time.sleep(0.05)
 
     def _write_env(self, wiring: Wiring) -> None:

@@ -113,8 +113,8 @@ def _service(stack: Stack, name: str) -> Line:
     process = stack.state.running(name)
     if process is None:
         return Line(name, "–", None, False)
-    ready, told = readiness(stack.url(name))
-    return Line(name, stack.url(name), process, ready, told)
+    ready, reasons = readiness(stack.url(name))
+    return Line(name, stack.url(name), process, ready, reasons)
 
 
 async def _figures(stack: Stack, bootstrap: str, console: Console) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ import orjson
 from aiokafka.errors import KafkaError
 from rich.console import Console
 
-from deploy.shop.checkout import Purses, Till
+from deploy.shop.checkout import ExpectedPoints, Till
 from deploy.shop.day import shop_day
 from deploy.shop.environment import NotRunningError, Stack
 from deploy.shop.events import Event, read_events
@@ -34,10 +34,14 @@ from deploy.shop.settle import STALLED_AFTER_SECONDS, NotSettledError, Watch, se
 from services.kit.calendar import to_micros
 from services.kit.money import exponent
 
-# People read what goes to stderr; stdout is for what a program reads.
+# People read stderr; programs read stdout.
 HUMAN = Console(stderr=True)
 
-# What goes wrong outside of this program is said in a sentence; everything else is a defect and shows its traceback.
+# What adds a command to the parser.
+Add = Callable[..., argparse.ArgumentParser]
+
+# Errors whose cause lies outside of this program end it with one sentence; any other is a defect and shows its
+# traceback.
 _EXPECTED = (
     NotRunningError,
     NotSettledError,
@@ -65,50 +69,68 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m deploy.shop", description="A shop to try the services with.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    day = commands.add_parser("day", help="publish a generated shop's day and show what became of it")
-    day.set_defaults(command=_day)
-    day.add_argument("--seed", type=int, default=1, help="another seed, another shop (1)")
-    day.add_argument("--members", type=int, default=200, help="how many members it has (200)")
-    day.add_argument("--date", type=date.fromisoformat, help="the day it ends with (today, in --zone)")
-    day.add_argument("--zone", default="Asia/Shanghai", help="the program's time zone (Asia/Shanghai)")
-
-    retail = commands.add_parser("replay", help="publish a CSV in the Online Retail format; ends with a line of JSON")
-    retail.set_defaults(command=_replay)
-    retail.add_argument("--file", type=Path, required=True, help=".csv or .csv.gz")
-    way = retail.add_mutually_exclusive_group()
-    way.add_argument("--shuffle", type=int, metavar="SEED", help="publish in an order drawn from this seed")
-    way.add_argument("--redeem", type=int, metavar="SEED", help="orders drawn from this seed pay in part with points")
-    retail.add_argument("--limit", type=int, metavar="N", help="only the first N lines; they end last week, too")
-    retail.add_argument("--as-of", type=datetime.fromisoformat, help="as if it were then (now); with an offset")
-
+    day, retail = _add_day(commands.add_parser), _add_replay(commands.add_parser)
     for command in (day, retail):
         command.add_argument("--currency", default="CNY", help="the program's currency (CNY)")
         command.add_argument("--out", type=Path, help="write the events to a file instead, one JSON a line")
-
-    from_file = commands.add_parser("publish", help="publish CloudEvents from a file, one JSON a line")
-    from_file.set_defaults(command=_publish)
-    from_file.add_argument("file", type=argparse.FileType("rb"), help="the file; - is standard input")
-
-    report = commands.add_parser("report", help="wait until all is settled; show what became of everything")
-    report.set_defaults(command=_report)
-    report.add_argument("--json", action="store_true", help="end with a line of JSON")
-
-    for command in (day, retail, report):
+    _add_publish(commands.add_parser)
+    for command in (day, retail, _add_report(commands.add_parser)):
         command.add_argument(
             "--stalled-after",
             type=float,
             default=STALLED_AFTER_SECONDS,
             metavar="SECONDS",
-            help=f"give up when nothing moves for so long ({STALLED_AFTER_SECONDS:.0f})",
+            help=f"give up when nothing is booked or sent for so long ({STALLED_AFTER_SECONDS:.0f})",
         )
+    _add_imitate(commands.add_parser)
+    return parser
 
-    imitate = commands.add_parser("imitate", help="write a CSV in the Online Retail format with a real shop's shapes")
+
+def _add_day(add: Add) -> argparse.ArgumentParser:
+    day = add("day", help="publish the events of a generated shop and show the results")
+    day.set_defaults(command=_day)
+    day.add_argument("--seed", type=int, default=1, help="another seed, another shop (1)")
+    day.add_argument("--members", type=int, default=200, help="how many members it has (200)")
+    day.add_argument("--date", type=date.fromisoformat, help="the day it ends with (today, in --zone)")
+    day.add_argument("--zone", default="Asia/Shanghai", help="the program's time zone (Asia/Shanghai)")
+    return day
+
+
+def _add_replay(add: Add) -> argparse.ArgumentParser:
+    retail = add("replay", help="publish a CSV in the Online Retail format; ends with a line of JSON")
+    retail.set_defaults(command=_replay)
+    retail.add_argument("--file", type=Path, required=True, help=".csv or .csv.gz")
+    way = retail.add_mutually_exclusive_group()
+    way.add_argument("--shuffle", type=int, metavar="SEED", help="publish in an order drawn from this seed")
+    way.add_argument("--redeem", type=int, metavar="SEED", help="orders drawn from this seed pay in part with points")
+    retail.add_argument(
+        "--limit", type=int, metavar="N", help="only the first N lines; their dates, too, are moved to end last week"
+    )
+    retail.add_argument(
+        "--as-of", type=datetime.fromisoformat, help="publish as if it were then (now); an ISO time with its offset"
+    )
+    return retail
+
+
+def _add_publish(add: Add) -> None:
+    from_file = add("publish", help="publish CloudEvents from a file, one JSON a line")
+    from_file.set_defaults(command=_publish)
+    from_file.add_argument("file", type=argparse.FileType("rb"), help="the file; - is standard input")
+
+
+def _add_report(add: Add) -> argparse.ArgumentParser:
+    report = add("report", help="wait until everything is booked and sent; show the results")
+    report.set_defaults(command=_report)
+    report.add_argument("--json", action="store_true", help="end with a line of JSON")
+    return report
+
+
+def _add_imitate(add: Add) -> None:
+    imitate = add("imitate", help="write a CSV in the Online Retail format with a real shop's shapes")
     imitate.set_defaults(command=_imitate)
     imitate.add_argument("--out", type=Path, required=True, help=".csv or .csv.gz")
     imitate.add_argument("--seed", type=int, default=1)
     imitate.add_argument("--invoices", type=int, default=2_000)
-    return parser
 
 
 async def _day(arguments: argparse.Namespace) -> int:
@@ -211,17 +233,17 @@ async def _send(stack: Stack, events: Sequence[Event]) -> Published:
 async def _send_with_points(
     stack: Stack, shop: Shop, arguments: argparse.Namespace, now: datetime
 ) -> tuple[Published, Counter[str]]:
-    """Publish a file part by part, each at rest before the next: what its orders earned can be held by then."""
+    """Publish a file part by part and wait until each is booked: the next part can spend what its orders earned."""
     sent = Published(0, 0, 0.0)
-    purses = Purses(arguments.redeem, exponent(arguments.currency))
+    expected = ExpectedPoints(arguments.redeem, exponent(arguments.currency))
     async with (
         Till(stack.ledger_url, stack.token) as till,
         Watch(stack.database_url, stack.kafka_bootstrap_servers) as watch,
     ):
         for part in parts(shop):
-            used = await till.hold(purses.checkouts(part))
-            told = replay(part, currency=arguments.currency, now=now, used=used)
-            sent = sent.plus(await _send(stack, told.events))
+            used = await till.hold(expected.checkouts(part))
+            replayed = replay(part, currency=arguments.currency, now=now, used=used)
+            sent = sent.plus(await _send(stack, replayed.events))
             await settle(watch.look, console=HUMAN, stalled_after_s=arguments.stalled_after)
     for what, count in sorted(till.answers.items()):
         HUMAN.print(f"{count:>12,}  checkouts: {what.replace('_', ' ').replace('-', ' ')}")
@@ -229,7 +251,7 @@ async def _send_with_points(
 
 
 async def _settled(stack: Stack, stalled_after_s: float) -> tuple[Report, float]:
-    """What became of everything, once all is at rest, and how long that took (s)."""
+    """Wait until everything is booked and sent; the report, and the seconds that it took."""
     async with Watch(stack.database_url, stack.kafka_bootstrap_servers) as watch:
         seconds = await settle(watch.look, console=HUMAN, stalled_after_s=stalled_after_s)
     HUMAN.print(f"All booked and settled {seconds:.1f} s later.")
@@ -237,10 +259,10 @@ async def _settled(stack: Stack, stalled_after_s: float) -> tuple[Report, float]
 
 
 def _compare(before: int, report: Report) -> int:
-    """Say and return how many inputs were journalled since there were `before`."""
+    """How many inputs were journalled since there were `before`; prints a sentence if there are none."""
     new_inputs = sum(report.figures.inputs.values()) - before
     if not new_inputs:
-        HUMAN.print("All of it was known already: nothing has changed.")
+        HUMAN.print("All events were known already: nothing has changed.")
     return new_inputs
 
 

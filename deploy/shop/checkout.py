@@ -37,7 +37,7 @@ _HTTP_SECONDS = 30.0
 _AT_ONCE = 16
 
 
-class Fate(StrEnum):
+class Ending(StrEnum):
     """What becomes of a hold."""
 
     PAID = "paid"
@@ -48,7 +48,7 @@ class Fate(StrEnum):
     """The checkout is given up and nobody says so: it times out."""
 
 
-_FATES = {Fate.PAID: 80, Fate.PAID_LATE: 6, Fate.RELEASED: 8, Fate.LEFT: 6}
+_ENDINGS = {Ending.PAID: 80, Ending.PAID_LATE: 6, Ending.RELEASED: 8, Ending.LEFT: 6}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +59,16 @@ class Checkout:
     member_id: str
     points: int
     """Worth whole units of the currency."""
-    fate: Fate
+    ending: Ending
 
     @property
     def ttl_seconds(self) -> int:
         """How long its hold stays open."""
-        return SHORT_SECONDS if self.fate in (Fate.PAID_LATE, Fate.LEFT) else LONG_SECONDS
+        return SHORT_SECONDS if self.ending in (Ending.PAID_LATE, Ending.LEFT) else LONG_SECONDS
 
 
 @dataclass(slots=True)
-class Purses:
+class ExpectedPoints:
     """What each customer should have by now, reckoned from the file alone and on the safe side: a point for each unit
     paid and not sent back. The ledger knows better, and may refuse."""
 
@@ -96,8 +96,8 @@ class Purses:
                 continue
             points = drawn.randint(1, most) * POINTS_PER_UNIT
             self._points[invoice.customer] -= points
-            fate = drawn.choices(list(_FATES), list(_FATES.values()))[0]
-            yield Checkout(invoice.number, member_id(invoice.customer), points, fate)
+            ending = drawn.choices(list(_ENDINGS), list(_ENDINGS.values()))[0]
+            yield Checkout(invoice.number, member_id(invoice.customer), points, ending)
 
 
 class Till(AbstractAsyncContextManager["Till"]):
@@ -105,7 +105,7 @@ class Till(AbstractAsyncContextManager["Till"]):
 
     def __init__(self, ledger_url: str, token: str) -> None:
         self.answers: Counter[str] = Counter()
-        """Checkouts by their fate, or by why their hold was refused."""
+        """Checkouts by their ending, or by why their hold was refused."""
         self._http = httpx.AsyncClient(
             base_url=ledger_url, headers={"Authorization": f"Bearer {token}"}, timeout=_HTTP_SECONDS
         )
@@ -129,13 +129,13 @@ class Till(AbstractAsyncContextManager["Till"]):
                 continue
             if checkout.ttl_seconds == SHORT_SECONDS:
                 over = max(over, datetime.fromisoformat(hold["expires_at"]))
-            if checkout.fate in (Fate.PAID, Fate.PAID_LATE):
+            if checkout.ending in (Ending.PAID, Ending.PAID_LATE):
                 used[checkout.order_id] = PointsUsed(hold["hold_id"], checkout.points)
         await asyncio.sleep(max((over - datetime.now(UTC)).total_seconds(), 0))
         return used
 
     async def _hold(self, checkout: Checkout) -> Mapping[str, Any] | None:
-        """The hold, released again if that is its fate; None if it was refused."""
+        """The hold, released again if that is its ending; None if it was refused."""
         name = f"checkout-{checkout.order_id}"
         asked = {"points": checkout.points, "reference": name, "ttl_seconds": checkout.ttl_seconds}
         async with self._turns:
@@ -147,10 +147,10 @@ class Till(AbstractAsyncContextManager["Till"]):
                 self.answers[str(hold["type"]).rpartition(":")[2]] += 1
                 return None
             answer.raise_for_status()
-            if checkout.fate is Fate.RELEASED:
+            if checkout.ending is Ending.RELEASED:
                 release = await self._http.post(
                     f"/v1/holds/{hold['hold_id']}/release", headers={"Idempotency-Key": name}
                 )
                 release.raise_for_status()
-        self.answers[checkout.fate.value] += 1
+        self.answers[checkout.ending.value] += 1
         return hold

@@ -31,7 +31,7 @@ DAY: Micros = 24 * HOUR
 # 555-0100 to 555-0199 of a North American area code belong to nobody. No mainland Chinese range is kept free.
 _AREA_CODES = ("202", "212", "213", "303", "305", "312", "404", "415", "503", "617")
 _NAMES = {"zh-CN": "会员 {:04d}", "zh-TW": "會員 {:04d}", "en": "Member {:04d}"}
-_FATES = {
+_ENDINGS = {
     "kept": 66,
     "refunded": 14,
     "refunded_early": 5,
@@ -58,8 +58,8 @@ def _disorder(events: list[Event], refunds: list[tuple[Event, Event]], rng: rand
         events.remove(refund)
         events.insert(events.index(paid), refund)
     for _ in range(1 + len(events) // 200):
-        told = rng.randrange(len(events))
-        events.insert(rng.randint(told + 1, len(events)), events[told])
+        place = rng.randrange(len(events))
+        events.insert(rng.randint(place + 1, len(events)), events[place])
     return events
 
 
@@ -115,17 +115,17 @@ class _Member:
             "email": f"{self.id}@example.com",
             "birthday": birthday.isoformat(),
         }
-        given = {field: value for field, value in contact.items() if self.rng.random() < 0.75}
+        known = {field: value for field, value in contact.items() if self.rng.random() < 0.75}
         profile = {
             "name": _NAMES[locale].format(self.number),
             "locale": locale,
             "timezone": self.calendar.zone,
-            **given,
+            **known,
         }
-        self._tell("commerce.member.registered.v1", "registered", at, profile)
-        if len(given) < len(contact) and self.rng.random() < 0.5:
-            missing = {field: value for field, value in contact.items() if field not in given}
-            self._tell("commerce.profile.updated.v1", "profile-completed", at + self._within(DAY), missing)
+        self._emit("commerce.member.registered.v1", "registered", at, profile)
+        if len(known) < len(contact) and self.rng.random() < 0.5:
+            missing = {field: value for field, value in contact.items() if field not in known}
+            self._emit("commerce.profile.updated.v1", "profile-completed", at + self._within(DAY), missing)
         for channel in ("sms", "email"):
             if self.rng.random() < 0.6:
                 consent = {
@@ -135,10 +135,10 @@ class _Member:
                     "evidence": "checkbox at joining",
                 }
                 consent_at = at + 60 * MICROS_PER_SECOND
-                self._tell("commerce.consent.changed.v1", f"consent-{channel}", consent_at, consent)
+                self._emit("commerce.consent.changed.v1", f"consent-{channel}", consent_at, consent)
         if self.rng.random() < 0.4:
             device = {"device_id": f"{self.id}-phone", "platform": "android", "token": f"token-{self.id}"}
-            self._tell("commerce.device.registered.v1", "device", at + self._within(HOUR), device)
+            self._emit("commerce.device.registered.v1", "device", at + self._within(HOUR), device)
 
     def _sign_in(self, joined: Day) -> None:
         """A fifth comes every day, half now and then, the others never."""
@@ -147,7 +147,7 @@ class _Member:
             if self.rng.random() < habit:
                 for time in range(self.rng.choices((1, 2), (85, 15))[0]):
                     event_id = f"signed-in:{date.fromordinal(day)}:{time}"
-                    self._tell("commerce.member.signed_in.v1", event_id, self._at(day), {"device": "app"})
+                    self._emit("commerce.member.signed_in.v1", event_id, self._at(day), {"device": "app"})
 
     def _play(self, joined: Day) -> None:
         for activity, share, most in (("favourite", 0.4, 12), ("game", 0.3, 6)):
@@ -161,7 +161,7 @@ class _Member:
                     data["units"] = self.rng.randint(1, 8)
                 else:
                     data["sku"] = draw_lines(self.rng, self.decimals)[0].sku
-                self._tell("commerce.activity.recorded.v1", activity_id, self._at(day), data)
+                self._emit("commerce.activity.recorded.v1", activity_id, self._at(day), data)
 
     def _order(self, joined: Day) -> None:
         count = self.rng.choices((0, 1, 2, 3, 4, 5, 6), (15, 35, 22, 14, 7, 4, 3))[0]
@@ -169,7 +169,7 @@ class _Member:
         before: list[_Order] = []
         for position, paid_at in enumerate(times, start=1):
             order = self._pay(f"{self.date:%Y%m%d}-{self.seed}-{self.number:04d}-{position}", paid_at, before)
-            self._fate(order)
+            self._follow_up(order)
             before.append(order)
         if self.rng.random() < 0.02:
             # Sold before the program began: the order never comes and its refund waits (O3).
@@ -178,7 +178,7 @@ class _Member:
                 "refund_id": f"before-{self.seed}-{self.number:04d}-r1",
                 "lines": [{"line_id": "1", "quantity": 1, "amount": self._money(5 * 10**self.decimals)}],
             }
-            self._tell("commerce.order.refunded.v1", "before:refunded", self._at(self.today - 2), sold_before)
+            self._emit("commerce.order.refunded.v1", "before:refunded", self._at(self.today - 2), sold_before)
 
     def _pay(self, order_id: str, at: Micros, before: list[_Order]) -> _Order:
         lines = draw_lines(self.rng, self.decimals)
@@ -191,12 +191,12 @@ class _Member:
         if self.rng.random() < 0.3:
             data["shipping"] = self._money(12 * 10**self.decimals)
         self._pay_with_points(data, lines, at, before)
-        paid = self._tell("commerce.order.paid.v1", f"{order_id}:paid", at, data)
+        paid = self._emit("commerce.order.paid.v1", f"{order_id}:paid", at, data)
         if self.rng.random() < 0.03:
             # The shop corrects the order: one piece of the first line was out of stock.
             lines[0] = replace(lines[0], amount=max(lines[0].amount // 2, 1))
             revised = {**data, "revision": 1, "lines": [line.data(self.decimals) for line in lines]}
-            self._tell("commerce.order.paid.v1", f"{order_id}:revised", at + HOUR // 6, revised)
+            self._emit("commerce.order.paid.v1", f"{order_id}:revised", at + HOUR // 6, revised)
         eligible = sum(line.amount for line in lines if line.category != GIFT_CARD)
         points = 0 if "points_used" in data else eligible // 10**self.decimals
         return _Order(order_id, lines, at, paid, points_at_least=points)
@@ -223,35 +223,35 @@ class _Member:
                 self._refund(source, at + self._within(2 * DAY), whole=True)
             source.points_at_least = 0
 
-    def _fate(self, order: _Order) -> None:
-        fate = self.rng.choices(list(_FATES), list(_FATES.values()))[0]
+    def _follow_up(self, order: _Order) -> None:
+        ending = self.rng.choices(list(_ENDINGS), list(_ENDINGS.values()))[0]
         facts = {"order_id": order.order_id}
         shipped_at = order.paid_at + HOUR * 6 + self._within(DAY)
-        if fate == "cancelled":
+        if ending == "cancelled":
             reason = {**facts, "reason": "changed mind"}
             cancelled_at = order.paid_at + self._within(6 * HOUR)
-            self._tell("commerce.order.cancelled.v1", f"{order.order_id}:cancelled", cancelled_at, reason)
+            self._emit("commerce.order.cancelled.v1", f"{order.order_id}:cancelled", cancelled_at, reason)
             return
-        self._tell(
+        self._emit(
             "commerce.order.shipped.v1",
             f"{order.order_id}:shipped",
             shipped_at,
             {**facts, "carrier": "courier", "tracking_no": f"T{order.order_id}"},
         )
-        if fate == "refunded_early":
+        if ending == "refunded_early":
             self._refund(order, shipped_at + self._within(DAY), whole=False)
-        if fate == "unconfirmed":
+        if ending == "unconfirmed":
             return
         order.completed_at = completed_at = shipped_at + DAY + self._within(4 * DAY)
-        self._tell("commerce.order.completed.v1", f"{order.order_id}:completed", completed_at, facts)
+        self._emit("commerce.order.completed.v1", f"{order.order_id}:completed", completed_at, facts)
         if self.rng.random() < 0.04:
             # The carrier says it again: another telling of the same fact (O2).
-            self._tell("commerce.order.completed.v1", f"{order.order_id}:delivered", completed_at + HOUR, facts)
-        if fate == "refunded":
+            self._emit("commerce.order.completed.v1", f"{order.order_id}:delivered", completed_at + HOUR, facts)
+        if ending == "refunded":
             self._refund(order, completed_at + self._within(6 * DAY), whole=self.rng.random() < 0.3)
-        if fate == "cancelled_late":
+        if ending == "cancelled_late":
             cancelled_at = completed_at + self._within(3 * DAY)
-            self._tell("commerce.order.cancelled.v1", f"{order.order_id}:cancelled", cancelled_at, facts)
+            self._emit("commerce.order.cancelled.v1", f"{order.order_id}:cancelled", cancelled_at, facts)
             order.points_at_least = 0
         if self.rng.random() < 0.4:
             self._review(order, completed_at + self._within(5 * DAY))
@@ -266,7 +266,7 @@ class _Member:
             "refund_id": refund_id,
             "lines": [{"line_id": line.line_id, "amount": self._money(max(line.amount // part, 1))} for line in lines],
         }
-        refund = self._tell("commerce.order.refunded.v1", f"{refund_id}:refunded", at, data)
+        refund = self._emit("commerce.order.refunded.v1", f"{refund_id}:refunded", at, data)
         self.refunds.append((order.paid, refund))
         order.points_at_least = 0
 
@@ -282,12 +282,12 @@ class _Member:
                 "images": self.rng.choice((0, 0, 1, 3)),
                 "text_length": self.rng.randint(8, 240),
             }
-            self._tell("commerce.review.published.v1", f"{review_id}:published", at, review)
+            self._emit("commerce.review.published.v1", f"{review_id}:published", at, review)
             if self.rng.random() < 0.05:
                 removed = {"review_id": review_id}
-                self._tell("commerce.review.removed.v1", f"{review_id}:removed", at + self._within(DAY), removed)
+                self._emit("commerce.review.removed.v1", f"{review_id}:removed", at + self._within(DAY), removed)
 
-    def _tell(self, event_type: str, event_id: str, at: Micros, data: dict[str, Any]) -> Event:
+    def _emit(self, event_type: str, event_id: str, at: Micros, data: dict[str, Any]) -> Event:
         event = cloud_event(
             source=SOURCE,
             event_id=f"{self.id}:{event_id}",

@@ -42,7 +42,7 @@ class Figures:
     """Members whose accounts show most of what there is."""
 
     @property
-    def given(self) -> int:
+    def granted(self) -> int:
         """Points that the program gave and did not take back."""
         return self._moved("issued") - self._moved("clawed_back") - self._moved("forgiven")
 
@@ -60,8 +60,8 @@ class Figures:
         """The figures as JSON, without naming members."""
         names = (name for name in self.__slots__ if name != "noteworthy")
         return {name: getattr(self, name) for name in names} | {
-            "reconciles": self.given == self.accounted,
-            "points_given": self.given,
+            "reconciles": self.granted == self.accounted,
+            "points_given": self.granted,
         }
 
 

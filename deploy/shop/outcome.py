@@ -19,7 +19,7 @@ from services.kit.postgres import Queries
 
 SQL = Queries.load("deploy.shop", "sql/outcome.sql", require=("net_points",))
 
-Told = tuple[int, int]
+Position = tuple[int, int]
 """(member_version, event_no): of two tellings the higher counts."""
 
 
@@ -49,17 +49,17 @@ async def outcome(database_url: str, bootstrap_servers: str) -> Outcome:
         net = {row["member_id"]: row["net"] for row in await database.fetch(SQL.net_points)}
     finally:
         await database.close()
-    timelines = await _last_told(bootstrap_servers, "loyalty.points.v1", "timeline")
-    tiers = await _last_told(bootstrap_servers, "loyalty.tiers.v1", "history")
+    timelines = await _latest(bootstrap_servers, "loyalty.points.v1", "timeline")
+    tiers = await _latest(bootstrap_servers, "loyalty.tiers.v1", "history")
     return Outcome(net, timelines, tiers)
 
 
-async def _last_told(bootstrap_servers: str, topic: str, field: str) -> dict[str, Any]:
+async def _latest(bootstrap_servers: str, topic: str, field: str) -> dict[str, Any]:
     """The newest `field` of each member (and order) among a topic's events that have it.
 
     What is empty is left out: said and taken back is where never said leads, too.
     """
-    newest: dict[str, tuple[Told, Any]] = {}
+    newest: dict[str, tuple[Position, Any]] = {}
     async for record in records(bootstrap_servers, topic):
         event = orjson.loads(record.value)
         data = event["data"]
@@ -67,7 +67,7 @@ async def _last_told(bootstrap_servers: str, topic: str, field: str) -> dict[str
             continue
         order = f" {data.get('shop', '')} {data['order_id']}" if "order_id" in data else ""
         key = f"{event['subject']}{order}"
-        told = (data["member_version"], data["event_no"])
-        if key not in newest or told > newest[key][0]:
-            newest[key] = (told, data[field])
+        position = (data["member_version"], data["event_no"])
+        if key not in newest or position > newest[key][0]:
+            newest[key] = (position, data[field])
     return {key: value for key, (_, value) in newest.items() if value}

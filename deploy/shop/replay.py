@@ -93,14 +93,14 @@ def replay(
     """
     moved = weeks_moved(shop.last_at, now.astimezone(ZONE))
     latest = to_micros(now)
-    told = list(_tell(shop, moved, currency, used or {}))
-    events = sorted((event for event in told if event.at <= latest), key=lambda event: event.at)
+    all_events = list(_events_of(shop, moved, currency, used or {}))
+    events = sorted((event for event in all_events if event.at <= latest), key=lambda event: event.at)
     if shuffle is not None:
         random.Random(shuffle).shuffle(events)
-    return Replay(events, len(told) - len(events))
+    return Replay(events, len(all_events) - len(events))
 
 
-def _tell(shop: Shop, moved: timedelta, currency: str, used: Mapping[str, PointsUsed]) -> Iterator[Event]:
+def _events_of(shop: Shop, moved: timedelta, currency: str, used: Mapping[str, PointsUsed]) -> Iterator[Event]:
     decimals = exponent(currency)
     for invoice in shop.invoices:
         points = used.get(invoice.number)

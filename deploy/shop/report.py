@@ -41,7 +41,7 @@ class Report:
     @property
     def holds(self) -> bool:
         """Whether the totals reconcile, and every invariant of every service was checked and holds."""
-        return self.figures.given == self.figures.accounted and all(verdict.holds for verdict in self.verdicts)
+        return self.figures.granted == self.figures.accounted and all(verdict.holds for verdict in self.verdicts)
 
     @classmethod
     async def of(cls, stack: Stack) -> Report:
@@ -109,8 +109,8 @@ def _reconcile(totals: Figures, console: Console) -> None:
         return " ".join(f"{'-' if value < 0 else '+'} {abs(value):,} {name}" for name, value in terms.items())
 
     moved, now = Counter(totals.points), totals.balances
-    agrees = "[green]=[/]" if totals.given == totals.accounted else "[red]IS NOT[/]"
-    given = side(issued=moved["issued"], clawed_back=-moved["clawed_back"], forgiven=-moved["forgiven"])
+    agrees = "[green]=[/]" if totals.granted == totals.accounted else "[red]IS NOT[/]"
+    granted = side(issued=moved["issued"], clawed_back=-moved["clawed_back"], forgiven=-moved["forgiven"])
     left = side(
         available=now["available"],
         pending=now["pending"],
@@ -119,7 +119,7 @@ def _reconcile(totals: Figures, console: Console) -> None:
         used=moved["redeemed"] - moved["returned"],
         expired=moved["expired"] - moved["forgiven"],
     )
-    lines = (given, f"= [bold]{totals.given:,}[/] {agrees} {totals.accounted:,} =", left)
+    lines = (granted, f"= [bold]{totals.granted:,}[/] {agrees} {totals.accounted:,} =", left)
     console.print("  " + "\n  ".join(line.replace("_", " ") for line in lines), soft_wrap=True)
 
 

@@ -128,8 +128,8 @@ class Watch(AbstractAsyncContextManager["Watch"]):
 
     async def _partitions_of(self, topics: set[str]) -> dict[str, list[int]]:
         if topics - self._partitions.keys():
-            for told in await self._admin.describe_topics(sorted(topics)):
-                self._partitions[told["topic"]] = [each["partition"] for each in told["partitions"]]
+            for described in await self._admin.describe_topics(sorted(topics)):
+                self._partitions[described["topic"]] = [each["partition"] for each in described["partitions"]]
         return {topic: self._partitions[topic] for topic in topics}
 
     async def _ends(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:

@@ -36,15 +36,15 @@ MEASUREMENTS = ("order_events", *CHAIN, "redemptions", "hot_member_events", "due
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmarks; 0 if all was measured and every invariant held, whether or not the bars are met."""
-    given = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     human = Console(stderr=True, highlight=False)
     try:
-        if given.command == "profile":
-            events = given.events or PROFILE_EVENTS
-            work = workload.prepare(DIRECTORY, events=events, file=given.file)
-            profile(work, Console(highlight=False), human, tiers=given.tiers)
+        if options.command == "profile":
+            events = options.events or PROFILE_EVENTS
+            work = workload.prepare(DIRECTORY, events=events, file=options.file)
+            profile(work, Console(highlight=False), human, tiers=options.tiers)
             return 0
-        return _measure(given, human)
+        return _measure(options, human)
     except (BrokenError, StartError) as broken:
         human.print(str(broken), style="red", markup=False)
         return 1
@@ -52,26 +52,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _measure(given: argparse.Namespace, human: Console) -> int:
-    wanted = set(given.only or MEASUREMENTS)
+def _measure(options: argparse.Namespace, human: Console) -> int:
+    wanted = set(options.only or MEASUREMENTS)
     figures: list[Figure] = []
     if wanted - {ALONE}:
-        figures += _on_servers(given, human, wanted)
+        figures += _on_servers(options, human, wanted)
     if ALONE in wanted:
-        figures += cost_at_10m(human, quick=given.quick)
+        figures += cost_at_10m(human, quick=options.quick)
     out = Console(highlight=False)
     report.show(figures, out if out.is_terminal else Console(highlight=False, width=WIDTH))
-    report.write(figures, given.out)
-    human.print(f"written to {given.out}")
+    report.write(figures, options.out)
+    human.print(f"written to {options.out}")
     return 0
 
 
-def _on_servers(given: argparse.Namespace, human: Console, wanted: Collection[str]) -> list[Figure]:
+def _on_servers(options: argparse.Namespace, human: Console, wanted: Collection[str]) -> list[Figure]:
     """What shares the servers and the backlog."""
-    events = given.events or (QUICK_EVENTS if given.quick else workload.DEFAULT_EVENTS)
-    work = workload.prepare(DIRECTORY, events=events, file=given.file)
+    events = options.events or (QUICK_EVENTS if options.quick else workload.DEFAULT_EVENTS)
+    work = workload.prepare(DIRECTORY, events=events, file=options.file)
     figures: list[Figure] = []
-    with running(work, rounds=given.rounds or (1 if given.quick else ROUNDS), console=human) as run:
+    with running(work, rounds=options.rounds or (1 if options.quick else ROUNDS), console=human) as run:
         if "order_events" in wanted:
             figures += order_events(run)
         if set(wanted) & set(CHAIN):
@@ -81,7 +81,7 @@ def _on_servers(given: argparse.Namespace, human: Console, wanted: Collection[st
         if "hot_member_events" in wanted:
             figures += hot_member_events(run)
         if "due" in wanted:
-            figures += due(run, given.lots or (QUICK_LOTS if given.quick else LOTS))
+            figures += due(run, options.lots or (QUICK_LOTS if options.quick else LOTS))
     return figures
 
 

@@ -161,7 +161,7 @@ def batches_of(records: Mapping[int, Sequence[Record]], size: int = BATCH) -> li
 async def book(tap: Tap, ledger: Ledger, decode: Decoder, shard: int, batch: Sequence[Record]) -> None:
     """One batch, as the consumer and the executor book it; a refused event would be a fault of the workload."""
     began, cpu_began = time.perf_counter(), time.process_time()
-    inputs: list[Any] = [given for given in map(decode, batch) if given is not None]
+    inputs: list[Any] = [input_ for input_ in map(decode, batch) if input_ is not None]
     tap.costs[DECODE].add(time.perf_counter() - began, time.process_time() - cpu_began)
     transaction = tap.connection.transaction()
     await transaction.start()

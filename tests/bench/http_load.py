@@ -135,18 +135,18 @@ def load(url: str, storm: Storm) -> Load:
         theirs.close()
         children.append(child)
         pipes.append(ours)
-    told: list[tuple[list[float], float, str]] = []
+    reports: list[tuple[list[float], float, str]] = []
     for pipe, child in zip(pipes, children, strict=True):
         if pipe.poll(storm.seconds + WARM_UP_S + 3 * _ANSWER_S):
-            told.append(pipe.recv())
+            reports.append(pipe.recv())
         child.terminate()
         child.join()
-    if len(told) < PROCESSES:
+    if len(reports) < PROCESSES:
         raise BrokenError(f"{url} does not answer")
-    if wrong := next((wrong for _, _, wrong in told if wrong), ""):
+    if wrong := next((wrong for _, _, wrong in reports if wrong), ""):
         raise BrokenError(f"{url} answered {wrong}")
-    took = sorted(1000 * seconds for each, _, _ in told for seconds in each)
-    return Load(len(took) / storm.seconds, max(busy for _, busy, _ in told), took)
+    took = sorted(1000 * seconds for each, _, _ in reports for seconds in each)
+    return Load(len(took) / storm.seconds, max(busy for _, busy, _ in reports), took)
 
 
 def _child(url: str, storm: Storm, pipe: Pipe) -> None:

@@ -128,10 +128,10 @@ async def _readable(free: asyncio.Queue[Client], request: bytes, version: int, s
     while time.perf_counter() < sent + _READABLE_WITHIN_S:
         client = await free.get()
         try:
-            told = await _version(client, request)
+            current = await _version(client, request)
         finally:
             free.put_nowait(client)
-        if told > version:
+        if current > version:
             return time.perf_counter() - sent
         await asyncio.sleep(_POLL_S)
     raise BrokenError(f"an order was not in its member's balance {_READABLE_WITHIN_S:.0f} s after it was published")

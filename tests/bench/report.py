@@ -79,11 +79,11 @@ def show(figures: Sequence[Figure], console: Console) -> None:
             figure.bar,
             "" if figure.met is None else "[green]yes[/]" if figure.met else "[red]no[/]",
         )
-    told = _table("Beside them", "value", "unit")
+    others = _table("Beside them", "value", "unit")
     for figure in figures:
         if figure not in assessment:
-            told.add_row(figure.name, number(figure.value), figure.unit)
-    for each in (table, told):
+            others.add_row(figure.name, number(figure.value), figure.unit)
+    for each in (table, others):
         if each.row_count:
             console.print(each)
     if any(figure.name == "order_events" for figure in figures):

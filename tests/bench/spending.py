@@ -64,15 +64,15 @@ def redemptions(run: Run) -> list[Figure]:
             for _ in range(run.rounds):
                 for clients in CLIENTS:
                     for kind, members in (("uniform", _names()), ("hot", [HOT])):
-                        told = load(ledger.url, Storm(redeem(run, members), clients, SECONDS, status=201))
-                        rates[f"{kind}_{clients}"].append(told.per_second)
-                        loads[f"{kind}_{clients}"] = told
-                        run.say(_said(f"redemptions, {kind}, {clients} clients", told))
+                        measured = load(ledger.url, Storm(redeem(run, members), clients, SECONDS, status=201))
+                        rates[f"{kind}_{clients}"].append(measured.per_second)
+                        loads[f"{kind}_{clients}"] = measured
+                        run.say(_said(f"redemptions, {kind}, {clients} clients", measured))
                 plain.append(_tps(run.system.pgbench(tpcb, "-n", "-c32", "-j2", f"-T{SECONDS:.0f}")))
                 run.say(f"pgbench TPC-B, 32 clients: {plain[-1]:,.0f} transactions a second")
             half = min(rates["uniform_32"]) / 2
-            told = load(ledger.url, Storm(redeem(run, _names()), 32, SECONDS, status=201, rate=half))
-            run.say(_said(f"redemptions at {half:,.0f} a second", told))
+            measured = load(ledger.url, Storm(redeem(run, _names()), 32, SECONDS, status=201, rate=half))
+            run.say(_said(f"redemptions at {half:,.0f} a second", measured))
             theirs = _p99_at(run, tpcb, min(plain) / 2)
             run.say(f"pgbench TPC-B at {min(plain) / 2:,.0f} a second: p99 {number(theirs)} ms")
         draining = _while_draining(run, database, half)
@@ -91,7 +91,7 @@ def redemptions(run: Run) -> list[Figure]:
         )
         for key, samples in rates.items()
     ]
-    figures.append(_slower("redemptions_p99_half_load", told.percentile(0.99), theirs, HALF_LOAD_BAR))
+    figures.append(_slower("redemptions_p99_half_load", measured.percentile(0.99), theirs, HALF_LOAD_BAR))
     for key, each in loads.items():
         figures.append(Figure.of(f"redemptions_{key}_p50", [each.percentile(0.50)], "ms"))
         figures.append(Figure.of(f"redemptions_{key}_p99", [each.percentile(0.99)], "ms"))
@@ -104,10 +104,10 @@ def _slower(name: str, ours: float, theirs: float, most: float) -> Figure:
     return Figure(name, ours, "ms", [ours], "TPC-B at half load", theirs, ratio, f"ratio ≤ {most:.0f}", ratio <= most)
 
 
-def _said(what: str, told: Load) -> str:
+def _said(what: str, measured: Load) -> str:
     return (
-        f"{what}: {told.per_second:,.0f} a second, p50 {number(told.percentile(0.50))} ms, p99 "
-        f"{number(told.percentile(0.99))} ms (the client was busy for {told.client_busy:.0%} of a processor)"
+        f"{what}: {measured.per_second:,.0f} a second, p50 {number(measured.percentile(0.50))} ms, p99 "
+        f"{number(measured.percentile(0.99))} ms (the client was busy for {measured.client_busy:.0%} of a processor)"
     )
 
 
@@ -158,12 +158,12 @@ def _while_draining(run: Run, database: Database, rate: float) -> Load:
     before = _booked(run, database)
     with run.system.service("ledger", database) as ledger:
         ledger.ready()
-        told = load(ledger.url, Storm(redeem(run, _names()), 32, SECONDS / 2, status=201, rate=rate))
+        measured = load(ledger.url, Storm(redeem(run, _names()), 32, SECONDS / 2, status=201, rate=rate))
         booked = _booked(run, database) - before
-    run.say(_said(f"redemptions while {booked:,} events of a backlog were booked", told))
+    run.say(_said(f"redemptions while {booked:,} events of a backlog were booked", measured))
     if booked >= len(backlog):
         raise BrokenError(f"a backlog of {booked:,} events was booked before the commands had ended")
-    return told
+    return measured
 
 
 def _booked(run: Run, database: Database) -> int:
@@ -181,9 +181,9 @@ def _backlog(run: Run) -> list[Event]:
         if len(backlog) >= BACKLOG:
             return backlog
         for event in run.workload.events:
-            told = orjson.loads(event.body)
-            told["subject"] = member = f"{turn}-{event.member_id}"
-            backlog.append(event._replace(member_id=member, body=orjson.dumps(told)))
+            document = orjson.loads(event.body)
+            document["subject"] = member = f"{turn}-{event.member_id}"
+            backlog.append(event._replace(member_id=member, body=orjson.dumps(document)))
     raise AssertionError
 
 

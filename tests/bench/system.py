@@ -63,9 +63,9 @@ class Service:
         """Returns when it is ready. Raises BrokenError."""
         wait_until(lambda: not self.process.running or readiness(self.url)[0], _READY_WITHIN_S)
         self.check()
-        ready, told = readiness(self.url)
+        ready, reasons = readiness(self.url)
         if not ready:
-            raise BrokenError(f"{self.name} is not ready after {_READY_WITHIN_S:.0f} s: {told}")
+            raise BrokenError(f"{self.name} is not ready after {_READY_WITHIN_S:.0f} s: {reasons}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +213,7 @@ def system(
             say("Kafka runs")
         _prepare(ours)
         if broker:
-            _announce(ours)
+            _publish_program(ours)
         say("the services' schemas are migrated, the default program is published")
         yield ours
     finally:
@@ -235,7 +235,7 @@ def _prepare(ours: System) -> None:
         raise StartError("the default program is not there")
 
 
-def _announce(ours: System) -> None:
+def _publish_program(ours: System) -> None:
     """Let the program reach its topic, where the other services read it."""
     template = Database(_TEMPLATE, ours.postgres)
     with ours.service("ledger", template, "--parts", "relay") as relay:

@@ -21,11 +21,11 @@ from tests.bench.report import Figure
 
 
 def test_the_imitation_has_the_mix_of_a_shops_year(tmp_path: Path) -> None:
-    told = workload.prepare(tmp_path, events=3_000, file=None)
-    assert len(told.events) == 3_000
+    work = workload.prepare(tmp_path, events=3_000, file=None)
+    assert len(work.events) == 3_000
     kinds: Counter[str] = Counter()
     lines = []
-    for event in told.events:
+    for event in work.events:
         body = orjson.loads(event.body)
         kinds[body["type"].split(".")[2]] += 1
         if body["type"] == "commerce.order.paid.v1":
@@ -38,8 +38,8 @@ def test_the_imitation_has_the_mix_of_a_shops_year(tmp_path: Path) -> None:
 
 
 def test_records_are_on_their_members_shards_in_order(tmp_path: Path) -> None:
-    told = workload.prepare(tmp_path, events=600, file=None)
-    placed = told.records(16)
+    work = workload.prepare(tmp_path, events=600, file=None)
+    placed = work.records(16)
     assert sum(map(len, placed.values())) == 600
     for shard, records in placed.items():
         assert [record.offset for record in records] == list(range(len(records)))
@@ -101,11 +101,11 @@ def test_the_steady_rate_leaves_out_a_slow_end() -> None:
 
 async def test_the_client_puts_answers_together_from_parts() -> None:
     client = Client()
-    told: list[bytes] = []
+    requests: list[bytes] = []
 
     class Wire(asyncio.Transport):
         def write(self, data: bytes | bytearray | memoryview) -> None:
-            told.append(bytes(data))
+            requests.append(bytes(data))
 
     client.connection_made(Wire())
     asking = asyncio.ensure_future(client.send(b"GET"))
@@ -114,4 +114,4 @@ async def test_the_client_puts_answers_together_from_parts() -> None:
         assert not asking.done()
         client.data_received(part)
     assert await asking == (200, b"abcd")
-    assert told == [b"GET"]
+    assert requests == [b"GET"]

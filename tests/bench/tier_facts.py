@@ -38,9 +38,9 @@ async def _book(database: Database, versions: ProgramVersions, records: dict[int
     decode = Decoder(lambda: versions, shards=SHARDS, max_event_age_days=settings.max_event_age_days)
     booking = Booking(lambda: versions, SHARDS)
     async with new_pool(settings, prepare=SERVICE.prepare) as pool:
-        for shard, told in records.items():
-            for start in range(0, len(told), BATCH):
-                inputs = [given for given in map(decode, told[start : start + BATCH]) if given is not None]
+        for shard, of_shard in records.items():
+            for start in range(0, len(of_shard), BATCH):
+                inputs = [input_ for input_ in map(decode, of_shard[start : start + BATCH]) if input_ is not None]
                 async with pool.acquire() as tx, tx.transaction():
                     await booking(tx, shard, inputs)
 

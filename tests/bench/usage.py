@@ -24,8 +24,8 @@ def family_cpu(process: Process) -> dict[int, float]:
         root = psutil.Process(process.pid)
         for member in (root, *root.children(recursive=True)):
             with contextlib.suppress(psutil.Error):
-                told = member.cpu_times()
-                seconds[member.pid] = told.user + told.system
+                times = member.cpu_times()
+                seconds[member.pid] = times.user + times.system
     return seconds
 
 

@@ -56,11 +56,11 @@ class Workload:
 def prepare(directory: Path, *, events: int, file: Path | None) -> Workload:
     """The events of `file` (Online Retail CSV), or `events` of an imitation that is kept in `directory`."""
     path = file if file is not None else _imitation(directory, round(events / _EVENTS_AN_INVOICE * 1.05) + 20)
-    told = replay(read_shop(path, decimals=2), currency=CURRENCY, now=datetime.now(UTC)).events
+    replayed = replay(read_shop(path, decimals=2), currency=CURRENCY, now=datetime.now(UTC)).events
     if file is not None:
-        return Workload(told, file.name)
+        return Workload(replayed, file.name)
     # The last weeks are cut off, so that another size is the same shop for another time.
-    return Workload(told[:events], "an imitation of a gift shop's year")
+    return Workload(replayed[:events], "an imitation of a gift shop's year")
 
 
 def _imitation(directory: Path, invoices: int) -> Path:

@@ -83,8 +83,8 @@ class Writer:
         self.spent.wal_bytes.append((await self._wal() - wal) / len(batch))
 
     async def _wal(self) -> int:
-        told = await self.connection.fetchval("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint")
-        return int(told)
+        written = await self.connection.fetchval("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint")
+        return int(written)
 
 
 @asynccontextmanager
@@ -233,5 +233,5 @@ def _batches(members: Sequence[str], batches: int, *, orders: int) -> list[list[
 
 
 def _cpu(process: psutil.Process) -> float:
-    told = process.cpu_times()
-    return float(told.user + told.system)
+    times = process.cpu_times()
+    return float(times.user + times.system)

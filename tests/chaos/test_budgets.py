@@ -23,17 +23,17 @@ ORDERS = ("o1", "o2", "o3")
 """Each of ¥100: 100 points by the campaign, beside 100 by the rule."""
 
 
-async def tell(deployment: Deployment, told: Sequence[dict[str, Any]]) -> None:
+async def publish(deployment: Deployment, documents: Sequence[dict[str, Any]]) -> None:
     """Publish events of orders, all at once."""
-    await deployment.tell(
+    await deployment.publish(
         [
             Event(parse_rfc3339(event["time"]), "commerce.orders.v1", event["subject"], orjson.dumps(event))
-            for event in told
+            for event in documents
         ]
     )
 
 
-async def given(deployment: Deployment) -> int:
+async def granted(deployment: Deployment) -> int:
     """What the entries of all members say that the campaign gave."""
     async with deployment.database() as look:
         points = await look.fetchval(
@@ -49,28 +49,28 @@ async def test_N6_a_budget_is_given_exactly_though_the_ledger_is_killed(deployme
     at = (datetime.now(UTC) - timedelta(days=2)).isoformat(timespec="seconds")
     ledger = deployment.services["ledger"]
 
-    async def killed_meanwhile(told: Sequence[dict[str, Any]]) -> None:
-        telling = asyncio.create_task(tell(deployment, told))
+    async def killed_meanwhile(documents: Sequence[dict[str, Any]]) -> None:
+        publishing = asyncio.create_task(publish(deployment, documents))
         await asyncio.sleep(0.3)
         await ledger.kill("worker")
-        await telling
+        await publishing
         ledger.start()
         await ledger.ready()
         await deployment.settled()
 
     paid = [shop.paid(order, at, "100", channel=CHANNEL, member=member) for order, member in product(ORDERS, MEMBERS)]
     await killed_meanwhile(paid)
-    assert await given(deployment) == BUDGET
+    assert await granted(deployment) == BUDGET
     later = (datetime.now(UTC) - timedelta(days=1)).isoformat(timespec="seconds")
     # 80 orders are left, which want 8,000 points, and what is given up is given on.
     cancelled = [shop.cancelled("o1", later, member=member) for member in MEMBERS]
     await killed_meanwhile(cancelled)
-    assert await given(deployment) == BUDGET
+    assert await granted(deployment) == BUDGET
     # Of them 40 want 10 points each, and the other 40 are received: less than there is.
     refunded = [shop.refunded("o2", later, "90", member=member) for member in MEMBERS]
     completed = [shop.completed("o3", later, member=member) for member in MEMBERS]
     await killed_meanwhile([*refunded, *completed])
-    assert await given(deployment) == 40 * 10 + 40 * 100
+    assert await granted(deployment) == 40 * 10 + 40 * 100
     token = deployment.signer.token(scopes=["ledger:read"])
     async with httpx.AsyncClient(base_url=ledger.url, headers={"Authorization": f"Bearer {token}"}) as client:
         for member in MEMBERS:

@@ -39,13 +39,13 @@ class Sent:
     offset: int
 
 
-async def send(deployment: Deployment, *told: tuple[str, str, bytes], partition: int | None = None) -> list[Sent]:
+async def send(deployment: Deployment, *records: tuple[str, str, bytes], partition: int | None = None) -> list[Sent]:
     """Publish (topic, key, value) in order, to the keys' partitions or to this one."""
     producer = AIOKafkaProducer(bootstrap_servers=deployment.broker.bootstrap)
     await producer.start()
     try:
         placed = []
-        for topic, key, value in told:
+        for topic, key, value in records:
             answer = await producer.send_and_wait(
                 topic, value, key=key.encode(), headers=KAFKA_HEADERS, partition=partition
             )
@@ -55,7 +55,7 @@ async def send(deployment: Deployment, *told: tuple[str, str, bytes], partition:
         await producer.stop()
 
 
-async def letters(deployment: Deployment, service: str = "ledger") -> dict[Sent, dict[str, Any]]:
+async def dead_letters(deployment: Deployment, service: str = "ledger") -> dict[Sent, dict[str, Any]]:
     """The data of a service's letters by the place of their records."""
     found = {}
     async for record in records(deployment.broker.bootstrap, "loyalty.dead_letters.v1"):
@@ -80,7 +80,7 @@ async def balance(deployment: Deployment, member: str) -> tuple[int, int]:
 async def test_what_the_contracts_refuse_is_a_letter_and_the_rest_is_booked(deployment: Deployment) -> None:
     member = "refused.m"
     good = paid(member)
-    told: Sequence[tuple[bytes, str, str | None]] = [
+    records: Sequence[tuple[bytes, str, str | None]] = [
         (b"{no json", "not_parsable", None),
         (_with_amount(paid(member, "o2"), "1O.00"), "broken_field", "data.lines[0].amount"),
         (orjson.dumps(paid(member, "o3") | {"type": "commerce.order.packed.v1"}), "unknown_type", "type"),
@@ -95,12 +95,12 @@ async def test_what_the_contracts_refuse_is_a_letter_and_the_rest_is_booked(depl
         (orjson.dumps(good), "", None),  # the same again is known, and no conflict
         (orjson.dumps(paid(member, "o9", "100")), "", None),
     ]
-    sent = await send(deployment, *((ORDERS, member, value) for value, _, _ in told))
+    sent = await send(deployment, *((ORDERS, member, value) for value, _, _ in records))
     await deployment.settled()
-    found = await letters(deployment)
+    found = await dead_letters(deployment)
     assert [
         (found[place]["reason"], found[place].get("field")) if place in found else ("", None) for place in sent
-    ] == [(reason, field) for _, reason, field in told]
+    ] == [(reason, field) for _, reason, field in records]
     assert await balance(deployment, member) == (0, 1800 + 100)
 
 
@@ -114,7 +114,7 @@ async def test_a_letter_of_a_profile_has_no_body_wherever_the_record_went(deploy
     found = {
         place: data
         for service in ("ledger", "notifier")
-        for place, data in (await letters(deployment, service)).items()
+        for place, data in (await dead_letters(deployment, service)).items()
         if place.topic in (PROFILES, INTERNAL)
     }
     assert {place.topic for place in found} == {PROFILES, INTERNAL}
@@ -140,7 +140,7 @@ async def test_a_failed_input_is_a_letter_and_is_driven_again_after_the_fix(depl
             (place,) = await send(deployment, ("commerce.reviews.v1", member, review))
             await send(deployment, (ORDERS, member, orjson.dumps(paid(member))))
             await deployment.settled()
-            assert (await letters(deployment))[place]["reason"] == "failed"
+            assert (await dead_letters(deployment))[place]["reason"] == "failed"
             assert await balance(deployment, member) == (0, 1800)
         finally:
             await database.execute("DROP TRIGGER defect ON ledger.journal; DROP FUNCTION ledger.defect")
@@ -160,12 +160,12 @@ async def test_a_topic_full_of_refusals_stops_the_ledger_before_it_is_drained(de
     ledger.start(max_batch=20)
     await ledger.ready()
     sent = await send(deployment, *[(ORDERS, member, b"nonsense")] * 70, (ORDERS, member, orjson.dumps(paid(member))))
-    told = await ledger.not_ready("stopped")
-    assert re.search(r"\d\d of the last 1000 records were refused or failed; 50 are allowed", told), told
-    assert "DEAD_LETTER_LIMIT" in told
+    reasons = await ledger.not_ready("stopped")
+    assert re.search(r"\d\d of the last 1000 records were refused or failed; 50 are allowed", reasons), reasons
+    assert "DEAD_LETTER_LIMIT" in reasons
 
     async def letters_sent() -> int:
-        return len((await letters(deployment)).keys() & set(sent))
+        return len((await dead_letters(deployment)).keys() & set(sent))
 
     assert 0 < await letters_sent() <= 50
     assert await ledger.stop() == 0

@@ -28,9 +28,9 @@ async def test_a_kill_at_any_point_ends_where_no_kill_would(deployment: Deployme
         await service.stop()
     for nth, service in enumerate(services, 1):
         service.start(loyalty_kill_at=f"{point}:{nth}")
-    await deployment.tell(shop.events)
+    await deployment.publish(shop.events)
     for service in services:
         # The ledger first: what it tells, once it works again, is what brings the others to the point.
         assert await service.ended(seconds=40) != 0
         service.start()
-    await deployment.ends_as_told(shop)
+    await deployment.ends_as_modelled(shop)

@@ -13,21 +13,21 @@ from tests.shops import of_shop
 async def test_without_the_database_the_services_stay_and_say_so_and_catch_up(deployment: Deployment) -> None:
     shop = of_shop("no-database", members=60)
     before, meanwhile = shop.parts(2)
-    await deployment.tell(before)
+    await deployment.publish(before)
     await deployment.stop_postgres()
-    await deployment.tell(meanwhile)
+    await deployment.publish(meanwhile)
     for service in deployment.services.values():
         assert "database" in await service.not_ready("database")
     assert await _status(deployment, "GET", f"/v1/members/{before[0].member_id}/balance") == 503
     await asyncio.to_thread(deployment.start_postgres)
     await deployment.up()
-    await deployment.ends_as_told(shop)
+    await deployment.ends_as_modelled(shop)
 
 
 async def test_without_the_brokers_the_services_stay_and_say_so_and_catch_up(deployment: Deployment) -> None:
     shop = of_shop("no-broker", members=60)
     before, after = shop.parts(2)
-    await deployment.tell(before)
+    await deployment.publish(before)
     await deployment.kill_broker()
     for service in deployment.services.values():
         assert "brokers" in await service.not_ready("brokers", seconds=40)
@@ -35,8 +35,8 @@ async def test_without_the_brokers_the_services_stay_and_say_so_and_catch_up(dep
     assert await _status(deployment, "GET", f"/v1/members/{before[0].member_id}/balance") in (200, 404)
     await asyncio.to_thread(deployment.start_broker)
     await deployment.up()
-    await deployment.tell(after)
-    await deployment.ends_as_told(shop)
+    await deployment.publish(after)
+    await deployment.ends_as_modelled(shop)
 
 
 async def _status(deployment: Deployment, method: str, path: str, body: bytes | None = None) -> int:

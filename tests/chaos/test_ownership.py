@@ -26,8 +26,8 @@ async def test_two_ledgers_that_both_own_every_shard_book_each_record_once(deplo
     try:
         await ledger.ready()
         await twin.ready()
-        await deployment.tell(shop.events)
-        await deployment.ends_as_told(shop)
+        await deployment.publish(shop.events)
+        await deployment.ends_as_modelled(shop)
         assert await eventually(lambda: _fenced(ledger, twin), seconds=5, what="a batch that met the other's fence")
         assert await twin.stop() == 0
     finally:
@@ -48,9 +48,9 @@ async def test_connections_cut_inside_commit_are_settled_by_what_stands(deployme
             await ledger.ready()
             # The server never sees it; it commits and the answer is lost; it commits after the client has gone.
             proxy.cut_next = ["before", "after", "late"] * 4
-            await deployment.tell(shop.events)
+            await deployment.publish(shop.events)
             await eventually(lambda: not proxy.cut_next, seconds=40, what="twelve cuts")
-            await deployment.ends_as_told(shop)
+            await deployment.ends_as_modelled(shop)
             assert await ledger.stop() == 0
         finally:
             ledger.destroy()
@@ -72,7 +72,7 @@ async def test_a_publisher_that_hashes_keys_by_crc32_is_booked_alike_and_counted
         await producer.flush()
     finally:
         await producer.stop()
-    await deployment.ends_as_told(shop)
+    await deployment.ends_as_modelled(shop)
     misplaced = sum(map(_is_misplaced, shop.events))
     assert misplaced > len(shop.events) // 2
 

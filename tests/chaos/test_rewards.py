@@ -25,10 +25,10 @@ MEMBERS = tuple(f"buyer.{number}" for number in range(4))
 
 async def test_stock_is_sold_out_exactly_though_the_ledger_is_killed(deployment: Deployment) -> None:
     at = (datetime.now(UTC) - timedelta(days=1)).isoformat(timespec="seconds")
-    told = [shop.paid("o1", at, "50000", member=member) for member in MEMBERS]
-    told += [shop.completed("o1", at, member=member) for member in MEMBERS]
-    await deployment.tell(
-        [Event(parse_rfc3339(at), "commerce.orders.v1", event["subject"], orjson.dumps(event)) for event in told]
+    documents = [shop.paid("o1", at, "50000", member=member) for member in MEMBERS]
+    documents += [shop.completed("o1", at, member=member) for member in MEMBERS]
+    await deployment.publish(
+        [Event(parse_rfc3339(at), "commerce.orders.v1", event["subject"], orjson.dumps(event)) for event in documents]
     )
     await deployment.settled()
     ledger = deployment.services["ledger"]

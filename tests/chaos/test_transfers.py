@@ -22,13 +22,13 @@ POINTS = 1900
 async def with_points(deployment: Deployment, *members: str) -> None:
     """Each member has bought for ¥900 yesterday."""
     at = (datetime.now(UTC) - timedelta(days=1)).isoformat(timespec="seconds")
-    told = [
-        tell("o1", at, *amount, member=member)
+    documents = [
+        document_of("o1", at, *amount, member=member)
         for member in members
-        for tell, amount in ((shop.paid, ("900",)), (shop.completed, ()))
+        for document_of, amount in ((shop.paid, ("900",)), (shop.completed, ()))
     ]
-    await deployment.tell(
-        [Event(parse_rfc3339(at), "commerce.orders.v1", event["subject"], orjson.dumps(event)) for event in told]
+    await deployment.publish(
+        [Event(parse_rfc3339(at), "commerce.orders.v1", event["subject"], orjson.dumps(event)) for event in documents]
     )
     await deployment.settled()
 

@@ -27,7 +27,7 @@ def oracle_event(event: dict[str, Any]) -> CloudEvent:
     return CloudEvent(attributes, event["data"])
 
 
-def told(oracle: Any) -> dict[str, Any]:
+def document_of(oracle: Any) -> dict[str, Any]:
     """What the package read, as an event of ours: it knows no types within data."""
     attributes = {name: value for name, value in oracle.get_attributes().items() if name != "partitionkey"}
     attributes["time"] = attributes["time"].isoformat()
@@ -48,7 +48,7 @@ def test_it_reads_what_we_read(kind: str) -> None:
     event = example(kind)
     for (value, headers, key), read in ((structured(event), from_structured), (binary(event), from_binary)):
         oracle = read(KafkaMessage(dict(headers), key, value), JSONFormat())
-        assert parse_event(orjson.dumps(told(oracle))) == read_event(value, headers, key)
+        assert parse_event(orjson.dumps(document_of(oracle))) == read_event(value, headers, key)
 
 
 @pytest.mark.parametrize("kind", TYPES)
@@ -56,4 +56,4 @@ def test_it_reads_what_we_render(kind: str) -> None:
     ours = parse_event(orjson.dumps(example(kind)))
     headers = {"content-type": b"application/cloudevents+json"}
     oracle = from_structured(KafkaMessage(headers, None, render_event(ours)), JSONFormat())
-    assert parse_event(orjson.dumps(told(oracle))) == ours
+    assert parse_event(orjson.dumps(document_of(oracle))) == ours

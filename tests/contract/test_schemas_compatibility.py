@@ -161,10 +161,10 @@ def test_the_command_names_the_place_and_the_way_out(tmp_path: Path, capsys: pyt
     (tmp_path / f"{PAID}.json").write_text(json.dumps(schema))
     (tmp_path / "commerce.order.lost.v1.json").write_text("{}")
     assert main(["compat", "--against", str(tmp_path)]) == 1
-    told = capsys.readouterr().err
-    assert f"{PAID}: data.lines[].weight: the field was removed" in told
-    assert f"{PAID}: keep it as published and publish commerce.order.paid.v2" in told
-    assert "commerce.order.lost.v1: the event: the type was removed" in told
+    printed = capsys.readouterr().err
+    assert f"{PAID}: data.lines[].weight: the field was removed" in printed
+    assert f"{PAID}: keep it as published and publish commerce.order.paid.v2" in printed
+    assert "commerce.order.lost.v1: the event: the type was removed" in printed
 
 
 def test_a_directory_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:

@@ -29,39 +29,39 @@ def inputs() -> list[MemberInput]:
     """Two weeks of a shop with a tier told now and then, each arriving some time after it happened."""
     draw = random.Random(7)
     end = parse_rfc3339("2026-03-21T00:00:00+08:00")
-    told = []
+    all_inputs = []
     for event in shop_day(seed=7, members=15, today=LAST_DAY, now=end):
-        given = input_of(parse_event(event.body), "CNY", 2)
-        if given is None:
+        input_ = input_of(parse_event(event.body), "CNY", 2)
+        if input_ is None:
             continue
         now = event.at + draw.randrange(3600) * MICROS_PER_SECOND
-        told.append(
-            MemberInput(event.member_id, Arrival(digest_of(event.member_id, given.source, given.id), given, now))
+        all_inputs.append(
+            MemberInput(event.member_id, Arrival(digest_of(event.member_id, input_.source, input_.id), input_, now))
         )
-    for place in range(len(told), 0, -40):
-        member_id, now = told[place - 1].member_id, told[place - 1].arrival.now
+    for place in range(len(all_inputs), 0, -40):
+        member_id, now = all_inputs[place - 1].member_id, all_inputs[place - 1].arrival.now
         since = now - 86_400 * MICROS_PER_SECOND
         tier = TierHistoryReceived("/loyalty/tiering", f"{member_id}:{place}:0", since, (place, 0), ((since, "vip"),))
-        told.insert(place, MemberInput(member_id, Arrival(digest_of(member_id, tier.source, tier.id), tier, now)))
-    return told
+        all_inputs.insert(place, MemberInput(member_id, Arrival(digest_of(member_id, tier.source, tier.id), tier, now)))
+    return all_inputs
 
 
-def cuts(told: Sequence[MemberInput]) -> dict[str, list[Sequence[MemberInput]]]:
+def cuts(all_inputs: Sequence[MemberInput]) -> dict[str, list[Sequence[MemberInput]]]:
     """The same list one by one, at random, and whole."""
     draw = random.Random(8)
-    places = [0, *sorted(draw.sample(range(1, len(told)), len(told) // 12)), len(told)]
+    places = [0, *sorted(draw.sample(range(1, len(all_inputs)), len(all_inputs) // 12)), len(all_inputs)]
     return {
-        "one by one": [[each] for each in told],
-        "at random": [told[start:end] for start, end in itertools.pairwise(places)],
-        "whole": [told],
+        "one by one": [[each] for each in all_inputs],
+        "at random": [all_inputs[start:end] for start, end in itertools.pairwise(places)],
+        "whole": [all_inputs],
     }
 
 
 async def test_O7_any_cut_into_batches_writes_the_same_rows_and_chain_heads(make_database: MakeDatabase) -> None:
-    told = inputs()
-    assert len(told) > 150
+    all_inputs = inputs()
+    assert len(all_inputs) > 150
     written = {}
-    for name, batches in cuts(told).items():
+    for name, batches in cuts(all_inputs).items():
         dsn = make_database()
         async with ledger_on(dsn, shards=1) as ledger:
             for batch in batches:

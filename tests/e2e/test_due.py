@@ -32,7 +32,7 @@ async def test_T8_the_sweeper_confirms_an_order_that_nobody_completes(deployment
     member = "untouched.m"
     at = (datetime.now(UTC) - timedelta(days=1)).isoformat(timespec="seconds")
     paid = shop.paid("o1", at, "900", member=member)
-    await deployment.tell([Event(parse_rfc3339(at), "commerce.orders.v1", member, orjson.dumps(paid))])
+    await deployment.publish([Event(parse_rfc3339(at), "commerce.orders.v1", member, orjson.dumps(paid))])
     await deployment.settled()
     assert await _points(deployment, member) == (0, 1800)
 

@@ -124,12 +124,12 @@ def test_the_readme_names_no_target_that_the_makefile_lacks() -> None:
     assert named <= set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
 
 
-def eventually(checkout: Checkout, script: str, shown: dict[str, Any]) -> bool:
+def eventually(checkout: Checkout, script: str, expected: dict[str, Any]) -> bool:
     """Whether the answer becomes what is shown; events take a moment."""
     gives_up_at = time.monotonic() + MOVED_ON_S
     while True:
         code, printed = checkout.tried(script)
-        if code == 0 and steady(json.loads(printed)) == steady(shown):
+        if code == 0 and steady(json.loads(printed)) == steady(expected):
             return True
         assert time.monotonic() < gives_up_at, (
             f"{script}\n{printed}\n{checkout.tried('make status; tail .local/logs/*')[1]}"
@@ -149,8 +149,8 @@ def steady(answer: Any) -> Any:
 def lines_shown(text: str) -> Iterator[str]:
     """The lines of an output that the README shows, as patterns in which every number may be another; … cuts."""
     for line in text.splitlines():
-        if shown := squeezed(line).removesuffix("…").rstrip():
-            yield NUMBER.join(re.escape(words) for words in re.split(NUMBER, shown))
+        if expected := squeezed(line).removesuffix("…").rstrip():
+            yield NUMBER.join(re.escape(words) for words in re.split(NUMBER, expected))
 
 
 def squeezed(text: str) -> str:

@@ -117,7 +117,7 @@ async def test_a_shops_first_member_from_joining_to_the_first_reward(deployment:
     assert [(turn["amount"], turn["orders"]) for turn in order["timeline"]] == [("900.00", 1)]
 
     became = await get(deployment, "ledger", "/v1/inputs", source=shop.ORDERS, id="o2:paid:0", member_id=member)
-    assert [telling["outcome"] for telling in became["inputs"]] == ["booked"]
+    assert [input_["outcome"] for input_ in became["inputs"]] == ["booked"]
 
     tier = await get(deployment, "tiering", f"{path}/tier")
     assert (tier["tier"], tier["growth_value"], tier["orders"], tier["next"]) == ("supreme", "900.00", 1, None)
@@ -236,15 +236,15 @@ async def test_an_event_that_the_contracts_refuse_is_refused_at_once_over_http(d
         assert (await client.get("/v1/members/http.m/balance")).status_code == 404  # nothing was published
 
 
-async def test_O1_a_day_told_again_changes_nothing(deployment: Deployment) -> None:
+async def test_O1_a_day_published_again_changes_nothing(deployment: Deployment) -> None:
     day = of_shop("again", members=40)
-    await deployment.tell(day.events)
+    await deployment.publish(day.events)
     await deployment.settled()
     before = await _all_heads(deployment)
-    await deployment.tell(day.events)
+    await deployment.publish(day.events)
     await deployment.settled()
     assert await _all_heads(deployment) == before
-    await deployment.ends_as_told(day)
+    await deployment.ends_as_modelled(day)
 
 
 async def _all_heads(deployment: Deployment) -> list[Any]:

@@ -109,7 +109,7 @@ def in_order() -> Iterator[Running]:
 
 
 @pytest.fixture(scope="module")
-def told_once(in_order: Running, file: Path) -> dict[str, Any]:
+def first_run(in_order: Running, file: Path) -> dict[str, Any]:
     """What a first replay in the order of business answers."""
     return in_order.replay(file)
 
@@ -160,54 +160,54 @@ def unchanging(answer: Mapping[str, Any]) -> dict[str, Any]:
     return kept | {"holds": [verdict["holds"] for verdict in answer["invariants"].values()]}
 
 
-def test_every_line_of_the_file_is_accounted_for(told_once: dict[str, Any], file: Path) -> None:
+def test_every_line_of_the_file_is_accounted_for(first_run: dict[str, Any], file: Path) -> None:
     shop = read_shop(file, decimals=2)
-    assert sum(told_once["classes"].values()) == told_once["lines"] == shop.lines
-    assert told_once["orders"] == len(shop.invoices)
-    assert told_once["parked_refunds"] == sum(refund.order is None for refund in shop.refunds)
-    assert told_once["members"] == len(
+    assert sum(first_run["classes"].values()) == first_run["lines"] == shop.lines
+    assert first_run["orders"] == len(shop.invoices)
+    assert first_run["parked_refunds"] == sum(refund.order is None for refund in shop.refunds)
+    assert first_run["members"] == len(
         {invoice.customer for invoice in shop.invoices} | {refund.customer for refund in shop.refunds}
     )
-    assert told_once["dead_letters"] == {}
+    assert first_run["dead_letters"] == {}
 
 
-def test_the_invariants_are_checked_and_hold(told_once: dict[str, Any]) -> None:
-    assert told_once["ok"]
-    assert told_once["reconciles"]
-    assert {service for service, verdict in told_once["invariants"].items() if verdict["holds"]} == {
+def test_the_invariants_are_checked_and_hold(first_run: dict[str, Any]) -> None:
+    assert first_run["ok"]
+    assert first_run["reconciles"]
+    assert {service for service, verdict in first_run["invariants"].items() if verdict["holds"]} == {
         "ledger",
         "tiering",
         "notifier",
     }
 
 
-async def test_O6_it_ends_where_the_naive_model_says(in_order: Running, told_once: dict[str, Any], file: Path) -> None:
+async def test_O6_it_ends_where_the_naive_model_says(in_order: Running, first_run: dict[str, Any], file: Path) -> None:
     ended, model = as_the_model_says(await in_order.outcome()), expected(file)
     assert ended.net == model.net
     assert ended.timelines == model.timelines
     assert ended.tiers == model.tiers
 
 
-def test_O1_running_it_again_changes_nothing(in_order: Running, told_once: dict[str, Any], file: Path) -> None:
+def test_O1_running_it_again_changes_nothing(in_order: Running, first_run: dict[str, Any], file: Path) -> None:
     again = in_order.replay(file)
     assert again.pop("new_inputs") == 0
-    assert unchanging(again) == unchanging(told_once)
+    assert unchanging(again) == unchanging(first_run)
 
 
-def test_O6_shuffled_on_a_fresh_state_it_ends_the_same(told_once: dict[str, Any], file: Path) -> None:
+def test_O6_shuffled_on_a_fresh_state_it_ends_the_same(first_run: dict[str, Any], file: Path) -> None:
     with running() as fresh:
         shuffled = fresh.replay(file, "--shuffle", "4")
-    assert shuffled["fingerprints"] == told_once["fingerprints"]
-    assert shuffled["tiers"] == told_once["tiers"]
-    assert shuffled["orders"] == told_once["orders"]
+    assert shuffled["fingerprints"] == first_run["fingerprints"]
+    assert shuffled["tiers"] == first_run["tiers"]
+    assert shuffled["orders"] == first_run["orders"]
 
 
-def test_a_generated_day_is_booked_whole_and_members_hear_of_it(in_order: Running, told_once: dict[str, Any]) -> None:
+def test_a_generated_day_is_booked_whole_and_members_hear_of_it(in_order: Running, first_run: dict[str, Any]) -> None:
     in_order.shop("day", "--members", "40")
     report = orjson.loads(in_order.shop("report", "--json"))
     assert report["ok"]
     assert report["dead_letters"] == {}
-    assert report["members"] > told_once["members"]
+    assert report["members"] > first_run["members"]
     assert report["inputs"]["known"] > 0
     sent = {place for place, decisions in report["messages"].items() if decisions.get("sent")}
     assert sent >= {"joined inapp", "points-earned inapp", "points-confirmed inapp", "tier-upgraded email"}
@@ -223,7 +223,7 @@ def test_P7_orders_paid_in_part_with_points_through_holds(file: Path) -> None:
         assert spent["points"]["held"] > 0
         assert spent["points"]["redeemed"] > spent["points"]["returned"] > 0
         assert sum(spent["holds"].values()) == sum(
-            checkouts.get(fate, 0) for fate in ("paid", "paid_late", "released", "left")
+            checkouts.get(ending, 0) for ending in ("paid", "paid_late", "released", "left")
         )
         assert spent["holds"]["captured"] >= checkouts["paid"]
         assert "open" not in spent["holds"]

@@ -56,8 +56,8 @@ async def _play_several(history: History) -> dict[str, list[Row]]:
             case "asked", [now, member_id, array]:
                 await books.ask(books.input_of(member_id, array, now))
             case "deliver", [now]:
-                while letters := books.letters(now):
-                    await books.book(letters)
+                while internal_messages := books.internal_messages(now):
+                    await books.book(internal_messages)
             case "sweep", [now]:
                 while due := await books.due(now):
                     await books.book([books.timer(each, now) for each in due])

@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from deploy.shop.checkout import Checkout, Fate, Purses
+from deploy.shop.checkout import Checkout, Ending, ExpectedPoints
 from deploy.shop.events import Event
 from deploy.shop.online_retail import read_shop
 from deploy.shop.replay import SOURCE, PointsUsed, parts, replay
@@ -42,11 +42,11 @@ _LAG: Final[Micros] = 3 * _SECOND
 _TOGETHER: Final = 10
 _AFTERWARDS: Final[Micros] = 420 * DAY
 """By then all points have ended."""
-_HOLDS: Final[Mapping[Fate, tuple[Micros, int]]] = {
-    Fate.PAID: (60 * _SECOND, 3600),
-    Fate.PAID_LATE: (_SECOND // 2, 1),  # over when the order comes in, but not when it was paid
-    Fate.RELEASED: (60 * _SECOND, 3600),
-    Fate.LEFT: (60 * _SECOND, 1),
+_HOLDS: Final[Mapping[Ending, tuple[Micros, int]]] = {
+    Ending.PAID: (60 * _SECOND, 3600),
+    Ending.PAID_LATE: (_SECOND // 2, 1),  # over when the order comes in, but not when it was paid
+    Ending.RELEASED: (60 * _SECOND, 3600),
+    Ending.LEFT: (60 * _SECOND, 1),
 }
 """How long before its order a hold is made, and for how many seconds."""
 
@@ -70,7 +70,7 @@ class Compared(NamedTuple):
     difference: str | None = None
 
 
-class _Told(NamedTuple):
+class _Arriving(NamedTuple):
     """An event; if its order has a checkout, that too, and the event as it is if points pay a part."""
 
     event: Event
@@ -133,28 +133,28 @@ def _play(file: Path, document: Mapping[str, Any], limit: int | None) -> Played:
     journals: dict[str, Sequence[Row]] = {}
     loop = TimelessLoop()
     try:
-        for number, (member_id, told) in enumerate(sorted(_by_member(file, limit).items())):
+        for number, (member_id, inputs) in enumerate(sorted(_by_member(file, limit).items())):
             life = _Life(document, member_id, counts, is_swept=number % 2 == 0)
-            journals |= loop.run_until_complete(life.play(told))
+            journals |= loop.run_until_complete(life.play(inputs))
     finally:
         loop.close()
     return Played(journals, dict(sorted(counts.items())))
 
 
-def _by_member(file: Path, limit: int | None) -> Mapping[str, Sequence[_Told]]:
-    """What is told of each member, in the order of business."""
+def _by_member(file: Path, limit: int | None) -> Mapping[str, Sequence[_Arriving]]:
+    """The events of each member, in the order of their business times."""
     shop = read_shop(file, decimals=_DECIMALS, limit=limit)
-    purses = Purses(_SEED, _DECIMALS)
-    checkouts = {each.order_id: each for part in parts(shop) for each in purses.checkouts(part)}
+    expected = ExpectedPoints(_SEED, _DECIMALS)
+    checkouts = {each.order_id: each for part in parts(shop) for each in expected.checkouts(part)}
     used = {order_id: PointsUsed(_hold_id(order_id), each.points) for order_id, each in checkouts.items()}
     with_money = replay(shop, currency=_CURRENCY, now=_AS_OF).events
     with_points = replay(shop, currency=_CURRENCY, now=_AS_OF, used=used).events
-    by_member: defaultdict[str, list[_Told]] = defaultdict(list)
+    by_member: defaultdict[str, list[_Arriving]] = defaultdict(list)
     for event, other in zip(with_money, with_points, strict=True):
-        told = _Told(event)
+        arriving = _Arriving(event)
         if event.body != other.body:
-            told = _Told(event, checkouts[json.loads(event.body)["data"]["order_id"]], other)
-        by_member[event.member_id].append(told)
+            arriving = _Arriving(event, checkouts[json.loads(event.body)["data"]["order_id"]], other)
+        by_member[event.member_id].append(arriving)
     return by_member
 
 
@@ -170,16 +170,16 @@ class _Life:
         self._waiting: list[MemberInput] = []
         self._now: Micros = 0
 
-    async def play(self, told: Sequence[_Told]) -> Journals:
-        """All that is told, and what falls due afterwards."""
+    async def play(self, inputs: Sequence[_Arriving]) -> Journals:
+        """Book all events, and what falls due afterwards."""
         await self._books.open()
-        for each in told:
+        for each in inputs:
             event = each.event
             if each.checkout is not None and await self._hold(each.checkout, event.at):
                 assert each.with_points is not None
                 event = each.with_points
             await self._move(event.at + _LAG)
-            self._waiting.append(self._books.told(event.topic, event.member_id, event.body, self._now))
+            self._waiting.append(self._books.received(event.topic, event.member_id, event.body, self._now))
             self._counts["events"] += 1
             if self._is_swept or len(self._waiting) == _TOGETHER:
                 await self._book_waiting()
@@ -204,25 +204,25 @@ class _Life:
         waiting, self._waiting = self._waiting, []
         await self._book(waiting, self._now)
 
-    async def _book(self, told: Sequence[MemberInput], now: Micros) -> None:
-        """Book inputs, and then what tiering says to that."""
-        while told:
-            await self._books.book(told)
-            told = self._ladder.follow(self._books, now)
-            self._counts["tiers"] += len(told)
+    async def _book(self, inputs: Sequence[MemberInput], now: Micros) -> None:
+        """Book inputs, and then the tier facts that tiering answers with."""
+        while inputs:
+            await self._books.book(inputs)
+            inputs = self._ladder.follow(self._books, now)
+            self._counts["tiers"] += len(inputs)
 
     async def _hold(self, checkout: Checkout, paid_at: Micros) -> bool:
         """Hold a checkout's points; whether its order is to name the hold."""
-        before, seconds = _HOLDS[checkout.fate]
+        before, seconds = _HOLDS[checkout.ending]
         hold_id, name = _hold_id(checkout.order_id), f"checkout-{checkout.order_id}"
         await self._book_waiting()
         await self._move(paid_at - before)
         is_held = await self._ask("hold", name, hold_id, name, checkout.points, seconds)
-        self._counts[f"checkouts {checkout.fate if is_held else 'refused'}"] += 1
-        if is_held and checkout.fate is Fate.RELEASED:
+        self._counts[f"checkouts {checkout.ending if is_held else 'refused'}"] += 1
+        if is_held and checkout.ending is Ending.RELEASED:
             await self._move(paid_at - before // 2)
             assert await self._ask("release", name, hold_id)
-        return is_held and checkout.fate in (Fate.PAID, Fate.PAID_LATE)
+        return is_held and checkout.ending in (Ending.PAID, Ending.PAID_LATE)
 
     async def _ask(self, kind: str, name: str, *fields: Any) -> bool:
         """Whether a command was done."""

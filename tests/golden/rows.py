@@ -35,7 +35,7 @@ class Row(NamedTuple):
     version: int
     at: int
     now: int
-    given: bytes
+    input_: bytes
     record: bytes
     head: bytes
     entries: tuple[Entry, ...]
@@ -121,7 +121,7 @@ def _at(before: Kept, now: Sequence[Row], place: int) -> Iterator[str]:
     row = now[place] if place < len(now) else None
     if place >= len(before.hashes):
         yield f"only {len(before.hashes)} rows were recorded, and here is one more"
-        yield from _shown("now", row)
+        yield from _described("now", row)
     elif place < len(before.rows):
         if row is None or before.rows[place] != data_of(row):
             yield from _beside(before.rows[place], row)
@@ -129,7 +129,7 @@ def _at(before: Kept, now: Sequence[Row], place: int) -> Iterator[str]:
         yield f"{len(before.hashes)} rows were recorded, and now there are only {len(now)}"
     elif before.hashes[place] != hash_of(row):
         yield f"of this row its hash alone was recorded, {before.hashes[place]}; now it is {hash_of(row)}"
-        yield from _shown("now", row)
+        yield from _described("now", row)
 
 
 def _beside(before: Sequence[Any], now: Row | None) -> Iterator[str]:
@@ -148,7 +148,7 @@ def _beside(before: Sequence[Any], now: Row | None) -> Iterator[str]:
                 yield f"    {when} {spelled}{f' ({part})' if spelled != part else ''}"
 
 
-def _shown(when: str, row: Row | None) -> Iterator[str]:
+def _described(when: str, row: Row | None) -> Iterator[str]:
     if row is not None:
         yield from (f"{when} {name}: {_readable(name, part)}" for name, part in _parts(data_of(row)).items())
 

@@ -54,7 +54,7 @@ def row_of(row: NewJournalRow) -> Row:
         version=row.version,
         at=arrival.input_.at,
         now=row.now,
-        given=row.input_,
+        input_=row.input_,
         record=row.record,
         head=row.head,
         entries=entries,
@@ -107,32 +107,32 @@ class Books:
 
     # What comes in
 
-    def told(self, topic: str, member_id: str, event: bytes, now: Micros) -> MemberInput:
+    def received(self, topic: str, member_id: str, event: bytes, now: Micros) -> MemberInput:
         """A record as an input."""
-        told = self._decode(_record(topic, member_id, event, now))
-        assert isinstance(told, MemberInput), (told, event)
-        return told
+        input_ = self._decode(_record(topic, member_id, event, now))
+        assert isinstance(input_, MemberInput), (input_, event)
+        return input_
 
     @staticmethod
     def input_of(member_id: str, array: Sequence[Any], now: Micros) -> MemberInput:
         """An input from its canonical array."""
-        given = decode_input(msgspec.msgpack.encode(array))
-        return MemberInput(member_id, Arrival(digest_of(member_id, given.source, given.id), given, now))
+        input_ = decode_input(msgspec.msgpack.encode(array))
+        return MemberInput(member_id, Arrival(digest_of(member_id, input_.source, input_.id), input_, now))
 
     async def book(self, batch: Sequence[MemberInput]) -> None:
         """Book records together, those of a shard in one transaction."""
         by_shard = defaultdict(list)
-        for told in batch:
-            by_shard[shard_of(told.member_id, _SHARDS)].append(told)
+        for input_ in batch:
+            by_shard[shard_of(input_.member_id, _SHARDS)].append(input_)
         for shard, rest in sorted(by_shard.items()):
             before, self._offsets[shard] = self._offsets[shard], self._offsets[shard] + len(rest)
             fence = Fence([_FENCED], [before], [self._offsets[shard]])
             _check(await self._executor.run(shard, rest, fence=fence))
 
-    async def ask(self, told: MemberInput) -> tuple[int, dict[str, Any]]:
+    async def ask(self, input_: MemberInput) -> tuple[int, dict[str, Any]]:
         """Book a command; the answer's status and body."""
-        asked = MemberCommand(told.member_id, told.arrival, b"")
-        answer = await self._executor.submit(shard_of(told.member_id, _SHARDS), asked)
+        asked = MemberCommand(input_.member_id, input_.arrival, b"")
+        answer = await self._executor.submit(shard_of(input_.member_id, _SHARDS), asked)
         _check([answer])
         return answer.status, orjson.loads(answer.body)  # type: ignore[union-attr]
 
@@ -151,11 +151,11 @@ class Books:
 
     # What comes out
 
-    def letters(self, now: Micros) -> list[MemberInput]:
+    def internal_messages(self, now: Micros) -> list[MemberInput]:
         """What accounts have told each other since the last look, as they are to hear it."""
-        return [self.told(INTERNAL, member_id, event, now) for member_id, event in self._new(INTERNAL)]
+        return [self.received(INTERNAL, member_id, event, now) for member_id, event in self._new(INTERNAL)]
 
-    def announced(self) -> list[tuple[str, bytes]]:
+    def published_events(self) -> list[tuple[str, bytes]]:
         """What the outside was told since the last look: members and events."""
         return self._new(POINTS)
 
@@ -171,9 +171,9 @@ class Books:
             for _, _, version, line, _, day, debit, credit, points, lot_day, lot_parent, rule, ref, program in booked:
                 entry = Entry(debit, credit, points, lot_day, lot_parent, rule, ref, day, program)
                 entries[shard, number, version].append((line, entry))
-        for shard, digest, at, number, version, now, kind, _, given, record, head in database.journal.values():
+        for shard, digest, at, number, version, now, kind, _, input_, record, head in database.journal.values():
             own = tuple(entry for _, entry in sorted(entries[shard, number, version]))
-            rows[shard, number].append(Row(digest, kind, version, at, now, given, record, head, own))
+            rows[shard, number].append(Row(digest, kind, version, at, now, input_, record, head, own))
         return {
             member_id: sorted(rows[shard, number], key=lambda row: row.version)
             for (shard, member_id), number in sorted(database.identities.items(), key=lambda identity: identity[0][1])
@@ -190,15 +190,15 @@ class Ladder:
 
     def follow(self, books: Books, now: Micros) -> list[MemberInput]:
         """What tiering tells the ledger of what was announced since the last look."""
-        told: list[MemberInput] = []
-        for member_id, event in books.announced():
-            given = self._decode(_record(POINTS, member_id, event, now))
-            decision = decide(self._versions, self._members[member_id], given, {}, complete=True) if given else None
+        inputs: list[MemberInput] = []
+        for member_id, event in books.published_events():
+            input_ = self._decode(_record(POINTS, member_id, event, now))
+            decision = decide(self._versions, self._members[member_id], input_, {}, complete=True) if input_ else None
             if decision is not None:
                 decimals = self._versions.at(decision.cause.time).decimals
                 facts = (render(member_id, decision, fact, decimals) for fact in decision.facts)
-                told += [books.told(TIERS, member_id, fact, now) for fact in facts]
-        return told
+                inputs += [books.received(TIERS, member_id, fact, now) for fact in facts]
+        return inputs
 
 
 def _record(topic: str, member_id: str, event: bytes, now: Micros) -> Record:

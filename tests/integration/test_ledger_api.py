@@ -317,7 +317,7 @@ async def test_an_input_answers_for_each_of_its_tellings(
     await ledger.receive(shop.signed_in(shop.d(1), member="in", id="same"), at=shop.d(1, "10:00:01"))
     await ledger.receive(shop.signed_in(shop.d(1, "11:00"), member="in", id="same"), at=shop.d(1, "11:00:01"))
     body = await get(client, "/v1/inputs", source=shop.MEMBERS, id="same", member_id="in")
-    assert [(told["outcome"], len(told["entries"])) for told in body["inputs"]] == [("booked", 1), ("known", 0)]
+    assert [(each["outcome"], len(each["entries"])) for each in body["inputs"]] == [("booked", 1), ("known", 0)]
     assert body["inputs"][0]["type"] == "commerce.member.signed_in.v1"
     async with client_of(ledger.app(), signer.member_token("in")) as own:
         assert await get(own, "/v1/inputs", source=shop.MEMBERS, id="same") == body

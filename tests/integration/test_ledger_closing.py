@@ -54,7 +54,7 @@ def closing_of(ledger: LedgerUnderTest, log: Log) -> DayClose:
     return DayClose(ledger.pool, ledger.settings.shards, log.is_booked, now=ledger.clock)
 
 
-async def told(ledger: LedgerUnderTest) -> list[tuple[str, int, str]]:
+async def closed_days(ledger: LedgerUnderTest) -> list[tuple[str, int, str]]:
     """(day, partition, time) of each event, which is valid and lies on the partition it speaks of."""
     async with ledger.pool.acquire() as connection:
         rows = await connection.fetch(
@@ -77,7 +77,7 @@ async def test_T8_a_day_is_closed_once_and_a_minute_after_its_midnight(ledger: L
     assert await closing(SHARD) == 1, "the day before the first look"
     ledger.now += 5_000_000
     assert await closing(SHARD) == 1
-    assert await told(ledger) == [
+    assert await closed_days(ledger) == [
         ("2026-02-28", SHARD, "2026-02-28T16:00:00+00:00"),
         ("2026-03-01", SHARD, "2026-03-01T16:00:00+00:00"),
     ]
@@ -92,9 +92,9 @@ async def test_T8_a_day_is_closed_once_and_a_minute_after_its_midnight(ledger: L
 async def test_T8_two_sweepers_close_a_day_once(ledger: LedgerUnderTest) -> None:
     ledger.now = parse_rfc3339("2026-03-02T00:02:00+08:00")
     await asyncio.gather(*(closing_of(ledger, Log())(SHARD) for _ in range(3)))
-    assert [day for day, _, _ in await told(ledger)] == ["2026-03-01"]
+    assert [day for day, _, _ in await closed_days(ledger)] == ["2026-03-01"]
     assert await closing_of(ledger, Log())(SHARD) == 0, "nor does one that was started again"
-    assert len(await told(ledger)) == 1
+    assert len(await closed_days(ledger)) == 1
 
 
 async def test_T8_a_day_waits_for_what_falls_due_by_its_midnight(ledger: LedgerUnderTest) -> None:
@@ -151,7 +151,7 @@ async def test_T8_after_a_while_away_each_day_is_closed_in_turn(ledger: LedgerUn
     ledger.now = parse_rfc3339("2026-03-05T12:00:00+08:00")
     while await closing(SHARD):
         pass
-    assert [day for day, _, _ in await told(ledger)] == ["2026-03-01", "2026-03-02", "2026-03-03", "2026-03-04"]
+    assert [day for day, _, _ in await closed_days(ledger)] == ["2026-03-01", "2026-03-02", "2026-03-03", "2026-03-04"]
 
 
 def test_each_shard_has_a_key_on_its_partition() -> None:

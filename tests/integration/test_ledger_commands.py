@@ -195,10 +195,10 @@ async def test_every_movement_is_told_by_the_contract(ledger: LedgerUnderTest, c
     await post(client, f"/v1/redemptions/{made['redemption_id']}/return")
     async with ledger.pool.acquire() as connection:
         rows = await connection.fetch("SELECT value FROM outbox WHERE key = 'f1' ORDER BY id")
-    told: list[Any] = [parse_event(row["value"]) for row in rows]
+    events: list[Any] = [parse_event(row["value"]) for row in rows]
     moved = [
         (event["type"].split(".")[2], event["data"]["points"], event["data"].get("from"))
-        for event in told
+        for event in events
         if event["type"].startswith("loyalty.points.") and event["data"]["member_version"] > 2
     ]
     assert moved == [
@@ -208,7 +208,7 @@ async def test_every_movement_is_told_by_the_contract(ledger: LedgerUnderTest, c
         ("redeemed", 50, {"available": 50}),
         ("returned", 50, None),
     ]
-    data = next(event["data"] for event in told if event["type"] == "loyalty.points.held.v1")
+    data = next(event["data"] for event in events if event["type"] == "loyalty.points.held.v1")
     assert (data["hold_id"], rfc3339(to_micros(data["hold_expires_at"]))) == (hold["hold_id"], hold["expires_at"])
     assert data["cause"]["type"] == "loyalty.command.hold.v1"
 

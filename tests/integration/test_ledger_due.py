@@ -79,7 +79,7 @@ class Worker:
     ) -> Sequence[Booked | Refused]:
         outcomes = await self._booking.book(tx, shard, inputs)
         self.timers += sum(
-            isinstance(told, MemberInput) and isinstance(told.arrival.input_, DueTimer) for told in inputs
+            isinstance(each, MemberInput) and isinstance(each.arrival.input_, DueTimer) for each in inputs
         )
         return outcomes
 
@@ -111,8 +111,8 @@ async def holds_together(ledger: LedgerUnderTest) -> None:
     assert summary["ok"], summary
 
 
-def told(member_id: str, given: AnyInput, now: Micros) -> MemberInput:
-    return MemberInput(member_id, Arrival(digest_of(member_id, given.source, given.id), given, now))
+def member_input(member_id: str, input_: AnyInput, now: Micros) -> MemberInput:
+    return MemberInput(member_id, Arrival(digest_of(member_id, input_.source, input_.id), input_, now))
 
 
 async def test_E1_on_a_day_with_very_much_due_commands_and_events_go_first(ledger: LedgerUnderTest) -> None:
@@ -129,17 +129,17 @@ async def test_E1_on_a_day_with_very_much_due_commands_and_events_go_first(ledge
     worker = Worker(ledger)
 
     async def sign_in(number: int) -> int:
-        given = SignedIn("/shop/backend", f"sign-in-{number}", ledger.now)
+        input_ = SignedIn("/shop/backend", f"sign-in-{number}", ledger.now)
         fence = Fence([TOPIC], [number], [number + 1])
         (outcome,), timers = await worker.meanwhile(
-            worker.executor.run(shard, [told("buyer", given, ledger.now)], fence=fence)
+            worker.executor.run(shard, [member_input("buyer", input_, ledger.now)], fence=fence)
         )
         assert isinstance(outcome, Outcome)
         return timers
 
     async def redeem(number: int) -> int:
-        given = RedeemPoints("app", f"spend-{number}", ledger.now, f"r-{number}", f"r-{number}", 1)
-        command = MemberCommand("buyer", told("buyer", given, ledger.now).arrival, b"")
+        input_ = RedeemPoints("app", f"spend-{number}", ledger.now, f"r-{number}", f"r-{number}", 1)
+        command = MemberCommand("buyer", member_input("buyer", input_, ledger.now).arrival, b"")
         answer, timers = await worker.meanwhile(worker.executor.submit(shard, command))
         assert isinstance(answer, Answer)
         assert answer.status == 201
@@ -228,8 +228,8 @@ async def test_E1_a_clock_that_jumps_forward_and_back_books_nothing_twice_and_ta
     names = count()
 
     async def sign_in() -> Booked | Refused:
-        given = SignedIn("/shop/backend", f"jump-{next(names)}", ledger.now)
-        return await worker.executor.submit(shard, told("anna", given, ledger.now), background=True)
+        input_ = SignedIn("/shop/backend", f"jump-{next(names)}", ledger.now)
+        return await worker.executor.submit(shard, member_input("anna", input_, ledger.now), background=True)
 
     async def is_done() -> bool:
         return await due(ledger) == 0
@@ -267,7 +267,8 @@ async def test_records_of_months_long_past_are_booked_as_soon_as_there_are_parti
     await ledger.tamper("INSERT INTO consumer_offset (shard, topic, next_offset) VALUES ($1, $2, 0)", shard, TOPIC)
     appended = parse_rfc3339("2024-05-02T10:00:00+08:00")
     records = [
-        told("anna", SignedIn("/shop/backend", f"sign-in-{days}", appended - days * DAY), appended) for days in (350, 0)
+        member_input("anna", SignedIn("/shop/backend", f"sign-in-{days}", appended - days * DAY), appended)
+        for days in (350, 0)
     ]
 
     async def is_booked() -> bool:

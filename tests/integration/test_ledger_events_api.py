@@ -99,9 +99,9 @@ async def test_a_batch_keeps_the_order_of_a_member(client: httpx.AsyncClient, ka
     batch.append(shop.registered(shop.d(0), member="ev2", id="ev2:joined"))
     answer = await client.post("/v1/events", content=orjson.dumps(batch), headers=BATCH)
     assert (answer.status_code, len(answer.json()["events"])) == (202, 11)
-    told = [orjson.loads(record.value) for record in await records_of(kafka, "ev2")]
-    assert sorted(told, key=lambda event: event["id"]) == sorted(batch, key=lambda event: event["id"])
-    assert [event["id"] for event in told if "signed_in" in event["type"]] == [event["id"] for event in batch[:10]]
+    events = [orjson.loads(record.value) for record in await records_of(kafka, "ev2")]
+    assert sorted(events, key=lambda event: event["id"]) == sorted(batch, key=lambda event: event["id"])
+    assert [event["id"] for event in events if "signed_in" in event["type"]] == [event["id"] for event in batch[:10]]
 
 
 async def test_one_broken_event_keeps_the_whole_batch_out(client: httpx.AsyncClient, kafka: str) -> None:

@@ -56,7 +56,7 @@ async def member_with_points(ledger: LedgerUnderTest, member: str, amount: str =
     )
 
 
-async def told(ledger: LedgerUnderTest) -> list[dict[str, Any]]:
+async def notices(ledger: LedgerUnderTest) -> list[dict[str, Any]]:
     """The notices sent so far, each a valid event of the contract."""
     async with ledger.pool.acquire() as connection:
         rows = await connection.fetch("SELECT value FROM outbox ORDER BY shard, id")
@@ -83,19 +83,19 @@ def seen(found: list[dict[str, Any]]) -> list[tuple[str, int, str, int]]:
 async def test_points_that_expire_are_told_of_with_30_7_and_1_days_left(ledger: LedgerUnderTest) -> None:
     await member_with_points(ledger, "m1")
     await sweep(ledger, "2027-01-30T23:59:59+08:00")
-    assert await told(ledger) == []
+    assert await notices(ledger) == []
     await sweep(ledger, "2027-01-31T00:00:00+08:00")
-    [notice] = await told(ledger)
+    [notice] = await notices(ledger)
     assert seen([notice]) == [("m1", 1900, "2027-03-01", 30)]
     assert notice["balance"] == {"available": 1900, "pending": 0, "held": 0, "debt": 0}
     cause = notice["cause"]
     assert (cause["type"], cause["id"]) == ("loyalty.timer.due.v1", "expiring:2027-03-01:30d")
     await sweep(ledger, "2027-02-22T12:00:00+08:00")
-    assert len(await told(ledger)) == 1
+    assert len(await notices(ledger)) == 1
     await sweep(ledger, "2027-02-23T00:00:00+08:00")
     await sweep(ledger, "2027-03-01T00:00:00+08:00")
     await sweep(ledger, "2027-03-02T00:00:00+08:00")
-    assert [each["days_left"] for each in await told(ledger)] == [30, 7, 1]
+    assert [each["days_left"] for each in await notices(ledger)] == [30, 7, 1]
     report, faults, figures = await examine(ledger.settings, processes=1)
     assert summarise(report, faults, figures)["ok"], faults
 
@@ -109,7 +109,7 @@ async def test_only_what_is_still_available_is_told_of(ledger: LedgerUnderTest) 
             shop.cancelled("o3", shop.d(7), member=member, id=f"{member}:o3"), at=shop.d(7, "10:00:01")
         )
     await sweep(ledger, "2027-01-31T08:00:00+08:00")
-    assert [each[:3] for each in seen(await told(ledger))] == [("m1", 1200, "2027-03-01")]
+    assert [each[:3] for each in seen(await notices(ledger))] == [("m1", 1200, "2027-03-01")]
 
 
 async def test_two_sweepers_and_one_that_was_killed_tell_once(ledger: LedgerUnderTest) -> None:
@@ -119,11 +119,11 @@ async def test_two_sweepers_and_one_that_was_killed_tell_once(ledger: LedgerUnde
     at = "2027-01-31T00:00:00+08:00"
     await asyncio.gather(*(sweep(ledger, at, notices_of(ledger, page=2)) for _ in range(2)))
     expected = [(member, 1900, "2027-03-01", 30) for member in members]
-    assert seen(await told(ledger)) == expected
+    assert seen(await notices(ledger)) == expected
     # Killed after a page was booked and before the place was kept: the next one starts the page again.
     await ledger.tamper("DELETE FROM notice")
     await sweep(ledger, at)
-    assert seen(await told(ledger)) == expected
+    assert seen(await notices(ledger)) == expected
 
 
 async def test_a_ledger_that_was_away_tells_what_is_still_to_come(ledger: LedgerUnderTest) -> None:
@@ -131,7 +131,9 @@ async def test_a_ledger_that_was_away_tells_what_is_still_to_come(ledger: Ledger
     await sweep(ledger, "2027-01-01T00:00:00+08:00")
     await sweep(ledger, "2027-02-25T09:00:00+08:00")
     # The notice with 30 days left has become that with 7, which is told on its third day.
-    assert [(each["days_left"], each["cause"]["id"]) for each in await told(ledger)] == [(5, "expiring:2027-03-01:7d")]
+    assert [(each["days_left"], each["cause"]["id"]) for each in await notices(ledger)] == [
+        (5, "expiring:2027-03-01:7d")
+    ]
 
 
 async def test_a_pass_looks_at_a_page_of_accounts_and_then_rests_until_midnight(ledger: LedgerUnderTest) -> None:
@@ -144,10 +146,10 @@ async def test_a_pass_looks_at_a_page_of_accounts_and_then_rests_until_midnight(
     ledger.now = parse_rfc3339("2027-01-31T00:00:00+08:00")
     sweeper = notices_of(ledger, page=2)
     assert await sweeper(shard) == 2
-    assert len(await told(ledger)) == 2, "commands wait for a page at most"
+    assert len(await notices(ledger)) == 2, "commands wait for a page at most"
     while await sweeper(shard):
         pass
-    assert len(await told(ledger)) == len(mine)
+    assert len(await notices(ledger)) == len(mine)
     await ledger.tamper("DELETE FROM notice")
     ledger.now += 3_600_000_000
     assert await sweeper(shard) == 0, "not even a question before the next midnight"

@@ -45,7 +45,7 @@ def document(**changes: Any) -> dict[str, Any]:
     return {**DOCUMENT, **changes}
 
 
-async def announced(connection: Connection) -> list[dict[str, Any]]:
+async def outbox_rows(connection: Connection) -> list[dict[str, Any]]:
     rows = await connection.fetch("SELECT topic, key, value FROM outbox ORDER BY shard, id")
     return [{"topic": row["topic"], "key": row["key"], "event": orjson.loads(row["value"])} for row in rows]
 
@@ -57,19 +57,19 @@ async def test_the_first_version_is_kept_and_announced(connection: Connection) -
     assert kept is not None
     assert orjson.loads(kept["document"]) == DOCUMENT
     assert kept["content_hash"] == content_hash(DOCUMENT)
-    (told,) = await announced(connection)
-    assert (told["topic"], told["key"]) == ("loyalty.program.v1", b"2026.1")
-    event = read_event(orjson.dumps(told["event"]), [("content-type", b"application/cloudevents+json")], told["key"])
+    (row,) = await outbox_rows(connection)
+    assert (row["topic"], row["key"]) == ("loyalty.program.v1", b"2026.1")
+    event = read_event(orjson.dumps(row["event"]), [("content-type", b"application/cloudevents+json")], row["key"])
     assert event["subject"] == DOCUMENT["program"]
-    assert told["event"]["data"]["document"] == DOCUMENT
-    assert told["event"]["data"]["effective_from"] == "2025-12-31T16:00:00Z"
+    assert row["event"]["data"]["document"] == DOCUMENT
+    assert row["event"]["data"]["effective_from"] == "2025-12-31T16:00:00Z"
 
 
 async def test_the_same_again_changes_nothing_and_other_content_is_refused(connection: Connection) -> None:
     await publish_document(connection, document(), lambda: NOW)
     again = await publish_document(connection, document(), lambda: NOW + 1)
     assert (again.number, again.again) == (1, True)
-    assert len(await announced(connection)) == 1
+    assert len(await outbox_rows(connection)) == 1
     with pytest.raises(NotPublished, match="other content"):
         await publish_document(connection, document(currency="HKD"), lambda: NOW)
     assert len(await known_versions(connection)) == 1
@@ -91,7 +91,7 @@ async def test_a_later_version_must_fit_what_is_in_force(
     with pytest.raises(NotPublished, match=words):
         await publish_document(connection, document(version="2026.2", **changes), lambda: NOW)
     assert len(await known_versions(connection)) == 1
-    assert len(await announced(connection)) == 1
+    assert len(await outbox_rows(connection)) == 1
 
 
 async def test_no_version_can_come_before_the_first(connection: Connection) -> None:
@@ -124,7 +124,7 @@ async def test_two_who_publish_at_once_publish_once(dsn: str) -> None:
 
         assert sorted(await asyncio.gather(*(one() for _ in range(4)))) == [False, True, True, True]
         async with pool.acquire() as connection:
-            assert len(await announced(connection)) == 1
+            assert len(await outbox_rows(connection)) == 1
 
 
 # ── the command ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -135,9 +135,9 @@ async def test_the_command_publishes_a_file_and_says_what_it_did(
 ) -> None:
     settings = ledger_settings(dsn)
     assert await publish(settings, [str(PROGRAM), "--dry-run"]) == 0
-    told = capsys.readouterr()
-    assert "can be published" in told.out
-    assert "warning: line" in told.err, "its target shares add to 101 %"
+    printed = capsys.readouterr()
+    assert "can be published" in printed.out
+    assert "warning: line" in printed.err, "its target shares add to 101 %"
     assert await known_versions(connection) == []
     assert await publish(settings, [str(PROGRAM)]) == 0
     assert capsys.readouterr().out.startswith("Published example-shop 2026.1 (sha256:")
@@ -155,11 +155,11 @@ async def test_a_bad_program_is_refused_with_line_path_and_way_out(
     bad.write_text(text.replace("rounding: floor", "rounding: down"), "utf-8")
     capsys.readouterr()
     assert await publish(settings, [str(bad)]) == 1
-    told = capsys.readouterr().err
-    assert "points.rounding" in told
-    assert "line " in told
-    assert "one of" in told
-    assert "stays in force" in told
+    printed = capsys.readouterr().err
+    assert "points.rounding" in printed
+    assert "line " in printed
+    assert "one of" in printed
+    assert "stays in force" in printed
     soon = tmp_path / "soon.yaml"
     soon.write_text(text, "utf-8")
     assert await publish(settings, [str(soon)]) == 1

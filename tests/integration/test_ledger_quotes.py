@@ -79,11 +79,11 @@ async def member_with_points(ledger: LedgerUnderTest, member: str) -> None:
     )
 
 
-async def order(ledger: LedgerUnderTest, member: str, told: dict[str, Any]) -> None:
+async def order(ledger: LedgerUnderTest, member: str, cart: dict[str, Any]) -> None:
     """Pay and receive a cart at this very moment."""
     now = rfc3339(ledger.now)
-    paid = shop.paid("quoted", now, told["lines"], member=member, id=f"{member}:quoted")
-    paid["data"] |= {name: told[name] for name in ("shipping", "tax", "points_used") if told.get(name)}
+    paid = shop.paid("quoted", now, cart["lines"], member=member, id=f"{member}:quoted")
+    paid["data"] |= {name: cart[name] for name in ("shipping", "tax", "points_used") if cart.get(name)}
     await ledger.receive(paid)
     await ledger.receive(shop.completed("quoted", now, member=member, id=f"{member}:received"))
 
@@ -125,7 +125,7 @@ async def test_a_quote_is_what_is_booked_when_the_order_comes(
     client: httpx.AsyncClient,
     before: str,
     tier: str,
-    told: dict[str, Any],
+    cart: dict[str, Any],
     share: int,
     hours: int,
 ) -> None:
@@ -141,7 +141,7 @@ async def test_a_quote_is_what_is_booked_when_the_order_comes(
         await ledger.tier(member, (shop.d(2), tier))
     # Of what happens meanwhile (orders are confirmed, points expire) nothing is booked when the quote is asked for.
     ledger.now += hours * 3_600_000_000
-    asked = {"member_id": member, "currency": "CNY", **told}
+    asked = {"member_id": member, "currency": "CNY", **cart}
     usable = (await quoted(client, asked))["usable"]["points"]
     asked["points_used"] = used = usable * share // 100 // 50 * 50 if usable * share // 100 >= 100 else 0
     quote = await quoted(client, asked)

@@ -24,13 +24,13 @@ def program(negative: str) -> dict[str, Any]:
 
 async def spend_and_cancel(ledger: LedgerUnderTest) -> None:
     """1,900 points of which 1,000 are spent, when the order they are from is cancelled."""
-    told = [
+    events = [
         shop.paid("o1", shop.d(1), "900", member="m"),
         shop.completed("o1", shop.d(2), member="m"),
         shop.paid("o2", shop.d(3), "10", points_used=1000, points_value="10", member="m"),
         shop.cancelled("o1", shop.d(4), member="m"),
     ]
-    for event in told:
+    for event in events:
         await ledger.receive(event, at=event["time"])
 
 

@@ -68,14 +68,14 @@ async def test_E3_every_read_tells_the_day_that_the_last_activity_keeps_points_u
     assert {entry["lot"]["expires_on"] for entry in entries} == {"2026-04-21"}
     order = await get(client, "/v1/members/m1/orders/o1")
     assert order["booked"]["expires_on"] == "2026-04-21"
-    told = await get(client, f"/v1/members/m1/entries/{entries[-1]['entry']}/explanation")
-    assert told["says"].endswith(
+    explanation = await get(client, f"/v1/members/m1/entries/{entries[-1]['entry']}/explanation")
+    assert explanation["says"].endswith(
         "They can be spent until the end of 2026-04-21, and longer with each activity until then."
     )
     async with ledger.pool.acquire() as connection:
         outbox = await connection.fetch("SELECT value FROM outbox WHERE topic = 'loyalty.points.v1' ORDER BY id")
-    announced = [orjson.loads(row["value"]) for row in outbox]
-    days = [each["data"]["expires_on"] for each in announced if "expires_on" in each["data"]]
+    events = [orjson.loads(row["value"]) for row in outbox]
+    days = [each["data"]["expires_on"] for each in events if "expires_on" in each["data"]]
     # As each was told: the first sign-in, the second, the order's points pending, then confirmed with the bonus.
     assert days == ["2026-04-01", "2026-04-20", "2026-04-21", "2026-04-21", "2026-04-21"]
 
@@ -110,8 +110,8 @@ async def test_E3_notices_follow_the_day(ledger: LedgerUnderTest) -> None:
                 pass
         async with ledger.pool.acquire() as connection:
             rows = await connection.fetch("SELECT value FROM outbox WHERE topic = 'loyalty.points.v1' ORDER BY id")
-        told = [orjson.loads(row["value"]) for row in rows if b"points.expiring" in row["value"]]
-        return [(each["data"]["points"], each["data"]["expires_on"], each["data"]["days_left"]) for each in told]
+        expiring = [orjson.loads(row["value"]) for row in rows if b"points.expiring" in row["value"]]
+        return [(each["data"]["points"], each["data"]["expires_on"], each["data"]["days_left"]) for each in expiring]
 
     assert await sweep("2026-03-22T23:59:59+08:00") == []
     assert await sweep("2026-03-23T00:00:00+08:00") == [(210, "2026-04-21", 30)]

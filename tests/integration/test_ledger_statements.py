@@ -91,11 +91,11 @@ class Desk:
         self.ledger = ledger
         self.connection = connection
 
-    async def events(self, *told: dict[str, Any], at: str) -> list[str]:
+    async def events(self, *documents: dict[str, Any], at: str) -> list[str]:
         """The statements of a batch of events."""
         self.ledger.now = parse_rfc3339(at)
-        inputs = [(each["subject"], self.ledger._input(each)) for each in told]
-        return await self.batch([MemberInput(member, self._arrival(member, given)) for member, given in inputs])
+        inputs = [(each["subject"], self.ledger._input(each)) for each in documents]
+        return await self.batch([MemberInput(member, self._arrival(member, input_)) for member, input_ in inputs])
 
     async def timers(self, members: Sequence[str], at: str) -> list[str]:
         """The statements of what is due of members at a time."""
@@ -136,11 +136,11 @@ class Desk:
     def redeem(self, member: str, points: int = 1) -> MemberCommand:
         """A command to spend points."""
         name, now = f"redeem-{next(_names)}", self.ledger.now
-        given = RedeemPoints("till", name, now, public_id("redemption", member, name), name, points)
-        return MemberCommand(member, Arrival(digest_of(member, "till", name), given, now), b"")
+        input_ = RedeemPoints("till", name, now, public_id("redemption", member, name), name, points)
+        return MemberCommand(member, Arrival(digest_of(member, "till", name), input_, now), b"")
 
-    def _arrival(self, member: str, given: Any) -> Arrival:
-        return Arrival(digest_of(member, given.source, given.id), given, self.ledger.now)
+    def _arrival(self, member: str, input_: Any) -> Arrival:
+        return Arrival(digest_of(member, input_.source, input_.id), input_, self.ledger.now)
 
 
 @pytest.fixture(scope="module")
@@ -300,7 +300,7 @@ async def test_each_hot_statement_finds_its_rows_by_the_indexes_that_it_names(
             await ledger.tamper(MORE_ROWS)
         async with as_deployed(ledger) as connection:
             known = {row["indexname"] for row in await connection.fetch("SELECT indexname FROM pg_indexes")}
-            wrong = [told for name in PLANS if (told := await _wrong(connection, name, known))]
+            wrong = [difference for name in PLANS if (difference := await _wrong(connection, name, known))]
     assert not wrong, "\n\n".join(wrong)
 
 
@@ -312,9 +312,9 @@ async def _wrong(connection: Connection, name: str, known: set[str]) -> str:
     types = await connection.fetchval(
         "SELECT parameter_types::text[] FROM pg_prepared_statements WHERE name = 'asked' AND from_sql"
     )
-    given = ", ".join("'{}'" if kind.endswith("[]") else SOME_VALUE.get(kind, "'1'") for kind in types)
-    given = given and f"({given})"
-    plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE asked{given}"))
+    arguments = ", ".join("'{}'" if kind.endswith("[]") else SOME_VALUE.get(kind, "'1'") for kind in types)
+    arguments = arguments and f"({arguments})"
+    plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE asked{arguments}"))
     await connection.execute("DEALLOCATE asked")
     comment = " ".join(line for line in text.splitlines() if line.startswith("--"))
     named = {word for word in re.findall(r"\w+", comment) if word in known}

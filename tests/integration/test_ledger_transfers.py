@@ -157,8 +157,8 @@ async def test_both_halves_are_told_by_the_contract(ledger: LedgerUnderTest, cli
     await ledger.deliver()
     async with ledger.pool.acquire() as connection:
         rows = await connection.fetch("SELECT value FROM outbox WHERE key IN ('a7', 'b7') ORDER BY id")
-    told: list[Any] = [parse_event(row["value"]) for row in rows]
-    halves = [event for event in told if event["type"] == "loyalty.points.transferred.v1"]
+    events: list[Any] = [parse_event(row["value"]) for row in rows]
+    halves = [event for event in events if event["type"] == "loyalty.points.transferred.v1"]
     assert [(each["subject"], each["data"]["points"], each["data"]["counterpart"]) for each in halves] == [
         ("a7", -250, "b7"),
         ("b7", 250, "a7"),

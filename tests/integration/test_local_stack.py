@@ -148,10 +148,10 @@ def test_a_shell_that_sourced_env_does_not_make_the_stack_external_to_itself(loc
 
 def test_status_says_what_runs(local: Local) -> None:
     local.started()
-    told = local("status").stdout
-    assert str(local.process("kafka").pid) in told
-    assert told.count("ready") == 2
-    assert told.count("stopped") == 3
+    printed = local("status").stdout
+    assert str(local.process("kafka").pid) in printed
+    assert printed.count("ready") == 2
+    assert printed.count("stopped") == 3
 
 
 def test_two_commands_at_once_do_not_meet(local: Local) -> None:
@@ -240,9 +240,9 @@ def test_a_postmaster_pid_that_names_another_living_process_does_not_block(
 def test_postgres_waits_for_the_disk_unless_told_otherwise(directory: Path) -> None:
     server = postgres_server.start(directory / "data", log=directory / "log")
     try:
-        told = server.psql("SELECT string_agg(name || setting, ',' ORDER BY name) FROM pg_settings WHERE name IN "
+        settings = server.psql("SELECT string_agg(name || setting, ',' ORDER BY name) FROM pg_settings WHERE name IN "
                            "('fsync', 'synchronous_commit', 'full_page_writes')")  # fmt: skip
-        assert told == "fsyncon,full_page_writeson,synchronous_commiton"
+        assert settings == "fsyncon,full_page_writeson,synchronous_commiton"
     finally:
         postgres_server.stop(server)
 
@@ -305,9 +305,9 @@ def test_a_given_server_that_is_silent_is_said_in_a_sentence(
     directory: Path, variable: str, unused_port: int, kafka: str, database: str
 ) -> None:
     address = f"127.0.0.1:{unused_port}"
-    given = {"KAFKA_BOOTSTRAP_SERVERS": kafka, "DATABASE_URL": database}
-    given[variable] = address if variable.startswith("KAFKA") else f"postgresql://u:secret@{address}/x"
-    done = Local(directory / "stack", given)("start", "--servers-only")
+    environment = {"KAFKA_BOOTSTRAP_SERVERS": kafka, "DATABASE_URL": database}
+    environment[variable] = address if variable.startswith("KAFKA") else f"postgresql://u:secret@{address}/x"
+    done = Local(directory / "stack", environment)("start", "--servers-only")
     assert done.returncode == 1
     assert done.stderr.startswith(f"{variable} names {address}, where nothing answers")
     assert "secret" not in done.stderr

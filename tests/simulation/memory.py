@@ -305,9 +305,9 @@ class Connection:
                 yield Row(account=account, ref=ref, state=order["state"])
 
     def _order_lines(
-        self, shard: int, accounts: Sequence[int], refs: Sequence[str], tellings: Sequence[int]
+        self, shard: int, accounts: Sequence[int], refs: Sequence[str], lines_versions: Sequence[int]
     ) -> Iterable[Row]:
-        for account, ref, telling in zip(accounts, refs, tellings, strict=True):
+        for account, ref, telling in zip(accounts, refs, lines_versions, strict=True):
             if (lines := self._database.lines[shard, account].get((ref, telling))) is not None:
                 yield Row(account=account, ref=ref, telling=telling, lines=lines)
 

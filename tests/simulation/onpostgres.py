@@ -26,7 +26,7 @@ from tests.simulation.faults import BEGIN, COMMIT, Fault, Faults
 from tests.simulation.post import Sealed
 from tests.simulation.programs import with_all
 from tests.simulation.traffic import DAY, START, traffic
-from tests.simulation.verdict import answered_once, between_accounts, told_once
+from tests.simulation.verdict import answered_once, between_accounts, booked_once
 from tests.simulation.world import OFFSETS, TOPICS, AnyPool, World
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ async def crash(dsn: str, seed: str, *, inputs: int, rate: float) -> Crashed:
         crashed = Crashed(seed, faults.made.total(), world.deaths, counts=world.counts)
         crashed.faults.update({f"{fault} {call}": count for (call, fault), count in faults.made.items()})
         journal = await owner.fetch("SELECT digest, at, type, input FROM journal")
-        crashed.broken += told_once(world, (tuple(row) for row in journal))
+        crashed.broken += booked_once(world, (tuple(row) for row in journal))
         kept = {row["digest"]: row for row in await owner.fetch("SELECT digest, status, body FROM answer")}
         crashed.broken += answered_once(
             world, {digest: Answer(row["status"], row["body"]) for digest, row in kept.items()}

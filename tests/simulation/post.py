@@ -24,7 +24,7 @@ Collect = Callable[[], Awaitable[Sequence[Sealed]]]
 """What was committed for other accounts since the last look, in the order of each shard."""
 
 
-class Letter(NamedTuple):
+class Message(NamedTuple):
     """What an account is told."""
 
     to: str
@@ -36,26 +36,26 @@ class Post:
 
     def __init__(self, rng: random.Random) -> None:
         self._random = rng
-        self._waiting: defaultdict[int, deque[Letter]] = defaultdict(deque)
-        self._delivered: list[Letter] = []
+        self._waiting: defaultdict[int, deque[Message]] = defaultdict(deque)
+        self._delivered: list[Message] = []
 
-    def collect(self, letters: Sequence[Sealed]) -> None:
+    def collect(self, messages: Sequence[Sealed]) -> None:
         """Take in what is to be delivered."""
-        for sealed in letters:
+        for sealed in messages:
             event = parse_event(sealed.value)
-            given = input_of(event, "", 0)
-            assert given is not None
+            input_ = input_of(event, "", 0)
+            assert input_ is not None
             assert event["subject"].encode() == sealed.key
-            self._waiting[sealed.shard].append(Letter(event["subject"], given))
+            self._waiting[sealed.shard].append(Message(event["subject"], input_))
 
-    def deliver(self, share: float) -> Iterator[Letter]:
+    def deliver(self, share: float) -> Iterator[Message]:
         """About so much of what waits; now and then something for the second time."""
         rng = self._random
         left = sum(map(len, self._waiting.values()))
         for _ in range(left if share >= 1 else int(left * share)):
-            shard = rng.choice([shard for shard, letters in self._waiting.items() if letters])
-            letter = self._waiting[shard].popleft()
-            self._delivered.append(letter)
-            yield letter
+            shard = rng.choice([shard for shard, messages in self._waiting.items() if messages])
+            message = self._waiting[shard].popleft()
+            self._delivered.append(message)
+            yield message
             while rng.random() < 0.08:
                 yield rng.choice(self._delivered)

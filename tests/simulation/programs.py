@@ -33,10 +33,10 @@ def with_all(document: Program, *, stock: int, budget: int) -> Program:
 
 def _campaigns(budget: int) -> list[dict[str, Any]]:
     of_goods = {"multiplier": "1.5", "include": {"categories": ["apparel"]}}
-    given = {"multiplier": "2", "channels": [CHANNEL], "budget": budget}
+    options = {"multiplier": "2", "channels": [CHANNEL], "budget": budget}
     return [
         {"rule": "apparel-days", "on": "order", "campaign": _CAMPAIGN | of_goods},
-        {"rule": "app-gift", "on": "order", "campaign": _CAMPAIGN | given},
+        {"rule": "app-gift", "on": "order", "campaign": _CAMPAIGN | options},
     ]
 
 

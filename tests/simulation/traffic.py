@@ -137,9 +137,9 @@ class _Life:
         """Without an end, not in order."""
         rng = self._rng
         if rng.random() < 0.7:
-            yield from self._tell(Enrolled(_SHOP, self._name("enrolled"), self._at))
+            yield from self._publish(Enrolled(_SHOP, self._name("enrolled"), self._at))
             registered = ProfileUpdated(_SHOP, self._name("profile"), self._at, ("name", "phone"), (), True)
-            yield from self._tell(msgspec.structs.replace(registered, referred_by=self._referrer()))
+            yield from self._publish(msgspec.structs.replace(registered, referred_by=self._referrer()))
         kinds = (
             self._order, self._sign_in, self._review, self._activity, self._profile, self._tier, self._spend,
             self._buy, self._send,
@@ -150,24 +150,24 @@ class _Life:
 
     # How it comes in
 
-    def _tell(self, given: AnyInput) -> Iterator[Step]:
+    def _publish(self, input_: AnyInput) -> Iterator[Step]:
         """An event, mostly soon after; now and then late, twice, with another payload, or told again otherwise."""
         rng = self._rng
         lag = rng.choices((5 * SECOND, HOUR, 3 * DAY, 45 * DAY), (85, 8, 5, 2))[0]
-        now = given.at + rng.randrange(lag)
-        yield Step(now, self._member_id, given)
+        now = input_.at + rng.randrange(lag)
+        yield Step(now, self._member_id, input_)
         while rng.random() < 0.08:
             now += rng.randrange(rng.choice((SECOND, DAY, 20 * DAY)))
-            yield Step(now, self._member_id, given)
-        if rng.random() < 0.01 and isinstance(given, Refunded | Paid):
-            other = msgspec.structs.replace(given, shipping=given.shipping + 1)
+            yield Step(now, self._member_id, input_)
+        if rng.random() < 0.01 and isinstance(input_, Refunded | Paid):
+            other = msgspec.structs.replace(input_, shipping=input_.shipping + 1)
             yield Step(now + rng.randrange(DAY), self._member_id, other)
         if rng.random() < 0.03:
-            again = msgspec.structs.replace(given, id=f"{given.id}:again", at=given.at + rng.randrange(-HOUR, HOUR))
+            again = msgspec.structs.replace(input_, id=f"{input_.id}:again", at=input_.at + rng.randrange(-HOUR, HOUR))
             yield Step(max(now, again.at), self._member_id, again)
 
-    def _ask(self, given: Command, after: Micros = 0) -> Iterator[Step]:
-        yield Step(given.at + after, self._member_id, given)
+    def _ask(self, input_: Command, after: Micros = 0) -> Iterator[Step]:
+        yield Step(input_.at + after, self._member_id, input_)
 
     def _name(self, what: str) -> str:
         self._names += 1
@@ -189,26 +189,26 @@ class _Life:
             elif way < 0.75:
                 named["redemption_id"] = yield from self._redeem(used + rng.choice((0, 0, 30)))
         lines = draw_lines(rng)
-        yield from self._tell(self._paid(order, at, 0, lines, named))
+        yield from self._publish(self._paid(order, at, 0, lines, named))
         if rng.random() < 0.08:
             fewer = {**named, "points_used": rng.choice((0, used))} if used else named
-            yield from self._tell(self._paid(order, at + rng.randrange(2 * DAY), 1, draw_lines(rng), fewer))
+            yield from self._publish(self._paid(order, at + rng.randrange(2 * DAY), 1, draw_lines(rng), fewer))
         some = (LinePart("l1"),) if rng.random() < 0.1 else None
         if rng.random() < 0.8:
-            yield from self._tell(Shipped(_SHOP, f"{order}:shipped", at + rng.randrange(2 * DAY), order, some))
+            yield from self._publish(Shipped(_SHOP, f"{order}:shipped", at + rng.randrange(2 * DAY), order, some))
         if rng.random() < 0.75:
             received = at + DAY + rng.randrange(8 * DAY)
-            yield from self._tell(Completed(_SHOP, f"{order}:completed", received, order, some))
+            yield from self._publish(Completed(_SHOP, f"{order}:completed", received, order, some))
         for number in range(rng.choices((0, 1, 2), (70, 22, 8))[0]):
             parts = [RefundedLine(f"l{1 + rng.randrange(3)}", rng.choice(_AMOUNTS))]
             back = at + rng.randrange(rng.choice((5, 60)) * DAY)
             refund = Refunded(
                 _SHOP, f"{order}:r{number}", back, order, f"r{number}", tuple(parts), rng.choice((0, 500))
             )
-            yield from self._tell(refund)
+            yield from self._publish(refund)
         # First orders more often, so that what depends on them comes and goes.
         if rng.random() < (0.5 if len(self._orders) < 3 else 0.07):
-            yield from self._tell(Cancelled(_SHOP, f"{order}:cancelled", at + rng.randrange(-HOUR, 12 * DAY), order))
+            yield from self._publish(Cancelled(_SHOP, f"{order}:cancelled", at + rng.randrange(-HOUR, 12 * DAY), order))
 
     def _paid(self, order: str, at: Micros, revision: int, lines: tuple[Line, ...], named: dict[str, Any]) -> Paid:
         return Paid(
@@ -218,24 +218,24 @@ class _Life:
 
     def _sign_in(self) -> Iterator[Step]:
         for day in range(self._rng.choice((1, 1, 3, 8))):
-            yield from self._tell(SignedIn(_SHOP, self._name("sign-in"), self._at + day * DAY))
+            yield from self._publish(SignedIn(_SHOP, self._name("sign-in"), self._at + day * DAY))
         if self._rng.random() < 0.3:
             day = _FIRST_DAY + (self._at - START) // DAY - self._rng.randint(1, 4)
             yield from self._ask(RepairStreak(_APP, self._name("make-up"), self._at, day))
 
     def _review(self) -> Iterator[Step]:
         review = self._name("review")
-        yield from self._tell(ReviewPublished(_SHOP, f"{review}:published", self._at, review))
+        yield from self._publish(ReviewPublished(_SHOP, f"{review}:published", self._at, review))
         if self._rng.random() < 0.3:
-            yield from self._tell(ReviewRemoved(_SHOP, f"{review}:removed", self._at + HOUR, review))
+            yield from self._publish(ReviewRemoved(_SHOP, f"{review}:removed", self._at + HOUR, review))
 
     def _activity(self) -> Iterator[Step]:
         name, what = self._name("activity"), self._rng.choice(("favourite", "game"))
-        yield from self._tell(ActivityRecorded(_SHOP, name, self._at, what, name, str(self._rng.randint(1, 30))))
+        yield from self._publish(ActivityRecorded(_SHOP, name, self._at, what, name, str(self._rng.randint(1, 30))))
 
     def _profile(self) -> Iterator[Step]:
         filled = tuple(self._rng.sample(("name", "phone", "email", "birthday"), self._rng.randint(1, 4)))
-        yield from self._tell(
+        yield from self._publish(
             ProfileUpdated(_SHOP, self._name("profile"), self._at, filled, (), referred_by=self._referrer())
         )
 
@@ -248,8 +248,8 @@ class _Life:
             self._tiers.append((self._at - self._rng.randrange(DAY), self._rng.choice(_TIERS)))
             self._tiers.sort()
         version = len(self._tiers)
-        told = TierHistoryReceived("/loyalty/tiering", self._name("tier"), self._at, (version, 0), tuple(self._tiers))
-        yield from self._tell(told)
+        tiers = TierHistoryReceived("/loyalty/tiering", self._name("tier"), self._at, (version, 0), tuple(self._tiers))
+        yield from self._publish(tiers)
 
     def _spend(self) -> Iterator[Step]:
         rng, at = self._rng, self._at
@@ -265,8 +265,8 @@ class _Life:
             case 2 | 3:
                 redemption = yield from self._redeem(points)
                 if rng.random() < 0.5:
-                    given = ReturnRedemption(_APP, self._name("return"), at, redemption, part)
-                    yield from self._ask(given, rng.choice((0, DAY, 40 * DAY)))
+                    input_ = ReturnRedemption(_APP, self._name("return"), at, redemption, part)
+                    yield from self._ask(input_, rng.choice((0, DAY, 40 * DAY)))
             case 4 if self._holds:
                 hold = rng.choice(self._holds)
                 yield from self._ask(CaptureHold(_APP, self._name("capture"), at, hold, part))
@@ -282,8 +282,8 @@ class _Life:
         reward = rng.choice((*REWARDS, *REWARDS, "unicorn"))
         yield from self._ask(RedeemReward(_APP, self._name("buy"), self._at, redemption, redemption, reward, nonce=""))
         if rng.random() < 0.5:
-            given = ReturnRedemption(_APP, self._name("return"), self._at, redemption, rng.choice((None, None, 10)))
-            yield from self._ask(given, rng.choice((SECOND, DAY, 10 * DAY, 40 * DAY)))
+            input_ = ReturnRedemption(_APP, self._name("return"), self._at, redemption, rng.choice((None, None, 10)))
+            yield from self._ask(input_, rng.choice((SECOND, DAY, 10 * DAY, 40 * DAY)))
         else:
             self._redemptions.append(redemption)
 

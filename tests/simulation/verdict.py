@@ -39,7 +39,7 @@ Journalled = tuple[bytes, Micros, str, bytes]
 def broken(world: World, database: Database) -> Iterator[str]:
     """What does not hold of a world in memory, in words; nothing if all is well."""
     rows = [(row[1], row[2], row[6], row[8]) for row in database.journal.values()]
-    yield from told_once(world, rows)
+    yield from booked_once(world, rows)
     kept = {digest: Answer(row["status"], row["body"]) for (_, digest), row in database.answers.items()}
     yield from answered_once(world, kept)
     for shard, topics in world.records.items():
@@ -57,7 +57,7 @@ def broken(world: World, database: Database) -> Iterator[str]:
     yield from _referrals(accounts, facts)
 
 
-def told_once(world: World, journal: Iterable[Journalled]) -> Iterator[str]:
+def booked_once(world: World, journal: Iterable[Journalled]) -> Iterator[str]:
     """Each event and each command is booked once, with the payload that came first."""
     booked: dict[tuple[bytes, Micros], bytes] = {}
     commands: Counter[bytes] = Counter()
@@ -68,8 +68,8 @@ def told_once(world: World, journal: Iterable[Journalled]) -> Iterator[str]:
             commands[digest] += 1
         else:
             booked[digest, at] = raw
-    if booked != world.told:
-        missing, strange = world.told.keys() - booked.keys(), booked.keys() - world.told.keys()
+    if booked != world.published:
+        missing, strange = world.published.keys() - booked.keys(), booked.keys() - world.published.keys()
         yield f"{len(missing)} events are not booked, {len(strange)} were never told, or a payload is not the first"
     if twice := [digest.hex() for digest, count in commands.items() if count > 1]:
         yield f"commands booked twice: {twice[:3]}"
@@ -169,10 +169,10 @@ def _accounts(database: Database) -> Iterator[str]:
         entries: defaultdict[int, list[EntryRow]] = defaultdict(list)
         for entry in database.entries[key]:
             entries[entry[2]].append(EntryRow(*entry[2:]))
-        for _, digest, at, account, version, now, kind, outcome, given, record, head in sorted(
+        for _, digest, at, account, version, now, kind, outcome, input_, record, head in sorted(
             journals[key], key=lambda row: row[4]
         ):
-            row = JournalRow(account, version, digest, at, now, kind, outcome, given, record, head)
+            row = JournalRow(account, version, digest, at, now, kind, outcome, input_, record, head)
             audit.check_journal(row, entries.pop(version, ()))
         for stray in entries.values():
             audit.check_unjournalled(stray)
@@ -211,10 +211,10 @@ def _budgets(database: Database) -> Iterator[str]:
     yield from (f"order {name}: {points} points did not arrive" for name, points in budgets.left.items())
     for (shard, member), number in database.identities.items():
         if member in wanted:
-            given = decode_budget(database.facts[shard, number].get(BUDGET)).granted
+            granted = decode_budget(database.facts[shard, number].get(BUDGET)).granted
             most = programs.versions[-1].order.budget(member) or 0
-            if given != min(wanted[member], most):
-                yield f"{member} gave {given} of {most} points, where {wanted[member]} are wanted"
+            if granted != min(wanted[member], most):
+                yield f"{member} gave {granted} of {most} points, where {wanted[member]} are wanted"
 
 
 def _programs(database: Database) -> ProgramVersions:
@@ -229,7 +229,7 @@ def _account(database: Database, shard: int, member: str) -> Account:
 
 def _announced(database: Database) -> Iterator[str]:
     """What moved points is told to the outside, each part once."""
-    told: defaultdict[str, set[int]] = defaultdict(set)
+    published: defaultdict[str, set[int]] = defaultdict(set)
     ids: set[str] = set()
     for _, topic, _, value, _ in database.outbox:
         if topic == INTERNAL:
@@ -238,8 +238,8 @@ def _announced(database: Database) -> Iterator[str]:
         if event["id"] in ids:
             yield f"{event['id']} is announced twice"
         ids.add(event["id"])
-        told[event["subject"]].add(event["data"]["member_version"])
+        published[event["subject"]].add(event["data"]["member_version"])
     for (shard, member), number in database.identities.items():
         moved = {entry[2] for entry in database.entries[shard, number]}
-        if silent := moved - told[member]:
+        if silent := moved - published[member]:
             yield f"{member}: versions {sorted(silent)[:3]} moved points and say nothing"

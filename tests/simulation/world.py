@@ -104,7 +104,7 @@ class World:
             shard: {topic: [] for topic in TOPICS} for shard in range(shards)
         }
         """Each shard's records as appended, by topic."""
-        self.told: dict[tuple[bytes, Micros], bytes] = {}
+        self.published: dict[tuple[bytes, Micros], bytes] = {}
         """Each event by (digest, at), with the payload that came first."""
         self.answers: dict[bytes, Answer] = {}
         """What commands were answered, by digest."""
@@ -166,17 +166,17 @@ class World:
     async def _deliver(self, share: float) -> int:
         """Let a share of what accounts have told each other come in; how much that was."""
         self._post.collect(await self._collect())
-        letters = list(self._post.deliver(share))
-        for letter in letters:
-            self._append(INTERNAL, letter.to, letter.input_, self._clock)
-        self.counts["letters"] += len(letters)
-        return len(letters)
+        messages = list(self._post.deliver(share))
+        for message in messages:
+            self._append(INTERNAL, message.to, message.input_, self._clock)
+        self.counts["messages"] += len(messages)
+        return len(messages)
 
-    def _append(self, topic: str, member_id: str, given: AnyInput, appended: Micros) -> None:
-        digest = digest_of(member_id, given.source, given.id)
-        self.told.setdefault((digest, given.at), encode_input(given))
+    def _append(self, topic: str, member_id: str, input_: AnyInput, appended: Micros) -> None:
+        digest = digest_of(member_id, input_.source, input_.id)
+        self.published.setdefault((digest, input_.at), encode_input(input_))
         shard = shard_of(member_id, self._shards)
-        self.records[shard][topic].append(MemberInput(member_id, Arrival(digest, given, appended)))
+        self.records[shard][topic].append(MemberInput(member_id, Arrival(digest, input_, appended)))
 
     def _want(self, step: Step) -> None:
         self._wanted[next(self._tickets)] = step
@@ -269,11 +269,11 @@ class World:
         if not first and self._random.random() < 0.3:
             request = b"another"
         while True:
-            now, given = self._clock, msgspec.structs.replace(step.input_, at=self._clock)
-            if isinstance(given, RedeemReward):
+            now, input_ = self._clock, msgspec.structs.replace(step.input_, at=self._clock)
+            if isinstance(input_, RedeemReward):
                 # Taken where the request comes in, so another each time; the first that was booked decides.
-                given = msgspec.structs.replace(given, nonce=f"{self._random.getrandbits(64):016x}")
-            arrival = Arrival(step.digest, given, now)
+                input_ = msgspec.structs.replace(input_, nonce=f"{self._random.getrandbits(64):016x}")
+            arrival = Arrival(step.digest, input_, now)
             try:
                 answer = await worker.executor.submit(
                     shard_of(step.member_id, self._shards), MemberCommand(step.member_id, arrival, request)
@@ -323,8 +323,8 @@ class World:
 
     def _timer(self, row: Any) -> MemberInput:
         name = f"due:{row['next_due']}:{row['version']}"
-        given = DueTimer(SOURCE, name, row["next_due"])
-        return MemberInput(row["member_id"], Arrival(digest_of(row["member_id"], SOURCE, name), given, self._clock))
+        input_ = DueTimer(SOURCE, name, row["next_due"])
+        return MemberInput(row["member_id"], Arrival(digest_of(row["member_id"], SOURCE, name), input_, self._clock))
 
 
 async def _sit_out(worker: Worker, error: Exception) -> None:

@@ -33,9 +33,9 @@ def test_a_container_runs_a_module_that_exists(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in OURS if OURS[name]["command"][0] in SETTINGS])
 def test_a_container_gets_what_its_settings_need_and_nothing_they_do_not_know(name: str) -> None:
     fields = SETTINGS[OURS[name]["command"][0]].model_fields
-    given = {variable.lower() for variable in OURS[name]["environment"]}
-    assert given <= set(fields)
-    assert {field for field, described in fields.items() if described.is_required()} <= given
+    set_by_us = {variable.lower() for variable in OURS[name]["environment"]}
+    assert set_by_us <= set(fields)
+    assert {field for field, described in fields.items() if described.is_required()} <= set_by_us
 
 
 @pytest.mark.parametrize("service", ["ledger", "tiering", "notifier"])

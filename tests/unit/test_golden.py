@@ -35,7 +35,7 @@ def test_a_row_that_differs_is_shown_beside_what_was_recorded(journals: Journals
     assert words is not None
     assert words.startswith(f"account {member_id}, row 2:")
     assert "record DIFFERS" in words
-    assert "given DIFFERS" not in words
+    assert "input_ DIFFERS" not in words
 
 
 def test_of_a_row_whose_hash_alone_was_recorded_it_is_said_which_it_is(journals: Journals) -> None:
@@ -60,10 +60,10 @@ def test_a_replay_is_played_again_as_it_was(tmp_path: Path) -> None:
     assert recorded.counts["commands"]
     assert recorded.counts["tiers"]
     assert replay.compare(file, recording, journal) == recorded
-    told = json.loads(gzip.decompress(recording.read_bytes()))
-    member_id, account = max(told["accounts"].items(), key=lambda item: item[1]["rows"])
+    stored = json.loads(gzip.decompress(recording.read_bytes()))
+    member_id, account = max(stored["accounts"].items(), key=lambda item: item[1]["rows"])
     account["hashes"] = "0" * 16 + account["hashes"][16:]
-    recording.write_bytes(gzip.compress(json.dumps(told).encode()))
+    recording.write_bytes(gzip.compress(json.dumps(stored).encode()))
     journal.unlink()
     words = replay.compare(file, recording, journal).difference
     assert words is not None

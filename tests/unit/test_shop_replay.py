@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import orjson
 import pytest
 
-from deploy.shop.checkout import Checkout, Fate, Purses
+from deploy.shop.checkout import Checkout, Ending, ExpectedPoints
 from deploy.shop.events import KAFKA_HEADERS, Event
 from deploy.shop.imitation import write_imitation
 from deploy.shop.online_retail import Shop, read_rows, read_shop, sort_lines
@@ -104,18 +104,18 @@ def test_the_parts_of_a_file_are_all_of_it_in_order(shop: Shop) -> None:
     assert [invoice for part in cut for invoice in part.invoices] == shop.invoices
     assert sum(len(part.refunds) for part in cut) == len(shop.refunds)
     whole = replay(shop, currency="CNY", now=NOW)
-    told = [event for part in cut for event in replay(part, currency="CNY", now=NOW).events]
-    assert Counter(told) == Counter(whole.events)
+    events = [event for part in cut for event in replay(part, currency="CNY", now=NOW).events]
+    assert Counter(events) == Counter(whole.events)
 
 
 def checkouts(shop: Shop, seed: int) -> list[Checkout]:
-    purses = Purses(seed, 2)
-    return [checkout for part in parts(shop) for checkout in purses.checkouts(part)]
+    expected = ExpectedPoints(seed, 2)
+    return [checkout for part in parts(shop) for checkout in expected.checkouts(part)]
 
 
 def test_a_seed_decides_who_pays_with_points(shop: Shop) -> None:
     assert checkouts(shop, 1) == checkouts(shop, 1) != checkouts(shop, 2)
-    assert {checkout.fate for checkout in checkouts(shop, 1)} == set(Fate)
+    assert {checkout.ending for checkout in checkouts(shop, 1)} == set(Ending)
 
 
 def test_points_pay_at_most_half_of_an_order_in_whole_units(shop: Shop) -> None:
@@ -127,10 +127,10 @@ def test_points_pay_at_most_half_of_an_order_in_whole_units(shop: Shop) -> None:
 
 def test_P7_an_order_names_the_hold_and_the_points_it_uses(shop: Shop) -> None:
     order_id = shop.invoices[5].number
-    told = replay(shop, currency="CNY", now=NOW, used={order_id: PointsUsed("h-1", 300)})
-    (paid,) = [event for event in parsed(told.events) if event["id"] == f"{order_id}:paid"]
+    replayed = replay(shop, currency="CNY", now=NOW, used={order_id: PointsUsed("h-1", 300)})
+    (paid,) = [event for event in parsed(replayed.events) if event["id"] == f"{order_id}:paid"]
     assert isinstance(paid["data"], dict)
     used = {name: paid["data"][name] for name in ("points_used", "points_value", "hold_id")}
     assert used == {"points_used": 300, "points_value": "3.00", "hold_id": "h-1"}
     without = Counter(replay(shop, currency="CNY", now=NOW).events)
-    assert len(Counter(told.events) - without) == 1, "nothing else is told otherwise"
+    assert len(Counter(replayed.events) - without) == 1, "nothing else is told otherwise"
