@@ -39,7 +39,7 @@ MAVEN_MISSING = (
 )
 JVM = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 """For a broker on a machine that has other work: the full compiler would take a core from it for the first minutes
-(44 µs of processor a record where this takes 15, over the first 40,000), and a pure log gains little from it."""
+(44 µs of processor a record where this takes 15, over the first 40,000), and a broker gains little from it."""
 
 _JAVA_AT_LEAST = 17
 _START_TIMEOUT_S = 90  # a broker that was killed checks its logs first
@@ -110,7 +110,7 @@ def stop(broker: Kafka) -> None:
 
 
 def answers(bootstrap: str, timeout_s: float = 5.0) -> bool:
-    """Whether a broker tells its metadata within `timeout_s` seconds. May be called beside a running loop."""
+    """Whether a broker answers with its metadata within `timeout_s` seconds. May be called beside a running loop."""
 
     async def ask() -> bool:
         client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=int(timeout_s * 1000))

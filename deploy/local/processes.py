@@ -1,4 +1,4 @@
-"""Background processes that outlive the command which started them, and are never mistaken for others."""
+"""Background processes that outlive the command that started them, identified so that none is mistaken for another."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def ancestors(process: Process) -> list[int]:
 
 
 def family_memory(process: Process) -> int:
-    """Bytes of memory of a process and all below it. Shared pages count once, where the system tells (Linux)."""
+    """Bytes of memory of a process and all below it. Shared pages count once where the system can tell (Linux)."""
     total = 0
     with contextlib.suppress(psutil.Error):
         root = psutil.Process(process.pid)

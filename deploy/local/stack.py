@@ -1,7 +1,8 @@
 """The whole system on one machine: two servers, three services, the default program.
 
-Order: PostgreSQL with the migrations, and beside it Kafka with the topics; then the services and the program,
-which they wait for. A server whose address stands in the environment is used, never started, never stopped.
+PostgreSQL with its migrations and Kafka with its topics start side by side; then the services start, and the
+program, which they wait for, is published. A server whose address is in the environment is used and is neither
+started nor stopped.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ class Stack:
         """Bring up what does not run and return when every service is ready. Raises StartError."""
         wiring = self.start_servers(migrate=True)
         self._start_services(wiring)
-        self._write_env(wiring)  # again: the services have found their ports
+        self._write_env(wiring)  # again: now the services have their ports
         self._publish_program(wiring)
         self._await_ready()
         return wiring
@@ -232,7 +233,7 @@ class Stack:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What `.local/env` says, by name. Raises StartError if the stack was never started."""
+        """The variables of `.local/env`, by name. Raises StartError if the stack was never started."""
         try:
             lines = self.env_file.read_text().splitlines()
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What a stack remembers in its directory: ports, the password, processes. One writer at a time."""
+"""What a stack stores in its directory: ports, the password, processes. A lock admits one writer at a time."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 class State(msgspec.Struct):
-    """The contents of `state.json`. Ports are kept over stops, so that addresses people noted stay right."""
+    """The contents of `state.json`. Ports stay the same over stops, so that addresses that people noted stay valid."""
 
     password: str = msgspec.field(default_factory=lambda: secrets.token_hex(16))
-    """Of the database's superuser and of the services' roles, over TCP."""
+    """The password of the database's superuser and of the services' roles, over TCP."""
     ports: dict[str, int] = {}
     processes: dict[str, Kept] = {}
     program: str = ""
@@ -51,14 +51,14 @@ class State(msgspec.Struct):
             return State()
 
     def keep(self, directory: Path, name: str, process: Process, *, port: int, wiring: str = "") -> None:
-        """Note a process that was started, and its port, and write it down."""
+        """Add a process that was started, with its port, and save the state."""
         with _changing:
             self.ports[name] = port
             self.processes[name] = Kept(process.pid, process.started, wiring)
         self.save(directory)
 
     def save(self, directory: Path) -> None:
-        """Write it whole or not at all, readable by its owner only."""
+        """Write the file whole or not at all, readable by its owner only."""
         with _changing:
             scratch = directory / "state.json.new"
             with open(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:

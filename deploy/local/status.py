@@ -1,4 +1,4 @@
-"""What `make status` shows: what runs, whether it is ready, what waits and how much there is."""
+"""What `make status` shows: what runs, whether it is ready, how much waits to be booked or sent, row counts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from deploy.shop.settle import Backlog, Watch
 _ASK_WITHIN_S = 20.0
 _TABLES_SHOWN = 6
 
-# Estimates of the statistics collector: counting the rows of a big ledger would take longer than a look should.
+# Estimates of the statistics collector: counting the rows of a big ledger would take too long for a status.
 _ROWS = """
 SELECT n.nspname AS service, coalesce(p.relname, c.relname) AS "table",
        sum(s.n_live_tup)::bigint AS rows, sum(pg_total_relation_size(c.oid))::bigint AS bytes
@@ -49,7 +49,7 @@ class Line:
 
     @property
     def state(self) -> str:
-        """In a word."""
+        """The state in one word."""
         if self.ready:
             return "ready"
         return "not ready" if self.process is not None or not self.ours else "stopped"

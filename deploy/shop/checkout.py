@@ -1,8 +1,7 @@
 """Orders that are paid in part with points: which of a file, with how many, and the holds made for them over HTTP.
 
-The file says nothing of points, so a seed decides; that a hold is refused (the member has not so many after all) is an
-answer like another: the order is paid with money alone. Each request follows from its order, so asking again changes
-nothing.
+The file has no points, so a seed decides. If a hold is refused because the member has fewer points than expected, the
+order is paid with money alone. Each request is derived from its order, so repeating it changes nothing.
 """
 
 from __future__ import annotations
@@ -38,14 +37,14 @@ _AT_ONCE = 16
 
 
 class Ending(StrEnum):
-    """What becomes of a hold."""
+    """How a checkout and its hold end."""
 
     PAID = "paid"
     PAID_LATE = "paid_late"
-    """The order names it when its time is over: honoured, since the order was paid before (P7)."""
+    """The order arrives after the hold has timed out; it is honoured, since the order was paid before (P7)."""
     RELEASED = "released"
     LEFT = "left"
-    """The checkout is given up and nobody says so: it times out."""
+    """The checkout is abandoned and nobody releases the hold: it times out."""
 
 
 _ENDINGS = {Ending.PAID: 80, Ending.PAID_LATE: 6, Ending.RELEASED: 8, Ending.LEFT: 6}
@@ -53,7 +52,7 @@ _ENDINGS = {Ending.PAID: 80, Ending.PAID_LATE: 6, Ending.RELEASED: 8, Ending.LEF
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """The wish to pay an order in part with points."""
+    """An order that is to be paid in part with points."""
 
     order_id: str
     member_id: str
@@ -69,21 +68,21 @@ class Checkout:
 
 @dataclass(slots=True)
 class ExpectedPoints:
-    """What each customer should have by now, reckoned from the file alone and on the safe side: a point for each unit
-    paid and not sent back. The ledger knows better, and may refuse."""
+    """The points that each customer should have by now, estimated low from the file alone: a point for each unit paid
+    and not sent back. The ledger has the true balance and may refuse."""
 
     seed: int
     decimals: int
     _points: Counter[str] = field(default_factory=Counter)
 
     def checkouts(self, part: Shop) -> list[Checkout]:
-        """Those of a part of the file, out of what was earned before it."""
+        """The checkouts of a part of the file, out of the points earned before it."""
         made = list(self._draw(part.invoices))
         unit = 10**self.decimals
         for invoice in part.invoices:
             self._points[invoice.customer] += sum(line.amount for line in invoice.lines) // unit
         for refund in part.refunds:
-            # At the highest rate of most programs: what was earned at it is taken at it.
+            # At twice the basic rate: points that were earned at a higher rate are clawed back at it.
             self._points[refund.customer] -= 2 * sum(amount for _, amount in refund.lines.values()) // unit
         return made
 
@@ -101,11 +100,11 @@ class ExpectedPoints:
 
 
 class Till(AbstractAsyncContextManager["Till"]):
-    """Makes the holds of checkouts. httpx.HTTPError when the ledger does not answer, or answers what none expects."""
+    """Makes the holds of checkouts. httpx.HTTPError when the ledger does not answer or fails unexpectedly."""
 
     def __init__(self, ledger_url: str, token: str) -> None:
         self.answers: Counter[str] = Counter()
-        """Checkouts by their ending, or by why their hold was refused."""
+        """How many checkouts ended how, or why their hold was refused."""
         self._http = httpx.AsyncClient(
             base_url=ledger_url, headers={"Authorization": f"Bearer {token}"}, timeout=_HTTP_SECONDS
         )
@@ -120,7 +119,8 @@ class Till(AbstractAsyncContextManager["Till"]):
         await self._http.aclose()
 
     async def hold(self, checkouts: Sequence[Checkout]) -> dict[str, PointsUsed]:
-        """Hold the points of all; by order, what its payment is to name. Returns when short holds are over."""
+        """Hold the points of all; returns, by order, the points and hold that its payment names, once short holds have
+        timed out."""
         holds = await asyncio.gather(*(self._hold(checkout) for checkout in checkouts))
         used: dict[str, PointsUsed] = {}
         over = datetime.now(UTC)
@@ -135,7 +135,7 @@ class Till(AbstractAsyncContextManager["Till"]):
         return used
 
     async def _hold(self, checkout: Checkout) -> Mapping[str, Any] | None:
-        """The hold, released again if that is its ending; None if it was refused."""
+        """The hold, released again if the checkout ends so; None if it was refused."""
         name = f"checkout-{checkout.order_id}"
         asked = {"points": checkout.points, "reference": name, "ttl_seconds": checkout.ttl_seconds}
         async with self._turns:

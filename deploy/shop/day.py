@@ -1,8 +1,8 @@
 """A generated shop's day: its last weeks up to this moment, as the events its backend publishes.
 
-The whole story is a pure function of (seed, members, today, currency, zone); `now` only cuts off what has
-not happened. So the same day told again changes nothing, and told later adds what happened since. Ids are
-visibly synthetic and no person is invented: members are called `Member 0001`, mail goes to example.com,
+All events are a pure function of (seed, members, today, currency, zone); `now` only cuts off those that have not
+happened yet. So publishing the same day again changes nothing, and publishing it later adds what happened since. Ids
+are visibly synthetic and no person is invented: members are called `Member 0001`, mail goes to example.com,
 telephone numbers are from the range that is kept free for fiction.
 """
 
@@ -65,7 +65,7 @@ def _disorder(events: list[Event], refunds: list[tuple[Event, Event]], rng: rand
 
 @dataclass(slots=True)
 class _Order:
-    """An order as far as its own story needs it."""
+    """What drawing the later events of an order needs to know of it."""
 
     order_id: str
     lines: list[Line]
@@ -95,7 +95,7 @@ class _Member:
         """Orders paid, each with a refund of it."""
 
     def live(self) -> _Member:
-        """Tell everything that happens to this member."""
+        """Draw all events of this member."""
         joined = self.first_day
         if self.rng.random() < 0.9:
             joined += self.rng.randrange(SPAN_DAYS)
@@ -245,7 +245,7 @@ class _Member:
         order.completed_at = completed_at = shipped_at + DAY + self._within(4 * DAY)
         self._emit("commerce.order.completed.v1", f"{order.order_id}:completed", completed_at, facts)
         if self.rng.random() < 0.04:
-            # The carrier says it again: another telling of the same fact (O2).
+            # The carrier reports it again: another event of the same fact (O2).
             self._emit("commerce.order.completed.v1", f"{order.order_id}:delivered", completed_at + HOUR, facts)
         if ending == "refunded":
             self._refund(order, completed_at + self._within(6 * DAY), whole=self.rng.random() < 0.3)

@@ -26,7 +26,7 @@ class Event(NamedTuple):
 def cloud_event(
     *, source: str, event_id: str, event_type: str, member_id: str, at: Micros, data: dict[str, Any]
 ) -> Event:
-    """Render one event. The same arguments give the same bytes, so telling it again changes nothing (O1)."""
+    """Render one event. The same arguments give the same bytes, so publishing it again changes nothing (O1)."""
     rendered = cloudevent.structured(
         id=event_id, source=source, type=event_type, subject=member_id, time=rfc3339(at), data=data
     )
@@ -36,7 +36,7 @@ def cloud_event(
 
 
 def read_events(lines: Iterable[bytes]) -> Iterator[Event]:
-    """CloudEvents, one JSON a line, as records to publish; ValueError names the line that is none of ours."""
+    """CloudEvents, one JSON a line, as records to publish; ValueError names a line that breaks the contract."""
     for number, line in enumerate(lines, start=1):
         body = line.strip()
         if not body:

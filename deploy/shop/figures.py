@@ -39,11 +39,11 @@ class Figures:
     dead_letters: dict[str, int]
     """By reason."""
     noteworthy: list[str]
-    """Members whose accounts show most of what there is."""
+    """Members whose accounts show the most different things."""
 
     @property
     def granted(self) -> int:
-        """Points that the program gave and did not take back."""
+        """Points that the program granted and did not claw back."""
         return self._moved("issued") - self._moved("clawed_back") - self._moved("forgiven")
 
     @property
@@ -66,7 +66,7 @@ class Figures:
 
 
 async def figures(database_url: str, bootstrap_servers: str) -> Figures:
-    """Read them all. asyncpg and aiokafka raise what they raise when a server is away."""
+    """Read them all. Raises asyncpg's and aiokafka's errors when a server does not answer."""
     dead_letters = await _dead_letters(bootstrap_servers)
     database = await asyncpg.connect(database_url)
     try:
@@ -92,7 +92,7 @@ async def figures(database_url: str, bootstrap_servers: str) -> Figures:
 
 
 async def journalled(database_url: str) -> int:
-    """How many inputs are journalled: what was told before adds none (O1)."""
+    """How many inputs are journalled; an event that was booked before adds none (O1)."""
     database = await asyncpg.connect(database_url)
     try:
         return int(await database.fetchval(SQL.journalled))

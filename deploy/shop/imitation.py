@@ -1,4 +1,4 @@
-"""A file in the Online Retail CSV format with the shapes of a real gift shop's, for who has no such file.
+"""A file in the Online Retail CSV format with the shapes of a real gift shop's, for those who have no such file.
 
 What it imitates: three quarters of the lines have a customer, a few customers make most of the spend, order
 totals fall 33 / 56 / 11 % below 200, up to 800 and above, cancellations follow their purchase after 9 days in

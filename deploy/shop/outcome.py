@@ -1,8 +1,8 @@
-"""Where a history of events led, member by member: what no order of arrival may change (O6).
+"""The results of a history of events, member by member, which no order of arrival may change (O6).
 
-Read as the outside knows it: timelines and tier histories from the last that the topics say of them, balances from
-the accounts. Two runs of the same events, in whatever order, have the same fingerprints if the program bounds no
-lateness.
+Timelines and tier histories are those of the latest events on the topics, balances are those of the
+accounts. Two runs of the same events, in whatever order, have the same fingerprints if the program
+bounds no lateness.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from services.kit.postgres import Queries
 SQL = Queries.load("deploy.shop", "sql/outcome.sql", require=("net_points",))
 
 Position = tuple[int, int]
-"""(member_version, event_no): of two tellings the higher counts."""
+"""(member_version, event_no): of two events about the same thing the higher one counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end of a run."""
+    """The results of a run."""
 
     net: dict[str, int]
     """By member: points available, pending and held, less debt, and what expired of them."""

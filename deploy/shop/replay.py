@@ -64,8 +64,8 @@ def weeks_moved(last_at: datetime, now: datetime) -> timedelta:
 
 
 def parts(shop: Shop) -> Iterator[Shop]:
-    """The file in parts of four weeks: orders and refunds by their times. An order's shipment and completion are told
-    in its own part, so that its points can be spent in the next one."""
+    """The file in parts of four weeks: orders and refunds by their times. An order's shipment and completion
+    belong to its part, so that its points can be spent in the next one."""
     times = [invoice.at for invoice in shop.invoices] + [refund.at for refund in shop.refunds]
     start, last = min(times, default=shop.last_at), max(times, default=shop.last_at)
     while start <= last:
@@ -88,7 +88,7 @@ def replay(
 ) -> Replay:
     """The events of a file in business-time order, or in an order drawn from the seed `shuffle`.
 
-    `now` is an aware time: nothing is told before it happens. `used` are the points used, by order. The same file,
+    `now` is an aware time: events after it are left out. `used` are the points used, by order. The same file,
     week, currency and points give the same events.
     """
     moved = weeks_moved(shop.last_at, now.astimezone(ZONE))

@@ -1,4 +1,4 @@
-"""What became of everything: figures, a few members as the outside sees them, and the invariants."""
+"""The report of a run: figures, a few members as the HTTP APIs show them, and the invariants."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class MemberView:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of everything that was published to a stack."""
+    """The results of everything that was published to a stack."""
 
     figures: Figures
     outcome: Outcome
@@ -103,7 +103,7 @@ def show(report: Report, stack: Stack, console: Console) -> None:
 
 
 def _reconcile(totals: Figures, console: Console) -> None:
-    """Both sides of the books: what the program gave, and where it is."""
+    """Both sides of the books: the points that the program granted, and where they are now."""
 
     def side(**terms: int) -> str:
         return " ".join(f"{'-' if value < 0 else '+'} {abs(value):,} {name}" for name, value in terms.items())
@@ -163,7 +163,7 @@ def _invariants(verdicts: list[Verdict]) -> Table:
 
 
 def _checked(answer: dict[str, Any]) -> Iterator[str]:
-    """What a verdict counted and what it found broken, in few words; its JSON has the rest."""
+    """What a verdict counted and what it found broken, in short; its JSON has the rest."""
     counts = (f"{count:,} {name}" for name, count in answer.items() if type(count) is int and name != "broken")
     yield ", ".join(counts)
     if checks := answer.get("checks"):

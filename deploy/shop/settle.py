@@ -1,4 +1,4 @@
-"""Waiting until the services are at rest: all records consumed, all outboxes sent, nothing due left undone.
+"""Waiting until the services are at rest: all records consumed, all outboxes sent, everything due booked.
 
 The services feed each other (points make tiers, tiers make points), so one look is not enough: at rest means
 two looks in a row that find nothing open and the same ends of the topics.
@@ -26,7 +26,7 @@ SQL = Queries.load("deploy.shop", "sql/settle.sql", require=("next_offsets", "ou
 SERVICES = ("ledger", "tiering", "notifier")
 
 STALLED_AFTER_SECONDS = 60.0
-"""No offset moved and no outbox row went in this time: something hangs."""
+"""If no offset moved and no outbox row was sent in this time, something hangs."""
 _LOOK_EVERY_SECONDS = 0.25
 
 
@@ -107,7 +107,7 @@ class Watch(AbstractAsyncContextManager["Watch"]):
         await asyncio.wait_for(self._consumer.stop(), 10)
 
     async def look(self) -> Backlog:
-        """One look. The order matters: what a record causes is in an outbox before its offset moves."""
+        """One look. The order matters: what a record causes is in an outbox before its offset is stored."""
         open_: Counter[str] = Counter()
         for row in await self._database.fetch(SQL.outbox_rows):
             open_[f"{row['service']} outbox"] += row["rows"]
@@ -119,7 +119,7 @@ class Watch(AbstractAsyncContextManager["Watch"]):
         ends = await self._ends(TopicPartition(topic, number) for topic in partitions for number in partitions[topic])
         for (service, topic), taken in offsets.items():
             for number in partitions[topic]:
-                # One that no worker has taken yet has everything before it.
+                # A partition without a stored offset has not been read at all.
                 behind = ends[TopicPartition(topic, number)] - taken.get(number, 0)
                 open_[f"{service} {topic}"] += max(behind, 0)
         for service in SERVICES:

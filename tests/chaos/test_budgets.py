@@ -1,4 +1,4 @@
-"""Many orders want a budget, over the real broker, and the ledger is killed meanwhile: all of it is given, no more."""
+"""Many orders want a budget over the real broker while the ledger is killed: all of it is granted, no more."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def publish(deployment: Deployment, documents: Sequence[dict[str, Any]]) -
 
 
 async def granted(deployment: Deployment) -> int:
-    """What the entries of all members say that the campaign gave."""
+    """The points that the campaign granted, from the entries of all members."""
     async with deployment.database() as look:
         points = await look.fetchval(
             "SELECT sum(points * CASE WHEN debit = 'issued' THEN 1 WHEN credit = 'issued' THEN -1 ELSE 0 END) "
@@ -62,7 +62,7 @@ async def test_N6_a_budget_is_given_exactly_though_the_ledger_is_killed(deployme
     await killed_meanwhile(paid)
     assert await granted(deployment) == BUDGET
     later = (datetime.now(UTC) - timedelta(days=1)).isoformat(timespec="seconds")
-    # 80 orders are left, which want 8,000 points, and what is given up is given on.
+    # 80 orders are left, which want 8,000 points, and shares that are freed go to them.
     cancelled = [shop.cancelled("o1", later, member=member) for member in MEMBERS]
     await killed_meanwhile(cancelled)
     assert await granted(deployment) == BUDGET

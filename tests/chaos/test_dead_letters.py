@@ -1,4 +1,4 @@
-"""What cannot be booked becomes a letter that says where and why, and the rest goes on."""
+"""A record that cannot be booked becomes a dead letter with its place and reason; the others are booked."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def send(deployment: Deployment, *records: tuple[str, str, bytes], partiti
 
 
 async def dead_letters(deployment: Deployment, service: str = "ledger") -> dict[Sent, dict[str, Any]]:
-    """The data of a service's letters by the place of their records."""
+    """The data of a service's dead letters, by the places of their records."""
     found = {}
     async for record in records(deployment.broker.bootstrap, "loyalty.dead_letters.v1"):
         data = orjson.loads(record.value)["data"]

@@ -1,4 +1,4 @@
-"""A shop's weeks while what runs is killed: what is booked in the end is what was told, once."""
+"""A shop's weeks while what runs is killed: in the end each event is booked once."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def test_a_broker_killed_under_load_keeps_what_it_has_acknowledged(deploym
     await asyncio.to_thread(deployment.start_broker)
     try:
         await publishing
-    except Exception:  # what was not acknowledged is told again, and with it what was (O1)
+    except Exception:  # unacknowledged events are published again, with acknowledged ones (O1)
         await deployment.publish(shop.events)
     await deployment.ends_as_modelled(shop)
 

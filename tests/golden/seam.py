@@ -1,4 +1,4 @@
-"""All that golden journals need of the services: what moves or is renamed there is adapted here, and nowhere else."""
+"""All that golden journals need of the services: when these move or rename something, only this file is adapted."""
 
 from __future__ import annotations
 
@@ -146,17 +146,17 @@ class Books:
         return sorted(found)
 
     def timer(self, due: Due, now: Micros) -> MemberInput:
-        """What the sweeper tells of it."""
+        """The timer that the sweeper books for it."""
         return self.input_of(due.member_id, ["timer", _TIMER, f"due:{due.since}:{due.version}", due.since], now)
 
     # What comes out
 
     def internal_messages(self, now: Micros) -> list[MemberInput]:
-        """What accounts have told each other since the last look, as they are to hear it."""
+        """The messages between accounts since the last call, as inputs of their receivers."""
         return [self.received(INTERNAL, member_id, event, now) for member_id, event in self._new(INTERNAL)]
 
     def published_events(self) -> list[tuple[str, bytes]]:
-        """What the outside was told since the last look: members and events."""
+        """The facts published since the last call: members and events."""
         return self._new(POINTS)
 
     def _new(self, topic: str) -> list[tuple[str, bytes]]:
@@ -181,7 +181,7 @@ class Books:
 
 
 class Ladder:
-    """Tiering's fold of many members, fed by what the ledger announces."""
+    """Tiering's fold of many members, fed by the facts that the ledger publishes."""
 
     def __init__(self, programs: Sequence[Document]) -> None:
         self._versions = ProgramVersions(compile_ladder(document) for document in programs)
@@ -189,7 +189,7 @@ class Ladder:
         self._members: defaultdict[str, Member] = defaultdict(Member)
 
     def follow(self, books: Books, now: Micros) -> list[MemberInput]:
-        """What tiering tells the ledger of what was announced since the last look."""
+        """The tier facts that answer the ledger's facts since the last call, as inputs of the ledger."""
         inputs: list[MemberInput] = []
         for member_id, event in books.published_events():
             input_ = self._decode(_record(POINTS, member_id, event, now))
@@ -206,6 +206,6 @@ def _record(topic: str, member_id: str, event: bytes, now: Micros) -> Record:
 
 
 def _check(outcomes: Sequence[object]) -> None:
-    """An input that could not be booked is nobody's to record."""
+    """Fail if an input could not be booked; only a conflict is a result to record."""
     for outcome in outcomes:
         assert not isinstance(outcome, Refused) or outcome.reason is RefusalReason.CONFLICT, outcome

@@ -87,7 +87,7 @@ async def test_a_database_that_goes_away_makes_not_ready_and_is_caught_up_after(
             await eventually(lambda: _ready(running, True))
             proxy.break_all()
             await _publish(settings, said[200:])
-            await eventually(lambda: _is_unready_for(running, "database"))
+            await eventually(lambda: _is_detail_about(running, "database"))
             await asyncio.sleep(1)
             proxy.down = False
             await eventually(lambda: look.has("hello", 400))
@@ -164,5 +164,5 @@ async def _stopped(running: Any) -> bool:
     return _consumer(running).state().detail.startswith("stopped")
 
 
-async def _is_unready_for(running: Any, word: str) -> bool:
+async def _is_detail_about(running: Any, word: str) -> bool:
     return word in _consumer(running).state().detail

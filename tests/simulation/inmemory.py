@@ -34,7 +34,7 @@ class Played:
 
     seed: str
     inputs: int = 0
-    """Told and asked, also what was known already."""
+    """Events and commands, also those that were known already."""
     journalled: int = 0
     deaths: int = 0
     faults: Counter[str] = field(default_factory=Counter)

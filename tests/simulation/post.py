@@ -1,4 +1,4 @@
-"""What accounts tell each other: each letter is delivered at least once, late, and in any order between shards."""
+"""Messages between accounts: each is delivered at least once, late, and in any order between shards."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Collect = Callable[[], Awaitable[Sequence[Sealed]]]
 
 
 class Message(NamedTuple):
-    """What an account is told."""
+    """A message to an account, as its input."""
 
     to: str
     input_: AnyInput
 
 
 class Post:
-    """Delivers what was collected. A shard's letters leave in order; a part of them may come again."""
+    """Delivers what was collected. A shard's messages leave in order; some may be delivered twice."""
 
     def __init__(self, rng: random.Random) -> None:
         self._random = rng

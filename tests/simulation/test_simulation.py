@@ -20,7 +20,7 @@ def test_O1_O7_worlds_with_crashes_between_any_two_store_calls_end_as_if_there_w
         assert not world.broken, (world.seed, world.broken[:3])
     assert worlds[-1].deaths > 3
     assert worlds[-1].faults.total() > 10
-    assert sum(world.counts["messages"] for world in worlds) > 100, "accounts tell each other something"
+    assert sum(world.counts["messages"] for world in worlds) > 100, "accounts send each other messages"
     assert sum(world.counts["quotes"] for world in worlds) > 10
 
 

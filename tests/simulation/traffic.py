@@ -1,4 +1,4 @@
-"""What many members do in a year or so, drawn from a seed: told by the shop late, twice and in disorder, or asked for.
+"""What many members do in a year or so, drawn from a seed: late, repeated and disordered events, and commands.
 
 The figures are small enough that points run short, lots expire and holds time out all the time.
 """
@@ -71,7 +71,7 @@ _TIERS: Final = ("regular", "senior", "vip", "supreme")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """An input of a member that comes in at `now`: told by a record, or asked for by a command."""
+    """An input of a member that comes in at `now`: from a record, or as a command."""
 
     now: Micros
     member_id: str
@@ -151,7 +151,7 @@ class _Life:
     # How it comes in
 
     def _publish(self, input_: AnyInput) -> Iterator[Step]:
-        """An event, mostly soon after; now and then late, twice, with another payload, or told again otherwise."""
+        """An event, mostly soon after; now and then late, twice, with another payload, or again under another id."""
         rng = self._rng
         lag = rng.choices((5 * SECOND, HOUR, 3 * DAY, 45 * DAY), (85, 8, 5, 2))[0]
         now = input_.at + rng.randrange(lag)
@@ -240,7 +240,7 @@ class _Life:
         )
 
     def _referrer(self) -> str:
-        """Who referred the member, if somebody did; at times another than was told before."""
+        """Who referred the member, if somebody did; at times another than before."""
         return self._rng.choice(self._others) if self._rng.random() < _REFERRED else ""
 
     def _tier(self) -> Iterator[Step]:

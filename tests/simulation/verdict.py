@@ -47,7 +47,7 @@ def broken(world: World, database: Database) -> Iterator[str]:
             if database.offsets[shard, topic] != len(records):
                 yield f"shard {shard} ends at {database.offsets[shard, topic]} of {len(records)} records of {topic}"
     yield from _accounts(database)
-    yield from _announced(database)
+    yield from _published(database)
     numbers = database.identities.items()
     facts = {member: database.facts[shard, number] for (shard, member), number in numbers}
     rewards = compile_rewards(orjson.loads(database.programs[-1]["document"]))
@@ -70,7 +70,7 @@ def booked_once(world: World, journal: Iterable[Journalled]) -> Iterator[str]:
             booked[digest, at] = raw
     if booked != world.published:
         missing, strange = world.published.keys() - booked.keys(), booked.keys() - world.published.keys()
-        yield f"{len(missing)} events are not booked, {len(strange)} were never told, or a payload is not the first"
+        yield f"{len(missing)} events are not booked, {len(strange)} were never published, or have another payload"
     if twice := [digest.hex() for digest, count in commands.items() if count > 1]:
         yield f"commands booked twice: {twice[:3]}"
     if commands.keys() != world.answers.keys():
@@ -85,7 +85,7 @@ def answered_once(world: World, kept: Mapping[bytes, Answer]) -> Iterator[str]:
 
 
 def between_accounts(facts: Mapping[str, Mapping[str, bytes]], rewards: Mapping[str, Reward]) -> Iterator[str]:
-    """What must hold of several accounts together, once all that they tell each other has come in.
+    """What must hold of several accounts together, once all messages between them are booked.
 
     `facts` are those of each account, by its member's id.
     """
@@ -227,8 +227,8 @@ def _account(database: Database, shard: int, member: str) -> Account:
     return store.account_of(row)  # type: ignore[arg-type]
 
 
-def _announced(database: Database) -> Iterator[str]:
-    """What moved points is told to the outside, each part once."""
+def _published(database: Database) -> Iterator[str]:
+    """Each version that moved points is published, once."""
     published: defaultdict[str, set[int]] = defaultdict(set)
     ids: set[str] = set()
     for _, topic, _, value, _ in database.outbox:
@@ -236,7 +236,7 @@ def _announced(database: Database) -> Iterator[str]:
             continue
         event = orjson.loads(value)
         if event["id"] in ids:
-            yield f"{event['id']} is announced twice"
+            yield f"{event['id']} is published twice"
         ids.add(event["id"])
         published[event["subject"]].add(event["data"]["member_version"])
     for (shard, member), number in database.identities.items():

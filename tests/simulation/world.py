@@ -164,7 +164,7 @@ class World:
         self._append(SHOP, step.member_id, step.input_, appended)
 
     async def _deliver(self, share: float) -> int:
-        """Let a share of what accounts have told each other come in; how much that was."""
+        """Deliver a share of the messages between accounts; how many those were."""
         self._post.collect(await self._collect())
         messages = list(self._post.deliver(share))
         for message in messages:
