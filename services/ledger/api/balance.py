@@ -122,21 +122,25 @@ def routes(context: Context) -> APIRouter:
         if_none_match = request.headers.get("if-none-match")
         if request.scope["query_string"] and (at := request.query_params.get("at")) is not None:
             return await _balance_at(context, member_id, at, if_none_match)
-        now = context.clock()
-        found = await context.reads.balance(context.shard(member_id), member_id, now)
-        if found is None:
-            raise unknown_member(member_id)
-        points, programs = found
-        tag = f'W/"{points.head[:8].hex()}-{programs.at(now).calendar.day_of(now)}"'
-        if if_none_match is not None and matches(if_none_match, tag):
-            return Response(status_code=304, headers={"ETag": tag, **PRIVATE})
-        return Response(
-            orjson.dumps(balance_json(member_id, points, rfc3339(now))),
-            media_type="application/json",
-            headers={"ETag": tag, **PRIVATE},
-        )
+        return await _balance_now(context, member_id, if_none_match)
 
     return router
+
+
+async def _balance_now(context: Context, member_id: str, if_none_match: str | None) -> Response:
+    now = context.clock()
+    found = await context.reads.balance(context.shard(member_id), member_id, now)
+    if found is None:
+        raise unknown_member(member_id)
+    points, programs = found
+    tag = f'W/"{points.head[:8].hex()}-{programs.at(now).calendar.day_of(now)}"'
+    if if_none_match is not None and matches(if_none_match, tag):
+        return Response(status_code=304, headers={"ETag": tag, **PRIVATE})
+    return Response(
+        orjson.dumps(balance_json(member_id, points, rfc3339(now))),
+        media_type="application/json",
+        headers={"ETag": tag, **PRIVATE},
+    )
 
 
 async def _balance_at(context: Context, member_id: str, at: str, if_none_match: str | None) -> Response:

@@ -101,16 +101,18 @@ def routes(context: Context) -> APIRouter:
                 tx, shard, account.number, before=position_of(cursor), kind=kind, limit=limit + 1,
                 **_booked_within(booked_from, booked_until, calendar),
             )  # fmt: skip
-        more, rows = len(rows) > limit, rows[:limit]
-        cursor = f"{rows[-1].version}.{rows[-1].line}" if more else None
-        return json_response(
-            {
-                "entries": [entry_json(row, programs, account.details.sliding_last_days) for row in rows],
-                "next_cursor": cursor,
-            }
-        )
+        return json_response(_page_json(rows, limit, programs, account.details.sliding_last_days))
 
     return router
+
+
+def _page_json(rows: Sequence[EntryRow], limit: int, programs: ProgramVersions, slid: Sequence[Day]) -> dict[str, Any]:
+    """The first `limit` of these entries; the cursor is null unless there are more."""
+    page = rows[:limit]
+    return {
+        "entries": [entry_json(row, programs, slid) for row in page],
+        "next_cursor": f"{page[-1].version}.{page[-1].line}" if len(rows) > limit else None,
+    }
 
 
 def position_of(cursor: str | None) -> tuple[int, int]:

@@ -129,33 +129,36 @@ def routes(context: Context) -> APIRouter:
         caller: Caller = reader,
     ) -> Response:
         """All of it is recomputed from the journal and the program version that was in force."""
-        version, line = map(int, entry.split("."))
-        async with context.reads.snapshot() as tx:
-            shard, account = await context.account(tx, member_id)
-            number, slid = account.number, account.details.sliding_last_days
-            programs = await context.reads.programs.read(tx)
-            journal = await history.journal_row(tx, shard, number, version)
-            booked = await history.entries_of(tx, shard, number, [version])
-            row = next((each for each in booked if each.line == line), None)
-            if journal is None or row is None:
-                raise Problem(ENTRY_UNKNOWN, f"Member {member_id} has no entry {entry}.")
-            records = await history.records_about(tx, shard, number, row)
-            later = await history.taken_later(tx, shard, number, row) if row.lot_day else []
-        program = programs.by_number[row.program]
-        cause = input_json(member_id, journal)
-        reason = reason_of(row, program, records)
-        return json_response(
-            {
-                "entry": entry_json(row, programs, slid),
-                "says": describe(row, program, reason, slid),
-                "event": {name: cause[name] for name in Event.model_fields},
-                "program": {"version": program.version, "effective_from": rfc3339(program.effective_from)},
-                "sum": None if reason is None else sum_json(reason, programs),
-                "taken_later": [entry_json(each, programs, slid) for each in later],
-            }
-        )
+        return json_response(await _explanation_json(context, member_id, entry))
 
     return router
+
+
+async def _explanation_json(context: Context, member_id: str, entry: str) -> dict[str, Any]:
+    """The explanation of an entry (`version.line`). Raises Problem 404."""
+    version, line = map(int, entry.split("."))
+    async with context.reads.snapshot() as tx:
+        shard, account = await context.account(tx, member_id)
+        number, slid = account.number, account.details.sliding_last_days
+        programs = await context.reads.programs.read(tx)
+        journal = await history.journal_row(tx, shard, number, version)
+        booked = await history.entries_of(tx, shard, number, [version])
+        row = next((each for each in booked if each.line == line), None)
+        if journal is None or row is None:
+            raise Problem(ENTRY_UNKNOWN, f"Member {member_id} has no entry {entry}.")
+        records = await history.records_about(tx, shard, number, row)
+        later = await history.taken_later(tx, shard, number, row) if row.lot_day else []
+    program = programs.by_number[row.program]
+    cause = input_json(member_id, journal)
+    reason = reason_of(row, program, records)
+    return {
+        "entry": entry_json(row, programs, slid),
+        "says": describe(row, program, reason, slid),
+        "event": {name: cause[name] for name in Event.model_fields},
+        "program": {"version": program.version, "effective_from": rfc3339(program.effective_from)},
+        "sum": None if reason is None else sum_json(reason, programs),
+        "taken_later": [entry_json(each, programs, slid) for each in later],
+    }
 
 
 def reason_of(row: EntryRow, program: Program, records: list[Record]) -> AwardReason | None:

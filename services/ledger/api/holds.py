@@ -72,7 +72,15 @@ class HoldDone(HoldOut):
 def routes(context: Context, commands: Commands) -> APIRouter:
     """The hold's paths."""
     router = APIRouter(tags=["holds"])
-    reader, spender = context.reader(), commands.writer()
+    _add_hold(router, commands)
+    _add_look(router, context, commands)
+    _add_capture(router, commands)
+    _add_release(router, commands)
+    return router
+
+
+def _add_hold(router: APIRouter, commands: Commands) -> None:
+    spender = commands.writer()
 
     @router.post(
         "/v1/members/{member_id}/holds",
@@ -92,6 +100,10 @@ def routes(context: Context, commands: Commands) -> APIRouter:
         )
         return await commands.execute(origin, member_id, body, make)
 
+
+def _add_look(router: APIRouter, context: Context, commands: Commands) -> None:
+    reader = context.reader()
+
     @router.get(
         "/v1/holds/{hold_id}",
         response_model=HoldOut,
@@ -102,6 +114,10 @@ def routes(context: Context, commands: Commands) -> APIRouter:
         """A hold as it is now. It is timed out from its `expires_at` on, whether or not that was booked yet."""
         member_id, raw = await commands.find(caller, hold_key(hold_id), hold_id, "hold_unknown")
         return json_response(hold_json(member_id, hold_id, decode_hold(raw), commands.now()))
+
+
+def _add_capture(router: APIRouter, commands: Commands) -> None:
+    spender = commands.writer()
 
     @router.post(
         "/v1/holds/{hold_id}/capture",
@@ -115,6 +131,10 @@ def routes(context: Context, commands: Commands) -> APIRouter:
         points = body.points if body is not None else None
         return await commands.execute(origin, member_id, body, partial(CaptureHold, hold=hold_id, points=points))
 
+
+def _add_release(router: APIRouter, commands: Commands) -> None:
+    spender = commands.writer()
+
     @router.post(
         "/v1/holds/{hold_id}/release",
         response_model=HoldDone,
@@ -125,5 +145,3 @@ def routes(context: Context, commands: Commands) -> APIRouter:
         """The points are available again, in the lots they came from."""
         member_id, _ = await commands.find(origin.caller, hold_key(hold_id), hold_id, "hold_unknown")
         return await commands.execute(origin, member_id, None, partial(ReleaseHold, hold=hold_id))
-
-    return router

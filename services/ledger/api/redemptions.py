@@ -95,7 +95,14 @@ class RedemptionDone(RedemptionOut):
 def routes(context: Context, commands: Commands) -> APIRouter:
     """The redemption's paths."""
     router = APIRouter(tags=["redemptions"])
-    reader, spender = context.reader(), commands.writer()
+    _add_redeem(router, commands)
+    _add_look(router, context, commands)
+    _add_give_back(router, commands)
+    return router
+
+
+def _add_redeem(router: APIRouter, commands: Commands) -> None:
+    spender = commands.writer()
 
     @router.post(
         "/v1/members/{member_id}/redemptions",
@@ -122,6 +129,10 @@ def routes(context: Context, commands: Commands) -> APIRouter:
             return await commands.execute(origin, member_id, body, make)
         return await _buy(commands, origin, member_id, redemption_id, body)
 
+
+def _add_look(router: APIRouter, context: Context, commands: Commands) -> None:
+    reader = context.reader()
+
     @router.get(
         "/v1/redemptions/{redemption_id}",
         response_model=RedemptionOut,
@@ -132,6 +143,10 @@ def routes(context: Context, commands: Commands) -> APIRouter:
         """A redemption as it is now."""
         member_id, raw = await commands.find(caller, redemption_key(redemption_id), redemption_id, "redemption_unknown")
         return json_response(redemption_json(member_id, redemption_id, decode_redemption(raw)))
+
+
+def _add_give_back(router: APIRouter, commands: Commands) -> None:
+    spender = commands.writer()
 
     @router.post(
         "/v1/redemptions/{redemption_id}/return",
@@ -153,8 +168,6 @@ def routes(context: Context, commands: Commands) -> APIRouter:
         points = body.points if body is not None else None
         make = partial(ReturnRedemption, redemption=redemption_id, points=points)
         return await commands.execute(origin, member_id, body, make)
-
-    return router
 
 
 async def _buy(commands: Commands, origin: Origin, member_id: str, redemption_id: str, body: RedemptionIn) -> Response:

@@ -66,7 +66,13 @@ class TransferDone(TransferOut):
 def routes(context: Context, commands: Commands) -> APIRouter:
     """The transfer's paths."""
     router = APIRouter(tags=["transfers"])
-    reader, spender = context.reader(), commands.writer()
+    _add_send(router, context, commands)
+    _add_look(router, context, commands)
+    return router
+
+
+def _add_send(router: APIRouter, context: Context, commands: Commands) -> None:
+    spender = commands.writer()
 
     @router.post(
         "/v1/transfers",
@@ -94,6 +100,10 @@ def routes(context: Context, commands: Commands) -> APIRouter:
             return accepted(sent, f"/v1/transfers/{transfer_id}")
         return created(sent, transfer_json(body.sender, transfer_id, decode_transfer(done)))
 
+
+def _add_look(router: APIRouter, context: Context, commands: Commands) -> None:
+    reader = context.reader()
+
     @router.get(
         "/v1/transfers/{transfer_id}",
         response_model=TransferOut,
@@ -104,8 +114,6 @@ def routes(context: Context, commands: Commands) -> APIRouter:
         """A transfer as it is now. A member's token reads the transfers that this member sent."""
         member_id, raw = await commands.find(caller, transfer_key(transfer_id), transfer_id, "transfer_unknown")
         return json_response(transfer_json(member_id, transfer_id, decode_transfer(raw)))
-
-    return router
 
 
 def _is_done(raw: bytes) -> bool:
