@@ -7,11 +7,12 @@ from typing import Final
 from schemas.events import RefusalReason, Refused, read_event
 from schemas.topics import ALL
 from services.kit import metrics
+from services.kit.event_time import check_event_time
 from services.kit.kafka import Record, partition_of
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
 from services.ledger.domain.state.refs import OWN
-from services.ledger.events.inbound import check_time, input_of
+from services.ledger.events.inbound import input_of
 from services.ledger.events.internal import INTERNAL
 from services.ledger.executor import Ledger
 from services.ledger.inputs import MemberInput, Misrouted
@@ -54,7 +55,7 @@ class Decoder:
                         "subject",
                         f"ids that begin with {' or '.join(OWN)} are the ledger's own",
                     )
-                check_time(input_.at, record.appended_at)
+                check_event_time(input_.at, record.appended_at)
         except Refused as refused:
             return refused
         member_id = event["subject"]

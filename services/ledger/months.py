@@ -14,10 +14,10 @@ from typing import Final
 import asyncpg
 
 from services.kit.calendar import MICROS_PER_SECOND, Micros
+from services.kit.event_time import MAX_EVENT_AGE_DAYS
 from services.kit.migrate import ensure_months
 from services.kit.postgres import Connection
 from services.ledger.domain.batch import Fold
-from services.ledger.events.inbound import MAX_EVENT_AGE_DAYS
 
 _DAY: Final = 86_400 * MICROS_PER_SECOND
 _AHEAD: Final = 62 * _DAY

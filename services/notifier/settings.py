@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from services.kit.event_time import MAX_EVENT_AGE_DAYS
 from services.kit.settings import Settings
 
 
@@ -34,5 +35,5 @@ class NotifierSettings(Settings):
     )
     email_from: str = Field(default="members@shop.example", max_length=320, description="The sender address of mail.")
     max_event_age_days: int = Field(
-        default=400, ge=1, description="Events with an older business time are refused as too_late."
+        default=MAX_EVENT_AGE_DAYS, ge=1, description="Events with an older business time are refused as too_late."
     )

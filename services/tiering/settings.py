@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from services.kit.event_time import MAX_EVENT_AGE_DAYS
 from services.kit.settings import Settings
 
 
@@ -17,7 +18,7 @@ class TieringSettings(Settings):
     http_port: int = Field(default=8002, ge=0, le=65_535, description="Port the workers share.")
     gather_seconds: float = Field(default=0.2, ge=0, le=1, description="As for every service; nobody waits here.")
     max_event_age_days: int = Field(
-        default=400,
+        default=MAX_EVENT_AGE_DAYS,
         ge=1,
         description="A registration whose business time is longer ago is refused as too late.",
     )

@@ -14,6 +14,7 @@ import orjson
 
 from schemas.events import Refused, parse_event
 from services.kit.calendar import MICROS_PER_SECOND, NEVER, Micros, parse_rfc3339
+from services.kit.event_time import check_event_time
 from services.kit.money import exponent
 from services.ledger.domain.batch import Arrival, NewJournalRow, fold_member
 from services.ledger.domain.chain import digest_of
@@ -43,7 +44,7 @@ from services.ledger.domain.state.lots import LotRow
 from services.ledger.domain.state.orders import decode_order, encode_lines, encode_order
 from services.ledger.domain.state.outcome import Message, Outcome
 from services.ledger.domain.state.refs import order_of, order_ref
-from services.ledger.events.inbound import check_time, input_of
+from services.ledger.events.inbound import input_of
 from services.tiering.domain import member as tier_member
 from services.tiering.domain.program import ProgramVersions as TierVersions
 from services.tiering.domain.program import compile_program as compile_tiers
@@ -237,7 +238,7 @@ class MemoryLedger:
             read = parse_event(orjson.dumps(event))
             input_ = input_of(read, self._currency, exponent(self._currency), lambda at: self.programs.at(at).needs)
             assert input_ is not None
-            check_time(input_.at, now)
+            check_event_time(input_.at, now)
         except Refused as refused:
             return str(refused.reason)
         return input_

@@ -12,11 +12,12 @@ from schemas.events import MAX_EVENT_BYTES, Event, RefusalReason, Refused, parse
 from schemas.topics import TOPIC_OF
 from services.kit.auth import Caller
 from services.kit.calendar import Micros, rfc3339, to_micros
+from services.kit.event_time import check_event_time
 from services.kit.problem import FORBIDDEN, MALFORMED, UNAVAILABLE, Problem, kind, responses
 from services.ledger.api.context import Context
 from services.ledger.api.publisher import BrokersUnavailable, Message, Publisher
 from services.ledger.domain.program.program import Program
-from services.ledger.events.inbound import check_time, input_of
+from services.ledger.events.inbound import input_of
 
 EVENT_REFUSED: Final = kind("event-refused", "An event breaks the contract", 422)
 MEDIA_TYPE_UNKNOWN: Final = kind("media-type-unknown", "Send CloudEvents in JSON", 415)
@@ -156,7 +157,7 @@ def _checked(raw: bytes, program: Program | None, now: Micros) -> Event:
     event = parse_event(raw)
     if TOPIC_OF[event["type"]].writer != "shop":
         raise Refused(RefusalReason.UNKNOWN_TYPE, "type", "The shop does not publish this type")
-    check_time(to_micros(event["time"]), now)
+    check_event_time(to_micros(event["time"]), now)
     if program is not None:
         input_of(event, program.currency, program.decimals)
     return event

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from msgspec import structs
 
 from schemas.events import RefusalReason, Refused
-from services.kit.calendar import MICROS_PER_SECOND, NEVER, Day, Micros, parse_rfc3339, to_micros
+from services.kit.calendar import NEVER, Day, Micros, parse_rfc3339, to_micros
 from services.kit.money import minor_units
 from services.ledger.domain.state.inputs import (
     ActivityRecorded,
@@ -39,11 +39,6 @@ from services.ledger.domain.state.inputs import (
     TransferArrived,
 )
 from services.ledger.domain.state.refs import order_ref
-
-MAX_EVENT_AGE_DAYS: Final = 400
-"""The contract's `max_event_age`: what is older is refused as `too_late`, so dedupe needs recent months only."""
-_MAX_AGE: Final = MAX_EVENT_AGE_DAYS * 86_400 * MICROS_PER_SECOND
-_MAX_AHEAD: Final = 5 * 60 * MICROS_PER_SECOND
 
 TIER_HISTORY_TYPES: Final = frozenset(
     f"loyalty.tier.{kind}.v1" for kind in ("upgraded", "downgraded", "kept", "overridden")
@@ -83,20 +78,6 @@ TYPES: Final[Mapping[str, str]] = {
     "expiring": "loyalty.timer.due.v1",
 }
 """The event type that an input's tag stands for, to the outside."""
-
-
-def check_time(at: Micros, arrived: Micros) -> None:
-    """Raises Refused for a business time that is outside of what the contract allows."""
-    if at < arrived - _MAX_AGE:
-        raise Refused(
-            RefusalReason.TOO_LATE,
-            "time",
-            f"more than {MAX_EVENT_AGE_DAYS} days before its arrival; book it as an adjustment",
-        )
-    if at > arrived + _MAX_AHEAD:
-        raise Refused(
-            RefusalReason.IN_FUTURE, "time", "more than 5 minutes after its arrival; check the publisher's clock"
-        )
 
 
 class _Currency(NamedTuple):

@@ -10,10 +10,10 @@ import re
 from typing import Any, Final
 
 from schemas import events
-from schemas.events.reasons import RefusalReason, Refused
 from schemas.topics import BY_NAME
 from services.kit import metrics
-from services.kit.calendar import MICROS_PER_SECOND, Micros, to_micros
+from services.kit.calendar import Micros, to_micros
+from services.kit.event_time import check_event_time
 from services.kit.kafka import Record, shard_of
 from services.notifier.domain.inputs import (
     ConsentChanged,
@@ -38,27 +38,20 @@ _USED_TYPES: Final = {
 }
 """The event types of a topic that are used here, as a record contains them somewhere."""
 
-_MICROS_PER_DAY: Final = 86_400 * MICROS_PER_SECOND
-_MAX_AHEAD: Final = 5 * 60 * MICROS_PER_SECOND
-"""How far a business time may lie after its arrival (clocks differ)."""
-
 
 class Decoder:
     """Makes inputs of records; a record that breaks its contract becomes a dead letter."""
 
     def __init__(self, *, shards: int, max_event_age_days: int) -> None:
         self._shards = shards
-        self._max_age = max_event_age_days * _MICROS_PER_DAY
+        self._max_event_age_days = max_event_age_days
 
-    def __call__(self, record: Record) -> Input | Refused | None:
-        """A record as an input; None for a record that is not used here."""
+    def __call__(self, record: Record) -> Input | None:
+        """A record as an input; None for a record that is not used here. Raises Refused."""
         used_types = _USED_TYPES.get(record.topic)
         if used_types is not None and not _may_be_of(record, used_types):
             return None
-        try:
-            event = events.read_event(record.value, record.headers, record.key, types=BY_NAME[record.topic].types)
-        except Refused as refused:
-            return refused
+        event = events.read_event(record.value, record.headers, record.key, types=BY_NAME[record.topic].types)
         if shard_of(event["subject"], self._shards) != record.partition:
             # Its publisher hashes keys in another way; it is booked on its member's shard.
             metrics.count("rekeyed_total", topic=record.topic)
@@ -68,18 +61,14 @@ class Decoder:
             return _tier(event, record.appended_at)
         return self._profile(event, record.appended_at)
 
-    def _profile(self, event: Any, arrived_at: Micros) -> Input | Refused | None:
+    def _profile(self, event: Any, arrived_at: Micros) -> Input | None:
         at = to_micros(event["time"])
-        if at > arrived_at + _MAX_AHEAD:
-            return Refused(
-                RefusalReason.IN_FUTURE, "time", "its business time is more than 5 minutes after its arrival"
-            )
         member_id, event_type, data = event["subject"], event["type"], event["data"]
         if event_type == "commerce.member.erased.v1":
             # Never too late: a member who asked to be forgotten is forgotten, however late the event arrives.
+            check_event_time(at, arrived_at, max_age_days=None)
             return Erased(member_id, at)
-        if at < arrived_at - self._max_age:
-            return Refused(RefusalReason.TOO_LATE, "time", "its business time is longer ago than events are taken for")
+        check_event_time(at, arrived_at, self._max_event_age_days)
         match event_type:
             case "commerce.member.registered.v1" | "commerce.profile.updated.v1":
                 return ProfileUpdated(member_id, at, _fields(data))

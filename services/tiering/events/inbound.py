@@ -13,7 +13,8 @@ from schemas.events.commerce import MemberRegistered
 from schemas.events.points import OrderQualified
 from schemas.events.reasons import RefusalReason, Refused
 from services.kit import metrics
-from services.kit.calendar import MICROS_PER_SECOND, to_micros
+from services.kit.calendar import to_micros
+from services.kit.event_time import check_event_time
 from services.kit.kafka import Record, shard_of
 from services.kit.money import minor_units
 from services.tiering.domain.member import Cause, Enrolment, Input, Order, TimelineReceived, order_key
@@ -28,10 +29,6 @@ _WANTED: Final = {PROFILES: "commerce.member.registered.v1", POINTS: "loyalty.or
 """The one event type that tiering reads of each topic."""
 _WANTED_BYTES: Final = {topic: wanted.encode() for topic, wanted in _WANTED.items()}
 
-_MICROS_PER_DAY: Final = 86_400 * MICROS_PER_SECOND
-_MAX_AHEAD: Final = 5 * 60 * MICROS_PER_SECOND
-"""How far a business time may lie after its arrival (clocks differ)."""
-
 
 class Decoder:
     """Makes inputs of records; a record that breaks its contract becomes a dead letter."""
@@ -40,7 +37,7 @@ class Decoder:
         """`versions` gives the program versions known now, which say how many decimals an amount has."""
         self._versions = versions
         self._shards = shards
-        self._max_age = max_event_age_days * _MICROS_PER_DAY
+        self._max_event_age_days = max_event_age_days
 
     def __call__(self, record: Record) -> Input | None:
         """A record as an input; None for a record that tiering does not use. Raises Refused."""
@@ -80,8 +77,5 @@ class Decoder:
 
     def _enrolment(self, event: MemberRegistered, record: Record) -> Enrolment:
         time = to_micros(event["time"])
-        if time < record.appended_at - self._max_age:
-            raise Refused(RefusalReason.TOO_LATE, "time", "its business time is longer ago than events are booked for")
-        if time > record.appended_at + _MAX_AHEAD:
-            raise Refused(RefusalReason.IN_FUTURE, "time", "its business time is more than 5 minutes after its arrival")
+        check_event_time(time, record.appended_at, self._max_event_age_days)
         return Enrolment(event["subject"], Cause(event["type"], event["source"], event["id"], time))
