@@ -31,6 +31,7 @@ from services.kit.dead_letter import DeadLetterLimit, Refused, TooManyDeadLetter
 from services.kit.executor import Executor
 from services.kit.kafka import REBALANCE_MS, Record, new_consumer, stop_quietly
 from services.kit.lag import Lag, StallDetector, lag_of
+from services.kit.offset_report import OffsetReport
 from services.kit.part import Source, State
 from services.kit.postgres import Pool, Queries, backoff, is_unavailable
 from services.kit.settings import Settings
@@ -50,8 +51,6 @@ REVOKE_SECONDS: Final = 20.0
 """How long a rebalance waits for batches in flight; below the group's rebalance timeout."""
 SILENT_SECONDS: Final = 30.0
 """A client that got no answer from any broker for so long is dropped, and a new one built."""
-REPORT_SECONDS: Final = 1.0
-"""How often the brokers are told the offsets."""
 QUIET_SECONDS: Final = 5.0
 """Without an answer from the brokers for so long, the consumer is not ready."""
 NO_ANSWER: Final = "no answer from the brokers"
@@ -85,16 +84,14 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
         self._topics = sorted(topics)
         self._needs = needs
         self._number = worker
-        self._limit = DeadLetterLimit(settings.dead_letter_limit)
         self._wake = asyncio.Event()
         self._booking = Booking(
-            service=settings.service,
+            settings=settings,
             topics=self._topics,
             executor=executor,
             decode=decode,
-            limit=self._limit,
+            limit=DeadLetterLimit(settings.dead_letter_limit),
             slots=asyncio.Semaphore(settings.concurrent_shards),
-            max_batch=settings.max_batch,
             unread=self._unread,
             wake_reader=self._wake.set,
         )
@@ -103,8 +100,7 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
         self._assigned: set[TopicPartition] | None = None
         self._client: Any = None
         self._reader: asyncio.Task[None] | None = None
-        self._reporting: asyncio.Task[None] | None = None
-        self._reported_at = 0.0
+        self._report = OffsetReport()
         self._failed_loads = 0
         self._load_again_at = 0.0
         self._answered_at = 0.0
@@ -145,7 +141,7 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
             "shards": ",".join(map(str, sorted(self._workers))),
             "lag_records": lag.records,
             "lag_seconds": round(lag.seconds, 1),
-            "refused_of_last_1000": self._limit.refused,
+            "refused_of_last_1000": self._booking.limit.refused,
         }
         trouble, remedy = self._trouble, self._remedy
         if not trouble:
@@ -241,7 +237,7 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
             if self._assigned is not None:
                 await self._open_workers()
             await self._position_workers(client)
-            self._report_offsets(client)
+            self._report.send(client, self._workers.values())
             wanted = [TopicPartition(t, each.shard) for each in self._workers.values() for t in each.topics_to_fetch()]
             if not wanted and self._workers:  # an empty list would mean all partitions
                 with suppress(TimeoutError):
@@ -363,34 +359,11 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
         for listener in self._listeners:
             listener(self.shards)
 
-    def _report_offsets(self, client: Any) -> None:
-        """Tells the brokers the offsets now and then, at best effort: for tools that show the lag, not for us."""
-        if self._reporting is not None and not self._reporting.done():
-            return
-        if time.monotonic() - self._reported_at < REPORT_SECONDS:
-            return
-        if moved := _take_unreported(self._workers.values()):
-            self._reported_at = time.monotonic()
-            self._reporting = asyncio.create_task(_commit(client, moved))
-
     async def _drop_client(self) -> None:
         client, self._client = self._client, None
         if client is None:
             return
         workers = list(self._workers.values())
         await self._close_workers()
-        if self._reporting is not None:
-            await asyncio.wait([self._reporting], timeout=1.0)
-        if moved := _take_unreported(workers):
-            await _commit(client, moved)
+        await self._report.finish(client, workers)
         await stop_quietly(client)
-
-
-def _take_unreported(workers: Iterable[ShardWorker[Any, Any]]) -> dict[TopicPartition, int]:
-    return {TopicPartition(t, each.shard): offset for each in workers for t, offset in each.take_unreported().items()}
-
-
-async def _commit(client: Any, offsets: dict[TopicPartition, int]) -> None:
-    with suppress(KafkaError, TimeoutError, OSError):
-        async with asyncio.timeout(2.0):
-            await client.commit(offsets)

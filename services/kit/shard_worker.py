@@ -27,6 +27,7 @@ from services.kit.executor import DatabaseUnavailable, Executor, Fence, Fenced
 from services.kit.kafka import Record
 from services.kit.outbox import OutboxRow, append
 from services.kit.postgres import Connection, backoff
+from services.kit.settings import Settings
 
 I = TypeVar("I")  # noqa: E741
 O = TypeVar("O")  # noqa: E741
@@ -45,14 +46,13 @@ _Rejected = tuple[Record, Refused]
 class Booking(Generic[I, O]):
     """What all shard workers of a consumer share: how they book, and what bounds them."""
 
-    service: str
+    settings: Settings
     topics: Sequence[str]
     executor: Executor[I, O]
     decode: Callable[[Record], I | Refused | None]
     limit: DeadLetterLimit
     slots: asyncio.Semaphore
     """One for each shard worker that may be in a transaction at the same time."""
-    max_batch: int
     unread: Callable[[str, int], int | None]
     """How many records of a topic and shard were not fetched yet; None where that is not known."""
     wake_reader: Callable[[], object]
@@ -76,7 +76,7 @@ class ShardWorker(Generic[I, O]):
         self._executor = booking.executor
         self._decode = booking.decode
         self._limit = booking.limit
-        self._max_batch = booking.max_batch
+        self._max_batch = booking.settings.max_batch
         self._buffers: dict[str, deque[Record]] = {topic: deque() for topic in booking.topics}
         self._fetched: dict[str, int] = {}
         self._reported: dict[str, int] = {}
@@ -324,7 +324,7 @@ class ShardWorker(Generic[I, O]):
         return Fence(topics, [self.booked[topic] for topic in topics], [ends[topic] for topic in topics])
 
     def _dead_letter(self, record: Record, refused: Refused) -> OutboxRow:
-        return OutboxRow(self.shard, DEAD_LETTERS, record.key, render(self._booking.service, record, refused))
+        return OutboxRow(self.shard, DEAD_LETTERS, record.key, render(self._booking.settings.service, record, refused))
 
     def _count(self, records: Sequence[Record], rejected: Sequence[_Rejected]) -> None:
         self._limit.add(_are_rejected(records, rejected))
