@@ -225,13 +225,13 @@ def transfer_json(member_id: str, transfer_id: str, transfer: Transfer) -> dict[
 
 
 def order_json(ref: str) -> dict[str, str]:
-    """What a ref says of an order: its shop and id; nothing if it is about something else."""
+    """`shop` and `order_id` of a ref; empty if it is not about an order."""
     order = order_of(ref)
     return {"shop": order[0], "order_id": order[1]} if order else {}
 
 
-def given_of(ref: str) -> dict[str, str]:
-    """What an entry's ref says of a hold or a redemption: its id, by name."""
+def ref_json(ref: str) -> dict[str, str]:
+    """`hold_id` or `redemption_id` of an entry's ref; empty if it is about neither."""
     if ref.startswith(HOLD):
         return {"hold_id": ref.removeprefix(HOLD)}
     return {"redemption_id": ref.removeprefix(REDEMPTION)} if ref.startswith(REDEMPTION) else {}
