@@ -28,6 +28,7 @@ from services.ledger.known import KnownInputs, repeated_answer
 from services.ledger.member_work import MemberWork
 from services.ledger.months import Months
 from services.ledger.needs import fact_key
+from services.ledger.programs import KnownPrograms
 from services.ledger.writes import FEW, AnswerRow, write, write_if_unchanged
 
 FOLD_SLICE: Final = 200
@@ -38,7 +39,7 @@ class Ledger:
     """Books batches. In each it asks whether there is a newer program than it knows."""
 
     def __init__(self) -> None:
-        self.programs = store.KnownPrograms()
+        self.programs = KnownPrograms()
         self.months = Months()
 
     async def book(

@@ -26,7 +26,7 @@ from services.kit.program import PROGRAM_TOPIC
 from services.kit.settings import Settings
 from services.ledger.domain.program.program import compile_program
 from services.ledger.domain.state.outcome import SOURCE
-from services.ledger.store import register_codecs
+from services.ledger.codecs import register_codecs
 
 NOTICE_MINUTES: Final = 10
 _NOTICE: Final = NOTICE_MINUTES * 60 * MICROS_PER_SECOND

@@ -1,4 +1,4 @@
-"""What the ledger reads in PostgreSQL to book a batch: one shard, one transaction, arrays in and out.
+"""Reads from PostgreSQL what the ledger needs to book a batch: one shard, one transaction, arrays in and out.
 
 The lock doctrine. The account row is the only lock of a member. A batch first inserts the missing rows (sorted, so
 that two batches wait for each other in one order only), then locks its accounts in account order, and reads what the
@@ -6,8 +6,8 @@ lock protects in later statements only. Without the first step, two sessions wou
 any other order, two batches could deadlock. An order that the locking statement itself read could be older than the
 lock. Nothing else is locked for long: only the holder of the account writes its lots, orders and facts.
 
-Few commands are read without a lock (`accounts_for_commands`), and what follows is written only if no account has been
-changed since then: whatever changes a member raises its account's version.
+When commands are few, their accounts are read without a lock (`accounts_for_commands`). What follows is written only if
+no account has been changed since then. Whatever changes a member raises its account's version, which shows it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,11 @@ from typing import Any, Final
 
 import asyncpg
 import msgspec
-import orjson
 
-from services.kit.calendar import NEVER, Day, Micros
+from services.kit.calendar import Micros
 from services.kit.postgres import Connection, Queries
-from services.kit.program import NoProgram
+from services.ledger.codecs import register_codecs
 from services.ledger.domain.batch import Arrival
-from services.ledger.domain.program.program import Program, ProgramVersions, compile_program
 from services.ledger.domain.state.account import Account, Details
 from services.ledger.domain.state.loaded import Loaded, Needs, Success
 from services.ledger.domain.state.lots import LotRow
@@ -39,100 +37,23 @@ SQL: Final = Queries.load(
 )  # fmt: skip
 
 ANSWERS_KEPT: Final[Micros] = 30 * 86_400_000_000
-"""How long the same request gets the same answer."""
-_FORGOTTEN: Final = 1_000
+"""How long a repeated request gets its first answer."""
+_ANSWERS_PER_DELETE: Final = 1_000
 
-_PG_EPOCH_MICROS: Final = 946_684_800_000_000
-_PG_EPOCH_DAY: Final = 730_120
-_INFINITY_DAY: Final = 2**31 - 1
-_MINUS_INFINITY_DAY: Final = -(2**31)
 _decode_details = msgspec.msgpack.Decoder(Details).decode
 
 
-class KnownPrograms:
-    """The program versions as this process last read them."""
-
-    def __init__(self) -> None:
-        self._programs: ProgramVersions | None = None
-
-    @property
-    def newest(self) -> Program:
-        """The version last published, as far as is known; its currency is that of all. Raises NoProgram."""
-        if self._programs is None:
-            raise NoProgram
-        return self._programs.versions[-1]
-
-    def need(self, instant: Micros) -> frozenset[str]:
-        """The profile fields into which the version in force at a business time looks, as far as is known."""
-        return self._programs.at(instant).needs if self._programs is not None else frozenset()
-
-    def current(self, newest: int | None) -> ProgramVersions | None:
-        """What is known, if it goes as far as version number `newest`."""
-        known = self._programs
-        return known if known is not None and newest is not None and known.newest >= newest else None
-
-    async def read(self, connection: Connection) -> ProgramVersions:
-        """All versions, the newest included. Raises NoProgram."""
-        return await self.up_to(await connection.fetchval(SQL["newest_program"]), connection)
-
-    async def up_to(self, newest: int | None, connection: Connection) -> ProgramVersions:
-        """All versions, number `newest` included; they are read if it is not known. Raises NoProgram."""
-        known = self.current(newest)
-        if known is None:
-            if newest is None:
-                raise NoProgram
-            rows = await connection.fetch(SQL["programs"])
-            known = self._programs = ProgramVersions(
-                compile_program(row["number"], orjson.loads(row["document"])) for row in rows
-            )
-        return known
-
-
-async def register_codecs(connection: asyncpg.Connection[Any]) -> None:
-    """Lets a connection speak instants as microseconds since 1970 and days as ordinals, as the domain does.
-
-    `infinity` is `NEVER`, and `-infinity` is day 0 (a lot without a parent).
-    """
-    await connection.set_type_codec(
-        "timestamptz", schema="pg_catalog", encoder=_encode_instant, decoder=_decode_instant, format="tuple"
-    )
-    await connection.set_type_codec(
-        "date", schema="pg_catalog", encoder=_encode_day, decoder=_decode_day, format="tuple"
-    )
-
-
 async def prepare(connection: asyncpg.Connection[Any]) -> None:
-    """Makes a new connection of the pool ready: the codecs, and plans by key.
+    """Prepares a new connection of the pool: registers the codecs, and lets plans look rows up by key alone.
 
-    Every statement of the write path looks rows up by key, whatever the values: one plan serves them all. A plan made
-    while a table was small would read all of it, and be kept.
+    Every statement of the write path looks rows up by key, whatever the values, so one plan serves them all. Without
+    these settings, a plan that was made while a table was small would read the whole table, and be kept.
     """
     await register_codecs(connection)
     await connection.execute(
         "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_bitmapscan = off; "
         "SET plan_cache_mode = force_generic_plan"
     )
-
-
-def _encode_instant(instant: Micros) -> tuple[int]:
-    return (instant - _PG_EPOCH_MICROS,)
-
-
-def _decode_instant(value: tuple[int]) -> Micros:
-    return value[0] + _PG_EPOCH_MICROS
-
-
-def _encode_day(day: Day) -> tuple[int]:
-    if day == NEVER:
-        return (_INFINITY_DAY,)
-    return (day - _PG_EPOCH_DAY if day else _MINUS_INFINITY_DAY,)
-
-
-def _decode_day(value: tuple[int]) -> Day:
-    days = value[0]
-    if days == _INFINITY_DAY:
-        return NEVER
-    return 0 if days == _MINUS_INFINITY_DAY else days + _PG_EPOCH_DAY
 
 
 def account_of(row: asyncpg.Record) -> Account:
@@ -167,16 +88,16 @@ async def lock_accounts(tx: Connection, shard: int, member_ids: Sequence[str]) -
 
 
 async def journalled(tx: Connection, shard: int, arrivals: Iterable[Arrival]) -> dict[tuple[bytes, Micros], bytes]:
-    """The inputs, as journalled, of those arrivals that have been booked already."""
-    asked = list(arrivals)
-    times = [arrival.input_.at for arrival in asked]
-    digests = [arrival.digest for arrival in asked]
+    """The stored inputs of those arrivals that have been booked already, by (digest, business time)."""
+    arrivals = list(arrivals)
+    times = [arrival.input_.at for arrival in arrivals]
+    digests = [arrival.digest for arrival in arrivals]
     rows = await tx.fetch(SQL["journalled"], shard, digests, min(times), max(times))
     return {(row["digest"], row["at"]): row["input"] for row in rows}
 
 
 async def answers(tx: Connection, shard: int, digests: Sequence[bytes], now: Micros) -> dict[bytes, asyncpg.Record]:
-    """What these commands were answered before, by digest; an answer is kept for `ANSWERS_KEPT`."""
+    """The stored answers to these commands, by digest, none older than `ANSWERS_KEPT`."""
     rows = await tx.fetch(SQL["answers"], shard, digests)
     return {row["digest"]: row for row in rows if row["at"] > now - ANSWERS_KEPT}
 
@@ -184,8 +105,8 @@ async def answers(tx: Connection, shard: int, digests: Sequence[bytes], now: Mic
 async def accounts_for_commands(
     connection: Connection, shard: int, asked: Sequence[tuple[str, bytes, str | None]]
 ) -> dict[str, asyncpg.Record]:
-    """What commands of different members surely look at, each asked as (member id, digest, key of a fact or None); one
-    row for each member that has an account.
+    """What commands of different members need in any case: one row for each member that has an account, by member id.
+    `asked` is (member id, digest, key of a fact or None) of each command.
 
     Nothing is locked: only `write_if_unchanged` may write what follows from these rows.
     """
@@ -195,16 +116,16 @@ async def accounts_for_commands(
 
 
 async def forget_answers(connection: Connection, shards: int, now: Micros) -> None:
-    """Deletes the answers that are kept no longer, a bounded number in each statement."""
+    """Deletes the answers that are older than `ANSWERS_KEPT`, a bounded number in each statement."""
     for shard in range(shards):
-        while await connection.execute(SQL["forget_answers"], shard, now - ANSWERS_KEPT, _FORGOTTEN) == (
-            f"DELETE {_FORGOTTEN}"
+        while await connection.execute(SQL["forget_answers"], shard, now - ANSWERS_KEPT, _ANSWERS_PER_DELETE) == (
+            f"DELETE {_ANSWERS_PER_DELETE}"
         ):
             pass
 
 
 async def load(tx: Connection, shard: int, needs: Sequence[tuple[int, Loaded, Needs]]) -> None:
-    """Reads what the accounts of a batch need, one statement a kind of need, into what was read of them before."""
+    """Reads what the accounts of a batch need, by one statement for each kind of need, into their `Loaded`."""
     by_account = {account: loaded for account, loaded, _ in needs}
     await _load_orders(tx, shard, needs, by_account)
     await _load_facts(tx, shard, needs, by_account)
@@ -254,7 +175,7 @@ async def _load_lots(tx: Connection, shard: int, needs: _Needs, by_account: _ByA
 
 
 def lot_of(row: asyncpg.Record) -> LotRow:
-    """A row of `lot` as the fold knows it."""
+    """A row of the table `lot` as a value of the domain."""
     return LotRow(
         row["day"], row["parent"], row["pending"], row["available"], row["held"], row["expired"], row["forgiven"]
     )

@@ -27,6 +27,7 @@ from services.kit.migrate import ensure_months, migrate
 from services.kit.postgres import Pool, session_settings
 from services.ledger.api import routers
 from services.ledger.api.publisher import Publisher
+from services.ledger.codecs import register_codecs
 from services.ledger.consumer import Decoder
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
@@ -37,7 +38,6 @@ from services.ledger.executor import Ledger
 from services.ledger.inputs import Booked, MemberInput
 from services.ledger.publication import publish_document
 from services.ledger.settings import LedgerSettings
-from services.ledger.store import register_codecs
 from tests.conftest import as_role
 from tests.model import events as shop
 

@@ -18,7 +18,7 @@ from services.kit.clock import now
 from services.kit.migrate import migrate
 from services.kit.postgres import Connection
 from services.ledger.publication import NotPublished, known_versions, publish, publish_document
-from services.ledger.store import register_codecs
+from services.ledger.codecs import register_codecs
 from tests.conftest import MakeDatabase, as_role
 from tests.integration.ledger_support import DOCUMENT, PROGRAM, ledger_settings
 

@@ -15,8 +15,8 @@ from services.kit.postgres import Connection
 from services.ledger.audit import shard as shard_audit
 from services.ledger.audit.account import SLICE
 from services.ledger.audit.verify import examine, summarise, survey, table, verify
+from services.ledger.codecs import register_codecs
 from services.ledger.settings import LedgerSettings
-from services.ledger.store import register_codecs
 from tests.conftest import MakeDatabase
 from tests.integration.ledger_support import LedgerUnderTest, ledger_on, ledger_settings
 from tests.model import events as shop

@@ -17,6 +17,7 @@ from services.kit.postgres import COMMAND_SECONDS, _keep_session, session_settin
 from services.ledger import store
 from services.ledger.answers import Answer
 from services.ledger.audit.verify import examine, summarise
+from services.ledger.codecs import register_codecs
 from services.ledger.domain.program.catalogue import compile_rewards
 from services.ledger.events.internal import INTERNAL
 from services.ledger.publication import publish_document
@@ -139,7 +140,7 @@ async def crash(dsn: str, seed: str, *, inputs: int, rate: float) -> Crashed:
         return [Sealed(row["shard"], row["key"], row["value"]) for row in sorted(rows, key=lambda row: row["id"])]
 
     try:
-        await store.register_codecs(owner)
+        await register_codecs(owner)
         for table in ("journal", "entry"):
             await ensure_months(owner, table, START - 30 * DAY, START + _MONTHS * 30 * DAY)
         document = Program.from_document(with_all(DOCUMENT, stock=_STOCK, budget=_BUDGET)).document()

@@ -27,8 +27,8 @@ from services.kit.postgres import Connection, connect, is_unavailable
 from services.kit.settings import Settings
 from services.ledger.audit.account import CHECKS, POINTS
 from services.ledger.audit.shard import SQL, Report, audit_shard
+from services.ledger.codecs import register_codecs
 from services.ledger.domain.program.program import ProgramVersions, compile_program
-from services.ledger.store import register_codecs
 
 PROCESSES: Final = 2
 ONE_PROCESS_UP_TO: Final = 2_000

@@ -1,7 +1,8 @@
-"""Closes local days: `loyalty.day.closed.v1` says of a shard that a day is booked to its end (T8).
+"""Closes local days: `loyalty.day.closed.v1` states that one shard has booked a day to its end (T8).
 
-A day is closed on a shard once every record that was appended before its midnight is booked, and nothing that fell due
-by then is left to book. A consumer that waits for it (tiering, with its decisions) misses no confirmation of that day.
+A day is closed on a shard once every record that was appended before the midnight at its end is booked, and so is
+everything that fell due by then. Tiering waits for this event before its decisions, so that they miss no confirmation
+of that day.
 """
 
 from __future__ import annotations
@@ -21,16 +22,17 @@ from services.kit.kafka import partition_of
 from services.kit.outbox import OutboxRow, append
 from services.kit.postgres import Pool, Queries
 from services.kit.program import NoProgram
-from services.ledger import store
 from services.ledger.consumer import TOPICS
 from services.ledger.domain.state.outcome import SOURCE
 from services.ledger.events.outbound import TOPIC
+from services.ledger.programs import KnownPrograms
 
 SQL: Final = Queries.load("services.ledger", "sql/closing.sql", require=("last_closed", "offsets", "is_due", "close"))
 AFTER: Final[Micros] = 60 * MICROS_PER_SECOND
-"""How long after midnight, by our clock, no broker appends with an earlier time and no earlier command is running."""
+"""How long after its end a day can be closed. By then no broker appends a record with a time before midnight, although
+clocks differ, and no command from before midnight is still running."""
 AGAIN: Final[Micros] = 5 * MICROS_PER_SECOND
-"""How long to wait before the next look at a shard where something was left to book."""
+"""How long to wait before the next look at a shard whose day cannot be closed yet."""
 _log = structlog.get_logger("ledger")
 
 IsBooked = Callable[[int, Mapping[str, int], Micros], Awaitable[bool]]
@@ -38,10 +40,10 @@ IsBooked = Callable[[int, Mapping[str, int], Micros], Awaitable[bool]]
 
 
 class DayClose:
-    """A pass over one shard: closes the next local day that has ended there; answers 1 if it closed one.
+    """A sweeper's pass over one shard: closes the next local day that has ended; answers 1 if it closed one.
 
     The first day that a ledger closes is the day before its first pass. The row of a day and its event are written in
-    one transaction, so its event is sent once, however many sweepers there are.
+    one transaction, so the event is sent once, however many sweepers there are.
     """
 
     def __init__(self, pool: Pool, shards: int, is_booked: IsBooked, *, now: Clock = clock.now) -> None:
@@ -49,7 +51,7 @@ class DayClose:
         self._shards = shards
         self._is_booked = is_booked
         self._now = now
-        self._programs = store.KnownPrograms()
+        self._programs = KnownPrograms()
         self._not_before: dict[int, Micros] = {}
 
     async def __call__(self, shard: int) -> int:
@@ -80,7 +82,7 @@ class DayClose:
             if await connection.fetchval(SQL.is_due, shard, midnight):
                 return 0
             if await connection.fetchval(SQL.close, shard, day, now) is not None:
-                await append(connection, [announcement(shard, self._shards, day, midnight)])
+                await append(connection, [day_closed_event(shard, self._shards, day, midnight)])
         self._not_before[shard] = 0
         return 1
 
@@ -93,8 +95,8 @@ class DayClose:
             return False
 
 
-def announcement(shard: int, shards: int, day: Day, midnight: Micros) -> OutboxRow:
-    """`loyalty.day.closed.v1`, on the partition whose day it closes."""
+def day_closed_event(shard: int, shards: int, day: Day, midnight: Micros) -> OutboxRow:
+    """`loyalty.day.closed.v1`, for the partition of the shard that it is about."""
     subject = date.fromordinal(day).isoformat()
     event = cloudevent.structured(
         id=f"day:{shard}:{subject}",
@@ -108,6 +110,6 @@ def announcement(shard: int, shards: int, day: Day, midnight: Micros) -> OutboxR
 
 
 def key_on(shard: int, shards: int) -> bytes:
-    """A key whose records go to a shard's partition: the first of `day:0`, `day:1`, … that does."""
+    """A key whose records go to a shard's partition: the first such of `day:0`, `day:1` and so on."""
     keys = (f"day:{number}".encode() for number in count())
     return next(key for key in keys if partition_of(key, shards) == shard)

@@ -17,12 +17,12 @@ from services.kit.clock import Clock
 from services.kit.executor import Executor
 from services.kit.postgres import Connection, Pool, Queries
 from services.kit.program import NoProgram
-from services.ledger import store
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
 from services.ledger.domain.state.inputs import ExpiryNear
 from services.ledger.domain.state.outcome import SOURCE
 from services.ledger.inputs import MemberInput
+from services.ledger.programs import KnownPrograms
 
 SQL: Final = Queries.load("services.ledger", "sql/notices.sql", require=("places", "lots_of_day", "move"))
 DAYS_BEFORE: Final = (30, 7, 1)
@@ -50,7 +50,7 @@ class ExpiryNotices:
         self._executor = executor
         self._now = now
         self._page = page
-        self._programs = store.KnownPrograms()
+        self._programs = KnownPrograms()
         self._done_until: dict[int, Micros] = {}
 
     async def __call__(self, shard: int) -> int:

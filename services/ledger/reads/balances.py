@@ -16,10 +16,10 @@ from services.kit.calendar import NEVER, Day, Micros
 from services.kit.executor import DatabaseUnavailable
 from services.kit.postgres import Connection, Pool, is_unavailable
 from services.kit.program import NoProgram
-from services.ledger import store
 from services.ledger.domain.program.program import Program, ProgramVersions
 from services.ledger.domain.state.account import Account, Totals
 from services.ledger.domain.state.entries import last_day
+from services.ledger.programs import KnownPrograms
 from services.ledger.reads.batch_loader import BatchLoader
 from services.ledger.reads.sql import SQL
 from services.ledger.reads.view import view_of
@@ -47,7 +47,7 @@ class Reads:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self.programs = store.KnownPrograms()
+        self.programs = KnownPrograms()
         self._balances = BatchLoader(self._read_balances)
 
     @asynccontextmanager
