@@ -1,8 +1,8 @@
-"""Publishing a version of the program: checked, kept with its content hash, announced to all services.
+"""Publishes a version of the program: checks it, stores it with its content hash, and sends it to all services.
 
-The first version covers all earlier times. A later one begins at least ten minutes after its publication, so that
-no batch that is under way has used the rules it replaces; and after the first one, whose place as the earliest is
-what the past was booked under.
+The first version covers all earlier times. A later version begins at least ten minutes after its publication, so that
+no batch under way has used the rules that it replaces. It also begins after the first version, because what happened
+before that was booked by the first version's rules.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import asyncpg
 import msgspec
 import orjson
 
-from schemas.program import Checked, ProgramRefused, check, content_hash
+from schemas.program import ProgramRefused, check, content_hash
 from services.kit import cloudevent
 from services.kit.calendar import MICROS_PER_SECOND, Micros, parse_rfc3339, rfc3339
 from services.kit.clock import Clock, now
@@ -24,9 +24,9 @@ from services.kit.outbox import OutboxRow, append
 from services.kit.postgres import Connection, Queries, connect, is_unavailable
 from services.kit.program import PROGRAM_TOPIC
 from services.kit.settings import Settings
+from services.ledger.codecs import register_codecs
 from services.ledger.domain.program.program import compile_program
 from services.ledger.domain.state.outcome import SOURCE
-from services.ledger.codecs import register_codecs
 
 NOTICE_MINUTES: Final = 10
 _NOTICE: Final = NOTICE_MINUTES * 60 * MICROS_PER_SECOND
@@ -36,11 +36,11 @@ _SQL: Final = Queries.load(
 
 
 class NotPublished(Exception):
-    """A program that is right in itself and cannot be published here and now: why, and the way out."""
+    """A valid program cannot be published here and now; the text says why, and what to do about it."""
 
 
-class Known(msgspec.Struct, frozen=True):
-    """A version that was published before. `number` is its place in the order of publication, from 1."""
+class PublishedVersion(msgspec.Struct, frozen=True):
+    """A version that was published before. `number` counts the versions in the order of publication, from 1."""
 
     number: int
     name: str
@@ -51,7 +51,7 @@ class Known(msgspec.Struct, frozen=True):
 
 
 class Publication(msgspec.Struct, frozen=True):
-    """A version as it is (or would be) published; `again`: it had been, with the same content."""
+    """A version as it is (or would be) published."""
 
     number: int
     name: str
@@ -60,50 +60,66 @@ class Publication(msgspec.Struct, frozen=True):
     effective_from: Micros
     published_at: Micros
     document: dict[str, Any]
-    again: bool = False
+    is_repeated: bool = False
+    """It was published before with the same content, so there is nothing to do."""
 
 
-def plan(document: dict[str, Any], known: Sequence[Known], published_at: Micros) -> Publication:
-    """What publishing a validated document now makes of it. Raises NotPublished."""
-    name, version, digest = document["program"], document["version"], content_hash(document)
+def plan(document: dict[str, Any], known: Sequence[PublishedVersion], published_at: Micros) -> Publication:
+    """What publishing a validated document now would make of it. Raises NotPublished."""
+    version, digest = document["version"], content_hash(document)
     effective_from = parse_rfc3339(document["effective_from"])
-    for other in known:
-        if other.version == version:
-            if other.content_hash != digest:
-                raise NotPublished(
-                    f"version {version} was published with other content ({other.content_hash}); "
-                    "what was booked under it must stay what it was: give this document a new version"
-                )
-            return Publication(other.number, name, version, digest, effective_from, published_at, document, again=True)
-    if known:
-        first = min(known, key=lambda other: (other.effective_from, other.number))
-        if first.name != name:
-            raise NotPublished(f"this ledger runs the program {first.name}, not {name}: check the file, or the address")
-        if first.currency != document["currency"]:
-            raise NotPublished(
-                f"this ledger counts in {first.currency}, and orders of two currencies cannot be added up"
-            )
-        if effective_from < published_at + _NOTICE:
-            raise NotPublished(
-                f"effective_from {rfc3339(effective_from)} is less than {NOTICE_MINUTES} minutes from now: "
-                f"set it to {rfc3339(published_at + _NOTICE)} or later"
-            )
-        if effective_from <= first.effective_from:
-            raise NotPublished(
-                f"effective_from {rfc3339(effective_from)} is not after {rfc3339(first.effective_from)}, from which "
-                f"the first version, {first.version}, is in force; that one covers all earlier times"
-            )
-    number = max((other.number for other in known), default=0) + 1
-    compile_program(number, document)
-    return Publication(number, name, version, digest, effective_from, published_at, document)
+    same = next((other for other in known if other.version == version), None)
+    if same is not None and same.content_hash != digest:
+        raise NotPublished(
+            f"version {version} was published with other content ({same.content_hash}); "
+            "what was booked under it must stay what it was: give this document a new version"
+        )
+    if same is not None:
+        number = same.number
+    else:
+        if known:
+            _check_successor(document, effective_from, known, published_at)
+        number = max((other.number for other in known), default=0) + 1
+        compile_program(number, document)
+    return Publication(
+        number=number,
+        name=document["program"],
+        version=version,
+        content_hash=digest,
+        effective_from=effective_from,
+        published_at=published_at,
+        document=document,
+        is_repeated=same is not None,
+    )
+
+
+def _check_successor(
+    document: dict[str, Any], effective_from: Micros, known: Sequence[PublishedVersion], published_at: Micros
+) -> None:
+    """Raises NotPublished if a new version does not fit those before it: other program, other currency, too early."""
+    name, first = document["program"], min(known, key=lambda other: (other.effective_from, other.number))
+    if first.name != name:
+        raise NotPublished(f"this ledger runs the program {first.name}, not {name}: check the file, or the address")
+    if first.currency != document["currency"]:
+        raise NotPublished(f"this ledger counts in {first.currency}, and orders of two currencies cannot be added up")
+    if effective_from < published_at + _NOTICE:
+        raise NotPublished(
+            f"effective_from {rfc3339(effective_from)} is less than {NOTICE_MINUTES} minutes from now: "
+            f"set it to {rfc3339(published_at + _NOTICE)} or later"
+        )
+    if effective_from <= first.effective_from:
+        raise NotPublished(
+            f"effective_from {rfc3339(effective_from)} is not after {rfc3339(first.effective_from)}, from which "
+            f"the first version, {first.version}, is in force; that one covers all earlier times"
+        )
 
 
 async def publish_document(connection: Connection, document: dict[str, Any], clock: Clock = now) -> Publication:
-    """Keep and announce a validated document, in one transaction of its own. Raises NotPublished."""
+    """Store a validated document and put its event into the outbox, in one transaction. Raises NotPublished."""
     async with connection.transaction():
         await connection.execute(_SQL.one_at_a_time)
         planned = plan(document, await known_versions(connection), clock())
-        if not planned.again:
+        if not planned.is_repeated:
             await connection.execute(
                 _SQL.add_version,
                 planned.number,
@@ -114,21 +130,21 @@ async def publish_document(connection: Connection, document: dict[str, Any], clo
                 planned.published_at,
                 orjson.dumps(planned.document).decode(),
             )
-            # One partition, whose relay is that of shard 0.
-            row = OutboxRow(0, PROGRAM_TOPIC, planned.version.encode(), announcement(planned), cloudevent.HEADERS)
+            # The topic has one partition, which the relay of shard 0 serves.
+            row = OutboxRow(0, PROGRAM_TOPIC, planned.version.encode(), _published_event(planned), cloudevent.HEADERS)
             await append(connection, [row])
     return planned
 
 
-async def known_versions(connection: Connection) -> list[Known]:
+async def known_versions(connection: Connection) -> list[PublishedVersion]:
     """All versions published so far."""
     return [
-        Known(number, name, version, digest, effective_from, orjson.loads(document)["currency"])
+        PublishedVersion(number, name, version, digest, effective_from, orjson.loads(document)["currency"])
         for number, name, version, digest, effective_from, document in await connection.fetch(_SQL.known_versions)
     ]
 
 
-def announcement(planned: Publication) -> bytes:
+def _published_event(planned: Publication) -> bytes:
     """`loyalty.program.published.v1` as a structured CloudEvent."""
     return cloudevent.structured(
         id=f"{planned.name}:{planned.version}",
@@ -148,58 +164,59 @@ def announcement(planned: Publication) -> bytes:
 
 
 async def publish(settings: Settings, arguments: list[str]) -> int:
-    """publish FILE [--dry-run]: check a program document and put it into force."""
+    """publish FILE [--dry-run]: check a program document and publish it. Answers the exit code."""
     files = [argument for argument in arguments if argument != "--dry-run"]
     dry_run = "--dry-run" in arguments
     if len(files) != 1 or files[0].startswith("-"):
-        return _refuse("usage: publish FILE [--dry-run]", code=2)
+        return _fail("usage: publish FILE [--dry-run]", code=2)
     try:
         text = Path(files[0]).read_text("utf-8")  # noqa: ASYNC240 - a command has nothing else to do
         checked = check(text)
     except (OSError, UnicodeDecodeError) as error:
-        return _refuse(f"{files[0]}: {error}", code=2)
+        return _fail(f"{files[0]}: {error}", code=2)
     except ProgramRefused as refused:
         problems = [f"{files[0]}: {problem}" for problem in refused.problems]
-        return _refuse(*problems, f"Not published: {len(problems)} to mend. What was published before stays in force.")
+        return _fail(*problems, f"Not published: {len(problems)} to correct. What was published before stays in force.")
     for warning in checked.warnings:
         print(f"{files[0]}: warning: {warning}", file=sys.stderr)
     try:
-        return await _publish(settings, checked, dry_run)
+        _report(await _publish(settings, checked.program.document(), dry_run), dry_run)
     except NotPublished as error:
-        return _refuse(f"{files[0]}: {error}", "Not published. What was published before stays in force.")
+        return _fail(f"{files[0]}: {error}", "Not published. What was published before stays in force.")
     except Exception as error:
         if not is_unavailable(error):
             raise
-        return _refuse(f"Not published: the database cannot be reached ({error}). Try again when it is back.")
+        return _fail(f"Not published: the database cannot be reached ({error}). Try again when it is back.")
+    return 0
 
 
-async def _publish(settings: Settings, checked: Checked, dry_run: bool) -> int:
-    document = checked.program.document()
+async def _publish(settings: Settings, document: dict[str, Any], dry_run: bool) -> Publication:
     connection = await connect(settings, part="publish")
     try:
         await register_codecs(connection)
         if dry_run:
-            planned = plan(document, await known_versions(connection), now())
-        else:
-            planned = await publish_document(connection, document)
+            return plan(document, await known_versions(connection), now())
+        return await publish_document(connection, document)
     except asyncpg.UndefinedTableError:
         raise NotPublished("the database has no tables yet: run `python -m services.ledger migrate` first") from None
     finally:
         await connection.close()
+
+
+def _report(planned: Publication, dry_run: bool) -> None:
     title = f"{planned.name} {planned.version} ({planned.content_hash})"
     force = f"in force from {rfc3339(planned.effective_from)}"
     if planned.number == 1:
         force += ", and for all earlier times"
-    if planned.again:
+    if planned.is_repeated:
         print(f"{title} is published already; nothing changed.")
     elif dry_run:
         print(f"{title} can be published; it would be {force}.")
     else:
         print(f"Published {title}, {force}.")
-    return 0
 
 
-def _refuse(*lines: str, code: int = 1) -> int:
+def _fail(*lines: str, code: int = 1) -> int:
     for line in lines:
         print(line, file=sys.stderr)
     return code

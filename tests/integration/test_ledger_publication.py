@@ -17,8 +17,8 @@ from services.kit.calendar import MICROS_PER_SECOND, Micros, parse_rfc3339, rfc3
 from services.kit.clock import now
 from services.kit.migrate import migrate
 from services.kit.postgres import Connection
-from services.ledger.publication import NotPublished, known_versions, publish, publish_document
 from services.ledger.codecs import register_codecs
+from services.ledger.publication import NotPublished, known_versions, publish, publish_document
 from tests.conftest import MakeDatabase, as_role
 from tests.integration.ledger_support import DOCUMENT, PROGRAM, ledger_settings
 
@@ -52,7 +52,7 @@ async def outbox_rows(connection: Connection) -> list[dict[str, Any]]:
 
 async def test_the_first_version_is_kept_and_announced(connection: Connection) -> None:
     published = await publish_document(connection, document(), lambda: NOW)
-    assert (published.number, published.version, published.again) == (1, "2026.1", False)
+    assert (published.number, published.version, published.is_repeated) == (1, "2026.1", False)
     kept = await connection.fetchrow("SELECT * FROM program")
     assert kept is not None
     assert orjson.loads(kept["document"]) == DOCUMENT
@@ -68,7 +68,7 @@ async def test_the_first_version_is_kept_and_announced(connection: Connection) -
 async def test_the_same_again_changes_nothing_and_other_content_is_refused(connection: Connection) -> None:
     await publish_document(connection, document(), lambda: NOW)
     again = await publish_document(connection, document(), lambda: NOW + 1)
-    assert (again.number, again.again) == (1, True)
+    assert (again.number, again.is_repeated) == (1, True)
     assert len(await outbox_rows(connection)) == 1
     with pytest.raises(NotPublished, match="other content"):
         await publish_document(connection, document(currency="HKD"), lambda: NOW)
@@ -120,7 +120,7 @@ async def test_two_who_publish_at_once_publish_once(dsn: str) -> None:
 
         async def one() -> bool:
             async with pool.acquire() as connection:
-                return (await publish_document(connection, document())).again
+                return (await publish_document(connection, document())).is_repeated
 
         assert sorted(await asyncio.gather(*(one() for _ in range(4)))) == [False, True, True, True]
         async with pool.acquire() as connection:

@@ -1,7 +1,7 @@
 -- Publishing a program version. The table has a handful of rows; version and number are unique.
 
 -- name: one_at_a_time
--- Held to the end of the transaction, so that numbers have no gaps and two publishers do not meet.
+-- The lock is held to the end of the transaction, so that two publishers wait for each other and numbers have no gaps.
 SELECT pg_advisory_xact_lock(hashtext('ledger.program'));
 
 -- name: known_versions
