@@ -82,7 +82,7 @@ class DatabaseUnavailable(Exception):
 
 
 class _CommitUnknown(Exception):
-    """The connection was lost in COMMIT: nobody knows yet whether the transaction stands."""
+    """The connection was lost in COMMIT: nobody knows yet whether the transaction was committed."""
 
 
 Also: TypeAlias = Callable[[Connection, Sequence[O | Refused]], Awaitable[None]]
@@ -325,7 +325,7 @@ class Executor(Generic[I, O]):
             raise
 
     async def _was_committed(self, shard: int, fence: Fence) -> bool:
-        """Whether the transaction that moved this fence stands. Waits until it has ended either way."""
+        """Whether the transaction that moved this fence was committed. Waits until it has ended either way."""
         try:
             async with self._pool.acquire() as connection, connection.transaction():
                 rows = await connection.fetch(_SQL.stored_locked, shard, fence.topics)

@@ -1,4 +1,4 @@
-"""What a part of a worker process is, how it says whether it works, and the shards that several parts share."""
+"""The parts of a worker process: what each offers, the state it reports, and the shards that several parts share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 
 
 class State(msgspec.Struct, frozen=True):
-    """How a part or a dependency is. `remedy` says what an operator can do; `figures` are numbers worth seeing."""
+    """The state of a part or a dependency. `remedy` says what an operator can do; `figures` are worth seeing."""
 
     ok: bool
     detail: str = ""

@@ -154,7 +154,7 @@ class Relay:
     # ── the loop ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _run(self) -> None:
-        """Relays until told to stop; after each error with a new session and a new producer."""
+        """Relays until it is stopped; after each error with a new session and a new producer."""
         try:
             while True:
                 try:
@@ -184,7 +184,7 @@ class Relay:
         _log.warning("relay_interrupted", error=self._trouble)
 
     async def _relay(self) -> None:
-        """Rounds over one session and one producer, until told to stop or something breaks."""
+        """Rounds over one session and one producer, until it is stopped or something breaks."""
         session, producer = await self._connect()
         poll = MIN_POLL_SECONDS
         sent = 0

@@ -203,7 +203,7 @@ def _fork(processes: Sequence[_WorkerProcess[Any]]) -> set[int]:
 
 
 def _supervise(children: set[int]) -> int:
-    """Waits for the workers; ends them all when told to or when one has died. Answers the exit code."""
+    """Waits for the workers; ends them all on a signal or when one has died. Answers the exit code."""
     code = 0
     deadline: float | None = None
     while children:

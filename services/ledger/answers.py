@@ -1,4 +1,4 @@
-"""What a command is answered over HTTP: rendered once, in the transaction of its effect, and kept beside it."""
+"""The HTTP answers to commands. An answer is rendered in the transaction of its command and stored with it."""
 
 from __future__ import annotations
 
@@ -39,49 +39,57 @@ _REFUSALS: Final[Mapping[Refusal, tuple[int, str, str]]] = {
     "insufficient_points": (
         409,
         "Not enough points",
-        "The member has {available} points available; ask for at most so many.",
+        "The member has {available} points available: ask for no more than these.",
     ),
-    "below_minimum": (409, "Fewer points than the program lets be spent", "Ask for at least {minimum} points."),
-    "off_step": (409, "Not a number of points that the program lets be spent", "Ask for a multiple of {step} points."),
+    "below_minimum": (409, "Too few points to spend at once", "Ask for at least {minimum} points."),
+    "off_step": (409, "Points are spent in steps", "Ask for a multiple of {step} points."),
     "reference_used": (
         409,
-        "The reference was used",
-        "The member has one under this reference already: look at it, or use another reference.",
+        "The reference is in use",
+        "The member has used this reference before: read what was made with it, or send another reference.",
     ),
     "too_many_holds": (409, "Too many open holds", "Capture or release some of the member's open holds first."),
-    "hold_unknown": (404, "No such hold", "Nothing is held under this id."),
+    "hold_unknown": (404, "No such hold", "No hold has this id."),
     "hold_over": (
         409,
         "The hold has ended",
-        "It was captured, released, or its time was over: a hold ends once. Make a new one.",
+        "It was captured or released, or it timed out. Make a new hold.",
     ),
-    "more_than_held": (409, "More than is held", "Capture at most what is held."),
-    "redemption_unknown": (404, "No such redemption", "Nothing was redeemed under this id."),
+    "more_than_held": (409, "More points than are held", "Capture at most the points of the hold."),
+    "redemption_unknown": (404, "No such redemption", "No redemption has this id."),
     "redemption_in_order": (
         409,
-        "An order has the redemption",
-        "Its points return with the order's refund or cancellation.",
+        "The redemption belongs to an order",
+        "Its points return when the order is refunded or cancelled.",
     ),
-    "more_than_left": (409, "More than is left to return", "Return at most what was not given back yet."),
-    "make_up_not_offered": (409, "Streak repairs are not offered", "The program in force does not sell missed days."),
+    "more_than_left": (
+        409,
+        "More points than are left to return",
+        "Return at most the points that were not returned yet.",
+    ),
+    "make_up_not_offered": (
+        409,
+        "Streak repairs are not offered",
+        "The program in force does not let members buy missed days.",
+    ),
     "day_out_of_reach": (
         409,
         "The day is out of reach",
         "Name a day before today, no longer ago than the program allows.",
     ),
-    "day_not_missed": (409, "The day was not missed", "The member signed in that day, or bought it already."),
+    "day_not_missed": (409, "The day was not missed", "The member signed in on that day, or has bought it already."),
     "shortfall_unknown": (
         404,
         "No such shortfall",
-        "Nothing waits for a decision under this ref: it was decided, or never was.",
+        "No shortfall with this ref waits for a decision: it was decided already, or there never was one.",
     ),
-    "same_member": (422, "The points are there already", "Name another member to give the points to."),
+    "same_member": (422, "Sender and receiver are the same", "Name another member as the receiver."),
     "receiver_unknown": (
         404,
         "No such receiver",
-        "Nothing is known of the member that is to get the points: check the id.",
+        "Nothing is known of the member who is to receive the points: check the id.",
     ),
-    "transfer_unknown": (404, "No such transfer", "Nothing was sent under this id."),
+    "transfer_unknown": (404, "No such transfer", "No transfer has this id."),
     "reward_unknown": (
         404,
         "No such reward",
@@ -90,27 +98,22 @@ _REFUSALS: Final[Mapping[Refusal, tuple[int, str, str]]] = {
     "reward_asked": (
         409,
         "The reward is not issued yet",
-        "Whether there is one left is being asked: look at the redemption in a moment.",
+        "The stock has not answered yet whether one is left: read the redemption again in a moment.",
     ),
-    "reward_drawn": (409, "A draw is not returned", "Its prize, or that there is none, is known."),
-    "sold_out": (409, "Sold out", "None is left. The points are back in the lots they came from."),
+    "reward_drawn": (409, "A draw cannot be returned", "Its result is known already."),
+    "sold_out": (409, "Sold out", "None of this reward is left. The points are back in the lots they came from."),
 }
-"""The status of each refusal, its title, and the way out."""
+"""The HTTP status of each refusal, its title, and what to do about it."""
 _CODES: Final[Mapping[Refusal, str]] = {"make_up_not_offered": "streak-repair-not-offered"}
-"""The code of a problem where it is not the refusal's own word, which journals keep."""
+"""The codes of problems that differ from the refusal's own word, which the journal stores."""
 REFUSALS: Final[Mapping[Refusal, tuple[Kind, str]]] = {
     why: (kind(_CODES.get(why, why.replace("_", "-")), title, status), detail)
     for why, (status, title, detail) in _REFUSALS.items()
 }
-"""Each refusal as a problem: its kind, named as the refusal is, and the way out."""
+"""The problem of each refusal: its kind, and what to do about it."""
 
-_STATUS: Final[Mapping[type, int]] = {
-    HoldPoints: 201,
-    RedeemPoints: 201,
-    RedeemReward: 201,
-    RepairStreak: 201,
-    SendPoints: 201,
-}
+_CREATING: Final = (HoldPoints, RedeemPoints, RedeemReward, RepairStreak, SendPoints)
+"""The commands that create something, which a 201 answers."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -149,25 +152,25 @@ def answer_of(member_id: str, row: NewJournalRow) -> Answer:
         case _:
             raise AssertionError(f"{row.type} is no command")
     body |= {"balance": balance, "version": row.version}
-    return Answer(_STATUS.get(type(input_), 200), orjson.dumps(body))
+    return Answer(201 if isinstance(input_, _CREATING) else 200, orjson.dumps(body))
 
 
 def key_reused() -> Answer:
-    """The answer to another request under a key that has an answer already."""
+    """The answer to a request whose Idempotency-Key was used for another request."""
     problem = Problem(KEY_REUSED, "An Idempotency-Key names one request on one path: send a new key.")
     return Answer(KEY_REUSED.status, orjson.dumps(problem.document()))
 
 
 def hold_json(member_id: str, hold_id: str, hold: Hold, now: Micros) -> dict[str, Any]:
-    """A hold as the outside sees it at an instant, timed out or not yet booked so."""
-    over = hold.state == "open" and hold.expires_at <= now
-    ended_at = hold.expires_at if over else hold.ended_at
+    """A hold as the contract has it. It is timed out from its `expires_at` on, whether or not that was booked yet."""
+    timed_out = hold.state == "open" and hold.expires_at <= now
+    ended_at = hold.expires_at if timed_out else hold.ended_at
     return {
         "hold_id": hold_id,
         "member_id": member_id,
         "reference": hold.reference,
         "points": hold.points,
-        "state": "timed_out" if over else hold.state,
+        "state": "timed_out" if timed_out else hold.state,
         "captured": hold.captured,
         "made_at": rfc3339(hold.made_at),
         "expires_at": rfc3339(hold.expires_at),
@@ -177,7 +180,7 @@ def hold_json(member_id: str, hold_id: str, hold: Hold, now: Micros) -> dict[str
 
 
 def redemption_json(member_id: str, redemption_id: str, redemption: Redemption) -> dict[str, Any]:
-    """A redemption as the outside sees it."""
+    """A redemption as the contract has it."""
     return {
         "redemption_id": redemption_id,
         "member_id": member_id,
@@ -186,32 +189,32 @@ def redemption_json(member_id: str, redemption_id: str, redemption: Redemption) 
         "returned": redemption.returned,
         "made_at": rfc3339(redemption.made_at),
         **order_json(redemption.order),
-        **(_reward(redemption) if redemption.reward else {}),
+        **(_reward_json(redemption) if redemption.reward else {}),
     }
 
 
-def _reward(redemption: Redemption) -> dict[str, Any]:
-    """What a redemption bought."""
+def _reward_json(redemption: Redemption) -> dict[str, Any]:
+    """The fields about the reward that a redemption bought."""
     return {
         "reward": redemption.reward,
         "kind": redemption.kind,
         "state": "issued" if redemption.state == "done" else redemption.state,
         **({"code": redemption.code} if redemption.code else {}),
-        **({"draw": _draw(redemption)} if redemption.nonce else {}),
+        **({"draw": _draw_json(redemption)} if redemption.nonce else {}),
     }
 
 
-def _draw(redemption: Redemption) -> dict[str, str | None]:
+def _draw_json(redemption: Redemption) -> dict[str, str | None]:
     return {"nonce": redemption.nonce, "prize": redemption.prize or None, "reward": redemption.issues or None}
 
 
 def pool_json(account: str, pool: CodePool) -> dict[str, Any]:
-    """A pool of codes as the outside sees it."""
+    """A pool of codes as the contract has it; `account` is the account of the reward's stock."""
     return {"pool": account.removeprefix(REWARD), "added": pool.added, "left": pool.added - pool.taken}
 
 
 def transfer_json(member_id: str, transfer_id: str, transfer: Transfer) -> dict[str, Any]:
-    """A transfer as the outside sees it; `member_id` is the sender's."""
+    """A transfer as the contract has it; `member_id` is the sender's."""
     return {
         "transfer_id": transfer_id,
         "from": member_id,

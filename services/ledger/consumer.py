@@ -1,4 +1,7 @@
-"""Records as inputs: parsed once, judged by the program, and sent on where they are on another shard's partition."""
+"""Makes inputs of records: parses each once, and checks its currency, its subject and its time.
+
+A record on another shard's partition is not parsed here: it is passed on to its own shard.
+"""
 
 from __future__ import annotations
 
@@ -30,14 +33,14 @@ _TYPES: Final = {topic.name: topic.accepted for topic in ALL if topic.name in TO
 
 
 class Decoder:
-    """Makes inputs of records; what the contracts refuse becomes a dead letter."""
+    """Makes inputs of records; a record that breaks its contract becomes a dead letter."""
 
     def __init__(self, ledger: Ledger, shards: int) -> None:
         self._ledger = ledger
         self._shards = shards
 
     def __call__(self, record: Record) -> MemberInput | Misrouted | Refused | None:
-        """A record as an input; None for what the ledger has no use for."""
+        """A record as an input; None for an event that the ledger does not use."""
         key = record.key
         if key is not None and partition_of(key, self._shards) != record.partition and record.topic != INTERNAL:
             metrics.count("rekeyed_total", topic=record.topic)

@@ -76,4 +76,4 @@ def repeated_answer(command: MemberCommand, request: bytes, answer: Answer) -> A
 
 def _conflict() -> Refused:
     metrics.count("alarms_total", kind="conflict")
-    return Refused(RefusalReason.CONFLICT, "data", "this event was told before with another payload")
+    return Refused(RefusalReason.CONFLICT, "data", "this event was received before with another payload")

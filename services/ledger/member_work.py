@@ -73,7 +73,7 @@ class MemberWork:
             if outcome is None:
                 continue
             if outcome.kind == "failed":
-                _log.error("an input failed", input=type(input_.arrival.input_).__name__, why=outcome.detail)
+                _log.error("input_failed", input=type(input_.arrival.input_).__name__, why=outcome.detail)
                 outcomes[place] = Refused(RefusalReason.FAILED, None, outcome.detail)
                 continue
             row = next(rows)

@@ -1,7 +1,8 @@
-"""The months that the journal and the entries have a partition for: laid ahead, and where a batch has missed one.
+"""Makes the monthly partitions of the journal and the entries, ahead of time and where a batch has missed one.
 
-Records bring their own times: a topic that is read again from its beginning is of months long past, and a clock may
-jump. A batch that finds no partition is tried again (`is_unavailable`), by then it is there.
+Records bring their own times: a topic that is read again from its beginning has events of months long past, and a
+clock may jump. A batch that finds no partition fails as if the database were unavailable (`is_unavailable`). It is
+tried again, and by then the partition is there.
 """
 
 from __future__ import annotations
@@ -24,34 +25,36 @@ _AHEAD: Final = 62 * _DAY
 
 
 class Months:
-    """What was missed, and by whom it is laid: `lay` belongs outside of a batch's transaction."""
+    """Notes the months that batches have missed, and makes their partitions (`lay`, outside of their transactions)."""
 
     def __init__(self) -> None:
         self.missed = asyncio.Event()
         """Set while a batch waits for a month."""
-        self._booked: set[Micros] = set()
-        self._happened: set[Micros] = set()
+        self._booking_times: set[Micros] = set()
+        """The entries are partitioned by booking time."""
+        self._business_times: set[Micros] = set()
+        """The journal is partitioned by business time."""
 
     @contextmanager
     def needed_by(self, folds: Sequence[Fold]) -> Iterator[None]:
-        """Write a batch in here: if one of its months is not there, all that it needs are noted."""
+        """A context in which to write a batch. If one of its months is missing, all months of the batch are noted."""
         try:
             yield
         except asyncpg.CheckViolationError:
             rows = [row for fold in folds for row in fold.rows]
-            self._booked.update(row.now for row in rows)
-            self._happened.update(row.arrival.input_.at for row in rows)
+            self._booking_times.update(row.now for row in rows)
+            self._business_times.update(row.arrival.input_.at for row in rows)
             self.missed.set()
             raise
 
     async def lay(self, connection: Connection, now: Micros) -> None:
-        """Make the partitions that events of the next two months need, and those that were missed."""
+        """Make the partitions of the next two months and those that were missed."""
         self.missed.clear()
-        booked, happened = frozenset(self._booked), frozenset(self._happened)
+        booking_times, business_times = frozenset(self._booking_times), frozenset(self._business_times)
         await ensure_months(connection, "journal", now - MAX_EVENT_AGE_DAYS * _DAY, now + _AHEAD)
         await ensure_months(connection, "entry", now, now + _AHEAD)
-        for table, instants in (("journal", happened), ("entry", booked)):
+        for table, instants in (("journal", business_times), ("entry", booking_times)):
             if instants:
                 await ensure_months(connection, table, min(instants), max(instants))
-        self._booked -= booked
-        self._happened -= happened
+        self._booking_times -= booking_times
+        self._business_times -= business_times

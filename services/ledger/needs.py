@@ -1,4 +1,4 @@
-"""What the store reads for inputs before they are folded: what each surely looks at, and nothing of a new account."""
+"""What the store reads before inputs are folded: what each input always needs, and nothing of a new account."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ from services.ledger.domain.state.loaded import Loaded, Needs
 
 
 class _Nothing(dict[Any, Any]):
-    """A mapping in which every key is known not to exist."""
+    """A mapping of which every key was read, and none was found."""
 
     def __missing__(self, key: object) -> None:
         return None
@@ -65,7 +65,7 @@ class _Nothing(dict[Any, Any]):
 
 
 class _NoLots(dict[Any, Any]):
-    """A mapping in which every family of lots is known to be empty."""
+    """A mapping of which every family of lots was read, and all are empty."""
 
     def get(self, key: object, default: object = None) -> list[object]:
         """No lot of any family."""
@@ -81,11 +81,11 @@ FRESH: Final = Loaded(
     successes=[],
     paid_after=0,
 )
-"""What is read of an account that has no version yet: nothing, without asking."""
+"""The state of an account that has no version yet: it is known to be empty, so nothing has to be read."""
 
 
 def sure_needs(inputs: Iterable[AnyInput]) -> Needs:
-    """What inputs of one member surely look at; where a fold lacks more, it says so (`Missing`)."""
+    """What the inputs of one member need in any case. If a fold needs more, it raises `Missing`."""
     needs = Needs()
     for input_ in inputs:
         if isinstance(input_, Paid | Shipped | Completed | Refunded | Cancelled):
@@ -94,7 +94,7 @@ def sure_needs(inputs: Iterable[AnyInput]) -> Needs:
                 needs.facts.update(funding_keys_of(input_))
         elif isinstance(input_, TierHistoryReceived):
             if input_.history:
-                # Histories begin with the first tier: what was paid after it is what they can change.
+                # A history begins with the first tier. It can only change orders that were paid after that.
                 first = input_.history[0][0]
                 needs.paid_after = first if needs.paid_after is None else min(first, needs.paid_after)
         elif isinstance(input_, ExpiryNear):
@@ -112,7 +112,7 @@ def sure_needs(inputs: Iterable[AnyInput]) -> Needs:
 
 
 def fact_key(input_: AnyInput) -> str | None:
-    """The fact that an input surely looks at."""
+    """The key of the fact that an input needs in any case; None if there is none."""
     match input_:
         case ReviewPublished(review_id=review) | ReviewRemoved(review_id=review):
             return review_key(review)

@@ -1,4 +1,4 @@
-"""What the ledger reads from its environment, beside what every service reads."""
+"""The settings of the ledger, beside those of every service."""
 
 from __future__ import annotations
 
@@ -16,4 +16,8 @@ class LedgerSettings(Settings):
 
     http_port: int = Field(default=8001, ge=0, le=65_535, description="Port the workers share.")
     workers: int = Field(default=2, ge=1, description="Worker processes; each runs every part.")
-    sweep_batch: int = Field(default=500, ge=1, description="Most accounts of a sweep's batch; fewer if anybody waits.")
+    sweep_batch: int = Field(
+        default=500,
+        ge=1,
+        description="Most accounts of a sweeper's batch; fewer while commands wait.",
+    )

@@ -92,8 +92,8 @@ def input_of(
 ) -> AnyInput | None:
     """The input of an event that `schemas.events` has read; None if the ledger has no use for it.
 
-    `needs` says of a business time which profile fields the rules of the program then in force look into.
-    Raises Refused for what only the program can judge: the currency, and how many decimals it has.
+    `needs` answers which profile fields the rules in force at a business time look into.
+    Raises Refused for what only the program can decide: the currency, and how many decimals it has.
     """
     kind, at = event["type"], to_micros(event["time"])
     if (read_amounts := _AMOUNT_READERS.get(kind)) is not None:

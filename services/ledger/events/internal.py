@@ -1,5 +1,8 @@
-"""What one shard tells another, on a topic of the ledger's own: written with the half that is booked here, and an input
-like any other there (`intake` reads it back)."""
+"""Renders the messages that one account sends to another, for example to the receiver of a transfer.
+
+They go over a topic of the ledger's own, because the other account may be on another shard. A message is written in the
+transaction of what it follows from; the other shard reads it as an input like any other (`events.inbound`).
+"""
 
 from __future__ import annotations
 
@@ -30,23 +33,24 @@ INTERNAL: Final = "loyalty.internal.v1"
 
 
 def internal_messages(shard: int, member_id: str, row: NewJournalRow) -> list[OutboxRow]:
-    """What the outcome of a member's journal row has to tell other accounts, each keyed by the account it is for."""
+    """The messages of a journal row of `member_id`, each keyed by the account that receives it."""
     outcome = row.outcome
     if not (outcome.messages or outcome.referrals):
         return []
-    messages = [*outcome.messages, *(_referral(member_id, row, each) for each in outcome.referrals)]
+    messages = [*outcome.messages, *(_referral_message(member_id, row, each) for each in outcome.referrals)]
     return [
-        OutboxRow(shard, INTERNAL, message.to.encode(), _rendered(message), cloudevent.HEADERS) for message in messages
+        OutboxRow(shard, INTERNAL, message.to.encode(), _render(message), cloudevent.HEADERS) for message in messages
     ]
 
 
-def _referral(member_id: str, row: NewJournalRow, told: Referral) -> Message:
-    name = f"{member_id}:{row.version}:referral"
-    at = told.at or row.now
-    return Message(told.referrer, ReferralReceived(SOURCE, name, at, member_id, told.program, row.version))
+def _referral_message(member_id: str, row: NewJournalRow, referral: Referral) -> Message:
+    message_id = f"{member_id}:{row.version}:referral"
+    at = referral.at or row.now
+    received = ReferralReceived(SOURCE, message_id, at, member_id, referral.program, row.version)
+    return Message(referral.referrer, received)
 
 
-def _rendered(message: Message) -> bytes:
+def _render(message: Message) -> bytes:
     input_ = message.input_
     return cloudevent.structured(
         id=input_.id,
@@ -54,14 +58,14 @@ def _rendered(message: Message) -> bytes:
         type=TYPES[input_.__struct_config__.tag],  # type: ignore[index]
         subject=message.to,
         time=rfc3339(input_.at),
-        data=_data(input_),
+        data=_data_json(input_),
     )
 
 
-def _data(input_: AccountMessage) -> dict[str, Any]:
+def _data_json(input_: AccountMessage) -> dict[str, Any]:
     match input_:
         case ReceivePoints():
-            lots = [_lot(part) for part in input_.lots]
+            lots = [_lot_json(part) for part in input_.lots]
             return {"transfer_id": input_.transfer, "sender": input_.sender, "lots": lots}
         case TransferArrived():
             return {"transfer_id": input_.transfer}
@@ -75,26 +79,28 @@ def _data(input_: AccountMessage) -> dict[str, Any]:
         case GiveBackReward():
             return {"redemption_id": input_.redemption}
         case AskBudget():
-            asked = {
+            return {
                 "member_id": input_.member,
                 "points": input_.points,
                 "asked": input_.asked,
                 "program": input_.program,
+                **_order_json(input_.order),
             }
-            return asked | _order(input_.order)
         case BudgetAnswered():
-            return {"account": input_.account, "points": input_.points, "asked": input_.asked} | _order(input_.order)
+            return {"account": input_.account, "points": input_.points, "asked": input_.asked} | _order_json(
+                input_.order
+            )
         case _:
             assert_never(input_)
 
 
-def _order(ref: str) -> dict[str, str]:
+def _order_json(ref: str) -> dict[str, str]:
     order = order_of(ref)
     assert order is not None, ref
     return {"shop": order[0], "order_id": order[1]}
 
 
-def _lot(part: LotPart) -> dict[str, Any]:
+def _lot_json(part: LotPart) -> dict[str, Any]:
     lot: dict[str, Any] = {"points": part.points}
     if part.lot_day != NEVER:
         lot["last_day"] = date.fromordinal(part.lot_day).isoformat()
