@@ -33,7 +33,7 @@ class MemberWork:
         self.fold: Fold
 
     def sure_needs(self) -> Needs:
-        """What these inputs surely look at. Of an account without a version nothing exists yet."""
+        """What these inputs need in any case. Of an account without a version nothing exists yet."""
         if self._row["version"] == 0:
             self.loaded = FRESH
             return Needs()

@@ -90,7 +90,7 @@ class _Currency(NamedTuple):
 def input_of(
     event: Mapping[str, Any], currency: str, decimals: int, needs: Callable[[Micros], frozenset[str]] | None = None
 ) -> AnyInput | None:
-    """The input of an event that `schemas.events` has read; None if the ledger has no use for it.
+    """The input of an event that `schemas.events` has read; None if the ledger does not use it.
 
     `needs` answers which profile fields the rules in force at a business time look into.
     Raises Refused for what only the program can decide: the currency, and how many decimals it has.

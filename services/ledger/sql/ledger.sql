@@ -38,7 +38,7 @@ CROSS JOIN LATERAL (
 
 -- name: accounts_for_commands
 -- identity_pkey, account_pkey, answer_pkey, fact_pkey, lot_pkey; program_pkey, backwards. What commands of different
--- members surely look at, as of one moment and without a lock: `write` finds out whether an account has changed since.
+-- members need in any case, as of one moment and without a lock: `write` finds out whether an account has changed since.
 SELECT asked.member_id, a.account, a.version, a.head, a.now, a.next_due,
        a.pending, a.available, a.held, a.debt, a.redeemed, a.expired, a.written_off, a.in_transit, a.details,
        (SELECT max(number) FROM program) AS newest_program,
