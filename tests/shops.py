@@ -16,7 +16,7 @@ import orjson
 
 from deploy.shop.day import shop_day
 from deploy.shop.events import Event
-from services.kit.calendar import Micros, to_micros
+from services.kit.calendar import Micros, later, to_micros
 from services.kit.clock import now
 from tests.model.events import Arrival
 from tests.model.model import Model
@@ -90,7 +90,7 @@ def expected(events: Iterable[Event], program: Mapping[str, Any] = DEFAULT) -> E
     ended = Ended({}, {}, {})
     for member_id, own in by_member.items():
         arrived = now()
-        result = Model(dict(program)).play(Arrival(event, arrived + n) for n, event in enumerate(own))
+        result = Model(dict(program)).play(Arrival(event, later(arrived, n)) for n, event in enumerate(own))
         ended.net[member_id] = result.net + result.expired - result.forgiven
         for order_id, order in result.orders.items():
             if order.timeline:

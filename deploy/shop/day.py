@@ -11,11 +11,11 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any
+from typing import Any, Final
 
 from deploy.shop.basket import GIFT_CARD, Line, draw_lines
 from deploy.shop.events import Event, cloud_event
-from services.kit.calendar import MICROS_PER_SECOND, Calendar, Day, Micros, calendar_of
+from services.kit.calendar import MICROS_PER_SECOND, Calendar, Day, Micros, calendar_of, day_from, later
 from services.kit.money import decimal_string, exponent
 
 SOURCE = "/shop/backend"
@@ -25,8 +25,8 @@ due (15 days after it was shipped) before the rest of its story has arrived."""
 POINTS_PER_UNIT = 100
 """Points that pay one unit of the currency, as the shop's checkout reckons."""
 
-HOUR: Micros = 3_600 * MICROS_PER_SECOND
-DAY: Micros = 24 * HOUR
+HOUR: Final = 3_600 * MICROS_PER_SECOND
+DAY: Final = 24 * HOUR
 
 # 555-0100 to 555-0199 of a North American area code belong to nobody. No mainland Chinese range is kept free.
 _AREA_CODES = ("202", "212", "213", "303", "305", "312", "404", "415", "503", "617")
@@ -84,8 +84,8 @@ class _Member:
         self.seed = seed
         self.number = number
         self.date = today
-        self.today: Day = today.toordinal()
-        self.first_day: Day = self.today - SPAN_DAYS + 1
+        self.today = day_from(today)
+        self.first_day = Day(self.today - SPAN_DAYS + 1)
         self.currency = currency
         self.decimals = exponent(currency)
         self.calendar = calendar
@@ -98,7 +98,7 @@ class _Member:
         """Draw all events of this member."""
         joined = self.first_day
         if self.rng.random() < 0.9:
-            joined += self.rng.randrange(SPAN_DAYS)
+            joined = Day(joined + self.rng.randrange(SPAN_DAYS))
             self._join(joined)
         self._sign_in(joined)
         self._play(joined)
@@ -125,7 +125,7 @@ class _Member:
         self._emit("commerce.member.registered.v1", "registered", at, profile)
         if len(known) < len(contact) and self.rng.random() < 0.5:
             missing = {field: value for field, value in contact.items() if field not in known}
-            self._emit("commerce.profile.updated.v1", "profile-completed", at + self._within(DAY), missing)
+            self._emit("commerce.profile.updated.v1", "profile-completed", self._after(at, DAY), missing)
         for channel in ("sms", "email"):
             if self.rng.random() < 0.6:
                 consent = {
@@ -134,16 +134,16 @@ class _Member:
                     "granted": True,
                     "evidence": "checkbox at joining",
                 }
-                consent_at = at + 60 * MICROS_PER_SECOND
+                consent_at = later(at, 60 * MICROS_PER_SECOND)
                 self._emit("commerce.consent.changed.v1", f"consent-{channel}", consent_at, consent)
         if self.rng.random() < 0.4:
             device = {"device_id": f"{self.id}-phone", "platform": "android", "token": f"token-{self.id}"}
-            self._emit("commerce.device.registered.v1", "device", at + self._within(HOUR), device)
+            self._emit("commerce.device.registered.v1", "device", self._after(at, HOUR), device)
 
     def _sign_in(self, joined: Day) -> None:
         """A fifth comes every day, half now and then, the others never."""
         habit = self.rng.choices((1.0, 0.3, 0.0), (20, 50, 30))[0]
-        for day in range(max(joined, self.today - 20), self.today + 1):
+        for day in map(Day, range(max(joined, self.today - 20), self.today + 1)):
             if self.rng.random() < habit:
                 for time in range(self.rng.choices((1, 2), (85, 15))[0]):
                     event_id = f"signed-in:{date.fromordinal(day)}:{time}"
@@ -153,7 +153,7 @@ class _Member:
         for activity, share, most in (("favourite", 0.4, 12), ("game", 0.3, 6)):
             if self.rng.random() >= share:
                 continue
-            day = self.rng.randint(joined, self.today)
+            day = Day(self.rng.randint(joined, self.today))
             for time in range(self.rng.randint(1, most)):
                 activity_id = f"{activity}:{date.fromordinal(day)}:{time}"
                 data = {"activity": activity, "activity_id": activity_id, "units": 1}
@@ -165,7 +165,7 @@ class _Member:
 
     def _order(self, joined: Day) -> None:
         count = self.rng.choices((0, 1, 2, 3, 4, 5, 6), (15, 35, 22, 14, 7, 4, 3))[0]
-        times = sorted(self._at(self.rng.randint(joined, self.today)) for _ in range(count))
+        times = sorted(self._at(Day(self.rng.randint(joined, self.today))) for _ in range(count))
         before: list[_Order] = []
         for position, paid_at in enumerate(times, start=1):
             order = self._pay(f"{self.date:%Y%m%d}-{self.seed}-{self.number:04d}-{position}", paid_at, before)
@@ -178,7 +178,7 @@ class _Member:
                 "refund_id": f"before-{self.seed}-{self.number:04d}-r1",
                 "lines": [{"line_id": "1", "quantity": 1, "amount": self._money(5 * 10**self.decimals)}],
             }
-            self._emit("commerce.order.refunded.v1", "before:refunded", self._at(self.today - 2), sold_before)
+            self._emit("commerce.order.refunded.v1", "before:refunded", self._at(Day(self.today - 2)), sold_before)
 
     def _pay(self, order_id: str, at: Micros, before: list[_Order]) -> _Order:
         lines = draw_lines(self.rng, self.decimals)
@@ -196,7 +196,7 @@ class _Member:
             # The shop corrects the order: one piece of the first line was out of stock.
             lines[0] = replace(lines[0], amount=max(lines[0].amount // 2, 1))
             revised = {**data, "revision": 1, "lines": [line.data(self.decimals) for line in lines]}
-            self._emit("commerce.order.paid.v1", f"{order_id}:revised", at + HOUR // 6, revised)
+            self._emit("commerce.order.paid.v1", f"{order_id}:revised", later(at, HOUR // 6), revised)
         eligible = sum(line.amount for line in lines if line.category != GIFT_CARD)
         points = 0 if "points_used" in data else eligible // 10**self.decimals
         return _Order(order_id, lines, at, paid, points_at_least=points)
@@ -220,16 +220,16 @@ class _Member:
             data["points_used"] = points
             data["points_value"] = self._money(points * 10**self.decimals // POINTS_PER_UNIT)
             if self.rng.random() < 0.3:
-                self._refund(source, at + self._within(2 * DAY), whole=True)
+                self._refund(source, self._after(at, 2 * DAY), whole=True)
             source.points_at_least = 0
 
     def _follow_up(self, order: _Order) -> None:
         ending = self.rng.choices(list(_ENDINGS), list(_ENDINGS.values()))[0]
         facts = {"order_id": order.order_id}
-        shipped_at = order.paid_at + HOUR * 6 + self._within(DAY)
+        shipped_at = self._after(later(order.paid_at, HOUR * 6), DAY)
         if ending == "cancelled":
             reason = {**facts, "reason": "changed mind"}
-            cancelled_at = order.paid_at + self._within(6 * HOUR)
+            cancelled_at = self._after(order.paid_at, 6 * HOUR)
             self._emit("commerce.order.cancelled.v1", f"{order.order_id}:cancelled", cancelled_at, reason)
             return
         self._emit(
@@ -239,22 +239,22 @@ class _Member:
             {**facts, "carrier": "courier", "tracking_no": f"T{order.order_id}"},
         )
         if ending == "refunded_early":
-            self._refund(order, shipped_at + self._within(DAY), whole=False)
+            self._refund(order, self._after(shipped_at, DAY), whole=False)
         if ending == "unconfirmed":
             return
-        order.completed_at = completed_at = shipped_at + DAY + self._within(4 * DAY)
+        order.completed_at = completed_at = self._after(later(shipped_at, DAY), 4 * DAY)
         self._emit("commerce.order.completed.v1", f"{order.order_id}:completed", completed_at, facts)
         if self.rng.random() < 0.04:
-            # The carrier reports it again: another event of the same fact (O2).
-            self._emit("commerce.order.completed.v1", f"{order.order_id}:delivered", completed_at + HOUR, facts)
+            # The carrier says it again: another telling of the same fact (O2).
+            self._emit("commerce.order.completed.v1", f"{order.order_id}:delivered", later(completed_at, HOUR), facts)
         if ending == "refunded":
-            self._refund(order, completed_at + self._within(6 * DAY), whole=self.rng.random() < 0.3)
+            self._refund(order, self._after(completed_at, 6 * DAY), whole=self.rng.random() < 0.3)
         if ending == "cancelled_late":
-            cancelled_at = completed_at + self._within(3 * DAY)
+            cancelled_at = self._after(completed_at, 3 * DAY)
             self._emit("commerce.order.cancelled.v1", f"{order.order_id}:cancelled", cancelled_at, facts)
             order.points_at_least = 0
         if self.rng.random() < 0.4:
-            self._review(order, completed_at + self._within(5 * DAY))
+            self._review(order, self._after(completed_at, 5 * DAY))
 
     def _refund(self, order: _Order, at: Micros, *, whole: bool) -> None:
         """Send back the whole order, or a line, or a part of a line's amount."""
@@ -285,7 +285,7 @@ class _Member:
             self._emit("commerce.review.published.v1", f"{review_id}:published", at, review)
             if self.rng.random() < 0.05:
                 removed = {"review_id": review_id}
-                self._emit("commerce.review.removed.v1", f"{review_id}:removed", at + self._within(DAY), removed)
+                self._emit("commerce.review.removed.v1", f"{review_id}:removed", self._after(at, DAY), removed)
 
     def _emit(self, event_type: str, event_id: str, at: Micros, data: dict[str, Any]) -> Event:
         event = cloud_event(
@@ -301,10 +301,11 @@ class _Member:
 
     def _at(self, day: Day) -> Micros:
         """A moment of a local day, to the second, when shops are busy: 08:00 to midnight."""
-        return self.calendar.start_of(day) + 8 * HOUR + self._within(16 * HOUR)
+        return self._after(later(self.calendar.start_of(day), 8 * HOUR), 16 * HOUR)
 
-    def _within(self, span: Micros) -> Micros:
-        return self.rng.randrange(span // MICROS_PER_SECOND) * MICROS_PER_SECOND
+    def _after(self, instant: Micros, span: int) -> Micros:
+        """A moment, whole seconds after an instant and less than a span."""
+        return later(instant, self.rng.randrange(span // MICROS_PER_SECOND) * MICROS_PER_SECOND)
 
     def _money(self, units: int) -> str:
         return decimal_string(units, self.decimals)

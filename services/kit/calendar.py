@@ -1,8 +1,9 @@
 """Local days of one time zone, as pure arithmetic (D1, D3, E1, E4).
 
-Instants are integer microseconds since 1970-01-01T00:00:00Z (`Micros`); days are proleptic Gregorian
-ordinals (`datetime.date.toordinal`, `Day`). Both compare and store cheaply, and neither can be mixed up
-with a naive datetime. This is the one module of the kit a domain may import: it does no I/O.
+Instants are integer microseconds since 1970-01-01T00:00:00Z (`Micros`); days are proleptic Gregorian ordinals
+(`datetime.date.toordinal`, `Day`). Both compare and store cheaply, and neither can be mixed up with a naive datetime,
+a number of points or each other. A length of time is a plain `int` of microseconds. This is the one module of the kit
+that a domain may import: it does no I/O.
 """
 
 from __future__ import annotations
@@ -10,13 +11,23 @@ from __future__ import annotations
 from calendar import monthrange
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from typing import Final, NewType
 from zoneinfo import ZoneInfo
 
-Micros = int
-Day = int
+Micros = NewType("Micros", int)
+Day = NewType("Day", int)
 
-NEVER: Day = date.max.toordinal()
+NEVER: Final = Day(date.max.toordinal())
 """The last day of what does not expire; PostgreSQL's `infinity`."""
+
+NOT_YET: Final = Micros(0)
+"""The instant of what has not happened, is not known or is not due: falsy, and before every real instant."""
+
+NO_DAY: Final = Day(0)
+"""The day of what has none, or whose day is not known: falsy, and before every real day."""
+
+END_OF_TIME: Final = Micros(2**63 - 1)
+"""After every real instant; the largest that PostgreSQL's `bigint` holds."""
 
 MICROS_PER_SECOND = 1_000_000
 MICROS_PER_QUARTER_HOUR = 15 * 60 * MICROS_PER_SECOND
@@ -31,12 +42,17 @@ def to_micros(moment: datetime) -> Micros:
     if moment.tzinfo is None:
         raise ValueError("an instant needs a time zone")
     delta = moment - _EPOCH
-    return (delta.days * 86_400 + delta.seconds) * MICROS_PER_SECOND + delta.microseconds
+    return Micros((delta.days * 86_400 + delta.seconds) * MICROS_PER_SECOND + delta.microseconds)
 
 
 def from_micros(instant: Micros) -> datetime:
     """The aware UTC datetime of an instant."""
     return _EPOCH + timedelta(microseconds=instant)
+
+
+def later(instant: Micros, span: int) -> Micros:
+    """The instant so many microseconds after another one."""
+    return Micros(instant + span)
 
 
 @lru_cache(maxsize=8_192)
@@ -50,13 +66,18 @@ def parse_rfc3339(text: str) -> Micros:
     return to_micros(datetime.fromisoformat(text))
 
 
+def day_from(local: date) -> Day:
+    """The ordinal of a date."""
+    return Day(local.toordinal())
+
+
 @lru_cache(maxsize=8_192)
 def add_months(day: Day, months: int) -> Day:
     """The same day of the month, `months` later, clamped to that month's end (E4)."""
     start = date.fromordinal(day)
     index = start.year * 12 + start.month - 1 + months
     year, month = divmod(index, 12)
-    return date(year, month + 1, min(start.day, monthrange(year, month + 1)[1])).toordinal()
+    return day_from(date(year, month + 1, min(start.day, monthrange(year, month + 1)[1])))
 
 
 YearDay = tuple[int, int]
@@ -68,7 +89,7 @@ def next_of(days: tuple[YearDay, ...], day: Day) -> Day:
     """The first of these days of the year that is not before a day (E4)."""
     year = date.fromordinal(day).year
     falls = [
-        date(each, month, min(on, monthrange(each, month)[1])).toordinal()
+        day_from(date(each, month, min(on, monthrange(each, month)[1])))
         for each in (year, year + 1)
         for month, on in days
     ]
@@ -90,7 +111,7 @@ class Calendar:
         offset = self._offsets.get(quarter)
         if offset is None:
             offset = self._learn_offset(quarter)
-        return _EPOCH_ORDINAL + (instant + offset) // _MICROS_PER_DAY
+        return Day(_EPOCH_ORDINAL + (instant + offset) // _MICROS_PER_DAY)
 
     def start_of(self, day: Day) -> Micros:
         """The first instant of a local day. Where midnight is skipped, the first moment after the gap."""
@@ -100,7 +121,7 @@ class Calendar:
             midnight = datetime(local.year, local.month, local.day, tzinfo=self._tz)
             found = to_micros(midnight.astimezone(UTC))
             while self.day_of(found) < day:
-                found += MICROS_PER_QUARTER_HOUR
+                found = Micros(found + MICROS_PER_QUARTER_HOUR)
             if len(self._midnights) > 100_000:
                 self._midnights.clear()
             self._midnights[day] = found
@@ -108,10 +129,10 @@ class Calendar:
 
     def end_of(self, day: Day) -> Micros:
         """The local midnight that ends a day: the first instant that is no longer on it (E1, O8)."""
-        return self.start_of(day + 1)
+        return self.start_of(Day(day + 1))
 
     def _learn_offset(self, quarter: int) -> int:
-        moment = from_micros(quarter * MICROS_PER_QUARTER_HOUR).astimezone(self._tz)
+        moment = from_micros(Micros(quarter * MICROS_PER_QUARTER_HOUR)).astimezone(self._tz)
         utcoffset = moment.utcoffset()
         assert utcoffset is not None
         offset = (utcoffset.days * 86_400 + utcoffset.seconds) * MICROS_PER_SECOND

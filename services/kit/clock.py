@@ -12,4 +12,4 @@ Clock = Callable[[], Micros]
 
 def now() -> Micros:
     """The present instant."""
-    return time.time_ns() // 1000
+    return Micros(time.time_ns() // 1000)

@@ -15,6 +15,7 @@ from typing import Any, Final, Generic, TypeVar
 import asyncpg
 
 from services.kit import log, metrics
+from services.kit.calendar import Micros
 from services.kit.dead_letter import (
     DEAD_LETTERS,
     DeadLetterLimit,
@@ -120,7 +121,7 @@ class ShardWorker(Generic[I, O]):
         self._size += len(fetched)
         self._arrived.set()
 
-    def oldest(self) -> int | None:
+    def oldest(self) -> Micros | None:
         """The append time of the oldest record that waits."""
         return min((buffer[0].appended_at for buffer in self._buffers.values() if buffer), default=None)
 

@@ -31,7 +31,7 @@ def _encode_instant(instant: Micros) -> tuple[int]:
     return (instant - _PG_EPOCH_MICROS,)
 
 
-def _decode_instant(value: tuple[int]) -> Micros:
+def _decode_instant(value: tuple[int]) -> int:
     return value[0] + _PG_EPOCH_MICROS
 
 
@@ -41,7 +41,7 @@ def _encode_day(day: Day) -> tuple[int]:
     return (day - _PG_EPOCH_DAY if day else _MINUS_INFINITY_DAY,)
 
 
-def _decode_day(value: tuple[int]) -> Day:
+def _decode_day(value: tuple[int]) -> int:
     days = value[0]
     if days == _INFINITY_DAY:
         return NEVER

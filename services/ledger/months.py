@@ -50,9 +50,10 @@ class Months:
     async def lay(self, connection: Connection, now: Micros) -> None:
         """Make the partitions of the next two months and those that were missed."""
         self.missed.clear()
+        until = Micros(now + _AHEAD)
         booking_times, business_times = frozenset(self._booking_times), frozenset(self._business_times)
-        await ensure_months(connection, "journal", now - MAX_EVENT_AGE_DAYS * _DAY, now + _AHEAD)
-        await ensure_months(connection, "entry", now, now + _AHEAD)
+        await ensure_months(connection, "journal", Micros(now - MAX_EVENT_AGE_DAYS * _DAY), until)
+        await ensure_months(connection, "entry", now, until)
         for table, instants in (("journal", business_times), ("entry", booking_times)):
             if instants:
                 await ensure_months(connection, table, min(instants), max(instants))

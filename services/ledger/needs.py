@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
+from services.kit.calendar import END_OF_TIME, NOT_YET
 from services.ledger.domain.rules.order_facts import funding_keys_of
 from services.ledger.domain.state.fact_keys import (
     BUDGET,
@@ -77,9 +78,9 @@ FRESH: Final = Loaded(
     facts=_Nothing(),
     spendable=[],
     families=_NoLots(),
-    due_until=2**63 - 1,
+    due_until=END_OF_TIME,
     successes=[],
-    paid_after=0,
+    paid_after=NOT_YET,
 )
 """The state of an account that has no version yet: it is known to be empty, so nothing has to be read."""
 

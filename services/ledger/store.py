@@ -19,6 +19,7 @@ import asyncpg
 import msgspec
 
 from services.kit.calendar import Micros
+from services.kit.calendar import NEVER, NO_DAY, NOT_YET, Day, Micros
 from services.kit.postgres import Connection, Queries
 from services.ledger.codecs import register_codecs
 from services.ledger.domain.batch import Arrival
@@ -36,7 +37,7 @@ SQL: Final = Queries.load(
     ),
 )  # fmt: skip
 
-ANSWERS_KEPT: Final[Micros] = 30 * 86_400_000_000
+ANSWERS_KEPT: Final = 30 * 86_400_000_000
 """How long a repeated request gets its first answer."""
 _ANSWERS_PER_DELETE: Final = 1_000
 
@@ -202,7 +203,7 @@ async def _load_histories(tx: Connection, shard: int, needs: _Needs, by_account:
         for row in await tx.fetch(SQL["successes"], shard, successes):
             known = by_account[row["account"]].successes
             assert known is not None
-            known.append(Success(row["ref"], row["paid_at"], row["success_from"], row["success_until"] or 0))
+            known.append(Success(row["ref"], row["paid_at"], row["success_from"], row["success_until"] or NOT_YET))
     paid = [(account, need.paid_after) for account, _, need in needs if need.paid_after is not None]
     if paid:
         for account, paid_after in paid:

@@ -50,7 +50,7 @@ from services.notifier.texts.rendering import TemplateError, Texts
 
 _log = log.get(__name__)
 
-MAX_REQUEST_AGE: Final[Micros] = 3 * 86_400 * MICROS_PER_SECOND
+MAX_REQUEST_AGE: Final = 3 * 86_400 * MICROS_PER_SECOND
 """A request expires after this at the latest: its topic keeps it no longer."""
 
 STRUCTURED: Final = (("content-type", b"application/cloudevents+json"),)
@@ -234,12 +234,12 @@ class Notifier:
 
 def _expires_at(candidate: _Candidate) -> Micros:
     """When a request is of no use any more: the topic has dropped it, or its occasion is no longer news."""
-    latest = candidate.received.arrived_at + MAX_REQUEST_AGE
+    latest = Micros(candidate.received.arrived_at + MAX_REQUEST_AGE)
     occasion = candidate.occasion
     rule = candidate.policy.touchpoints.get(occasion.touchpoint)
     if rule is None or rule.not_after is None:
         return latest
-    return min(latest, occasion.at + rule.not_after)
+    return min(latest, Micros(occasion.at + rule.not_after))
 
 
 def _message_row(key: bytes, candidate: _Candidate, parameters: Parameters, reason: str | None) -> MessageRow:

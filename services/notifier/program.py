@@ -12,7 +12,7 @@ from schemas.program.earning import (
     ReviewRule,
     SignInRule,
 )
-from services.kit.calendar import MICROS_PER_SECOND, Micros
+from services.kit.calendar import MICROS_PER_SECOND
 from services.notifier.domain.decision import TouchpointRule
 from services.notifier.domain.member import CHANNELS, Channel
 from services.notifier.domain.policy import Policy, TierPolicy
@@ -37,7 +37,7 @@ def policy_of(document: Mapping[str, Any]) -> Policy:
     )
 
 
-def span(text: str) -> Micros:
+def span(text: str) -> int:
     """A length of time of the document, `3d` or `12h`, in microseconds."""
     return int(text[:-1]) * _SPAN_SECONDS[text[-1]] * MICROS_PER_SECOND
 

@@ -15,7 +15,7 @@ import asyncpg
 import uvloop
 
 from schemas.topics import SHARDS
-from services.kit.calendar import MICROS_PER_SECOND
+from services.kit.calendar import MICROS_PER_SECOND, later
 from services.kit.clock import now
 from tests.bench import latency
 from tests.bench.booking import ledger_pool
@@ -81,7 +81,7 @@ def _beside(name: str, ours: float, theirs: float) -> Figure:
 
 async def _grant(database: Database, lots: int) -> None:
     async with ledger_pool(database) as pool:
-        await grant(pool, shards=SHARDS, members=lots, at=now() - _AGO)
+        await grant(pool, shards=SHARDS, members=lots, at=later(now(), -_AGO))
 
 
 async def _swept(database: Database, lots: int) -> float:

@@ -14,7 +14,7 @@ import asyncpg
 from deploy.shop.events import KAFKA_HEADERS, cloud_event
 from schemas.topics import SHARDS
 from services.kit import clock
-from services.kit.calendar import MICROS_PER_SECOND, Micros
+from services.kit.calendar import MICROS_PER_SECOND, Micros, later
 from services.kit.kafka import Record, shard_of
 from services.kit.migrate import ensure_months
 from services.kit.postgres import Connection
@@ -28,7 +28,7 @@ ORDERS: Final = 5
 """Orders of a member, a month after each other; each is completed days later."""
 LINES: Final = 3
 FIRST: Final = "filled-0"
-_DAY: Final[Micros] = 86_400 * MICROS_PER_SECOND
+_DAY: Final = 86_400 * MICROS_PER_SECOND
 _TABLES: Final = ("account", "lot", "orders", "order_lines", "fact", "entry", "journal")
 _COLUMNS: Final = """
 SELECT attname FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum
@@ -90,7 +90,7 @@ async def _multiply(database: Database, tables: Any, first: int) -> None:
 
 async def _book_first(database: Database) -> None:
     async with booking.ledger_pool(database) as pool, pool.acquire() as connection:
-        started = clock.now() - (ORDERS + 1) * 30 * _DAY
+        started = later(clock.now(), -(ORDERS + 1) * 30 * _DAY)
         owner = await asyncpg.connect(database.dsn(), server_settings={"search_path": "ledger"})
         try:
             await _lay_months(owner, started)
@@ -101,7 +101,7 @@ async def _book_first(database: Database) -> None:
         decode = Decoder(ledger, SHARDS)
         for number in range(ORDERS):
             for step, after in (("paid", 0), ("completed", 6)):
-                at = started + (30 * number + after) * _DAY
+                at = later(started, (30 * number + after) * _DAY)
                 record = record_of(FIRST, f"filled-{number}", step, at)
                 await booking.book(Tap(connection), ledger, decode, record.partition, [record])
 

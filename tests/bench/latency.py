@@ -19,7 +19,7 @@ import uvloop
 from aiokafka import AIOKafkaProducer
 
 from deploy.shop.events import KAFKA_HEADERS, Event, cloud_event
-from services.kit.calendar import MICROS_PER_SECOND, Micros
+from services.kit.calendar import MICROS_PER_SECOND, Micros, later
 from services.kit.clock import now
 from services.kit.kafka import LINGER_MS
 from tests.bench.http_load import Client, connect, get
@@ -97,7 +97,7 @@ async def measure(
     )
     await producer.start()
     try:
-        plan = sorted(_plan(run, probes, others, rate, start=now() + MICROS_PER_SECOND))
+        plan = sorted(_plan(run, probes, others, rate, start=later(now(), MICROS_PER_SECOND)))
         waiting: list[asyncio.Task[float]] = []
         families = families_of(run.system, services)
         used = {name: sum(family_cpu(process).values()) for name, process in families.items()}
@@ -183,6 +183,6 @@ def _event(start: Micros, at_s: float, member: str, order: str, step: str, data:
         event_id=f"{order}:{step}",
         event_type=f"commerce.order.{step}.v1",
         member_id=member,
-        at=start + int(at_s * MICROS_PER_SECOND),
+        at=later(start, int(at_s * MICROS_PER_SECOND)),
         data={"order_id": order, **data},
     )

@@ -25,7 +25,7 @@ from rich.console import Console
 
 from deploy.shop.events import Event, cloud_event
 from deploy.shop.publisher import publish
-from services.kit.calendar import MICROS_PER_SECOND
+from services.kit.calendar import MICROS_PER_SECOND, later
 from services.kit.clock import now
 from tests.bench.http_load import Load, Storm, load, post
 from tests.bench.report import Figure, number
@@ -188,7 +188,7 @@ def _backlog(run: Run) -> list[Event]:
 
 
 def _fortunes() -> list[Event]:
-    started = now() - 86_400 * MICROS_PER_SECOND
+    started = later(now(), -86_400 * MICROS_PER_SECOND)
     events = []
     for member in [*_names(), HOT]:
         line = {"line_id": "1", "sku": "sku", "quantity": 1, "amount": _AMOUNT}

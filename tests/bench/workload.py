@@ -17,7 +17,7 @@ from deploy.shop.events import KAFKA_HEADERS, Event
 from deploy.shop.imitation import write_imitation
 from deploy.shop.online_retail import read_shop
 from deploy.shop.replay import replay
-from services.kit.calendar import to_micros
+from services.kit.calendar import later, to_micros
 from services.kit.kafka import Record, partition_of
 
 CURRENCY = "CNY"
@@ -48,7 +48,7 @@ class Workload:
         for number, event in enumerate(self.events):
             key = event.member_id.encode()
             shard = partition_of(key, shards)
-            record = Record(event.topic, shard, len(placed[shard]), now + number, key, event.body, headers)
+            record = Record(event.topic, shard, len(placed[shard]), later(now, number), key, event.body, headers)
             placed[shard].append(record)
         return dict(placed)
 

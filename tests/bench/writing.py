@@ -21,6 +21,7 @@ from rich.console import Console
 
 from schemas.topics import SHARDS
 from services.kit import clock
+from services.kit.calendar import later
 from services.kit.kafka import Record, shard_of
 from services.kit.postgres import Connection
 from services.ledger.consumer import Decoder
@@ -228,7 +229,7 @@ def _batches(members: Sequence[str], batches: int, *, orders: int) -> list[list[
         completed = paid[shard]
         paid[shard] = [(member, f"more-{number}-{n}") for n, member in enumerate(rng.sample(half, orders))]
         steps = [("paid", *each) for each in paid[shard]] + [("completed", *each) for each in completed]
-        made.append([record_of(member, order, step, at + number) for step, member, order in steps])
+        made.append([record_of(member, order, step, later(at, number)) for step, member, order in steps])
     return made
 
 

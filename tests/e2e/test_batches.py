@@ -12,7 +12,7 @@ import asyncpg
 
 from deploy.shop.day import shop_day
 from schemas.events import parse_event
-from services.kit.calendar import MICROS_PER_SECOND, parse_rfc3339
+from services.kit.calendar import MICROS_PER_SECOND, later, parse_rfc3339
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
 from services.ledger.domain.state.inputs import TierHistoryReceived
@@ -34,13 +34,13 @@ def inputs() -> list[MemberInput]:
         input_ = input_of(parse_event(event.body), "CNY", 2)
         if input_ is None:
             continue
-        now = event.at + draw.randrange(3600) * MICROS_PER_SECOND
+        now = later(event.at, draw.randrange(3600) * MICROS_PER_SECOND)
         all_inputs.append(
             MemberInput(event.member_id, Arrival(digest_of(event.member_id, input_.source, input_.id), input_, now))
         )
     for place in range(len(all_inputs), 0, -40):
         member_id, now = all_inputs[place - 1].member_id, all_inputs[place - 1].arrival.now
-        since = now - 86_400 * MICROS_PER_SECOND
+        since = later(now, -86_400 * MICROS_PER_SECOND)
         tier = TierHistoryReceived("/loyalty/tiering", f"{member_id}:{place}:0", since, (place, 0), ((since, "vip"),))
         all_inputs.insert(place, MemberInput(member_id, Arrival(digest_of(member_id, tier.source, tier.id), tier, now)))
     return all_inputs

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,7 +26,8 @@ from deploy.shop.imitation import write_imitation
 from deploy.shop.online_retail import read_shop
 from deploy.shop.outcome import Outcome, outcome
 from deploy.shop.replay import replay
-from services.kit.calendar import parse_rfc3339
+from services.kit import clock
+from services.kit.calendar import later, parse_rfc3339
 from services.kit.money import minor_units
 from tests.conftest import REPOSITORY
 from tests.model.events import Arrival
@@ -123,8 +123,8 @@ def expected(file: Path) -> Outcome:
         by_member[event.member_id].append(orjson.loads(event.body))
     ended = Outcome({}, {}, {})
     for member_id, events in by_member.items():
-        now = time.time_ns() // 1000
-        result = Model(program).play(Arrival(event, now + n) for n, event in enumerate(events))
+        now = clock.now()
+        result = Model(program).play(Arrival(event, later(now, n)) for n, event in enumerate(events))
         ended.net[member_id] = result.net + result.expired - result.forgiven
         for order_id, order in result.orders.items():
             if order.timeline:

@@ -12,8 +12,9 @@ import msgspec
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from services.kit.calendar import Micros
 from tests.golden.histories import History, data_of
-from tests.model.days import DAY, MINUTE, Micros
+from tests.model.days import DAY, MINUTE
 from tests.model.events import Timer
 from tests.model.histories import arrivals, checkouts, facts, programs, versions
 from tests.simulation.programs import draw_program
@@ -27,9 +28,9 @@ _NEGATIVE: Final = ("debt", "clamp", "review")
 _REFUND: Final = ("recompute", "proportional")
 _AT: Final = 3
 """Where an input's array has its business time."""
-_EAST: Final[Micros] = 8 * 60 * MINUTE
+_EAST: Final = 8 * 60 * MINUTE
 """The programs' time zone."""
-_AFTERWARDS: Final[Micros] = 100 * DAY
+_AFTERWARDS: Final = 100 * DAY
 
 
 @st.composite

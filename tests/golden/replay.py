@@ -23,9 +23,10 @@ from deploy.shop.events import Event
 from deploy.shop.online_retail import read_shop
 from deploy.shop.replay import SOURCE, PointsUsed, parts, replay
 from schemas.program import load
+from services.kit.calendar import NOT_YET, Micros, later
 from tests.golden.rows import Journals, Row, count, data_of, difference, hash_of_all, kept, read_kept
 from tests.golden.seam import Books, Ladder, MemberInput
-from tests.model.days import DAY, Micros
+from tests.model.days import DAY
 from tests.simulation.loop import TimelessLoop
 
 _AS_OF: Final = datetime(2026, 7, 15, 12, tzinfo=UTC)
@@ -37,12 +38,12 @@ JOURNAL_ROWS: Final = 20_000
 """Of so many inputs, the first, the journal is kept whole."""
 
 _PROGRAM: Final = Path(__file__).parents[2] / "deploy" / "program.yaml"
-_SECOND: Final[Micros] = 1_000_000
-_LAG: Final[Micros] = 3 * _SECOND
+_SECOND: Final = 1_000_000
+_LAG: Final = 3 * _SECOND
 _TOGETHER: Final = 10
-_AFTERWARDS: Final[Micros] = 420 * DAY
+_AFTERWARDS: Final = 420 * DAY
 """By then all points have ended."""
-_HOLDS: Final[Mapping[Ending, tuple[Micros, int]]] = {
+_HOLDS: Final[Mapping[Ending, tuple[int, int]]] = {
     Ending.PAID: (60 * _SECOND, 3600),
     Ending.PAID_LATE: (_SECOND // 2, 1),  # over when the order comes in, but not when it was paid
     Ending.RELEASED: (60 * _SECOND, 3600),
@@ -168,7 +169,7 @@ class _Life:
         self._counts = counts
         self._is_swept = is_swept
         self._waiting: list[MemberInput] = []
-        self._now: Micros = 0
+        self._now = NOT_YET
 
     async def play(self, inputs: Sequence[_Arriving]) -> Journals:
         """Book all events, and what falls due afterwards."""
@@ -178,13 +179,13 @@ class _Life:
             if each.checkout is not None and await self._hold(each.checkout, event.at):
                 assert each.with_points is not None
                 event = each.with_points
-            await self._move(event.at + _LAG)
+            await self._move(later(event.at, _LAG))
             self._waiting.append(self._books.received(event.topic, event.member_id, event.body, self._now))
             self._counts["events"] += 1
             if self._is_swept or len(self._waiting) == _TOGETHER:
                 await self._book_waiting()
         await self._book_waiting()
-        await self._sweep(self._now + _AFTERWARDS)
+        await self._sweep(later(self._now, _AFTERWARDS))
         return self._books.journals()
 
     async def _move(self, now: Micros) -> None:
@@ -195,8 +196,8 @@ class _Life:
 
     async def _sweep(self, until: Micros) -> None:
         """Book what is due by then, each at its time."""
-        while due := await self._books.due(until - _LAG):
-            now = max(each.since for each in due) + _LAG
+        while due := await self._books.due(later(until, -_LAG)):
+            now = later(max(each.since for each in due), _LAG)
             self._counts["timers"] += len(due)
             await self._book([self._books.timer(each, now) for each in due], now)
 
@@ -216,11 +217,11 @@ class _Life:
         before, seconds = _HOLDS[checkout.ending]
         hold_id, name = _hold_id(checkout.order_id), f"checkout-{checkout.order_id}"
         await self._book_waiting()
-        await self._move(paid_at - before)
+        await self._move(later(paid_at, -before))
         is_held = await self._ask("hold", name, hold_id, name, checkout.points, seconds)
         self._counts[f"checkouts {checkout.ending if is_held else 'refused'}"] += 1
         if is_held and checkout.ending is Ending.RELEASED:
-            await self._move(paid_at - before // 2)
+            await self._move(later(paid_at, -(before // 2)))
             assert await self._ask("release", name, hold_id)
         return is_held and checkout.ending in (Ending.PAID, Ending.PAID_LATE)
 

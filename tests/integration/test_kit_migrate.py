@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from services.kit import migrate as migrating
-from services.kit.calendar import parse_rfc3339
+from services.kit.calendar import later, parse_rfc3339
 from services.kit.migrate import MigrationError, ensure_months, migrate, pending
 from services.kit.postgres import connect
 from tests.conftest import as_role
@@ -104,8 +104,10 @@ async def test_the_runtime_role_gets_months_of_registered_tables_while_others_wr
             await ensure_months(other, "hello", same, same)
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await other.execute("CREATE TABLE moved_2031_01 ()")
-        for later in range(10**15, 11 * 10**15, 10**15):  # both at once, and again
-            await asyncio.gather(*(ensure_months(c, "moved", same + later, same + later) for c in (writer, other)))
+        for span in range(10**15, 11 * 10**15, 10**15):  # both at once, and again
+            await asyncio.gather(
+                *(ensure_months(c, "moved", later(same, span), later(same, span)) for c in (writer, other))
+            )
     finally:
         await writer.close()
         await other.close()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from services.kit.calendar import Micros, later
+from services.kit.clock import now
 from services.kit.unread import is_booked_until
 from tests.greeter.service import GreeterSettings
 from tests.integration.kit_support import make_topics, settings_for
@@ -20,14 +21,14 @@ async def test_what_was_appended_before_an_instant_counts_and_what_comes_later_d
     await make_topics(kafka, dict.fromkeys(topics, 2))
     times = [await append(kafka, topic, number) for topic, number in ((one, 0), (two, 0), (one, 1))]
 
-    async def is_booked(first: int, second: int, instant: int) -> bool:
+    async def is_booked(first: int, second: int, instant: Micros) -> bool:
         return await is_booked_until(settings, 1, {one: first, two: second}, instant)
 
     assert not await is_booked(0, 0, times[2])
     assert not await is_booked(1, 0, times[2])
     assert await is_booked(1, 1, times[2]), "the next record was appended at the instant itself"
-    assert not await is_booked(1, 1, times[2] + 1)
-    assert await is_booked(2, 1, times[2] + 1), "nothing is left"
+    assert not await is_booked(1, 1, later(times[2], 1))
+    assert await is_booked(2, 1, later(times[2], 1)), "nothing is left"
 
 
 async def test_the_marker_of_a_transaction_is_nothing_to_book(database: str, kafka: str) -> None:
@@ -48,17 +49,17 @@ async def test_the_marker_of_a_transaction_is_nothing_to_book(database: str, kaf
         assert (await reader.end_offsets([place]))[place] == 2
     finally:
         await reader.stop()
-    later = time.time_ns() // 1000 + 60_000_000
-    assert not await is_booked_until(settings, 1, {topic: 0}, later)
-    assert await is_booked_until(settings, 1, {topic: 1}, later)
+    in_a_minute = later(now(), 60_000_000)
+    assert not await is_booked_until(settings, 1, {topic: 0}, in_a_minute)
+    assert await is_booked_until(settings, 1, {topic: 1}, in_a_minute)
 
 
-async def append(kafka: str, topic: str, number: int) -> int:
-    """Append a record to partition 1; its append time in µs."""
+async def append(kafka: str, topic: str, number: int) -> Micros:
+    """Append a record to partition 1; its append time."""
     producer = AIOKafkaProducer(bootstrap_servers=kafka)
     await producer.start()
     try:
         sent = await producer.send_and_wait(topic, str(number).encode(), partition=1)
     finally:
         await producer.stop()
-    return int(sent.timestamp) * 1000
+    return Micros(int(sent.timestamp) * 1000)

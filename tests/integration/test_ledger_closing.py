@@ -11,7 +11,7 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from schemas.events import parse_event
-from services.kit.calendar import Micros, parse_rfc3339
+from services.kit.calendar import Micros, later, parse_rfc3339
 from services.kit.kafka import partition_of, shard_of
 from services.ledger.consumer import TOPICS
 from services.ledger.jobs.day_close import AFTER, DayClose, key_on
@@ -75,7 +75,7 @@ async def test_T8_a_day_is_closed_once_and_a_minute_after_its_midnight(ledger: L
     closing = closing_of(ledger, log)
     ledger.now = parse_rfc3339("2026-03-02T00:00:59+08:00")
     assert await closing(SHARD) == 1, "the day before the first look"
-    ledger.now += 5_000_000
+    ledger.now = later(ledger.now, 5_000_000)
     assert await closing(SHARD) == 1
     assert await closed_days(ledger) == [
         ("2026-02-28", SHARD, "2026-02-28T16:00:00+00:00"),
@@ -83,7 +83,7 @@ async def test_T8_a_day_is_closed_once_and_a_minute_after_its_midnight(ledger: L
     ]
     asked = len(log.asked)
     for _ in range(20):
-        ledger.now += 3_600_000_000
+        ledger.now = later(ledger.now, 3_600_000_000)
         assert await closing(SHARD) == 0
     assert len(log.asked) == asked, "the log is not looked at before there is a day to close"
     assert set(log.asked[0]) == set(TOPICS)
@@ -107,7 +107,7 @@ async def test_T8_a_day_waits_for_what_falls_due_by_its_midnight(ledger: LedgerU
     assert await closing(SHARD) == 0
     await ledger.sweep("m1")
     assert await closing(SHARD) == 0, "it looks again after a while"
-    ledger.now += 5_000_000
+    ledger.now = later(ledger.now, 5_000_000)
     assert await closing(SHARD) == 1
     async with ledger.pool.acquire() as connection:
         rows = await connection.fetch("SELECT value FROM outbox WHERE shard = $1 ORDER BY id", SHARD)
@@ -119,13 +119,13 @@ async def test_T8_a_day_waits_for_the_inputs_that_arrived_on_it(ledger: LedgerUn
     log = Log()
     closing = closing_of(ledger, log)
     midnight = parse_rfc3339("2026-03-02T00:00:00+08:00")
-    log.unbooked_at = midnight - 1
-    ledger.now = midnight + AFTER
+    log.unbooked_at = later(midnight, -1)
+    ledger.now = later(midnight, AFTER)
     assert await closing(SHARD) == 0
-    ledger.now += 5_000_000
+    ledger.now = later(ledger.now, 5_000_000)
     assert await closing(SHARD) == 0
     log.unbooked_at = midnight
-    ledger.now += 5_000_000
+    ledger.now = later(ledger.now, 5_000_000)
     assert await closing(SHARD) == 1
 
 
@@ -137,7 +137,7 @@ async def test_T8_no_day_is_closed_while_the_brokers_are_away_or_a_topic_has_no_
     assert await closing(SHARD) == 0
     log.away = False
     assert await closing(SHARD) == 0, "it leaves them a minute"
-    ledger.now += AFTER
+    ledger.now = later(ledger.now, AFTER)
     assert await closing(SHARD) == 1
     await ledger.tamper("DELETE FROM consumer_offset WHERE topic = $1", TOPICS[0])
     ledger.now = parse_rfc3339("2026-03-03T12:00:00+08:00")

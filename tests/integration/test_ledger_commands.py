@@ -11,7 +11,7 @@ import pytest
 
 from deploy.local.tokens import Signer
 from schemas.events import parse_event
-from services.kit.calendar import parse_rfc3339, rfc3339, to_micros
+from services.kit.calendar import later, parse_rfc3339, rfc3339, to_micros
 from services.ledger.api.commands import public_id
 from services.ledger.audit.verify import examine, summarise
 from services.ledger.store import ANSWERS_KEPT, forget_answers
@@ -97,7 +97,7 @@ async def test_the_same_request_gets_the_first_answer_also_a_refusal(
     first = await post(client, path, {"points": 1000, "reference": "a"}, key="one")
     refused = await post(client, path, {"points": 1000, "reference": "b"}, key="two")
     assert (first.status_code, refusal(refused)) == (201, (409, "insufficient-points"))
-    ledger.now += 60_000_000
+    ledger.now = later(ledger.now, 60_000_000)
     await post(client, f"/v1/redemptions/{first.json()['redemption_id']}/return")
     for answer, key, reference in ((first, "one", "a"), (refused, "two", "b")):
         again = await post(client, path, {"reference": reference, "points": 1000}, key=key)
@@ -113,11 +113,11 @@ async def test_an_answer_is_kept_for_thirty_days(ledger: LedgerUnderTest, client
     await completed_order(ledger, "i2")
     path, body = "/v1/members/i2/redemptions", {"points": 100, "reference": "a"}
     first = await post(client, path, body, key="old")
-    ledger.now += 30 * 86_400_000_000 - 1
+    ledger.now = later(ledger.now, 30 * 86_400_000_000 - 1)
     assert (await post(client, path, body, key="old")).content == first.content
-    ledger.now += 2
+    ledger.now = later(ledger.now, 2)
     assert refusal(await post(client, path, body, key="old")) == (409, "reference-used")
-    ledger.now += 30 * 86_400_000_000
+    ledger.now = later(ledger.now, 30 * 86_400_000_000)
     async with ledger.pool.acquire() as connection:
         await forget_answers(connection, ledger.settings.shards, ledger.now)
         assert await connection.fetchval("SELECT count(*) FROM answer WHERE at < $1", ledger.now - ANSWERS_KEPT) == 0

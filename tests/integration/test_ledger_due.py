@@ -16,7 +16,7 @@ from typing import TypeVar
 import pytest
 
 from services.kit import clock
-from services.kit.calendar import MICROS_PER_SECOND, Micros, parse_rfc3339
+from services.kit.calendar import MICROS_PER_SECOND, Micros, later, parse_rfc3339
 from services.kit.dead_letter import Refused
 from services.kit.executor import DatabaseUnavailable, Executor, Fence
 from services.kit.kafka import shard_of
@@ -170,7 +170,7 @@ async def test_E1_a_sweeper_that_is_killed_in_the_middle_expires_each_lot_once(
 ) -> None:
     members = 400
     ledger.now = clock.now()
-    await grant(ledger.pool, shards=ledger.settings.shards, members=members, at=ledger.now - 380 * DAY)
+    await grant(ledger.pool, shards=ledger.settings.shards, members=members, at=later(ledger.now, -380 * DAY))
     log = tmp_path / "log"
     # Each kill is one batch later, so what the one before left behind is there.
     for nth in (1, 2, 3):
@@ -267,7 +267,7 @@ async def test_records_of_months_long_past_are_booked_as_soon_as_there_are_parti
     await ledger.tamper("INSERT INTO consumer_offset (shard, topic, next_offset) VALUES ($1, $2, 0)", shard, TOPIC)
     appended = parse_rfc3339("2024-05-02T10:00:00+08:00")
     records = [
-        member_input("anna", SignedIn("/shop/backend", f"sign-in-{days}", appended - days * DAY), appended)
+        member_input("anna", SignedIn("/shop/backend", f"sign-in-{days}", later(appended, -days * DAY)), appended)
         for days in (350, 0)
     ]
 

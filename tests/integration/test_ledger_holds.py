@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from services.kit.calendar import later
 from tests.integration.ledger_support import LedgerUnderTest, completed_order, held, points_of, post, refusal
 from tests.model import events as shop
 
@@ -47,9 +48,9 @@ async def test_P5_a_hold_whose_time_is_over_is_free_again_before_anything_is_boo
 ) -> None:
     await completed_order(ledger, "h3")
     hold = await held(client, "h3", 500, ttl_seconds=60)
-    ledger.now += 60_000_000 - 1
+    ledger.now = later(ledger.now, 60_000_000 - 1)
     assert await points_of(client, "h3") == (1400, 500, 0, 0)
-    ledger.now += 1
+    ledger.now = later(ledger.now, 1)
     assert await points_of(client, "h3") == (1900, 0, 0, 0)
     seen = (await client.get(f"/v1/holds/{hold['hold_id']}")).json()
     assert (seen["state"], seen["ended_at"]) == ("timed_out", seen["expires_at"])

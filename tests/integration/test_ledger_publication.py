@@ -13,7 +13,7 @@ import pytest
 
 from schemas.events import read_event
 from schemas.program import content_hash
-from services.kit.calendar import MICROS_PER_SECOND, Micros, parse_rfc3339, rfc3339
+from services.kit.calendar import MICROS_PER_SECOND, Micros, later, parse_rfc3339, rfc3339
 from services.kit.clock import now
 from services.kit.migrate import migrate
 from services.kit.postgres import Connection
@@ -67,7 +67,7 @@ async def test_the_first_version_is_kept_and_announced(connection: Connection) -
 
 async def test_the_same_again_changes_nothing_and_other_content_is_refused(connection: Connection) -> None:
     await publish_document(connection, document(), lambda: NOW)
-    again = await publish_document(connection, document(), lambda: NOW + 1)
+    again = await publish_document(connection, document(), lambda: later(NOW, 1))
     assert (again.number, again.is_repeated) == (1, True)
     assert len(await outbox_rows(connection)) == 1
     with pytest.raises(NotPublished, match="other content"):

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deploy.local.tokens import Signer
-from services.kit.calendar import parse_rfc3339, rfc3339
+from services.kit.calendar import later, parse_rfc3339, rfc3339
 from services.ledger.publication import publish_document
 from tests.conftest import MakeDatabase
 from tests.integration.ledger_support import DOCUMENT, LedgerUnderTest, client_of, ledger_on, reader_token
@@ -140,7 +140,7 @@ async def test_a_quote_is_what_is_booked_when_the_order_comes(
     if tier != "none":
         await ledger.tier(member, (shop.d(2), tier))
     # Of what happens meanwhile (orders are confirmed, points expire) nothing is booked when the quote is asked for.
-    ledger.now += hours * 3_600_000_000
+    ledger.now = later(ledger.now, hours * 3_600_000_000)
     asked = {"member_id": member, "currency": "CNY", **cart}
     usable = (await quoted(client, asked))["usable"]["points"]
     asked["points_used"] = used = usable * share // 100 // 50 * 50 if usable * share // 100 >= 100 else 0

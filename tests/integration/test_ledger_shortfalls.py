@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from deploy.local.tokens import Signer
+from services.kit.calendar import later
 from services.ledger.audit.verify import examine, summarise
 from services.ledger.publication import publish_document
 from tests.conftest import MakeDatabase
@@ -43,7 +44,7 @@ async def test_R6_what_a_clamp_writes_off_is_in_the_balance_and_the_books_hold(
         await spend_and_cancel(ledger)
         async with client_of(ledger.app(), signer.token(scopes=["ledger:read"])) as client:
             for query in ("", "?at=2026-03-04T12:00:00%2B08:00"):
-                ledger.now += 7_200_000_000
+                ledger.now = later(ledger.now, 7_200_000_000)
                 points = (await client.get(f"/v1/members/m/balance{query}")).json()
                 assert (points["available"], points["debt"]) == (0, 0)
                 # 1,000 redeemed; all that was earned is taken back.

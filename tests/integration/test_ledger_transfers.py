@@ -9,7 +9,7 @@ import pytest
 
 from deploy.local.tokens import Signer
 from schemas.events import parse_event
-from services.kit.calendar import parse_rfc3339
+from services.kit.calendar import later, parse_rfc3339
 from services.ledger.api import commands
 from services.ledger.audit.verify import examine, summarise
 from services.ledger.inputs import Known
@@ -120,7 +120,7 @@ async def test_P6_points_whose_day_is_over_when_they_arrive_expire(
     ledger.now = parse_rfc3339("2027-03-01T23:59:59+08:00")
     try:
         assert (await send(client, from_="a5", to="b5", points=400)).status_code == 202
-        ledger.now += 2_000_000
+        ledger.now = later(ledger.now, 2_000_000)
         await ledger.deliver()
         receiver = await balance(client, "b5")
         assert (receiver["available"], receiver["lifetime"]["expired"]) == (5, 400)

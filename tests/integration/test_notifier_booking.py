@@ -16,7 +16,7 @@ import pytest
 
 from schemas.events import parse_event
 from schemas.program.loading import load
-from services.kit.calendar import MICROS_PER_SECOND, from_micros, parse_rfc3339
+from services.kit.calendar import MICROS_PER_SECOND, NOT_YET, Micros, from_micros, later, parse_rfc3339
 from services.kit.executor import Executor
 from services.kit.kafka import shard_of
 from services.kit.migrate import migrate
@@ -46,6 +46,7 @@ from tests.conftest import REPOSITORY, MakeDatabase, as_role
 SHARDS = 4
 DAY = 86_400 * MICROS_PER_SECOND
 AT = parse_rfc3339("2026-03-01T10:00:00+08:00")
+BEFORE, AFTER = later(AT, -DAY), later(AT, MICROS_PER_SECOND)
 SHARD = 1
 POLICY = policy_of(load((REPOSITORY / "deploy" / "program.yaml").read_text("utf-8")).document())
 TEXTS = Texts.load()
@@ -75,7 +76,7 @@ def notifier_settings(dsn: str) -> NotifierSettings:
 
 def notifier(settings: NotifierSettings, policy: Policy = POLICY) -> Notifier:
     programs = ProgramFollower(settings, parse=policy_of)
-    programs.add(Version(policy.version, "sha256:" + "0" * 64, 0, 0, policy))
+    programs.add(Version(policy.version, "sha256:" + "0" * 64, NOT_YET, NOT_YET, policy))
     return Notifier(settings, programs, TEXTS)
 
 
@@ -123,12 +124,12 @@ async def desk(make_database: MakeDatabase, template: str) -> AsyncIterator[Desk
         yield made
 
 
-def profile(member_id: str = M, at: int = AT - DAY, **fields: str | None) -> ProfileUpdated:
+def profile(member_id: str = M, at: Micros = BEFORE, **fields: str | None) -> ProfileUpdated:
     return ProfileUpdated(member_id, at, {"name": NAME, "phone": "138 0013 8000", "email": MAIL, **fields})
 
 
 def consent(
-    channel: str, message_class: str, *, granted: bool, at: int = AT - DAY, member_id: str = M
+    channel: str, message_class: str, *, granted: bool, at: Micros = BEFORE, member_id: str = M
 ) -> ConsentChanged:
     return ConsentChanged(member_id, at, channel, message_class, granted, "/shop", "form 3")  # type: ignore[arg-type]
 
@@ -136,7 +137,7 @@ def consent(
 def ledger_fact(
     member_id: str = M,
     *,
-    arrived_at: int = AT + MICROS_PER_SECOND,
+    arrived_at: Micros = AFTER,
     version: int | None = None,
     number: int = 0,
     **changed: Any,
@@ -159,9 +160,9 @@ def ledger_fact(
     return OccasionReceived(member_id, arrived_at, next(VERSIONS) if version is None else version, number, occasion)
 
 
-def upgraded(tier: str, version: int, member_id: str = M, at: int = AT) -> TierHistoryReceived:
+def upgraded(tier: str, version: int, member_id: str = M, at: Micros = AT) -> TierHistoryReceived:
     fact = TierFact("upgraded", at, tier, "regular")
-    return TierHistoryReceived(member_id, at + MICROS_PER_SECOND, tier, version, tier_occasion(fact))
+    return TierHistoryReceived(member_id, later(at, MICROS_PER_SECOND), tier, version, tier_occasion(fact))
 
 
 async def rows(pool: Pool) -> dict[str, list[tuple[object, ...]]]:
@@ -208,7 +209,7 @@ async def test_mail_says_the_name_and_has_text_and_html(desk: Desk) -> None:
 async def test_S1_a_fact_replayed_makes_no_second_message(desk: Desk) -> None:
     assert await desk.book(profile(), ledger_fact()) == [Booked(), Booked(2)]
     before = await rows(desk.pool)
-    assert await desk.book(ledger_fact(), ledger_fact(arrived_at=AT + DAY)) == [Booked(), Booked()]
+    assert await desk.book(ledger_fact(), ledger_fact(arrived_at=later(AT, DAY))) == [Booked(), Booked()]
     assert await rows(desk.pool) == before
 
 
@@ -244,7 +245,7 @@ async def test_S6_a_withdrawal_takes_back_what_has_not_left_of_its_class_alone(d
 
 
 async def test_S4_a_clawback_into_debt_reaches_the_inbox_however_old_it_is(desk: Desk) -> None:
-    late = ledger_fact(kind="clawed_back", debt=30, debt_made=30, arrived_at=AT + 300 * DAY)
+    late = ledger_fact(kind="clawed_back", debt=30, debt_made=30, arrived_at=later(AT, 300 * DAY))
     await desk.book(profile(), consent("inapp", "service", granted=False), late)
     assert await desk.decisions() == {
         ("clawback-debt", "inapp"): None,
@@ -266,7 +267,7 @@ async def test_S5_every_request_has_its_attempt_in_the_same_transaction(desk: De
 
 
 async def test_old_facts_of_a_replay_are_decided_and_not_sent(desk: Desk) -> None:
-    await desk.book(profile(), ledger_fact(arrived_at=AT + 200 * DAY))
+    await desk.book(profile(), ledger_fact(arrived_at=later(AT, 200 * DAY)))
     assert set((await desk.decisions()).values()) == {"not_after"}
     assert await desk.requests() == []
 
@@ -300,7 +301,7 @@ async def test_erasure_leaves_no_personal_data_anywhere(desk: Desk) -> None:
         upgraded("vip", 1),
     )
     assert len(await desk.requests()) == 3
-    await desk.book(Erased(M, AT + DAY))
+    await desk.book(Erased(M, later(AT, DAY)))
     assert await desk.requests() == []
     found = await personal_data(
         desk.pool, NAME, "13800138000", MAIL, "长安街", "1990-01-02", "secret-token", "agent-007"
@@ -444,7 +445,9 @@ async def test_verify_sees_what_is_broken(desk: Desk, postgres: str) -> None:
 async def test_a_batch_of_a_thousand_facts_is_a_handful_of_statements(desk: Desk) -> None:
     names = members_of(SHARD, 300)
     await desk.book(*[profile(name) for name in names])
-    facts = [ledger_fact(names[number % 300], order_id=str(number), arrived_at=AT + 90 * DAY) for number in range(1000)]
+    facts = [
+        ledger_fact(names[number % 300], order_id=str(number), arrived_at=later(AT, 90 * DAY)) for number in range(1000)
+    ]
     statements: list[str] = []
     async with desk.pool.acquire() as connection:
         connection.add_query_logger(lambda query: statements.append(query.query))

@@ -15,6 +15,7 @@ from deploy.shop.events import Event, cloud_event
 from deploy.shop.topic import records
 from schemas.events import read_event
 from schemas.topics import BY_NAME
+from services.kit.calendar import Micros
 from services.kit.kafka import shard_of
 from services.kit.topics import ensure_topics
 
@@ -37,7 +38,7 @@ def sign_ins(topic: str, count: int) -> list[Event]:
             event_id=str(number),
             event_type="commerce.member.signed_in.v1",
             member_id=f"m-{number % 37}",
-            at=1_770_000_000_000_000 + number,
+            at=Micros(1_770_000_000_000_000 + number),
             data={},
         )._replace(topic=topic)
         for number in range(count)

@@ -11,7 +11,7 @@ import asyncpg
 import orjson
 import pytest
 
-from services.kit.calendar import from_micros
+from services.kit.calendar import from_micros, later
 from services.kit.kafka import shard_of
 from services.kit.migrate import migrate
 from services.kit.postgres import Pool, new_pool
@@ -99,7 +99,7 @@ def a_stream(shard: int, seed: int) -> list[Input]:
         if theirs and chance.random() < 0.15:
             order_id = chance.choice(theirs)
             first = orders[member_id, order_id][0]
-            when = first.at + 1 if chance.random() < 0.3 else on(day)
+            when = later(first.at, 1) if chance.random() < 0.3 else on(day)
             orders[member_id, order_id].append(Entry(when, -first.amount // 2, 0))
         else:
             order_id = str(number)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from tests.model.days import Micros
+from services.kit.calendar import Micros
 
 
 class Hold(NamedTuple):
@@ -17,7 +17,7 @@ class Hold(NamedTuple):
     now: Micros
     reference: str
     points: int
-    ttl: Micros
+    ttl: int
 
 
 class Capture(NamedTuple):

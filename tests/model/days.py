@@ -1,6 +1,6 @@
 """Instants, local days and money for the naive model: plain datetime, zoneinfo and Decimal.
 
-Deliberately not the kit's calendar: the two check each other.
+Deliberately not the kit's calendar, but for its type of instants: the two check each other.
 """
 
 from __future__ import annotations
@@ -10,20 +10,19 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-Micros = int
-"""Microseconds since 1970-01-01T00:00:00Z."""
+from services.kit.calendar import Micros
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
-DAY: Micros = timedelta(days=1) // MICROSECOND
-MINUTE: Micros = timedelta(minutes=1) // MICROSECOND
+DAY = timedelta(days=1) // MICROSECOND
+MINUTE = timedelta(minutes=1) // MICROSECOND
 NEVER = date.max
 """The last day of what does not expire."""
 
 
 def instant(text: str) -> Micros:
     """An RFC 3339 time with offset as microseconds."""
-    return (datetime.fromisoformat(text) - EPOCH) // MICROSECOND
+    return Micros((datetime.fromisoformat(text) - EPOCH) // MICROSECOND)
 
 
 def text_of(at: Micros) -> str:
@@ -40,7 +39,7 @@ def midnight_after(day: date, zone: str) -> Micros:
     """E1: the first instant that is no longer on this local day."""
     tomorrow = day + timedelta(days=1)
     midnight = datetime(tomorrow.year, tomorrow.month, tomorrow.day, tzinfo=ZoneInfo(zone))
-    return (midnight.astimezone(UTC) - EPOCH) // MICROSECOND
+    return Micros((midnight.astimezone(UTC) - EPOCH) // MICROSECOND)
 
 
 def is_over(day: date, now: Micros, zone: str) -> bool:

@@ -13,7 +13,8 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import Any
 
-from tests.model.days import Micros, is_over, local_day, major, midnight_after
+from services.kit.calendar import NOT_YET, Micros, later
+from tests.model.days import is_over, local_day, major, midnight_after
 from tests.model.events import MEMBER
 from tests.model.lot_days import SLIDING, order_lot, other_lot
 from tests.model.multipliers import budgeted, is_multiplier, multiplier
@@ -162,12 +163,12 @@ def _left(order: Order, rule: Rule) -> dict[str, int]:
     """What each eligible line still counts for; a cancelled order counts for nothing (O4, O5)."""
     if order.cancelled_at is not None:
         return {}
-    return _counting(order, rule, max((at for at, _, _ in order.refunds), default=0))
+    return _counting(order, rule, max((at for at, _, _ in order.refunds), default=NOT_YET))
 
 
 def _whole(order: Order, rule: Rule) -> dict[str, int]:
     """What each eligible line counted for when it was paid."""
-    return _counting(order, rule, order.paid_at - 1)
+    return _counting(order, rule, later(order.paid_at, -1))
 
 
 def _counting(order: Order, rule: Rule, at: Micros) -> dict[str, int]:

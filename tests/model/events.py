@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.model.days import Micros
+from services.kit.calendar import Micros
 
 Event = dict[str, Any]
 Line = dict[str, Any]

@@ -14,6 +14,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from services.kit.calendar import NOT_YET, Micros, later
 from tests.model.commands import (
     Capture,
     Command,
@@ -27,7 +28,7 @@ from tests.model.commands import (
     RepairStreak,
     Send,
 )
-from tests.model.days import DAY, MINUTE, Micros, instant, text_of
+from tests.model.days import DAY, MINUTE, instant, text_of
 from tests.model.events import (
     MEMBER,
     Arrival,
@@ -218,14 +219,14 @@ def arrivals(
         for index, at in again:
             order.insert(at, index)
     jumps = draw(st.dictionaries(st.integers(0, max(len(order) - 1, 0)), st.sampled_from(JUMPS), max_size=3))
-    now: Micros = 0
+    now = NOT_YET
     history: list[Arrival | Timer] = []
     for position, index in enumerate(order):
-        now = max(now, instant(events[index]["time"])) + jumps.get(position, 0)
+        now = later(max(now, instant(events[index]["time"])), jumps.get(position, 0))
         if looks and position in jumps:
             history.append(Timer(now))
         history.append(Arrival(events[index], now))
-    return [*history, Timer(max(now, instant(d(1))) + SETTLED)]
+    return [*history, Timer(later(max(now, instant(d(1))), SETTLED))]
 
 
 @st.composite
@@ -246,11 +247,11 @@ def checkouts(
     shortfalls are decided; with `more`, days are bought and members referred; with `ahead`, points sent and received.
     """
     history: list[HistoryStep] = []
-    before: Micros = 0
+    before = NOT_YET
     for step in draw(arrivals(events, duplicates=duplicates)):
         data = step.event["data"] if isinstance(step, Arrival) else {}
         if isinstance(step, Arrival) and ("hold_id" in data or "redemption_id" in data):
-            now = min(max(before, instant(step.event["time"]) - 5 * MINUTE), step.now)
+            now = min(max(before, later(instant(step.event["time"]), -5 * MINUTE)), step.now)
             history += draw(preparations(data, now, step.now))
         elif draw(st.integers(0, 9)) == 0:
             history.append(draw(commands(draw(st.sampled_from([before, step.now])) or step.now)))
@@ -306,7 +307,9 @@ def commands(now: Micros) -> st.SearchStrategy[Command]:
 def dealings(now: Micros) -> st.SearchStrategy[Command]:
     """Missed days bought, news of members that this one referred."""
     return st.one_of(
-        st.builds(RepairStreak, st.just(now), st.sampled_from([text_of(now - day * DAY)[:10] for day in range(6)])),
+        st.builds(
+            RepairStreak, st.just(now), st.sampled_from([text_of(later(now, -day * DAY))[:10] for day in range(6)])
+        ),
         st.builds(Referred, st.just(now), st.sampled_from(["m3", "m4"]), st.just(now) | st.none()),
     )
 

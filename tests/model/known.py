@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from typing import Any
 
+from services.kit.calendar import NOT_YET, Micros
 from tests.model.commands import Referred
-from tests.model.days import DAY, MINUTE, Micros, instant, local_day, midnight_after
+from tests.model.days import DAY, MINUTE, instant, local_day, midnight_after
 from tests.model.earning import MemberFacts, TierHistory, rules_on
 from tests.model.events import Event
 from tests.model.lot_days import expiry_day, order_day
@@ -176,7 +177,7 @@ class Known:
 def _facts_of(order: Order) -> tuple[Any, ...]:
     """What an order's facts come to, whatever event reported them: the same again is `known` (O2)."""
     lines = [line.line_id for line in order.goods()]
-    never_due = [order.completed_at(line, 0) for line in order.goods()]
+    never_due = [order.completed_at(line, NOT_YET) for line in order.goods()]
     dues = [order.due_at(line) for line in order.goods()]
     names = [order.holding.data.get(name) for name in ("hold_id", "redemption_id")]
     paid = (order.paid_at, order.lines, order.points_used, names, lines)

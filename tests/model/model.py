@@ -12,9 +12,10 @@ from dataclasses import asdict
 from datetime import date
 from typing import Literal
 
+from services.kit.calendar import NOT_YET, Micros
 from tests.model import earning, tiers
 from tests.model.commands import Command, Decide, Hold, Receive, Redeem, Referred, RepairStreak, Send
-from tests.model.days import DAY, NEVER, Micros, midnight_after
+from tests.model.days import DAY, NEVER, midnight_after
 from tests.model.earning import Award
 from tests.model.events import Arrival, Event, Timer
 from tests.model.known import Known
@@ -167,7 +168,7 @@ class Model:
             dues.append(timeout)
         for order in self.known.orders().values():
             # Also of lines confirmed already: a late `shipped` moves the timeline, and the bonus with it (O8).
-            dues += [due for line in order.goods() if (due := order.due_at(line) or 0) > self.wallet.now]
+            dues += [due for line in order.goods() if (due := order.due_at(line) or NOT_YET) > self.wallet.now]
         return min(dues, default=None)
 
     def _take_over(self, event: Event) -> None:

@@ -13,7 +13,8 @@ from fractions import Fraction
 from math import floor
 from typing import Any
 
-from tests.model.days import Micros, local_day, midnight_after, minor
+from services.kit.calendar import NOT_YET, Micros
+from tests.model.days import local_day, midnight_after, minor
 from tests.model.program import Program
 
 TimelineEntry = tuple[Micros, int, int]
@@ -29,7 +30,7 @@ class Report:
     id: str
     data: dict[str, Any]
 
-    def rank(self, not_before: Micros = 0) -> tuple[Micros, str, str]:
+    def rank(self, not_before: Micros = NOT_YET) -> tuple[Micros, str, str]:
         """O2: of two reports the least of these holds; an order's facts count from its paid time (R11)."""
         return max(self.at, not_before), self.source, self.id
 

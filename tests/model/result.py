@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.model.days import Micros
+from services.kit.calendar import Micros
 from tests.model.orders import TimelineEntry
 
 LotName = tuple[str, str | None]

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
+from services.kit.calendar import Micros, later
 from tests.model.commands import Capture, GiveBack, Hold, Redeem, Release
-from tests.model.days import Micros
 from tests.model.events import MEMBER, hold_id, redemption_id
 from tests.model.orders import Report
 from tests.model.wallet import LotAllocations, Wallet, split, total
@@ -78,7 +78,7 @@ class Spending:
         if (refused := self._refused(command.points, command.reference in self.holds)) is not None:
             return refused
         taken = self.wallet.hold(command.points)
-        self.holds[command.reference] = HeldPoints(command.points, self.wallet.now + command.ttl, taken)
+        self.holds[command.reference] = HeldPoints(command.points, later(self.wallet.now, command.ttl), taken)
         return "booked"
 
     def _redeem(self, command: Redeem) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from services.kit.calendar import Micros, later
 from tests.model.commands import Capture, Decide, GiveBack, Hold, Redeem, Release
-from tests.model.days import DAY, MINUTE, Micros, instant, text_of
+from tests.model.days import DAY, MINUTE, instant, text_of
 from tests.model.events import Arrival, Event, cancelled, completed, d, line, paid, part, refunded
 from tests.model.model import HistoryStep
 
@@ -21,9 +22,13 @@ def a_checkout(draw: st.DrawFn, name: str) -> list[HistoryStep]:
     day = draw(st.integers(1, 4))
     start = instant(d(day + 31, draw(st.sampled_from(["23:50", "23:50", "23:30", "10:00"]))))
     points = draw(st.sampled_from([40, 100, 150]))
-    over = start + draw(st.sampled_from([5, 15, 15, 30, 1440])) * MINUTE
-    told_at = draw(st.sampled_from([start + MINUTE, start + 6 * MINUTE, over, over + 1, over + 60 * MINUTE]))
-    arrived = told_at + draw(st.sampled_from([0, 0, 20 * MINUTE, 60 * MINUTE, DAY]))
+    over = later(start, draw(st.sampled_from([5, 15, 15, 30, 1440])) * MINUTE)
+    told_at = draw(
+        st.sampled_from(
+            [later(start, MINUTE), later(start, 6 * MINUTE), over, later(over, 1), later(over, 60 * MINUTE)]
+        )
+    )
+    arrived = later(told_at, draw(st.sampled_from([0, 0, 20 * MINUTE, 60 * MINUTE, DAY])))
     used = max(0, points + draw(st.sampled_from([0, 0, -20, 30, -points])))
 
     def order(order_id: str, at: Micros, used: int, revision: int = 0) -> Event:
@@ -40,7 +45,17 @@ def a_checkout(draw: st.DrawFn, name: str) -> list[HistoryStep]:
         Redeem(start, name, points) if redeemed else Hold(start, name, points, over - start),
         Arrival(order(using, told_at, used), arrived),
     ]
-    moments = st.sampled_from([start, start + 2 * MINUTE, over - 1, over, start + 12 * MINUTE, arrived, arrived + DAY])
+    moments = st.sampled_from(
+        [
+            start,
+            later(start, 2 * MINUTE),
+            later(over, -1),
+            over,
+            later(start, 12 * MINUTE),
+            arrived,
+            later(arrived, DAY),
+        ]
+    )
     for number in range(draw(st.integers(0, 4))):
         now = draw(moments)
         match draw(st.sampled_from(["refund", "other", "same", "end", "end", "cancel", "back", "revise"])):
@@ -103,7 +118,7 @@ def a_shortfall(draw: st.DrawFn, name: str) -> list[HistoryStep]:
                 steps.append(Arrival(paid(earning, text_of(now), "57.50", revision=number + 1), now))
             case "income":
                 steps.append(Arrival(paid(f"{other}-{number}", text_of(now), "100"), now))
-                steps.append(Arrival(completed(f"{other}-{number}", text_of(now + MINUTE)), now + MINUTE))
+                steps.append(Arrival(completed(f"{other}-{number}", text_of(later(now, MINUTE))), later(now, MINUTE)))
             case "end":
                 ends: list[HistoryStep] = [
                     GiveBack(now, name),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from tests.model.days import Micros, minor
+from services.kit.calendar import Micros
+from tests.model.days import minor
 from tests.model.orders import TimelineEntry
 from tests.model.program import Program
 

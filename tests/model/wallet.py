@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
-from tests.model.days import NEVER, Micros, is_over, local_day
+from services.kit.calendar import NOT_YET, Micros
+from tests.model.days import NEVER, is_over, local_day
 
 LotKey = tuple[date, date | None]
 """(last day, the parent lot's last day if this is a grace lot)."""
@@ -42,7 +43,7 @@ class Wallet:
     """Lots, debts, and which lots each order's points came from, in order of consumption (P3)."""
 
     zone: str
-    now: Micros = 0
+    now: Micros = NOT_YET
     lots: dict[LotKey, Lot] = field(default_factory=dict)
     debts: list[Debt] = field(default_factory=list)
     uses: dict[str, LotAllocations] = field(default_factory=dict)

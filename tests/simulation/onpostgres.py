@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import asyncpg
 
 from schemas.program import Program
+from services.kit.calendar import later
 from services.kit.migrate import ensure_months, migrate
 from services.kit.postgres import COMMAND_SECONDS, _keep_session, session_settings
 from services.ledger import store
@@ -142,7 +143,7 @@ async def crash(dsn: str, seed: str, *, inputs: int, rate: float) -> Crashed:
     try:
         await register_codecs(owner)
         for table in ("journal", "entry"):
-            await ensure_months(owner, table, START - 30 * DAY, START + _MONTHS * 30 * DAY)
+            await ensure_months(owner, table, later(START, -30 * DAY), later(START, _MONTHS * 30 * DAY))
         document = Program.from_document(with_all(DOCUMENT, stock=_STOCK, budget=_BUDGET)).document()
         await publish_document(owner, document)
         for shard in range(SHARDS):

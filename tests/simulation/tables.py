@@ -9,7 +9,9 @@ from typing import Any, Final
 
 import asyncpg
 
+from services.kit.calendar import Day
 from services.ledger.domain.state.account import GENESIS
+from services.ledger.domain.state.entries import LotKey
 
 _TOTALS: Final = (
     "version", "head", "now", "next_due", "pending", "available", "held", "debt", "redeemed", "expired", "written_off",
@@ -40,8 +42,8 @@ class Database:
         self.times: defaultdict[tuple[int, bytes], list[int]] = defaultdict(list)
         """By (shard, digest), under which times it is journalled."""
         self.entries: defaultdict[Account, list[tuple[Any, ...]]] = defaultdict(list)
-        self.lots: defaultdict[Account, dict[tuple[int, int], list[int]]] = defaultdict(dict)
-        self.ends: defaultdict[Account, dict[tuple[int, int], int | None]] = defaultdict(dict)
+        self.lots: defaultdict[Account, dict[LotKey, list[int]]] = defaultdict(dict)
+        self.ends: defaultdict[Account, dict[LotKey, Day | None]] = defaultdict(dict)
         self.orders: defaultdict[Account, dict[str, Row]] = defaultdict(dict)
         self.lines: defaultdict[Account, dict[tuple[str, int], bytes]] = defaultdict(dict)
         self.facts: defaultdict[Account, dict[str, bytes]] = defaultdict(dict)
@@ -84,9 +86,10 @@ class Database:
 
     def _lots(self, shard: int, rows: Iterable[Sequence[Any]]) -> None:
         for account, day, parent, *changes, ends in rows:
-            columns = self.lots[shard, account].setdefault((day, parent), [0, 0, 0, 0, 0])
+            lot = LotKey(day, parent)
+            columns = self.lots[shard, account].setdefault(lot, [0, 0, 0, 0, 0])
             columns[:] = [before + change for before, change in zip(columns, changes, strict=True)]
-            self.ends[shard, account][day, parent] = ends
+            self.ends[shard, account][lot] = ends
 
     def _orders(self, shard: int, rows: Iterable[Sequence[Any]]) -> None:
         names = ("account", "ref", "paid_at", "due", "success_from", "success_until", "state")

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from services.kit.calendar import MICROS_PER_SECOND, Micros, parse_rfc3339
+from services.kit.calendar import MICROS_PER_SECOND, Day, Micros, later, parse_rfc3339
 from services.ledger.domain.chain import digest_of
 from services.ledger.domain.program.catalogue import pool_account
 from services.ledger.domain.quote import Cart
@@ -101,7 +101,7 @@ def traffic(seed: str, *, members: int, steps: int) -> list[Step]:
 def _codes(rng: random.Random) -> Iterator[Step]:
     """The shop fills the pool now and then, with some codes that it has already given."""
     for delivery in range(8):
-        at = START + rng.randrange(200 * DAY)
+        at = later(START, rng.randrange(200 * DAY))
         codes = tuple(f"code-{delivery * _CODES + number}" for number in range(-2 if delivery else 0, _CODES))
         yield Step(at, pool_account(POOL), AddCodes(_APP, f"codes-{delivery}", at, codes))
 
@@ -126,7 +126,7 @@ class _Life:
         self._rng = rng
         self._member_id = member_id
         self._others = others
-        self._at = START + rng.randrange(10 * DAY)
+        self._at = later(START, rng.randrange(10 * DAY))
         self._names = 0
         self._orders: list[str] = []
         self._holds: list[str] = []
@@ -145,7 +145,7 @@ class _Life:
             self._buy, self._send,
         )  # fmt: skip
         while True:
-            self._at += round(rng.expovariate(1 / _DAYS_BETWEEN) * DAY)
+            self._at = later(self._at, round(rng.expovariate(1 / _DAYS_BETWEEN) * DAY))
             yield from rng.choices(kinds, (36, 20, 7, 8, 2, 5, 22, 14, 8))[0]()
 
     # How it comes in
@@ -154,20 +154,22 @@ class _Life:
         """An event, mostly soon after; now and then late, twice, with another payload, or again under another id."""
         rng = self._rng
         lag = rng.choices((5 * SECOND, HOUR, 3 * DAY, 45 * DAY), (85, 8, 5, 2))[0]
-        now = input_.at + rng.randrange(lag)
+        now = later(input_.at, rng.randrange(lag))
         yield Step(now, self._member_id, input_)
         while rng.random() < 0.08:
-            now += rng.randrange(rng.choice((SECOND, DAY, 20 * DAY)))
+            now = later(now, rng.randrange(rng.choice((SECOND, DAY, 20 * DAY))))
             yield Step(now, self._member_id, input_)
         if rng.random() < 0.01 and isinstance(input_, Refunded | Paid):
             other = msgspec.structs.replace(input_, shipping=input_.shipping + 1)
-            yield Step(now + rng.randrange(DAY), self._member_id, other)
+            yield Step(later(now, rng.randrange(DAY)), self._member_id, other)
         if rng.random() < 0.03:
-            again = msgspec.structs.replace(input_, id=f"{input_.id}:again", at=input_.at + rng.randrange(-HOUR, HOUR))
+            again = msgspec.structs.replace(
+                input_, id=f"{input_.id}:again", at=later(input_.at, rng.randrange(-HOUR, HOUR))
+            )
             yield Step(max(now, again.at), self._member_id, again)
 
-    def _ask(self, input_: Command, after: Micros = 0) -> Iterator[Step]:
-        yield Step(input_.at + after, self._member_id, input_)
+    def _ask(self, input_: Command, after: int = 0) -> Iterator[Step]:
+        yield Step(later(input_.at, after), self._member_id, input_)
 
     def _name(self, what: str) -> str:
         self._names += 1
@@ -192,23 +194,25 @@ class _Life:
         yield from self._publish(self._paid(order, at, 0, lines, named))
         if rng.random() < 0.08:
             fewer = {**named, "points_used": rng.choice((0, used))} if used else named
-            yield from self._publish(self._paid(order, at + rng.randrange(2 * DAY), 1, draw_lines(rng), fewer))
+            yield from self._publish(self._paid(order, later(at, rng.randrange(2 * DAY)), 1, draw_lines(rng), fewer))
         some = (LinePart("l1"),) if rng.random() < 0.1 else None
         if rng.random() < 0.8:
-            yield from self._publish(Shipped(_SHOP, f"{order}:shipped", at + rng.randrange(2 * DAY), order, some))
+            yield from self._publish(Shipped(_SHOP, f"{order}:shipped", later(at, rng.randrange(2 * DAY)), order, some))
         if rng.random() < 0.75:
-            received = at + DAY + rng.randrange(8 * DAY)
+            received = later(at, DAY + rng.randrange(8 * DAY))
             yield from self._publish(Completed(_SHOP, f"{order}:completed", received, order, some))
         for number in range(rng.choices((0, 1, 2), (70, 22, 8))[0]):
             parts = [RefundedLine(f"l{1 + rng.randrange(3)}", rng.choice(_AMOUNTS))]
-            back = at + rng.randrange(rng.choice((5, 60)) * DAY)
+            back = later(at, rng.randrange(rng.choice((5, 60)) * DAY))
             refund = Refunded(
                 _SHOP, f"{order}:r{number}", back, order, f"r{number}", tuple(parts), rng.choice((0, 500))
             )
             yield from self._publish(refund)
         # First orders more often, so that what depends on them comes and goes.
         if rng.random() < (0.5 if len(self._orders) < 3 else 0.07):
-            yield from self._publish(Cancelled(_SHOP, f"{order}:cancelled", at + rng.randrange(-HOUR, 12 * DAY), order))
+            yield from self._publish(
+                Cancelled(_SHOP, f"{order}:cancelled", later(at, rng.randrange(-HOUR, 12 * DAY)), order)
+            )
 
     def _paid(self, order: str, at: Micros, revision: int, lines: tuple[Line, ...], named: dict[str, Any]) -> Paid:
         return Paid(
@@ -218,16 +222,16 @@ class _Life:
 
     def _sign_in(self) -> Iterator[Step]:
         for day in range(self._rng.choice((1, 1, 3, 8))):
-            yield from self._publish(SignedIn(_SHOP, self._name("sign-in"), self._at + day * DAY))
+            yield from self._publish(SignedIn(_SHOP, self._name("sign-in"), later(self._at, day * DAY)))
         if self._rng.random() < 0.3:
-            day = _FIRST_DAY + (self._at - START) // DAY - self._rng.randint(1, 4)
-            yield from self._ask(RepairStreak(_APP, self._name("make-up"), self._at, day))
+            missed = Day(_FIRST_DAY + (self._at - START) // DAY - self._rng.randint(1, 4))
+            yield from self._ask(RepairStreak(_APP, self._name("make-up"), self._at, missed))
 
     def _review(self) -> Iterator[Step]:
         review = self._name("review")
         yield from self._publish(ReviewPublished(_SHOP, f"{review}:published", self._at, review))
         if self._rng.random() < 0.3:
-            yield from self._publish(ReviewRemoved(_SHOP, f"{review}:removed", self._at + HOUR, review))
+            yield from self._publish(ReviewRemoved(_SHOP, f"{review}:removed", later(self._at, HOUR), review))
 
     def _activity(self) -> Iterator[Step]:
         name, what = self._name("activity"), self._rng.choice(("favourite", "game"))
@@ -245,7 +249,7 @@ class _Life:
 
     def _tier(self) -> Iterator[Step]:
         if not self._tiers or self._tiers[-1][0] < self._at:
-            self._tiers.append((self._at - self._rng.randrange(DAY), self._rng.choice(_TIERS)))
+            self._tiers.append((later(self._at, -self._rng.randrange(DAY)), self._rng.choice(_TIERS)))
             self._tiers.sort()
         version = len(self._tiers)
         tiers = TierHistoryReceived("/loyalty/tiering", self._name("tier"), self._at, (version, 0), tuple(self._tiers))

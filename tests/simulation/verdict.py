@@ -8,9 +8,8 @@ from typing import Any, Final
 
 import msgspec
 import orjson
-from msgspec.structs import replace
 
-from services.kit.calendar import Micros
+from services.kit.calendar import NOT_YET, Micros
 from services.ledger import store
 from services.ledger.answers import Answer
 from services.ledger.audit.account import AccountAudit, Projections
@@ -22,7 +21,7 @@ from services.ledger.domain.state.account import Account
 from services.ledger.domain.state.budgets import decode_budget
 from services.ledger.domain.state.fact_keys import BUDGET, CODES, GRANT, REDEMPTION, stock_key
 from services.ledger.domain.state.inputs import Command, decode_input
-from services.ledger.domain.state.lots import LotRow
+from services.ledger.domain.state.lots import lot_row
 from services.ledger.domain.state.orders import decode_order
 from services.ledger.domain.state.redemptions import Redemption, decode_redemption
 from services.ledger.domain.state.rewards import Grant, decode_grant, decode_pool, decode_stock
@@ -178,12 +177,13 @@ def _accounts(database: Database) -> Iterator[str]:
             audit.check_unjournalled(stray)
         stored = Projections(
             lots=[
-                replace(LotRow(*lot, *columns), ends=database.ends[key][lot])
+                lot_row(lot, columns, ends=database.ends[key][lot])
                 for lot, columns in database.lots[key].items()
             ],
             orders={
                 ref: (
-                    order["paid_at"] or 0, order["due"] or 0, order["success_from"] or 0, order["success_until"] or 0,
+                    order["paid_at"] or NOT_YET, order["due"] or NOT_YET,
+                    order["success_from"] or NOT_YET, order["success_until"] or NOT_YET,
                     order["state"],
                 )
                 for ref, order in database.orders[key].items()

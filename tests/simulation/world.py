@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from schemas.events import RefusalReason
-from services.kit.calendar import Micros
+from services.kit.calendar import Micros, later
 from services.kit.dead_letter import Refused
 from services.kit.executor import DatabaseUnavailable, Executor, Fence, Fenced
 from services.kit.kafka import shard_of
@@ -41,7 +41,7 @@ SHOP: Final = "commerce.orders.v1"
 TOPICS: Final = (SHOP, INTERNAL)
 _MAX_SWEEPS: Final = 100
 _MOMENT_SECONDS: Final = 0.01
-_AFTERWARDS: Final[Micros] = 100 * DAY
+_AFTERWARDS: Final = 100 * DAY
 """By then all that anybody did has fallen due."""
 
 
@@ -133,7 +133,7 @@ class World:
                 self._arrive(step)
             await self._deliver(self._random.random())
             await self._until_done(sweep=self._random.random() < 0.3)
-        self._clock += _AFTERWARDS
+        self._clock = later(self._clock, _AFTERWARDS)
         await self._until_done(sweep=True)
         while await self._deliver(1.0):
             await self._until_done(sweep=True)
@@ -160,7 +160,7 @@ class World:
                 self._want(self._random.choice(self._asked))
             return
         # A broker's clock may step back, too.
-        appended = step.now - self._random.choice((0, 0, 0, 3_000_000))
+        appended = later(step.now, -self._random.choice((0, 0, 0, 3_000_000)))
         self._append(SHOP, step.member_id, step.input_, appended)
 
     async def _deliver(self, share: float) -> int:

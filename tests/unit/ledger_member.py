@@ -15,11 +15,13 @@ import orjson
 from schemas.events import Refused, parse_event
 from services.kit.calendar import MICROS_PER_SECOND, NEVER, Micros, parse_rfc3339
 from services.kit.event_time import check_event_time
+from services.kit.calendar import MICROS_PER_SECOND, NEVER, NOT_YET, Day, Micros, day_from, parse_rfc3339
 from services.kit.money import exponent
 from services.ledger.domain.batch import Arrival, NewJournalRow, fold_member
 from services.ledger.domain.chain import digest_of
 from services.ledger.domain.program.program import ProgramVersions, compile_program
-from services.ledger.domain.state.account import Account
+from services.ledger.domain.state.account import NO_PROGRAM, Account
+from services.ledger.domain.state.entries import NO_PARENT, LotKey
 from services.ledger.domain.state.inputs import (
     AnyInput,
     AskBudget,
@@ -40,7 +42,7 @@ from services.ledger.domain.state.inputs import (
     encode_input,
 )
 from services.ledger.domain.state.loaded import Loaded, Missing, Needs, Success
-from services.ledger.domain.state.lots import LotRow
+from services.ledger.domain.state.lots import lot_row
 from services.ledger.domain.state.orders import decode_order, encode_lines, encode_order
 from services.ledger.domain.state.outcome import Message, Outcome
 from services.ledger.domain.state.refs import order_of, order_ref
@@ -86,14 +88,14 @@ class MemoryLedger:
         self._tier_no = 0
         self._seen: dict[tuple[bytes, Micros], bytes] = {}
         self._asked_for = 0
-        self.clock: Micros = 0
+        self.clock = NOT_YET
         self.account = Account(1, member_id)
         self.budgets: dict[str, MemoryLedger] = {}
         self._heard = 0
         self.orders: dict[str, bytes] = {}
         self.lines: dict[tuple[str, int], bytes] = {}
         self.facts: dict[str, bytes] = {}
-        self.lots: dict[tuple[int, int], list[int]] = {}
+        self.lots: dict[LotKey, list[int]] = {}
         self.journal: list[NewJournalRow] = []
         self.outcomes: list[tuple[str, str]] = []
 
@@ -186,7 +188,7 @@ class MemoryLedger:
             case commands.GiveBack():
                 return ReturnRedemption(*head, redemption, asked.points)
             case commands.RepairStreak():
-                return RepairStreak(*head, date.fromisoformat(asked.reference).toordinal())
+                return RepairStreak(*head, day_from(date.fromisoformat(asked.reference)))
             case commands.Decide():
                 ref = asked.reference if "/" in asked.reference else order_ref("", asked.reference)
                 return DecideShortfall(*head, ref, asked.decision == "write_off")
@@ -194,7 +196,9 @@ class MemoryLedger:
                 since = asked.now if asked.at is None else asked.at
                 program = self.programs.at(since)
                 stands = asked.at is not None and program.referral is not None
-                return ReferralReceived(*head[:2], since, asked.reference, program.number if stands else 0, int(name))
+                return ReferralReceived(
+                    *head[:2], since, asked.reference, program.number if stands else NO_PROGRAM, int(name)
+                )
             case commands.Send():
                 return SendPoints(*head, asked.reference, asked.reference, "m2", asked.points)
             case commands.Receive():
@@ -324,11 +328,13 @@ class MemoryLedger:
             loaded.lines[key] = self.lines[key]
         for fact in needs.facts:
             loaded.facts[fact] = self.facts.get(fact)
-        rows = [LotRow(*lot, *columns) for lot, columns in self.lots.items()]
+        rows = [lot_row(lot, columns) for lot, columns in self.lots.items()]
         if needs.spendable:
             loaded.spendable = [row for row in rows if row.available > 0]
         for day in needs.families:
-            loaded.families[day] = [row for row in rows if (row.day, row.parent) == (day, 0) or row.parent == day]
+            loaded.families[day] = [
+                row for row in rows if (row.day, row.parent) == (day, NO_PARENT) or row.parent == day
+            ]
         orders = {ref: decode_order(raw) for ref, raw in self.orders.items()}
         if (until := needs.due_until) is not None:
             loaded.due_until = until
@@ -353,8 +359,8 @@ class MemoryLedger:
         return result_of(self)
 
 
-def _ordinal(day: str | None) -> int:
-    return 0 if day is None else NEVER if day == "never" else date.fromisoformat(day).toordinal()
+def _ordinal(day: str | None) -> Day:
+    return NO_PARENT if day is None else NEVER if day == "never" else day_from(date.fromisoformat(day))
 
 
 __all__ = ["MemoryLedger", "Outcome"]

@@ -6,6 +6,7 @@ import orjson
 import pytest
 from pydantic import SecretStr
 
+from services.kit.calendar import NOT_YET, Micros
 from services.kit.program import NoProgram, ProgramFollower, Version
 from services.kit.settings import Settings
 
@@ -16,16 +17,23 @@ def _programs() -> ProgramFollower[dict[str, object]]:
 
 
 def _version(name: str, effective_from: int, published_at: int = 0) -> Version[dict[str, object]]:
-    return Version(name, f"sha256:{name}", effective_from, published_at, {"version": name})
+    return Version(name, f"sha256:{name}", Micros(effective_from), Micros(published_at), {"version": name})
 
 
 def test_the_last_that_is_in_effect_counts_and_the_first_covers_what_was_before() -> None:
     programs = _programs()
     with pytest.raises(NoProgram):
-        programs.current_at(0)
+        programs.current_at(NOT_YET)
     programs.add(_version("b", 200))
     programs.add(_version("a", 100))
-    assert [programs.current_at(at).version for at in (0, 99, 100, 199, 200, 10**15)] == ["a", "a", "a", "a", "b", "b"]
+    assert [programs.current_at(Micros(at)).version for at in (0, 99, 100, 199, 200, 10**15)] == [
+        "a",
+        "a",
+        "a",
+        "a",
+        "b",
+        "b",
+    ]
 
 
 def test_the_same_version_told_again_replaces_itself_and_tells_who_listens() -> None:
@@ -42,7 +50,7 @@ def test_of_two_from_the_same_instant_the_later_published_counts() -> None:
     programs = _programs()
     programs.add(_version("b", 100, published_at=2))
     programs.add(_version("a", 100, published_at=1))
-    assert programs.current_at(100).version == "b"
+    assert programs.current_at(Micros(100)).version == "b"
 
 
 def test_a_version_that_cannot_be_parsed_is_kept_out_and_told() -> None:

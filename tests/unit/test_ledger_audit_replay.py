@@ -7,7 +7,7 @@ import pytest
 
 from schemas import program
 from schemas.events import parse_event
-from services.kit.calendar import parse_rfc3339
+from services.kit.calendar import later, parse_rfc3339
 from services.ledger.audit.replay import Replay
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
@@ -40,7 +40,7 @@ def a_history() -> list[Arrival]:
     for event in events:
         input_ = input_of(parse_event(orjson.dumps(event)), "CNY", 2)
         assert input_ is not None
-        now = parse_rfc3339(event["time"]) + 1_000_000
+        now = later(parse_rfc3339(event["time"]), 1_000_000)
         arrivals.append(Arrival(digest_of("m1", input_.source, input_.id), input_, now))
     return arrivals
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from services.kit.calendar import NOT_YET, Day, day_from
 from services.ledger.api.explanation import describe, sum_json
 from services.ledger.domain.program.program import ProgramVersions, compile_program
+from services.ledger.domain.state.entries import NO_PARENT
 from services.ledger.domain.state.outcome import AwardReason
 from services.ledger.reads.rows import EntryRow
 from tests.model.days import instant
@@ -29,8 +31,8 @@ def lead_to(document: Program | list[Program], *events: Event) -> Result:
 
 
 def entry(points: int) -> EntryRow:
-    day = date(2026, 3, 1).toordinal()
-    return EntryRow(1, 0, 0, day, "issued", "pending", points, day + 365, 0, "purchase", "/o1", 1)
+    day = day_from(date(2026, 3, 1))
+    return EntryRow(1, 0, NOT_YET, day, "issued", "pending", points, Day(day + 365), NO_PARENT, "purchase", "/o1", 1)
 
 
 # ── bands ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.kit.calendar import NEVER
+from services.kit.calendar import NEVER, Day, day_from
 from services.ledger.domain.program.program import compile_program
 from tests.model.days import instant
 from tests.model.events import Event, completed, d, paid, profile, signed_in
@@ -21,7 +21,7 @@ def with_dates(*dates: str, rules: tuple[str, ...] = ("purchase", "sign-in"), **
 
 def last_day(document: Program, day: str, *, order: bool = False) -> str:
     """The last day of what is awarded on a local date."""
-    compiled, on = compile_program(1, document), date.fromisoformat(day).toordinal()
+    compiled, on = compile_program(1, document), day_from(date.fromisoformat(day))
     return date.fromordinal(compiled.order_lot_day(on) if order else compiled.lot_day(on)).isoformat()
 
 
@@ -56,7 +56,7 @@ def test_E7_an_order_lives_at_least_as_long_as_the_program_says() -> None:
 
 def test_what_never_expires_has_no_last_day() -> None:
     compiled = compile_program(1, program(["purchase"], points={"expiry": {"kind": "none"}}))
-    assert compiled.lot_day(700_000) == compiled.order_lot_day(700_000) == NEVER
+    assert compiled.lot_day(Day(700_000)) == compiled.order_lot_day(Day(700_000)) == NEVER
 
 
 def ledger_after(document: Program | list[Program], *events: Event, until: str) -> MemoryLedger:

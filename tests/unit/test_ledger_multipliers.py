@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.kit.calendar import calendar_of, parse_rfc3339
+from services.kit.calendar import NOT_YET, Micros, calendar_of, parse_rfc3339
 from services.ledger.domain.program.multipliers import Birthday, compile_multiplier
 from services.ledger.domain.state.account import Account
 from services.ledger.domain.state.inputs import ProfileUpdated, decode_input, encode_input
@@ -121,7 +121,7 @@ def test_B2_a_birthday_deleted_is_none_and_told_again_the_same_one() -> None:
 
 def ledger_after(document: Program, *events: Event) -> MemoryLedger:
     """The ledger after events, each arriving as it stands in the list."""
-    ledger, now = MemoryLedger(document, tiers="received"), 0
+    ledger, now = MemoryLedger(document, tiers="received"), NOT_YET
     for event in events:
         now = max(now, instant(event["time"]))
         ledger.tick(now)
@@ -172,7 +172,7 @@ def test_the_ledger_keeps_the_day_alone_and_only_where_a_rule_needs_it() -> None
 
 
 def test_what_was_journalled_before_birthdays_were_kept_is_still_read() -> None:
-    old = encode_input(ProfileUpdated("/shop", "1", 5, ("name",), (), True))
+    old = encode_input(ProfileUpdated("/shop", "1", Micros(5), ("name",), (), True))
     # Its last field is the one appended: an array of one element less.
     shortened = bytes([old[0] - 1]) + old[1:-1]
     assert decode_input(shortened) == decode_input(old)

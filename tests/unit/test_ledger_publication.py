@@ -8,6 +8,8 @@ from schemas import program
 from schemas.program import content_hash
 from services.kit.calendar import parse_rfc3339
 from services.ledger.publication import NotPublished, PublishedVersion, plan
+from services.kit.calendar import Micros, parse_rfc3339
+from services.ledger.publication import Known, NotPublished, plan
 from tests.conftest import REPOSITORY
 
 DOCUMENT = program.load((REPOSITORY / "deploy" / "program.yaml").read_text("utf-8")).document()
@@ -20,5 +22,5 @@ def test_a_later_version_needs_ten_minutes_notice_to_the_microsecond() -> None:
     noon = parse_rfc3339("2026-05-01T12:00:00Z")
     assert plan(later, [first], noon).number == 2
     with pytest.raises(NotPublished):
-        plan(later, [first], noon + 1)
+        plan(later, [first], Micros(noon + 1))
     assert plan(DOCUMENT, [first], noon).is_repeated

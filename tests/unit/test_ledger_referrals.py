@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import permutations
 
+from services.kit.calendar import NOT_YET
+from services.ledger.domain.state.account import NO_PROGRAM
 from services.ledger.domain.state.inputs import ProfileUpdated, ReferralReceived
 from services.ledger.domain.state.outcome import Referral
 from tests.model.days import instant
@@ -20,7 +22,7 @@ def with_referral() -> Program:
 
 def ledger_after(document: Program, *events: Event) -> MemoryLedger:
     """The ledger of the referred member after events, each arriving as it stands in the list."""
-    ledger, now = MemoryLedger(document, tiers="received"), 0
+    ledger, now = MemoryLedger(document, tiers="received"), NOT_YET
     for event in events:
         now = max(now, instant(event["time"]))
         ledger.tick(now)
@@ -56,7 +58,7 @@ def test_O6_a_referral_does_not_depend_on_what_is_told_first() -> None:
 def test_R9_both_sides_go_when_no_successful_order_is_left() -> None:
     ledger = ledger_after(with_referral(), BORN, *BOUGHT, cancelled("o1", d(6)))
     assert ledger.account.available == 0
-    assert referrals(ledger) == [STANDS, Referral("friend", 0, 0)]
+    assert referrals(ledger) == [STANDS, Referral("friend", NOT_YET, NO_PROGRAM)]
 
 
 def test_a_success_that_falls_due_and_is_undone_by_the_same_input_is_told_once() -> None:
@@ -66,7 +68,7 @@ def test_a_success_that_falls_due_and_is_undone_by_the_same_input_is_told_once()
     for event in (BORN, BOUGHT[0]):
         ledger.arrive(event, instant(event["time"]))
     ledger.arrive(late, instant(d(20)))
-    assert (referrals(ledger), ledger.account.available) == ([Referral("friend", 0, 0)], 0)
+    assert (referrals(ledger), ledger.account.available) == ([Referral("friend", NOT_YET, NO_PROGRAM)], 0)
 
 
 def test_who_is_told_first_to_have_referred_a_member_did() -> None:
@@ -74,7 +76,7 @@ def test_who_is_told_first_to_have_referred_a_member_did() -> None:
     assert referrals(ledger_after(with_referral(), BORN, later, *BOUGHT)) == [STANDS]
     # An earlier report that arrives late: the friend's account hears that the referral does not stand.
     both = referrals(ledger_after(with_referral(), later, *BOUGHT, BORN))
-    assert both == [Referral("other", instant(d(3)), 1), Referral("other", 0, 0), STANDS]
+    assert both == [Referral("other", instant(d(3)), 1), Referral("other", NOT_YET, NO_PROGRAM), STANDS]
     assert ledger_after(with_referral(), later, *BOUGHT, BORN).account.available == 150
 
 

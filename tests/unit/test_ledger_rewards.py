@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from schemas.program import Program, load
-from services.kit.calendar import parse_rfc3339
+from services.kit.calendar import Micros, later, parse_rfc3339
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
 from services.ledger.domain.state.inputs import (
@@ -44,11 +44,11 @@ def ledger() -> MemoryLedger:
     return made
 
 
-def buying(reward: str, now: int, redemption: str = "r1") -> RedeemReward:
+def buying(reward: str, now: Micros, redemption: str = "r1") -> RedeemReward:
     return RedeemReward("/shop", f"buy {redemption}", now, redemption, redemption, reward, "")
 
 
-def answered(granted: bool, now: int, redemption: str = "r1") -> RewardAnswered:
+def answered(granted: bool, now: Micros, redemption: str = "r1") -> RewardAnswered:
     return RewardAnswered("/loyalty/ledger", f"{redemption}:answered", now, redemption, granted, "")
 
 
@@ -63,7 +63,7 @@ def test_while_it_is_asked_the_points_are_in_transit(ledger: MemoryLedger) -> No
 def test_P4_what_a_sold_out_reward_gives_back_has_grace_once_its_lot_is_over(ledger: MemoryLedger) -> None:
     last = parse_rfc3339("2027-03-01T23:59:59+08:00")
     ledger.do(buying("mug", last), last)
-    ledger.do(answered(False, last), last + 2_000_000)
+    ledger.do(answered(False, last), later(last, 2_000_000))
     assert (ledger.account.available, ledger.account.in_transit, ledger.account.expired) == (500, 0, 1400)
     assert decode_redemption(ledger.facts["redemption:r1"]).state == "sold_out"
 
@@ -71,7 +71,7 @@ def test_P4_what_a_sold_out_reward_gives_back_has_grace_once_its_lot_is_over(led
 def test_an_answer_that_comes_again_changes_nothing(ledger: MemoryLedger) -> None:
     ledger.do(buying("mug", MARCH_5), MARCH_5)
     ledger.do(answered(False, MARCH_5), MARCH_5)
-    assert ledger.do(answered(True, MARCH_5 + 1), MARCH_5 + 1) == "known"
+    assert ledger.do(answered(True, later(MARCH_5, 1)), later(MARCH_5, 1)) == "known"
     assert ledger.do(answered(True, MARCH_5, "other"), MARCH_5) == "known"
     assert (ledger.account.available, ledger.account.redeemed) == (1900, 0)
 

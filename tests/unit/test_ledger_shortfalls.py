@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from services.kit.calendar import NOT_YET
 from services.ledger.answers import answer_of
 from services.ledger.api.explanation import describe
 from services.ledger.domain.state.inputs import DecideShortfall
@@ -92,7 +93,17 @@ def test_R6_a_clawback_is_told_with_what_was_written_off() -> None:
     assert b'"from":{"available":1400,"written_off":400}' in event
     entry = ledger.journal[-1].outcome.entries[-1]
     row = EntryRow(
-        1, 0, 0, entry.day, entry.debit, entry.credit, entry.points, *entry.lot, entry.rule, entry.ref, entry.program
+        1,
+        0,
+        NOT_YET,
+        entry.day,
+        entry.debit,
+        entry.credit,
+        entry.points,
+        *entry.lot,
+        entry.rule,
+        entry.ref,
+        entry.program,
     )
     assert "and are written off, for order o1" in describe(row, ledger.programs.by_number[1], None)
 

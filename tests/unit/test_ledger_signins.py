@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from services.kit.calendar import Day
 from services.ledger.answers import answer_of
 from services.ledger.domain.state.inputs import RepairStreak
 from tests.model.days import instant
@@ -57,7 +58,7 @@ def buy(ledger: MemoryLedger, day: int, at: str) -> str:
     """Buy a day of March; what became of it."""
     now = instant(at)
     ledger.tick(now)
-    return ledger.do(RepairStreak("shop", f"{day}:{at}", now, MARCH_1 + day - 1), now)
+    return ledger.do(RepairStreak("shop", f"{day}:{at}", now, Day(MARCH_1 + day - 1)), now)
 
 
 def test_D4_a_bought_day_mends_the_streak_and_costs_its_price() -> None:

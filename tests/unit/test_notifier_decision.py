@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from services.kit.calendar import MICROS_PER_SECOND, parse_rfc3339
+from services.kit.calendar import MICROS_PER_SECOND, Micros, later, parse_rfc3339
 from services.notifier.domain.decision import Decision, TouchpointRule, decide, message_key
 from services.notifier.domain.inputs import ConsentChanged, apply_input
 from services.notifier.domain.member import CHANNELS, CLASSES, Member, Recipient
@@ -33,7 +33,7 @@ def reasons(
     what: Occasion | None = None,
     member: Member | None = None,
     addresses: dict[str, str] | None = None,
-    arrived_at: int = AT,
+    arrived_at: Micros = AT,
     texts: frozenset[tuple[str, str]] = TEXTS,
 ) -> dict[str, str | None]:
     recipient = Recipient(member or Member(), ADDRESSES if addresses is None else addresses)
@@ -57,13 +57,13 @@ def test_S2_promotions_go_out_with_consent_and_with_a_way_to_opt_out() -> None:
     member = Member()
     assert reasons(promo, member=member) == {"inapp": None, "sms": "no_consent", "email": "no_consent"}
     for channel in ("sms", "email"):
-        apply_input(member, ConsentChanged("m", 1, channel, "promo", True, "/shop", None))
+        apply_input(member, ConsentChanged("m", AT, channel, "promo", True, "/shop", None))
     assert reasons(promo, member=member) == {"inapp": None, "sms": None, "email": "no_way_out"}
 
 
 def test_S3_an_occasion_that_is_too_old_is_not_sent() -> None:
-    assert reasons(ALL_CHANNELS, arrived_at=AT + 3 * DAY) == {"inapp": None, "sms": None, "email": None}
-    assert set(reasons(ALL_CHANNELS, arrived_at=AT + 3 * DAY + 1).values()) == {"not_after"}
+    assert reasons(ALL_CHANNELS, arrived_at=later(AT, 3 * DAY)) == {"inapp": None, "sms": None, "email": None}
+    assert set(reasons(ALL_CHANNELS, arrived_at=later(AT, 3 * DAY + 1)).values()) == {"not_after"}
 
 
 def test_an_occasion_without_a_touchpoint_is_decided_once_and_not_sent() -> None:
@@ -90,8 +90,8 @@ def test_without_a_text_nothing_is_sent() -> None:
 def test_S4_debt_and_downgrades_always_reach_the_inbox(touchpoint: str, rule: TouchpointRule | None) -> None:
     member = Member()
     for channel, message_class in product(CHANNELS, CLASSES):
-        apply_input(member, ConsentChanged("m", 1, channel, message_class, False, "/shop", None))
-    decisions = reasons(rule, what=occasion(touchpoint), member=member, addresses={}, arrived_at=AT + 400 * DAY)
+        apply_input(member, ConsentChanged("m", AT, channel, message_class, False, "/shop", None))
+    decisions = reasons(rule, what=occasion(touchpoint), member=member, addresses={}, arrived_at=later(AT, 400 * DAY))
     assert decisions["inapp"] is None
     assert all(reason is not None for channel, reason in decisions.items() if channel != "inapp")
 

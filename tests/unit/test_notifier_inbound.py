@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from schemas.events.reasons import RefusalReason, Refused
-from services.kit.calendar import MICROS_PER_SECOND, parse_rfc3339, rfc3339
+from services.kit.calendar import MICROS_PER_SECOND, Micros, later, parse_rfc3339, rfc3339
 from services.kit.kafka import Record
 from services.notifier.domain.inputs import (
     ConsentChanged,
@@ -22,11 +22,12 @@ from services.notifier.events.inbound import POINTS, PROFILES, TIERS, Decoder
 
 NOW = parse_rfc3339("2026-03-02T00:00:00Z")
 DAY = 86_400 * MICROS_PER_SECOND
+YESTERDAY = later(NOW, -DAY)
 STRUCTURED = (("content-type", b"application/cloudevents+json"),)
 DECODE = Decoder(shards=16, max_event_age_days=400)
 
 
-def event(kind: str, data: dict[str, Any], *, at: int = NOW - DAY) -> dict[str, Any]:
+def event(kind: str, data: dict[str, Any], *, at: Micros = YESTERDAY) -> dict[str, Any]:
     return {
         "specversion": "1.0",
         "id": "e1",
@@ -89,20 +90,20 @@ def tier(kind: str, **changed: Any) -> dict[str, Any]:
 def test_a_registration_updates_the_profile() -> None:
     registered = event("commerce.member.registered.v1", {"name": "李雷", "phone": None, "birthday": "1990-01-02"})
     assert DECODE(record(PROFILES, registered)) == ProfileUpdated(
-        "m1", NOW - DAY, {"name": "李雷", "phone": None, "birthday": "1990-01-02"}
+        "m1", YESTERDAY, {"name": "李雷", "phone": None, "birthday": "1990-01-02"}
     )
 
 
 def test_consents_devices_and_erasures_are_read() -> None:
     consent = {"channel": "sms", "class": "promo", "granted": True, "evidence": "checkout form 3"}
     assert DECODE(record(PROFILES, event("commerce.consent.changed.v1", consent))) == ConsentChanged(
-        "m1", NOW - DAY, "sms", "promo", True, "/shop", "checkout form 3"
+        "m1", YESTERDAY, "sms", "promo", True, "/shop", "checkout form 3"
     )
     device = {"device_id": "d1", "platform": "ios", "token": "t"}
     assert DECODE(record(PROFILES, event("commerce.device.registered.v1", device))) == DeviceRegistered(
-        "m1", NOW - DAY, "d1", "ios", "t"
+        "m1", YESTERDAY, "d1", "ios", "t"
     )
-    assert DECODE(record(PROFILES, event("commerce.member.erased.v1", {}))) == Erased("m1", NOW - DAY)
+    assert DECODE(record(PROFILES, event("commerce.member.erased.v1", {}))) == Erased("m1", YESTERDAY)
 
 
 def test_facts_of_the_ledger_and_of_tiering_are_occasions() -> None:
@@ -151,8 +152,8 @@ def test_binary_mode_is_read_too() -> None:
     ("broken", "reason", "field"),
     [
         (event("commerce.member.registered.v1", {"name": 7}), RefusalReason.BROKEN_FIELD, "data.name"),
-        (event("commerce.member.registered.v1", {}, at=NOW - 401 * DAY), RefusalReason.TOO_LATE, "time"),
-        (event("commerce.member.registered.v1", {}, at=NOW + DAY), RefusalReason.IN_FUTURE, "time"),
+        (event("commerce.member.registered.v1", {}, at=later(NOW, -401 * DAY)), RefusalReason.TOO_LATE, "time"),
+        (event("commerce.member.registered.v1", {}, at=later(NOW, DAY)), RefusalReason.IN_FUTURE, "time"),
         (event("commerce.member.signed_in.v1", {}), RefusalReason.UNKNOWN_TYPE, "type"),
         (event("commerce.member.renamed.v1", {}), RefusalReason.UNKNOWN_TYPE, "type"),
     ],
@@ -166,5 +167,5 @@ def test_a_record_that_breaks_its_contract_is_refused_with_its_field(
 
 
 def test_an_erasure_is_never_too_late() -> None:
-    late = event("commerce.member.erased.v1", {}, at=NOW - 401 * DAY)
+    late = event("commerce.member.erased.v1", {}, at=later(NOW, -401 * DAY))
     assert isinstance(DECODE(record(PROFILES, late)), Erased)

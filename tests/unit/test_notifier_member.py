@@ -8,6 +8,7 @@ from itertools import permutations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.kit.calendar import Micros
 from services.notifier.domain.inputs import (
     ConsentChanged,
     DeviceRegistered,
@@ -19,11 +20,11 @@ from services.notifier.domain.inputs import (
 )
 from services.notifier.domain.member import CHANNELS, CLASSES, Member
 
-TIMES = st.integers(1, 6)
+TIMES = st.integers(1, 6).map(Micros)
 VALUES = st.none() | st.sampled_from(["a", "b"])
 
 
-def consent(at: int, *, granted: bool, channel: str = "sms", message_class: str = "promo") -> ConsentChanged:
+def consent(at: Micros, *, granted: bool, channel: str = "sms", message_class: str = "promo") -> ConsentChanged:
     return ConsentChanged("m", at, channel, message_class, granted, actor="/shop", evidence=None)  # type: ignore[arg-type]
 
 
@@ -60,7 +61,7 @@ def test_any_order_and_any_repetition_of_inputs_ends_in_the_same_member(
 
 
 @given(st.lists(INPUTS, max_size=8), TIMES)
-def test_nothing_from_before_an_erasure_survives_it(inputs: list[MemberInput], at: int) -> None:
+def test_nothing_from_before_an_erasure_survives_it(inputs: list[MemberInput], at: Micros) -> None:
     member = member_after([*inputs, Erased("m", at)])
     assert all(value.at > at for value in member.profile.values())
     assert all(consent.at > at for consent in member.consents.values())
@@ -70,8 +71,8 @@ def test_nothing_from_before_an_erasure_survives_it(inputs: list[MemberInput], a
 def test_an_older_time_never_overwrites_a_newer_one_field_by_field() -> None:
     member = member_after(
         [
-            ProfileUpdated("m", 5, {"name": "Li Lei", "phone": "13800138000"}),
-            ProfileUpdated("m", 3, {"name": "Old", "email": "li@shop.example"}),
+            ProfileUpdated("m", Micros(5), {"name": "Li Lei", "phone": "13800138000"}),
+            ProfileUpdated("m", Micros(3), {"name": "Old", "email": "li@shop.example"}),
         ]
     )
     assert member.value("name") == "Li Lei"
@@ -80,7 +81,10 @@ def test_an_older_time_never_overwrites_a_newer_one_field_by_field() -> None:
 
 def test_absent_is_unknown_and_null_is_deleted() -> None:
     member = member_after(
-        [ProfileUpdated("m", 1, {"name": "Li Lei", "phone": "1"}), ProfileUpdated("m", 2, {"phone": None})]
+        [
+            ProfileUpdated("m", Micros(1), {"name": "Li Lei", "phone": "1"}),
+            ProfileUpdated("m", Micros(2), {"phone": None}),
+        ]
     )
     assert member.value("name") == "Li Lei"
     assert member.value("phone") is None
@@ -88,9 +92,9 @@ def test_absent_is_unknown_and_null_is_deleted() -> None:
 
 def test_a_member_who_joins_anew_after_an_erasure_is_known_again() -> None:
     inputs: list[MemberInput] = [
-        ProfileUpdated("m", 1, {"name": "A"}),
-        Erased("m", 2),
-        ProfileUpdated("m", 3, {"name": "B"}),
+        ProfileUpdated("m", Micros(1), {"name": "A"}),
+        Erased("m", Micros(2)),
+        ProfileUpdated("m", Micros(3), {"name": "B"}),
     ]
     for order in permutations(inputs):
         member = member_after(list(order))
@@ -102,12 +106,15 @@ def test_S2_a_promotion_by_sms_or_mail_needs_a_recorded_consent() -> None:
     member = Member()
     assert not member.allows("sms", "promo")
     assert not member.allows("email", "promo")
-    assert member_after([consent(1, granted=True)]).allows("sms", "promo")
+    assert member_after([consent(Micros(1), granted=True)]).allows("sms", "promo")
 
 
 def test_S2_service_notice_and_promo_are_different_consents() -> None:
     member = member_after(
-        [consent(1, granted=True, message_class="promo"), consent(1, granted=False, message_class="notice")]
+        [
+            consent(Micros(1), granted=True, message_class="promo"),
+            consent(Micros(1), granted=False, message_class="notice"),
+        ]
     )
     assert member.allows("sms", "promo")
     assert not member.allows("sms", "notice")
@@ -116,19 +123,23 @@ def test_S2_service_notice_and_promo_are_different_consents() -> None:
 
 
 def test_S2_a_withdrawal_stands_against_a_grant_of_the_same_instant() -> None:
-    assert not member_after([consent(1, granted=True), consent(1, granted=False)]).allows("sms", "promo")
-    assert not member_after([consent(1, granted=False), consent(1, granted=True)]).allows("sms", "promo")
+    assert not member_after([consent(Micros(1), granted=True), consent(Micros(1), granted=False)]).allows(
+        "sms", "promo"
+    )
+    assert not member_after([consent(Micros(1), granted=False), consent(Micros(1), granted=True)]).allows(
+        "sms", "promo"
+    )
 
 
 def test_the_version_of_a_consent_is_the_instant_it_was_given_and_0_where_it_is_assumed() -> None:
-    member = member_after([consent(7, granted=True)])
+    member = member_after([consent(Micros(7), granted=True)])
     assert member.consent_version("sms", "promo") == 7
     assert member.consent_version("sms", "service") == 0
 
 
 def test_preferences_change_the_cells_they_name_and_are_journalled_with_their_actor() -> None:
-    member = member_after([consent(1, granted=True)])
-    put = PreferencesPut("m", 2, "user-7", (("sms", "promo", False), ("inapp", "notice", True)), "zh-TW")
+    member = member_after([consent(Micros(1), granted=True)])
+    put = PreferencesPut("m", Micros(2), "user-7", (("sms", "promo", False), ("inapp", "notice", True)), "zh-TW")
     changes = apply_input(member, put)
     assert [(change.actor, change.preference, change.value) for change in changes] == [
         ("user-7", "sms/promo", "withdrawn"),

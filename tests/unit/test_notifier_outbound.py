@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from schemas.events import parse_event
-from services.kit.calendar import MICROS_PER_SECOND, parse_rfc3339
+from services.kit.calendar import MICROS_PER_SECOND, later, parse_rfc3339
 from services.notifier.domain.decision import message_key
 from services.notifier.events.outbound import Outgoing, Senders, class_mark, dedupe_key, key_of, message_id, render
 from services.notifier.texts.rendering import Text
@@ -30,7 +30,7 @@ def outgoing(channel: str, *, occasion: str = "order:/17", text: str = "Text") -
         text=Text("zh-CN", "Title", text, "<p>Text</p>" if channel == "email" else None),
         consent_version=0,
         requested_at=NOW,
-        expires_at=NOW + DAY,
+        expires_at=later(NOW, DAY),
     )
 
 

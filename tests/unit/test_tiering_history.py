@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.kit.calendar import parse_rfc3339
+from services.kit.calendar import Micros, later, parse_rfc3339
 from services.tiering.audit.naive import naive_history
 from services.tiering.domain.ladder import UnsupportedError, Way, compile_ladder
 from services.tiering.domain.member import (
@@ -62,9 +62,9 @@ def with_ladder(ladder: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
     return document(tiers={"mode": "upgrade_only", "ladder": ladder}, **changes)
 
 
-def on(day: float) -> int:
+def on(day: float) -> Micros:
     """An instant so many days into 2026."""
-    return JANUARY + round(day * DAY)
+    return later(JANUARY, round(day * DAY))
 
 
 def bought(day: float, yuan: str) -> Entry:
@@ -116,10 +116,10 @@ class Buyer:
         return self.member.position.tier
 
     @property
-    def history(self) -> list[tuple[str, int]]:
+    def history(self) -> list[tuple[str, Micros]]:
         return [(reached.tier, reached.effective_at) for reached in self.member.position.reached]
 
-    def naive(self) -> list[tuple[str, int]]:
+    def naive(self) -> list[tuple[str, Micros]]:
         orders = {**self.stored, **self.member.orders}
         return naive_history(self.documents, self.member.enrolled_at, [o.entries for o in orders.values()])
 
@@ -472,7 +472,7 @@ def test_T9_settling_old_orders_never_changes_a_history(
     assert len(buyer.stored) >= 2 * MAX_OPEN_ORDERS - MAX_OPEN_ORDERS
     for number, shift in late:
         entry = amounts.get(number, Entry(on(number / 10), 700 + number, 1))
-        buyer.order(str(number), entry, Entry(entry.at + shift * DAY, -500, 0))
+        buyer.order(str(number), entry, Entry(later(entry.at, shift * DAY), -500, 0))
     assert buyer.history == buyer.naive()
     buyer.enrolled(0.25)
     assert buyer.history == buyer.naive()
@@ -496,7 +496,7 @@ def test_T9_a_member_with_a_thousand_orders_stays_small_and_reads_on() -> None:
     assert buyer.history == buyer.naive() == history_of_a_yuan_each_tenth_of_a_day()
 
 
-def history_of_a_yuan_each_tenth_of_a_day() -> list[tuple[str, int]]:
+def history_of_a_yuan_each_tenth_of_a_day() -> list[tuple[str, Micros]]:
     """¥1 at each tenth of a day from day 0, the first refunded on day 1: order n (from 0) makes growth n."""
     crossings: Iterable[tuple[str, int]] = [("regular", 0), ("senior", 399), ("vip", 688), ("supreme", 888)]
     return [(tier, on(number / 10)) for tier, number in crossings]

@@ -11,7 +11,7 @@ import orjson
 from fastapi import Path, Response, Security
 
 from services.kit.auth import Guard
-from services.kit.calendar import NEVER, Calendar, Day, Micros, parse_rfc3339
+from services.kit.calendar import NEVER, Calendar, Day, Micros, day_from, parse_rfc3339
 from services.kit.clock import Clock
 from services.kit.kafka import shard_of
 from services.kit.postgres import Connection
@@ -99,7 +99,7 @@ def instant_of(text: str, field: str) -> Micros:
 def instant_or_day(text: str, field: str, calendar: Calendar, *, end: bool) -> Micros:
     """An RFC 3339 time, or a local date: its first instant, or with `end` the one after it. Raises Problem 422."""
     try:
-        day = date.fromisoformat(text).toordinal() if len(text) == 10 else None
+        day = day_from(date.fromisoformat(text)) if len(text) == 10 else None
     except ValueError:
         day = None
     if day is None:

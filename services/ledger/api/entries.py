@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from services.kit.auth import Caller
-from services.kit.calendar import Calendar, Day, rfc3339
+from services.kit.calendar import Calendar, Day, Micros, rfc3339
 from services.kit.problem import INVALID, Problem
 from services.ledger.answers import order_json
 from services.ledger.api.context import READ_ANSWERS, Context, MemberPath, instant_or_day, iso_day, json_response
@@ -125,7 +125,7 @@ def position_of(cursor: str | None) -> tuple[int, int]:
     return min(int(version), history.NEWEST[0]), min(int(line), history.NEWEST[1])
 
 
-def _booked_within(booked_from: str | None, booked_until: str | None, calendar: Calendar) -> dict[str, int]:
+def _booked_within(booked_from: str | None, booked_until: str | None, calendar: Calendar) -> dict[str, Micros]:
     span = {}
     if booked_from is not None:
         span["booked_from"] = instant_or_day(booked_from, "from", calendar, end=False)

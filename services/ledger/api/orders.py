@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from services.kit.auth import Caller
-from services.kit.calendar import Day, Micros, rfc3339
+from services.kit.calendar import NOT_YET, Day, Micros, rfc3339
 from services.kit.money import decimal_string
 from services.kit.problem import UNAVAILABLE, Problem, kind, responses
 from services.ledger.api.context import MEMBER_UNKNOWN, Context, MemberPath, iso_day, json_response
@@ -181,7 +181,9 @@ def order_state_json(
         "timeline": [_change_json(change, program.decimals) for change in timeline],
         "successful": bool(order.success_from and not order.success_until),
         "due": _time(order.due),
-        "parked_at": None if order.paid_at else _time(min((refund.arrived_at for refund in order.refunds), default=0)),
+        "parked_at": None
+        if order.paid_at
+        else _time(min((refund.arrived_at for refund in order.refunds), default=NOT_YET)),
         "alarms": order.alarms,
     }
 

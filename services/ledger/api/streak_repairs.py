@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
+from services.kit.calendar import day_from
 from services.ledger.api.commands import Body, Commands, Origin, PointsOut, refusals
 from services.ledger.api.context import MemberPath
 from services.ledger.domain.state.inputs import RepairStreak
@@ -41,6 +42,6 @@ def routes(commands: Commands) -> APIRouter:
     )
     async def repair_streak(member_id: MemberPath, body: StreakRepairIn, origin: Origin = spender) -> Response:
         """The program names the price, and for how many days after a missed day it can be bought; each is sold once."""
-        return await commands.execute(origin, member_id, body, partial(RepairStreak, day=body.day.toordinal()))
+        return await commands.execute(origin, member_id, body, partial(RepairStreak, day=day_from(body.day)))
 
     return router

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from services.kit.calendar import NEVER, Day, Micros
+from services.kit.calendar import NEVER, NOT_YET, Day
 from services.ledger.audit.replay import OrderRow, Replay, encode_details
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import Link, decode_record, next_head
@@ -80,7 +80,7 @@ class AccountAudit:
         self._replay: Replay | None = Replay(programs, number, member_id)
         self._version = 0
         self._head = GENESIS
-        self._now: Micros = 0
+        self._now = NOT_YET
         self._lots: dict[LotKey, list[int]] = {}
         self._slice: list[tuple[Arrival, JournalRow, list[Entry]]] = []
 

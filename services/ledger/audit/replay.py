@@ -7,16 +7,15 @@ from typing import Any
 
 import msgspec
 
-from services.kit.calendar import Day, Micros
+from services.kit.calendar import END_OF_TIME, NOT_YET, Day, Micros
 from services.ledger.domain.batch import Arrival, Fold, fold_member
 from services.ledger.domain.program.program import ProgramVersions
 from services.ledger.domain.state.account import Account, Details
 from services.ledger.domain.state.entries import LotKey
 from services.ledger.domain.state.loaded import Loaded, Success
-from services.ledger.domain.state.lots import AVAILABLE, LotRow
+from services.ledger.domain.state.lots import AVAILABLE, LotRow, lot_row
 from services.ledger.domain.state.orders import encode_lines, encode_order
 
-_FOREVER: Micros = 2**63 - 1
 _encoder = msgspec.msgpack.Encoder()
 _decode_details = msgspec.msgpack.Decoder(Details).decode
 
@@ -89,16 +88,16 @@ class Replay:
 
     def _loaded(self) -> Loaded:
         """Everything that the store could read of this member."""
-        lots = [LotRow(*key, *columns) for key, columns in self.lots.items()]
+        lots = [lot_row(key, columns) for key, columns in self.lots.items()]
         return Loaded(
             orders=self.states,  # type: ignore[arg-type]
             lines=self.lines,
             facts=self.facts,  # type: ignore[arg-type]
             spendable=[lot for lot in lots if self.lots[lot.lot][AVAILABLE] > 0],
             families=_Families(lots),
-            due_until=_FOREVER,
+            due_until=END_OF_TIME,
             due=[(ref, row[1]) for ref, row in self.orders.items() if row[1]],
             successes=[Success(ref, row[0], row[2], row[3]) for ref, row in self.orders.items() if row[2]],
-            paid_after=0,
+            paid_after=NOT_YET,
             paid_later=[(ref, row[0]) for ref, row in self.orders.items() if row[0]],
         )

@@ -14,7 +14,7 @@ import asyncpg
 import msgspec
 
 from services.kit import clock
-from services.kit.calendar import MICROS_PER_SECOND
+from services.kit.calendar import MICROS_PER_SECOND, NOT_YET
 from services.kit.kafka import shard_of
 from services.kit.postgres import Connection, Queries
 from services.ledger import store
@@ -195,7 +195,8 @@ class _ShardAudit:
             lots=[LotRow(*tuple(row)[1:]) for row in await streams["lots"].rows(number)],
             orders={
                 row["ref"]: (
-                    row["paid_at"] or 0, row["due"] or 0, row["success_from"] or 0, row["success_until"] or 0,
+                    row["paid_at"] or NOT_YET, row["due"] or NOT_YET,
+                    row["success_from"] or NOT_YET, row["success_until"] or NOT_YET,
                     row["state"],
                 )
                 for row in await streams["orders"].rows(number)

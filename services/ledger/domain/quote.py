@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from services.kit.calendar import Day, Micros
+from services.kit.calendar import NO_DAY, Day, Micros
 from services.ledger.domain.decide import decide
 from services.ledger.domain.program.program import Program, ProgramVersions
 from services.ledger.domain.state.entries import Entry
@@ -39,14 +39,14 @@ class Cart:
 
 @dataclass(slots=True)
 class Award:
-    """The points that a rule would give for a cart, the last day to spend them (0: it gives none), and the reason.
+    """The points that a rule would give for a cart, the last day to spend them (`NO_DAY` if it gives none) and why.
 
     `if_budget_lasts` are points that a campaign gives only as long as its budget has some left (N6).
     """
 
     rule: str
     points: int = 0
-    last_day: Day = 0
+    last_day: Day = NO_DAY
     reason: AwardReason | None = None
     if_budget_lasts: int = 0
 

@@ -10,6 +10,7 @@ from msgspec import structs
 
 from schemas.events import RefusalReason, Refused
 from services.kit.calendar import NEVER, Day, Micros, parse_rfc3339, to_micros
+from services.kit.calendar import MICROS_PER_SECOND, NEVER, NO_DAY, Day, Micros, day_from, parse_rfc3339, to_micros
 from services.kit.money import minor_units
 from services.ledger.domain.state.inputs import (
     ActivityRecorded,
@@ -311,7 +312,7 @@ def _budget_answered(event: Mapping[str, Any], at: Micros) -> AnyInput:
 
 
 def _day(day: date | None) -> Day:
-    return 0 if day is None else day.toordinal()
+    return NO_DAY if day is None else day_from(day)
 
 
 def _instant(value: Any) -> Micros:

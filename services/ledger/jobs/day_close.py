@@ -16,7 +16,7 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from services.kit import clock, cloudevent
-from services.kit.calendar import MICROS_PER_SECOND, Day, Micros, rfc3339
+from services.kit.calendar import MICROS_PER_SECOND, NOT_YET, Day, Micros, rfc3339
 from services.kit.clock import Clock
 from services.kit.kafka import partition_of
 from services.kit.outbox import OutboxRow, append
@@ -28,10 +28,10 @@ from services.ledger.events.outbound import TOPIC
 from services.ledger.programs import KnownPrograms
 
 SQL: Final = Queries.load("services.ledger", "sql/closing.sql", require=("last_closed", "offsets", "is_due", "close"))
-AFTER: Final[Micros] = 60 * MICROS_PER_SECOND
+AFTER: Final = 60 * MICROS_PER_SECOND
 """How long after its end a day can be closed. By then no broker appends a record with a time before midnight, although
 clocks differ, and no command from before midnight is still running."""
-AGAIN: Final[Micros] = 5 * MICROS_PER_SECOND
+AGAIN: Final = 5 * MICROS_PER_SECOND
 """How long to wait before the next look at a shard whose day cannot be closed yet."""
 _log = structlog.get_logger("ledger")
 
@@ -57,19 +57,19 @@ class DayClose:
     async def __call__(self, shard: int) -> int:
         """Close one day of one shard, if one can be closed now."""
         now = self._now()
-        if now < self._not_before.get(shard, 0):
+        if now < self._not_before.get(shard, NOT_YET):
             return 0
-        self._not_before[shard] = now + AGAIN
+        self._not_before[shard] = Micros(now + AGAIN)
         async with self._pool.acquire() as connection:
             try:
                 calendar = (await self._programs.read(connection)).at(now).calendar
             except NoProgram:
                 return 0
             last: Day | None = await connection.fetchval(SQL.last_closed, shard)
-            newest_ended = calendar.day_of(now - AFTER) - 1
-            day = newest_ended if last is None else last + 1
+            newest_ended = Day(calendar.day_of(Micros(now - AFTER)) - 1)
+            day = newest_ended if last is None else Day(last + 1)
             if day > newest_ended:
-                self._not_before[shard] = calendar.end_of(day) + AFTER
+                self._not_before[shard] = Micros(calendar.end_of(day) + AFTER)
                 return 0
             midnight = calendar.end_of(day)
             if await connection.fetchval(SQL.is_due, shard, midnight):
@@ -83,7 +83,7 @@ class DayClose:
                 return 0
             if await connection.fetchval(SQL.close, shard, day, now) is not None:
                 await append(connection, [day_closed_event(shard, self._shards, day, midnight)])
-        self._not_before[shard] = 0
+        self._not_before[shard] = NOT_YET
         return 1
 
     async def _is_booked_past(self, shard: int, offsets: Mapping[str, int], midnight: Micros) -> bool:
@@ -91,7 +91,7 @@ class DayClose:
             return await self._is_booked(shard, offsets, midnight)
         except (KafkaError, OSError, TimeoutError) as error:
             _log.warning("day_not_closed", shard=shard, error=repr(error))
-            self._not_before[shard] = self._now() + AFTER
+            self._not_before[shard] = Micros(self._now() + AFTER)
             return False
 
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 from services.kit import clock
-from services.kit.calendar import Calendar, Day, Micros
+from services.kit.calendar import NOT_YET, Calendar, Day, Micros
 from services.kit.clock import Clock
 from services.kit.executor import Executor
 from services.kit.postgres import Connection, Pool, Queries
@@ -56,7 +56,7 @@ class ExpiryNotices:
     async def __call__(self, shard: int) -> int:
         """One page of one shard, or nothing until the next local midnight."""
         now = self._now()
-        if now < self._done_until.get(shard, 0):
+        if now < self._done_until.get(shard, NOT_YET):
             return 0
         async with self._pool.acquire() as connection:
             try:
@@ -89,7 +89,7 @@ async def _next_place(connection: Connection, shard: int, today: Day) -> _Place 
     """
     stored = {row["days"]: _Place(*row) for row in await connection.fetch(SQL.places, shard)}
     for days, nearer in pairwise((*DAYS_BEFORE, 0)):
-        first, last = today + nearer, today + days - 1
+        first, last = Day(today + nearer), Day(today + days - 1)
         place = stored.get(days, _Place(days, last, 0))
         if place.day < first:
             place = _Place(days, first, 0)
@@ -100,5 +100,5 @@ async def _next_place(connection: Connection, shard: int, today: Day) -> _Place 
 
 def _notice(member_id: str, place: _Place, calendar: Calendar, now: Micros) -> MemberInput:
     event_id = f"expiring:{date.fromordinal(place.day).isoformat()}:{place.days}d"
-    input_ = ExpiryNear(SOURCE, event_id, calendar.end_of(place.day - place.days), place.day)
+    input_ = ExpiryNear(SOURCE, event_id, calendar.end_of(Day(place.day - place.days)), place.day)
     return MemberInput(member_id, Arrival(digest_of(member_id, SOURCE, event_id), input_, now))

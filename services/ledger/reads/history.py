@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from services.kit.calendar import Micros
+from services.kit.calendar import NOT_YET, Micros
 from services.kit.executor import DatabaseUnavailable
 from services.kit.postgres import Connection, Pool, is_unavailable
 from services.ledger.domain.chain import Record, decode_record, digest_of
@@ -13,8 +13,8 @@ from services.ledger.domain.state.entries import KINDS, EntryKind
 from services.ledger.reads.rows import EntryRow, JournalRow
 from services.ledger.reads.sql import SQL
 
-FOREVER: Final[Micros] = 253_402_300_799_000_000
-"""The last second of the year 9999, after everything that is booked."""
+FOREVER: Final = Micros(253_402_300_799_000_000)
+"""The last second of the year 9999, after everything that is booked. PostgreSQL's times end before `END_OF_TIME`."""
 
 NEWEST: Final = (2**63 - 1, 2**15 - 1)
 """(version, line) above every entry."""
@@ -30,7 +30,7 @@ async def entries(
     *,
     before: tuple[int, int] = NEWEST,
     kind: EntryKind | None = None,
-    booked_from: Micros = 0,
+    booked_from: Micros = NOT_YET,
     booked_until: Micros = FOREVER,
     limit: int,
 ) -> list[EntryRow]:

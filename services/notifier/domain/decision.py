@@ -44,7 +44,7 @@ class TouchpointRule(msgspec.Struct, frozen=True):
 
     channels: tuple[Channel, ...]
     message_class: MessageClass
-    not_after: Micros | None = None
+    not_after: int | None = None
     policy_parts: frozenset[str] = frozenset()
 
 

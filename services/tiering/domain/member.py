@@ -19,7 +19,7 @@ from typing import Final, Literal, NamedTuple, assert_never
 
 import msgspec
 
-from services.kit.calendar import Micros
+from services.kit.calendar import NOT_YET, Micros
 from services.tiering.domain.history import START, Position, advance
 from services.tiering.domain.program import ProgramVersions
 from services.tiering.domain.timeline import Entry
@@ -62,7 +62,7 @@ class Order(msgspec.Struct, array_like=True, frozen=True):
         return (self.version, self.event_no) > (other.version, other.event_no)
 
 
-BEFORE_ALL_ENTRIES: Final = START._replace(at=0)
+BEFORE_ALL_ENTRIES: Final = START._replace(at=NOT_YET)
 """The base of a member whose settled orders have no entries: it only says that something is settled."""
 
 

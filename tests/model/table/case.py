@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from services.kit.calendar import Micros
 from tests.model.commands import Capture, Command, Decide, GiveBack, Hold, Receive, Redeem, Release, Send
-from tests.model.days import MINUTE, Micros, instant, minor
+from tests.model.days import MINUTE, instant, minor
 from tests.model.events import Arrival, Event, Line, Timer, completed, d, line, paid, refunded
 from tests.model.model import Tiers
 from tests.model.program import DEFAULT, Program, program

@@ -287,7 +287,7 @@ class PointsAccount:
         program = cause.program
         if not self._is_past(lot, cause) or lot.parent or program.grace_days is None:
             return lot
-        return LotKey(program.calendar.day_of(self.now) + program.grace_days, lot.day)
+        return LotKey(Day(program.calendar.day_of(self.now) + program.grace_days), lot.day)
 
 
 def allocate(order: Order, lot: LotKey, points: int) -> None:

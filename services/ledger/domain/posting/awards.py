@@ -9,6 +9,7 @@ from services.ledger.domain.posting.account import Cause
 from services.ledger.domain.posting.caps import change_pool
 from services.ledger.domain.posting.posting import Posting
 from services.ledger.domain.program.fact_rules import FactRule
+from services.ledger.domain.state.account import NO_PROGRAM
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class StandingAward:
 def award_of(rule: FactRule, points: int, cause: Cause) -> StandingAward:
     """What a fact's rule awards: in the lot of the cause's day, through the pool of that day if the rule has a cap."""
     lot_day = cause.program.lot_day(cause.day)
-    place = (rule.name, 0, lot_day) if rule.cap is None else (rule.name, cause.program.number, cause.day)
+    place = (rule.name, NO_PROGRAM, lot_day) if rule.cap is None else (rule.name, cause.program.number, cause.day)
     return StandingAward(points, lot_day, cause, place, rule.cap)
 
 

@@ -9,19 +9,20 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Final
 
-from services.kit.calendar import MICROS_PER_SECOND, Calendar, Day, Micros, parse_rfc3339
+from services.kit.calendar import END_OF_TIME, MICROS_PER_SECOND, Calendar, Day, Micros, day_from, parse_rfc3339
 from services.ledger.domain.program.goods import Goods, compile_goods
+from services.ledger.domain.state.inputs import NO_BIRTHDAY
 from services.ledger.domain.state.refs import CAMPAIGN
 
 Birthdays = Sequence[tuple[Micros, int]]
-"""A member's birthdays by the business time of the profile update: month x 100 + day; 0 = emptied."""
+"""A member's birthdays by the business time of the profile update: month x 100 + day, or `NO_BIRTHDAY`."""
 
 NOTICE_DAYS: Final = 30
 """A birthday entered less than so many days before does not count that year (B2)."""
 
 _LEAP_DAY: Final = 229
 _FEBRUARY_28, _MARCH_1 = 228, 301
-_NOT_CHANGED: Final = (2**63, 0)
+_NOT_CHANGED: Final = (END_OF_TIME, NO_BIRTHDAY)
 """What follows the last change of a birthday."""
 
 
@@ -87,7 +88,7 @@ class Birthday:
 
     def _begins(self, birthday: int, year: int) -> Micros:
         kept = self._kept(birthday, year)
-        return self.calendar.start_of((kept.replace(day=1) if self.whole_month else kept).toordinal())
+        return self.calendar.start_of(day_from(kept.replace(day=1) if self.whole_month else kept))
 
     def _counts(self, entered_at: Micros, birthday: int, year: int) -> bool:
         return self.calendar.day_of(entered_at) + NOTICE_DAYS <= self._kept(birthday, year).toordinal()

@@ -62,7 +62,7 @@ class Program:
     park_days: int
     proportional: bool
     negative: Negative
-    max_lateness: Micros | None
+    max_lateness: int | None
     open_membership: bool
     points_cannot_pay: Goods
     cash_offset: CashOffset | None
@@ -102,7 +102,7 @@ class Program:
     def order_last_day(self, paid_day: Day) -> Day:
         """The last day of an order's points: never before they could be used a while (E7)."""
         # What never expires is beyond any least length of life.
-        return max(self.last_day(paid_day), paid_day + self.auto_after_days + self.min_life_days)
+        return max(self.last_day(paid_day), Day(paid_day + self.auto_after_days + self.min_life_days))
 
     def worth(self, points: int) -> int:
         """What points used are worth in minor units, rounded down; 0 where the program has no `cash_offset`."""
@@ -111,7 +111,7 @@ class Program:
 
     def due_after(self, instant: Micros) -> Micros:
         """The local midnight at which a line shipped (or paid) at an instant is completed by itself (O8)."""
-        return self.calendar.end_of(self.calendar.day_of(instant) + self.auto_after_days)
+        return self.calendar.end_of(Day(self.calendar.day_of(instant) + self.auto_after_days))
 
 
 class ProgramVersions:
@@ -223,7 +223,8 @@ def _grace_days(refund: Mapping[str, Any]) -> int | None:
     return returned["grace_days"] if isinstance(returned, Mapping) else None
 
 
-def _max_lateness(days: int | str | None) -> Micros | None:
+def _max_lateness(days: int | str | None) -> int | None:
+    """In microseconds."""
     return None if days in (None, "none") else int(days) * _MICROS_PER_DAY
 
 

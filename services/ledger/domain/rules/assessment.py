@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
-from services.kit.calendar import Micros
+from services.kit.calendar import NOT_YET, Micros
 from services.ledger.domain.program.earning import ByGoods, sum_by_goods
 from services.ledger.domain.program.program import Program
 from services.ledger.domain.rules.order_parts import OrderPart, parts_of
@@ -20,11 +20,12 @@ from services.ledger.domain.state.orders import LineEvent, Order
 from services.ledger.domain.state.outcome import TimelineCause, TimelineChange
 
 _COMPLETED: Final[TimelineCause] = "completed"
+_NO_SUCCESS: Final = (NOT_YET, NOT_YET)
 
 
 @dataclass(slots=True)
 class OrderAssessment:
-    """An order as assessed. Amounts in minor units, points as integers, times in µs (0 = never).
+    """An order as assessed. Amounts in minor units, points as integers, times in µs (`NOT_YET` = never).
 
     `earning` is the amount that earns, at the rate of `basis`: of itself or, under proportional refunds, of what it was
     before any refund (R3). `confirmed` is the completed part of it; with `all_confirmed` nothing that earns is left to
@@ -58,18 +59,18 @@ def assess_simple(order: Order, program: Program, now: Micros) -> OrderAssessmen
     if cancelled_at and cancelled_at < paid_at:
         cancelled_at = paid_at
     due = program.due_after(order.shipped_at if order.shipped_at > paid_at else paid_at)
-    at, cause = _completion(max(order.completed_at, paid_at) if order.completed_at else 0, due, now)
+    at, cause = _completion(max(order.completed_at, paid_at) if order.completed_at else NOT_YET, due, now)
     if at and cancelled_at and cancelled_at <= at:
-        at = 0
+        at = NOT_YET
     timeline: list[TimelineChange] = []
-    since = until = 0
+    since = until = NOT_YET
     if at and order.eligible:
         since = at
         timeline.append(TimelineChange(at, order.eligible, 1, cause))
         if cancelled_at:
             until = cancelled_at
             timeline.append(TimelineChange(cancelled_at, -order.eligible, -1, "cancelled"))
-    done = order.all_confirmed == order.lines_version or at != 0
+    done = order.all_confirmed == order.lines_version or at != NOT_YET
     earning = 0 if cancelled_at else order.eligible
     return OrderAssessment(
         earning=earning,
@@ -82,7 +83,7 @@ def assess_simple(order: Order, program: Program, now: Micros) -> OrderAssessmen
         timeline=timeline,
         success_from=since,
         success_until=until,
-        due=0 if at or cancelled_at else due,
+        due=NOT_YET if at or cancelled_at else due,
         alarms=[],
         by_goods=order.by_goods,
         confirmed_by_goods=order.by_goods,
@@ -92,7 +93,7 @@ def assess_simple(order: Order, program: Program, now: Micros) -> OrderAssessmen
 def assess(order: Order, lines: tuple[Line, ...], program: Program, now: Micros) -> OrderAssessment:
     """Assess an order line by line. `lines` are those of the version that counts."""
     net = program.order.net_of_points
-    cancelled_at = max(order.cancelled_at, order.paid_at) if order.cancelled_at else 0
+    cancelled_at = max(order.cancelled_at, order.paid_at) if order.cancelled_at else NOT_YET
     alarms: list[str] = []
     parts = parts_of(order, lines, program, alarms)
     goods = parts.goods
@@ -104,9 +105,9 @@ def assess(order: Order, lines: tuple[Line, ...], program: Program, now: Micros)
     since, until = _success(goods, cancelled_at)
     earning = sum(part.earning(net) for part in goods)
     returned = sum(part.share(part.points, part.refunded) for part in parts.all if part.points)
-    due = min([part.due for part in goods if part.due > now and not part.completed_at], default=0)
+    due = min([part.due for part in goods if part.due > now and not part.completed_at], default=NOT_YET)
     if cancelled_at:
-        earning, confirmed, returned, due = 0, 0, order.points_used, 0
+        earning, confirmed, returned, due = 0, 0, order.points_used, NOT_YET
     by_goods, confirmed_by_goods = _by_goods(goods, program, confirmed_lines)
     return OrderAssessment(
         earning=earning,
@@ -136,13 +137,13 @@ def _completion(known_at: Micros, due: Micros, now: Micros) -> tuple[Micros, Tim
 def _complete(order: Order, lines: tuple[Line, ...], goods: list[OrderPart], program: Program, now: Micros) -> None:
     """O8: each line completes at the earlier of `completed` and its due time."""
     one_status = not (order.shipped_lines or order.completed_lines)
-    due, at, cause = 0, 0, _COMPLETED
+    due, at, cause = NOT_YET, NOT_YET, _COMPLETED
     for number, (part, line) in enumerate(zip(goods, lines, strict=True)):
         if number == 0 or not one_status:
             times = _times(order.shipped_at, order.shipped_lines, line)
             due = program.due_after(max(min(times), order.paid_at) if times else order.paid_at)
             times = _times(order.completed_at, order.completed_lines, line)
-            at, cause = _completion(max(min(times), order.paid_at) if times else 0, due, now)
+            at, cause = _completion(max(min(times), order.paid_at) if times else NOT_YET, due, now)
         part.due, part.completed_at, part.cause = due, at, cause
 
 
@@ -150,7 +151,7 @@ def _undo_completions(goods: list[OrderPart], cancelled_at: Micros) -> None:
     """A cancellation comes before a completion at the same instant or later (R11)."""
     for part in goods:
         if cancelled_at <= part.completed_at:
-            part.completed_at = 0
+            part.completed_at = NOT_YET
 
 
 def _times(whole_order_at: Micros, parts: list[LineEvent], line: Line) -> list[Micros]:
@@ -193,22 +194,22 @@ def _by_goods(goods: list[OrderPart], program: Program, confirmed_lines: list[st
 
 
 def _success(goods: list[OrderPart], cancelled_at: Micros) -> tuple[Micros, Micros]:
-    """When the order became successful and when it ceased to be (0, 0 = never).
+    """When the order became successful and when it ceased to be (`_NO_SUCCESS` = never).
 
     An order is successful once each line is completed and an eligible one has something left of its amount, before
     points. A line that was refunded earlier counts as completed like any other, at its due time if nobody confirms its
     receipt.
     """
     if not all(part.completed_at for part in goods):
-        return 0, 0
+        return _NO_SUCCESS
     since = max(part.completed_at for part in goods)
     ends = [part.refunded_in_full_at() for part in goods if part.eligible and part.amount]
     if not ends:
-        return 0, 0
-    until = 0 if 0 in ends else max(ends)
+        return _NO_SUCCESS
+    until = NOT_YET if NOT_YET in ends else max(ends)
     if cancelled_at and (not until or cancelled_at < until):
         until = cancelled_at
-    return (0, 0) if until and until <= since else (since, until)
+    return _NO_SUCCESS if until and until <= since else (since, until)
 
 
 class _Changes:

@@ -10,9 +10,9 @@ SQL: `successes`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from services.kit.calendar import NEVER, Day, Micros
+from services.kit.calendar import END_OF_TIME, NEVER, NO_DAY, NOT_YET, Day, Micros
 from services.ledger.domain.posting.account import Cause
 from services.ledger.domain.posting.awards import StandingAward, replace_award
 from services.ledger.domain.posting.posting import Posting
@@ -21,9 +21,6 @@ from services.ledger.domain.rules.referrals import settle_referral
 from services.ledger.domain.state.account import Bonus
 from services.ledger.domain.state.entries import SLIDING
 from services.ledger.domain.state.loaded import Success
-
-_FOREVER: Final[Micros] = 2**63
-"""Later than any success ends."""
 
 
 class SuccessChange(NamedTuple):
@@ -69,8 +66,8 @@ def holding(successes: Iterable[Success], programs: ProgramVersions) -> tuple[Su
     """The success that holds the bonus and its lot's day; None while there is no successful order."""
     ordered = sorted(successes, key=lambda success: (success.since, success.paid_at, success.order))
     holder: Success | None = None
-    lot_day = 0
-    until = 0
+    lot_day = NO_DAY
+    until = NOT_YET
     for success in ordered:
         if holder is None or success.since > until:
             # A lot whose day was past when the number fell to 0 is kept: a refund refreshes no expired bonus.
@@ -78,10 +75,10 @@ def holding(successes: Iterable[Success], programs: ProgramVersions) -> tuple[Su
             if holder is None or lot_day in (NEVER, SLIDING) or until < calendar.end_of(lot_day):
                 lot_day = _lot_day(programs, success)
             holder = success
-            until = success.until or _FOREVER
+            until = success.until or END_OF_TIME
         else:
-            until = max(until, success.until or _FOREVER)
-    return (holder, lot_day) if holder is not None and until == _FOREVER else None
+            until = max(until, success.until or END_OF_TIME)
+    return (holder, lot_day) if holder is not None and until == END_OF_TIME else None
 
 
 def _lot_day(programs: ProgramVersions, success: Success) -> Day:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from operator import itemgetter
 
-from services.kit.calendar import MICROS_PER_SECOND
+from services.kit.calendar import MICROS_PER_SECOND, Micros
 from services.ledger.domain.posting.posting import Posting
 from services.ledger.domain.rules.redemptions import refusal_of_amount
 from services.ledger.domain.rules.refusals import refused
@@ -32,7 +32,7 @@ def hold_points(posting: Posting, command: HoldPoints) -> Outcome:
         return refused("insufficient_points")
     if len(account.details.holds) >= MAX_OPEN:
         return refused("too_many_holds")
-    expires_at = posting.now + command.ttl_seconds * MICROS_PER_SECOND
+    expires_at = Micros(posting.now + command.ttl_seconds * MICROS_PER_SECOND)
     allocations = posting.hold(command.points, posting.cause("hold", key, posting.now))
     hold = Hold(command.reference, command.points, posting.now, expires_at, allocations)
     member.facts[key] = encode_hold(hold)

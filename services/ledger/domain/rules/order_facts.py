@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.kit.calendar import Micros
 from services.ledger.domain.rules.refunds import standing_refunds
+from services.ledger.domain.state.account import NO_PROGRAM
 from services.ledger.domain.state.fact_keys import hold_key, redemption_key
 from services.ledger.domain.state.inputs import Cancelled, Completed, LinePart, OrderInput, Paid, Refunded, Shipped
 from services.ledger.domain.state.orders import LineEvent, Order, Refund
@@ -44,7 +45,7 @@ def _apply_paid(order: Order, paid: Paid, counted_at: Micros) -> bool:
     order.revision = paid.revision
     order.revision_at, order.revision_source, order.revision_id = counted_at, paid.source, paid.id
     order.lines_version += 1
-    order.eligible_under = 0
+    order.eligible_under = NO_PROGRAM
     order.channel = paid.channel
     order.shipping, order.tax = paid.shipping, paid.tax
     order.uncovered_points = max(paid.points_used - order.points_used, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from services.kit.calendar import Micros
+from services.kit.calendar import NOT_YET, Micros
 from services.ledger.domain.program.program import Program
 from services.ledger.domain.state.inputs import Line
 from services.ledger.domain.state.orders import Order
@@ -25,9 +25,9 @@ class OrderPart:
     value: int = 0
     refunded: int = 0
     refunds: list[tuple[Micros, int]] = field(default_factory=list)
-    completed_at: Micros = 0
+    completed_at: Micros = NOT_YET
     cause: TimelineCause = "completed"
-    due: Micros = 0
+    due: Micros = NOT_YET
     campaigns: tuple[str, ...] = ()
 
     def net_after(self, refunded: int) -> int:
@@ -57,8 +57,8 @@ class OrderPart:
         return sum(amount for at, amount in self.refunds if at <= instant)
 
     def refunded_in_full_at(self) -> Micros:
-        """When nothing was left of it; 0: something is left, or there was nothing to refund."""
-        return self.refunds[-1][0] if self.amount and self.refunded == self.amount else 0
+        """When nothing was left of it; `NOT_YET`: something is left, or there was nothing to refund."""
+        return self.refunds[-1][0] if self.amount and self.refunded == self.amount else NOT_YET
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from msgspec import structs
 
-from services.kit.calendar import Day
+from services.kit.calendar import NO_DAY, Day
 from services.ledger.domain.posting.account import Cause
 from services.ledger.domain.posting.caps import change_pool
 from services.ledger.domain.posting.posting import (
@@ -30,7 +30,7 @@ from services.ledger.domain.rules.rewards import cancel_rewards
 from services.ledger.domain.state.account import ORDERS
 from services.ledger.domain.state.inputs import OrderInput, Paid
 from services.ledger.domain.state.member import Member
-from services.ledger.domain.state.orders import Order
+from services.ledger.domain.state.orders import NO_LINES, Order
 from services.ledger.domain.state.outcome import AwardReason, OrderQualified, Outcome
 
 
@@ -102,7 +102,7 @@ def _book_order(
         _keep_confirmed_lines(member, ref, order)
         assessment = assess(order, member.lines(ref, order.lines_version), program, posting.now)
     day = program.calendar.day_of(order.paid_at)
-    changes.append(SuccessChange(ref, (order.success_from, order.success_until), order.booked_day not in (0, day)))
+    changes.append(SuccessChange(ref, (order.success_from, order.success_until), order.booked_day not in (NO_DAY, day)))
     order.success_from, order.success_until = assessment.success_from, assessment.success_until
     cause = Cause(label or program.order.name, ref, day, program, award=f"order:{ref}")
     reasons = _book_award(posting, order, assessment, cause)
@@ -133,7 +133,7 @@ def _keep_confirmed_lines(member: Member, ref: str, order: Order) -> None:
     if not order.confirms_by_version:
         confirmed = {line.line_id for line in member.lines(ref, order.all_confirmed)}
         order.confirmed_lines = sorted(confirmed.union(order.confirmed_lines))
-        order.all_confirmed = 0
+        order.all_confirmed = NO_LINES
 
 
 def _book_award(posting: Posting, order: Order, assessment: OrderAssessment, cause: Cause) -> list[AwardReason]:

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from services.kit.calendar import Day, Micros
+from services.kit.calendar import NO_DAY, NOT_YET, Day, Micros
 from services.ledger.domain.posting.account import Cause
 from services.ledger.domain.posting.awards import StandingAward, award_of, replace_award
 from services.ledger.domain.posting.posting import Posting
@@ -18,9 +18,9 @@ from services.ledger.domain.program.program import ProgramVersions
 from services.ledger.domain.rules.enrolment import join
 from services.ledger.domain.rules.orders import true_up
 from services.ledger.domain.rules.referrals import refer
-from services.ledger.domain.state.account import PROFILES
+from services.ledger.domain.state.account import NO_PROGRAM, PROFILES
 from services.ledger.domain.state.fact_keys import PROFILE
-from services.ledger.domain.state.inputs import ProfileUpdated
+from services.ledger.domain.state.inputs import NO_BIRTHDAY, ProfileUpdated
 from services.ledger.domain.state.outcome import AwardReason, Outcome
 
 BIRTHDAY_TRUE_UP: Final = "birthday-true-up"
@@ -36,7 +36,7 @@ class ProfileChange(msgspec.Struct, array_like=True):
     id: str
     filled: tuple[str, ...]
     emptied: tuple[str, ...]
-    birthday: int = 0
+    birthday: int = NO_BIRTHDAY
     referred_by: str = ""
 
 
@@ -44,10 +44,10 @@ class Profile(msgspec.Struct, array_like=True):
     """All changes of the profile, and the award that stands for its completion (D6)."""
 
     changes: list[ProfileChange] = []
-    completed_at: Micros = 0
+    completed_at: Micros = NOT_YET
     points: int = 0
-    day: Day = 0
-    program: int = 0
+    day: Day = NO_DAY
+    program: int = NO_PROGRAM
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -114,7 +114,7 @@ def _standing(posting: Posting, profile: Profile) -> StandingAward | None:
 
 
 def _first_completed(changes: list[ProfileChange], programs: ProgramVersions) -> Micros:
-    """The first business time at which all fields that the rule names were filled together; 0 = never."""
+    """The first business time at which all fields that the rule names were filled together; `NOT_YET` = never."""
     filled: set[str] = set()
     for change in changes:
         filled.difference_update(change.emptied)
@@ -122,7 +122,7 @@ def _first_completed(changes: list[ProfileChange], programs: ProgramVersions) ->
         rule = programs.at(change.at).profile
         if rule is not None and rule.fields <= filled:
             return change.at
-    return 0
+    return NOT_YET
 
 
 def _know_birthdays(posting: Posting, changes: list[ProfileChange], outcome: Outcome) -> None:
@@ -131,8 +131,8 @@ def _know_birthdays(posting: Posting, changes: list[ProfileChange], outcome: Out
     birthdays: list[tuple[Micros, int]] = []
     for change in changes:
         emptied = _BIRTHDAY in change.emptied
-        birthday = 0 if emptied else change.birthday
-        if birthday != (birthdays[-1][1] if birthdays else 0) and (birthday or emptied):
+        birthday = NO_BIRTHDAY if emptied else change.birthday
+        if birthday != (birthdays[-1][1] if birthdays else NO_BIRTHDAY) and (birthday or emptied):
             birthdays.append((change.at, birthday))
     before = member.account.details.birthdays
     if birthdays == before:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import msgspec
 
+from services.kit.calendar import NOT_YET
 from services.ledger.domain.posting.account import Cause
 from services.ledger.domain.posting.awards import StandingAward, replace_award
 from services.ledger.domain.posting.posting import Posting
-from services.ledger.domain.state.account import Award
+from services.ledger.domain.state.account import NO_PROGRAM, Award
 from services.ledger.domain.state.fact_keys import referral_key
 from services.ledger.domain.state.inputs import ReferralReceived
 from services.ledger.domain.state.outcome import AwardReason, Outcome, Referral
@@ -40,7 +41,7 @@ def refer(posting: Posting, referrer: str) -> None:
     if before == referrer:
         return
     if before and details.referral is not None:
-        posting.referrals.append(Referral(before, 0, 0))
+        posting.referrals.append(Referral(before, NOT_YET, NO_PROGRAM))
         _replace(posting, REFERRED, details.referral, None)
         details.referral = None
     settle_referral(posting)
@@ -61,7 +62,7 @@ def settle_referral(posting: Posting) -> None:
         return
     _replace(posting, REFERRED, booked, due)
     if due is None or holder is None:
-        posting.referrals.append(Referral(details.referrer, 0, 0))
+        posting.referrals.append(Referral(details.referrer, NOT_YET, NO_PROGRAM))
     else:
         posting.referrals.append(Referral(details.referrer, holder.since, due.program))
 

@@ -166,6 +166,7 @@ def steps_of(run: Run, steps: Mapping[int, int], cycle: int) -> dict[Day, int]:
         return reached
     first, last = run
     for length, points in steps.items():
-        for day in range(first + length - 1, last + 1, cycle):
+        for ordinal in range(first + length - 1, last + 1, cycle):
+            day = Day(ordinal)
             reached[day] = reached.get(day, 0) + points
     return reached

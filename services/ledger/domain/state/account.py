@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from services.kit.calendar import Day, Micros
+from services.kit.calendar import NOT_YET, Day, Micros
 
 GENESIS = bytes(32)
 """The previous hash of an account's first journal row."""
@@ -20,6 +20,12 @@ ORDERS, SIGN_INS, REVIEWS, PROFILES, ACTIVITIES = range(5)
 
 NO_TIER: Final = "none"
 """The tier of a member before the first one is reached."""
+
+NO_TIERS_SEEN: Final = (0, -1)
+"""`Details.tiers_seen` before the first tier history came: less than that of any message."""
+
+NO_PROGRAM: Final = 0
+"""The number of a program version where there is none yet: real ones count from 1."""
 
 
 class Debt(msgspec.Struct, array_like=True):
@@ -72,7 +78,7 @@ class Details(msgspec.Struct, array_like=True):
     """
 
     tiers: list[tuple[Micros, str]] = []
-    tiers_seen: tuple[int, int] = (0, -1)
+    tiers_seen: tuple[int, int] = NO_TIERS_SEEN
     newest: list[Micros] = []
     enrolled_at: Micros | None = None
     joining_gift: tuple[str, int, Day] | None = None
@@ -127,7 +133,7 @@ class Account(Totals, msgspec.Struct):
     member_id: str
     version: int = 0
     head: bytes = GENESIS
-    now: Micros = 0
+    now: Micros = NOT_YET
     next_due: Micros | None = None
     pending: int = 0
     available: int = 0
@@ -148,7 +154,7 @@ class Account(Totals, msgspec.Struct):
         times = self.details.newest
         return times[kind] or None if kind < len(times) else None
 
-    def count_from(self, kind: int, at: Micros, max_lateness: Micros | None) -> Micros:
+    def count_from(self, kind: int, at: Micros, max_lateness: int | None) -> Micros:
         """The time from which an arriving fact counts: its own or, if that is too late, the newest of its kind (O9).
 
         Remembers the newest time.
@@ -156,7 +162,7 @@ class Account(Totals, msgspec.Struct):
         newest = self.newest(kind)
         if newest is None or at >= newest:
             times = self.details.newest
-            times.extend([0] * (kind + 1 - len(times)))
+            times.extend([NOT_YET] * (kind + 1 - len(times)))
             times[kind] = at
             return at
         if max_lateness is not None and newest - at > max_lateness:

@@ -7,7 +7,7 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from services.kit.calendar import NEVER, Day
+from services.kit.calendar import NEVER, NO_DAY, Day
 
 AccountName = Literal[
     "issued",
@@ -64,25 +64,29 @@ KINDS: Final[dict[tuple[str, str], EntryKind]] = {
 """The kind of each move from one account (debit) to another (credit)."""
 
 
+NO_PARENT: Final = NO_DAY
+"""The parent of a lot that is not the grace lot of another one."""
+
+
 class LotKey(NamedTuple):
     """A lot of a member: its last day, or of a lot that slides its number (`SLIDING`).
 
-    `parent` is 0, or the day of the lot of which this one keeps expired returns for some days of grace (P4).
+    `parent` is `NO_PARENT`, or the day of the lot of which this one keeps expired returns for some days of grace (P4).
     """
 
     day: Day
-    parent: Day = 0
+    parent: Day = NO_PARENT
 
 
-NO_LOT: Final = LotKey(0)
+NO_LOT: Final = LotKey(NO_DAY)
 """The lot of an entry that moves debt alone."""
 
-SLIDING: Final[Day] = 1
+SLIDING: Final = Day(1)
 """The day of the lot in which sliding points are pending (E3). Those that are not pending are in the lots that follow,
 one for each time that the member's points expired; their numbers are days long before any other lot's."""
 SLIDING_LOT: Final = LotKey(SLIDING)
 
-_LAST_SLIDING: Final[Day] = 365 * 1900
+_LAST_SLIDING: Final = Day(365 * 1900)
 
 
 def slides(day: Day) -> bool:

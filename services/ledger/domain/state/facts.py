@@ -5,23 +5,24 @@ from __future__ import annotations
 
 import msgspec
 
-from services.kit.calendar import Day, Micros
+from services.kit.calendar import NO_DAY, NOT_YET, Day, Micros
+from services.ledger.domain.state.account import NO_PROGRAM
 
 
 class FactState(msgspec.Struct, array_like=True):
     """A review or an activity: the event that holds (`at`, `source`, `id`), and what it awards before any cap.
 
-    Of several events about one fact, the one that counts from the least time holds (O2). `at` 0: none yet. `removed`:
-    the review was removed, and that is final (N3).
+    Of several events about one fact, the one that counts from the least time holds (O2). `at` is `NOT_YET` while there
+    is none. `removed`: the review was removed, and that is final (N3).
     """
 
-    at: Micros = 0
+    at: Micros = NOT_YET
     source: str = ""
     id: str = ""
     removed: bool = False
     points: int = 0
-    day: Day = 0
-    program: int = 0
+    day: Day = NO_DAY
+    program: int = NO_PROGRAM
 
 
 _encode = msgspec.msgpack.Encoder().encode

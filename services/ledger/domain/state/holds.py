@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from services.kit.calendar import Micros
+from services.kit.calendar import NOT_YET, Micros
 from services.ledger.domain.state.lots import LotAllocation
 
 MAX_OPEN: Final = 100
@@ -29,7 +29,7 @@ class Hold(msgspec.Struct, array_like=True):
     expires_at: Micros
     allocations: list[LotAllocation]
     state: HoldState = "open"
-    ended_at: Micros = 0
+    ended_at: Micros = NOT_YET
     captured: int = 0
     order: str = ""
 

@@ -7,10 +7,15 @@ beside it. Money is integer minor units of the program's currency, points are in
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from services.kit.calendar import Day, Micros
 from services.ledger.domain.state.entries import LotKey
+
+NO_BIRTHDAY: Final = 0
+"""The birthday of a member whose birthday is not known, or was emptied."""
 
 
 class Input(msgspec.Struct, frozen=True, array_like=True, tag_field="type"):
@@ -115,14 +120,14 @@ class ReviewRemoved(Input, frozen=True, array_like=True, tag="review_removed"):
 class ProfileUpdated(Input, frozen=True, array_like=True, tag="profile"):
     """Which profile fields an event filled and which it emptied; never their contents.
 
-    `registers` marks the enrolment of open membership (T10). `birthday` (month x 100 + day, 0 = not known) and
+    `registers` marks the enrolment of open membership (T10). `birthday` (month x 100 + day, or `NO_BIRTHDAY`) and
     `referred_by` (a member's id) are there only where a rule needs them.
     """
 
     filled: tuple[str, ...]
     emptied: tuple[str, ...]
     registers: bool = False
-    birthday: int = 0
+    birthday: int = NO_BIRTHDAY
     referred_by: str = ""
 
 

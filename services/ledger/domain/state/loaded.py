@@ -36,7 +36,7 @@ class Missing(Exception):
 
 @dataclass(slots=True)
 class Success:
-    """When an order was successful, in business time; `until` 0: it still is."""
+    """When an order was successful, in business time; `until` is `NOT_YET` while it still is."""
 
     order: str
     paid_at: Micros

@@ -40,6 +40,12 @@ class LotRow(msgspec.Struct, array_like=True):
         return LotKey(self.day, self.parent)
 
 
+def lot_row(lot: LotKey, columns: Sequence[int], ends: Day | None = None) -> LotRow:
+    """A lot's row of its columns."""
+    pending, available, held, expired, forgiven = columns
+    return LotRow(lot.day, lot.parent, pending, available, held, expired, forgiven, ends)
+
+
 class LotAllocation(msgspec.Struct, array_like=True):
     """Points that an order, a hold or a redemption has out of one lot."""
 

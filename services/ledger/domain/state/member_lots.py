@@ -33,7 +33,7 @@ class MemberLots:
     @property
     def open(self) -> LotKey:
         """The lot to which sliding points go (E3)."""
-        return LotKey(SLIDING + len(self._last_days))
+        return LotKey(Day(SLIDING + len(self._last_days)))
 
     def slide(self, day: Day, now: Micros, calendar: Calendar) -> None:
         """Keep the open lot until a day, for an activity of the member (E3).

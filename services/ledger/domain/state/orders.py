@@ -7,9 +7,12 @@ their own, and are read only when parts of an order matter: refunds, part shipme
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
-from services.kit.calendar import Day, Micros
+from services.kit.calendar import NO_DAY, NOT_YET, Day, Micros
+from services.ledger.domain.state.account import NO_PROGRAM
 from services.ledger.domain.state.inputs import Line
 from services.ledger.domain.state.lots import LotAllocation
 
@@ -18,6 +21,12 @@ AmountByGoods = tuple[tuple[str, ...], int]
 
 LineEvent = tuple[str, str | None, Micros]
 """(line, quantity or None for all of it, business time)."""
+
+NO_REVISION: Final = -1
+"""The revision of an order of which no `paid` is known: less than any that a shop may state."""
+
+NO_LINES: Final = 0
+"""The version of an order's lines where there is none: real ones count from 1."""
 
 
 class Refund(msgspec.Struct, array_like=True):
@@ -58,26 +67,26 @@ class Share(msgspec.Struct, array_like=True):
 
 
 class Order(msgspec.Struct, array_like=True):
-    """Facts first, then what is booked. Times are business times in µs, 0: not known. Fields are only appended."""
+    """Facts first, then what is booked. Times are business times, `NOT_YET` if not known. Fields are only appended."""
 
     # Facts. `paid_at` is the least counted time of all `paid` events. The event named by (revision, revision_at,
     # revision_source, revision_id) is the one whose lines, amounts and points count; `lines_version` numbers the row
     # that holds its lines. `eligible` is the sum of the lines that earn, under program version `eligible_under`.
-    paid_at: Micros = 0
-    revision: int = -1
-    revision_at: Micros = 0
+    paid_at: Micros = NOT_YET
+    revision: int = NO_REVISION
+    revision_at: Micros = NOT_YET
     revision_source: str = ""
     revision_id: str = ""
-    lines_version: int = 0
+    lines_version: int = NO_LINES
     eligible: int = 0
-    eligible_under: int = 0
+    eligible_under: int = NO_PROGRAM
     shipping: int = 0
     tax: int = 0
     points_used: int = 0
     points_value: int | None = 0
-    shipped_at: Micros = 0
-    completed_at: Micros = 0
-    cancelled_at: Micros = 0
+    shipped_at: Micros = NOT_YET
+    completed_at: Micros = NOT_YET
+    cancelled_at: Micros = NOT_YET
     shipped_lines: list[LineEvent] = []
     completed_lines: list[LineEvent] = []
     refunds: list[Refund] = []
@@ -85,16 +94,16 @@ class Order(msgspec.Struct, array_like=True):
     # once confirmed stays so for its points: those in `confirmed_lines`, and all lines of version `all_confirmed`.
     pending: int = 0
     confirmed: int = 0
-    lot_day: Day = 0
-    booked_day: Day = 0
-    booked_under: int = 0
-    all_confirmed: int = 0
+    lot_day: Day = NO_DAY
+    booked_day: Day = NO_DAY
+    booked_under: int = NO_PROGRAM
+    all_confirmed: int = NO_LINES
     confirmed_lines: list[str] = []
     used: int = 0
     allocations: list[LotAllocation] = []
-    success_from: Micros = 0
-    success_until: Micros = 0
-    due: Micros = 0
+    success_from: Micros = NOT_YET
+    success_until: Micros = NOT_YET
+    due: Micros = NOT_YET
     alarms: list[str] = []
     # A fact: the keys of the hold and of the redemption that pay `points_used`; and how many of the points used are
     # not booked yet, so that they may be taken from those.
@@ -121,7 +130,7 @@ class Order(msgspec.Struct, array_like=True):
     @property
     def confirms_by_version(self) -> bool:
         """Whether no line was confirmed yet, or all lines of the version that counts were."""
-        return self.all_confirmed in (0, self.lines_version)
+        return self.all_confirmed in (NO_LINES, self.lines_version)
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -80,7 +80,7 @@ class Expiring:
 
 class Referral(NamedTuple):
     """What a member's referrer has to know: since when, and under which program version, the member has a successful
-    order; 0, 0 when it has none any more."""
+    order; `NOT_YET` and `NO_PROGRAM` when it has none any more."""
 
     referrer: str
     at: Micros

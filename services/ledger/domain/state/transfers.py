@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from services.kit.calendar import Micros
+from services.kit.calendar import NOT_YET, Micros
 
 TransferState = Literal["in_transit", "done"]
 
@@ -19,7 +19,7 @@ class Transfer(msgspec.Struct, array_like=True):
     points: int
     made_at: Micros
     state: TransferState = "in_transit"
-    arrived_at: Micros = 0
+    arrived_at: Micros = NOT_YET
 
 
 class Arrived(msgspec.Struct, array_like=True):
