@@ -6,7 +6,7 @@ import asyncio
 from itertools import islice
 
 from services.kit.calendar import Micros
-from services.kit.kafka import shard_of
+from services.kit.kafka import Shard, shard_of
 from services.kit.migrate import ensure_months
 from services.kit.postgres import Pool
 from services.ledger.domain.batch import Arrival
@@ -27,7 +27,7 @@ def name_of(number: int) -> str:
 async def grant(pool: Pool, *, shards: int, members: int, at: Micros) -> None:
     """Let so many members each sign in once, at an instant at which that is booked too: each has one lot."""
     ledger = Ledger()
-    by_shard: dict[int, list[MemberInput]] = {shard: [] for shard in range(shards)}
+    by_shard: dict[Shard, list[MemberInput]] = {shard: [] for shard in map(Shard, range(shards))}
     for member_id in map(name_of, range(members)):
         arrival = Arrival(digest_of(member_id, _SOURCE, "sign-in"), SignedIn(_SOURCE, "sign-in", at), at)
         by_shard[shard_of(member_id, shards)].append(MemberInput(member_id, arrival))

@@ -29,7 +29,7 @@ from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRa
 from services.kit import log, metrics
 from services.kit.dead_letter import DeadLetterLimit, Refused, TooManyDeadLetters
 from services.kit.executor import Executor
-from services.kit.kafka import REBALANCE_MS, Record, new_consumer, stop_quietly
+from services.kit.kafka import REBALANCE_MS, Record, Shard, new_consumer, stop_quietly
 from services.kit.lag import Lag, StallDetector, lag_of
 from services.kit.offset_report import OffsetReport
 from services.kit.part import Source, State
@@ -95,8 +95,8 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
             unread=self._unread,
             wake_reader=self._wake.set,
         )
-        self._workers: dict[int, ShardWorker[I, O]] = {}
-        self._listeners: list[Callable[[frozenset[int]], None]] = []
+        self._workers: dict[Shard, ShardWorker[I, O]] = {}
+        self._listeners: list[Callable[[frozenset[Shard]], None]] = []
         self._assigned: set[TopicPartition] | None = None
         self._client: Any = None
         self._reader: asyncio.Task[None] | None = None
@@ -110,16 +110,16 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
         self._remedy = ""
 
     @property
-    def shards(self) -> frozenset[int]:
+    def shards(self) -> frozenset[Shard]:
         """The shards that this process owns now; all of them after `offer_all_shards`."""
-        return frozenset(range(self._settings.shards)) if self._offers_all else frozenset(self._workers)
+        return frozenset(map(Shard, range(self._settings.shards))) if self._offers_all else frozenset(self._workers)
 
     def offer_all_shards(self) -> None:
         """Says that this process consumes no shard: the parts that follow the consumer may work on any of them."""
         self._offers_all = True
         self._notify_listeners()
 
-    def on_shards_changed(self, listener: Callable[[frozenset[int]], None]) -> None:
+    def on_shards_changed(self, listener: Callable[[frozenset[Shard]], None]) -> None:
         """Calls `listener` whenever the owned shards change."""
         self._listeners.append(listener)
 
@@ -159,7 +159,7 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
         """How far booking is behind the log."""
         return lag_of(self._workers.values(), self._unread)
 
-    def _unread(self, topic: str, shard: int) -> int | None:
+    def _unread(self, topic: str, shard: Shard) -> int | None:
         """Offsets of a partition that were not fetched yet, as the brokers last said; None between two assignments.
 
         The client's own position counts, not our last record: behind that there may be markers of transactions,
@@ -345,7 +345,7 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
         client.resume(*(TopicPartition(topic, worker.shard) for topic in self._topics))
         worker.resume_at(stored)
 
-    async def _stored(self, shard: int) -> dict[str, int]:
+    async def _stored(self, shard: Shard) -> dict[str, int]:
         return {row[0]: row[1] for row in await self._pool.fetch(_SQL.stored, shard, self._topics)}
 
     async def _close_workers(self) -> None:

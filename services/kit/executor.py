@@ -26,6 +26,7 @@ import msgspec
 from services.kit import log, metrics
 from services.kit.dead_letter import Refused
 from services.kit.faults import fault
+from services.kit.kafka import Shard
 from services.kit.postgres import ATTEMPTS, CONFLICTS, Connection, Pool, Queries, backoff, is_unavailable
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ class Book(Protocol[I_contra, O_co]):
     A `Refused` outcome of a record becomes a dead letter in the same transaction; that of a command is its answer.
     """
 
-    async def __call__(self, tx: Connection, shard: int, inputs: Sequence[I_contra], /) -> Sequence[O_co | Refused]: ...
+    async def __call__(
+        self, tx: Connection, shard: Shard, inputs: Sequence[I_contra], /
+    ) -> Sequence[O_co | Refused]: ...
 
 
 class BookOptimistically(Protocol[I_contra, O_co]):
@@ -61,7 +64,7 @@ class BookOptimistically(Protocol[I_contra, O_co]):
     the statement has written."""
 
     async def __call__(
-        self, connection: Connection, shard: int, inputs: Sequence[I_contra], /
+        self, connection: Connection, shard: Shard, inputs: Sequence[I_contra], /
     ) -> Sequence[O_co | Refused] | None: ...
 
 
@@ -93,7 +96,7 @@ Also: TypeAlias = Callable[[Connection, Sequence[O | Refused]], Awaitable[None]]
 class _Batch(Generic[I, O]):
     """What one transaction books. `outcomes` is filled before COMMIT, for the case that its answer is lost."""
 
-    shard: int
+    shard: Shard
     inputs: Sequence[I]
     fence: Fence | None = None
     also: Also[O] | None = None
@@ -109,7 +112,7 @@ class Executor(Generic[I, O]):
         book: Book[I, O],
         *,
         optimistic: BookOptimistically[I, O] | None = None,
-        committed: Callable[[int], None] | None = None,
+        committed: Callable[[Shard], None] | None = None,
         max_batch: int = 1000,
         concurrent_shards: int = 2,
         timeout_seconds: float = 5.0,
@@ -125,14 +128,14 @@ class Executor(Generic[I, O]):
         self._max_batch = max_batch
         self._slots = asyncio.Semaphore(concurrent_shards)
         self._timeout_seconds = timeout_seconds
-        self._queues: dict[int, deque[tuple[I, asyncio.Future[O | Refused]]]] = {}
-        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._queues: dict[Shard, deque[tuple[I, asyncio.Future[O | Refused]]]] = {}
+        self._tasks: dict[Shard, asyncio.Task[None]] = {}
         self._last_command = self._last_batch = float("-inf")
         self._commands_waiting = 0
         self._no_command_waits = asyncio.Event()
 
     async def run(
-        self, shard: int, inputs: Sequence[I], *, fence: Fence, also: Also[O] | None = None
+        self, shard: Shard, inputs: Sequence[I], *, fence: Fence, also: Also[O] | None = None
     ) -> Sequence[O | Refused]:
         """Books a batch of records, all or nothing. `also` writes what belongs to the same transaction (dead letters).
 
@@ -170,7 +173,7 @@ class Executor(Generic[I, O]):
         """Whether commands or records come in. Work that nobody waits for should then leave them room."""
         return time.monotonic() - max(self._last_command, self._last_batch) < EXPECT_SECONDS
 
-    async def submit(self, shard: int, command: I, *, background: bool = False) -> O | Refused:
+    async def submit(self, shard: Shard, command: I, *, background: bool = False) -> O | Refused:
         """Books one command, in one transaction with others that arrive together. Nobody waits for a command in the
         `background`, so records do not wait for it either.
 
@@ -195,7 +198,7 @@ class Executor(Generic[I, O]):
                 async with asyncio.timeout(YIELD_SECONDS):
                     await self._no_command_waits.wait()
 
-    async def _enqueue(self, shard: int, command: I) -> O | Refused:
+    async def _enqueue(self, shard: Shard, command: I) -> O | Refused:
         answer: asyncio.Future[O | Refused] = asyncio.get_running_loop().create_future()
         self._queues.setdefault(shard, deque()).append((command, answer))
         if shard not in self._tasks:
@@ -207,7 +210,7 @@ class Executor(Generic[I, O]):
         while self._tasks:
             await asyncio.wait(list(self._tasks.values()))
 
-    async def _serve(self, shard: int) -> None:
+    async def _serve(self, shard: Shard) -> None:
         """Books a shard's waiting commands, batch by batch, until none waits."""
         queue = self._queues[shard]
         try:
@@ -218,7 +221,7 @@ class Executor(Generic[I, O]):
         finally:
             del self._queues[shard], self._tasks[shard]
 
-    async def _answer(self, shard: int, batch: list[tuple[I, asyncio.Future[O | Refused]]]) -> None:
+    async def _answer(self, shard: Shard, batch: list[tuple[I, asyncio.Future[O | Refused]]]) -> None:
         try:
             outcomes = await self._run_commands(shard, [command for command, _ in batch])
         except Exception as error:
@@ -235,7 +238,7 @@ class Executor(Generic[I, O]):
                 if not answer.done():
                     answer.set_result(outcome)
 
-    async def _run_commands(self, shard: int, commands: Sequence[I]) -> Sequence[O | Refused]:
+    async def _run_commands(self, shard: Shard, commands: Sequence[I]) -> Sequence[O | Refused]:
         deadline = time.monotonic() + self._timeout_seconds
         attempt = 0
         while True:
@@ -263,7 +266,7 @@ class Executor(Generic[I, O]):
         finally:
             await self._slots.acquire()
 
-    async def _try_optimistically(self, shard: int, commands: Sequence[I]) -> Sequence[O | Refused] | None:
+    async def _try_optimistically(self, shard: Shard, commands: Sequence[I]) -> Sequence[O | Refused] | None:
         if self._optimistic is None:
             return None
         began = time.perf_counter()
@@ -305,7 +308,7 @@ class Executor(Generic[I, O]):
         if batch.also is not None:
             await batch.also(connection, batch.outcomes)
 
-    async def _pass_fence(self, connection: Connection, shard: int, fence: Fence) -> None:
+    async def _pass_fence(self, connection: Connection, shard: Shard, fence: Fence) -> None:
         """Moves all stored offsets of the batch in one statement, or none and raises `Fenced`."""
         status = await connection.execute(_SQL.move, shard, fence.topics, fence.expected, fence.next)
         if status != f"UPDATE {len(fence.topics)}":
@@ -324,7 +327,7 @@ class Executor(Generic[I, O]):
                 raise _CommitUnknown from lost
             raise
 
-    async def _was_committed(self, shard: int, fence: Fence) -> bool:
+    async def _was_committed(self, shard: Shard, fence: Fence) -> bool:
         """Whether the transaction that moved this fence was committed. Waits until it has ended either way."""
         try:
             async with self._pool.acquire() as connection, connection.transaction():
@@ -340,11 +343,11 @@ class Executor(Generic[I, O]):
             return False
         raise Fenced(f"shard {shard}")
 
-    def _record_commit(self, shard: int, inputs: int, began: float) -> None:
+    def _record_commit(self, shard: Shard, inputs: int, began: float) -> None:
         metrics.observe("transaction_seconds", time.perf_counter() - began)
         metrics.observe("transaction_inputs", inputs)
         self._notify_committed(shard)
 
-    def _notify_committed(self, shard: int) -> None:
+    def _notify_committed(self, shard: Shard) -> None:
         if self._committed is not None:
             self._committed(shard)

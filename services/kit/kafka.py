@@ -11,7 +11,7 @@ import struct
 from collections.abc import Coroutine
 from contextlib import suppress
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NewType
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -32,6 +32,9 @@ FETCH_BYTES: Final = 4 * 1024 * 1024
 REBALANCE_MS: Final = 60_000
 STOP_SECONDS: Final = 3.0
 
+Shard = NewType("Shard", int)
+"""A number of a partition: the same on every topic that is keyed by member, and on every table."""
+
 Headers = tuple[tuple[str, bytes], ...]
 
 
@@ -39,7 +42,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     """A record as the broker gave it. `appended_at` is the broker's append time (its clock is the arrival clock)."""
 
     topic: str
-    partition: int
+    partition: Shard
     offset: int
     appended_at: Micros
     key: bytes | None
@@ -67,15 +70,15 @@ def murmur2(data: bytes) -> int:
 
 
 @lru_cache(maxsize=65_536)
-def partition_of(key: bytes, partitions: int) -> int:
+def partition_of(key: bytes, partitions: int) -> Shard:
     """The partition of a key on a topic with so many partitions."""
-    return (murmur2(key) & 0x7FFFFFFF) % partitions
+    return Shard((murmur2(key) & 0x7FFFFFFF) % partitions)
 
 
 @lru_cache(maxsize=65_536)
-def shard_of(member_id: str, shards: int) -> int:
+def shard_of(member_id: str, shards: int) -> Shard:
     """The shard of a member: the partition of the member id as a key."""
-    return (murmur2(member_id.encode()) & 0x7FFFFFFF) % shards
+    return Shard((murmur2(member_id.encode()) & 0x7FFFFFFF) % shards)
 
 
 def new_producer(settings: Settings, *, client: str) -> AIOKafkaProducer:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from services.kit import clock
+from services.kit.kafka import Shard
 
 if TYPE_CHECKING:
     from services.kit.shard_worker import ShardWorker
@@ -19,7 +20,7 @@ class Lag(NamedTuple):
     seconds: float
 
 
-def lag_of(workers: Iterable[ShardWorker[Any, Any]], unread: Callable[[str, int], int | None]) -> Lag:
+def lag_of(workers: Iterable[ShardWorker[Any, Any]], unread: Callable[[str, Shard], int | None]) -> Lag:
     """The lag of some shards; `unread(topic, shard)` is how many records were not fetched, None if not known."""
     records = 0
     oldest = now = clock.now()

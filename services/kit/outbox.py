@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from services.kit.kafka import Headers
+from services.kit.kafka import Headers, Shard
 from services.kit.postgres import Connection, Queries
 
 _SQL: Final = Queries.load("services.kit", "sql/outbox.sql", require=("append",))
@@ -24,7 +24,7 @@ class OutboxRow(NamedTuple):
     """One record to send. `shard` is that of the transaction that writes it; the record's partition follows from
     its key, so a row may be addressed to another shard's member. A row without key goes to partition 0."""
 
-    shard: int
+    shard: Shard
     topic: str
     key: bytes | None
     value: bytes | None

@@ -7,6 +7,8 @@ from typing import Protocol
 
 import msgspec
 
+from services.kit.kafka import Shard
+
 
 class State(msgspec.Struct, frozen=True):
     """The state of a part or a dependency. `remedy` says what an operator can do; `figures` are worth seeing."""
@@ -49,8 +51,8 @@ class Shards(Protocol):
     """The shards that this process owns at the moment. The consumer offers them; the relay and the sweeper follow."""
 
     @property
-    def shards(self) -> frozenset[int]:
+    def shards(self) -> frozenset[Shard]:
         """The shards owned now."""
 
-    def on_shards_changed(self, listener: Callable[[frozenset[int]], None]) -> None:
+    def on_shards_changed(self, listener: Callable[[frozenset[Shard]], None]) -> None:
         """Calls `listener` with the shards owned whenever they change."""

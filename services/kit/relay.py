@@ -29,7 +29,7 @@ from aiokafka.errors import KafkaError
 
 from services.kit import log, metrics
 from services.kit.faults import fault
-from services.kit.kafka import new_producer, partition_of, stop_quietly
+from services.kit.kafka import Shard, new_producer, partition_of, stop_quietly
 from services.kit.part import Shards, State
 from services.kit.postgres import Queries, backoff, connect, is_unavailable
 
@@ -98,12 +98,12 @@ class Relay:
         self._settings = settings
         self._round_rows = round_rows
         self._lock_space = zlib.crc32(f"outbox:{settings.service}".encode()) - 2**31
-        self._wanted = frozenset(range(settings.shards))
+        self._wanted = frozenset(map(Shard, range(settings.shards)))
         self._wanted_since = 0.0
         self._held: set[int] = set()
         self._acquired_at = 0.0
         self._attempt = 0
-        self._blocked: dict[int, str] = {}
+        self._blocked: dict[Shard, str] = {}
         self._blocked_until = 0.0
         self._rows_committed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -119,7 +119,7 @@ class Relay:
         self._wanted = shards.shards
         shards.on_shards_changed(self._want)
 
-    def wake(self, shard: int) -> None:
+    def wake(self, shard: Shard) -> None:
         """Says that rows of a shard were committed (without this the relay looks every 20 to 250 ms)."""
         self._rows_committed.set()
 
@@ -145,7 +145,7 @@ class Relay:
         detail = "; ".join(f"shard {shard}, {why}" for shard, why in self._blocked.items())
         return State(False, detail, "Make the topic, or raise its max.message.bytes; the row is kept.", figures)
 
-    def _want(self, shards: frozenset[int]) -> None:
+    def _want(self, shards: frozenset[Shard]) -> None:
         self._wanted = shards
         self._wanted_since = time.monotonic()
         self._acquired_at = 0.0
@@ -360,7 +360,7 @@ class Relay:
                 raise answer
         return failed
 
-    def _block(self, shard: int, what: str, error: _Unsent) -> None:
+    def _block(self, shard: Shard, what: str, error: _Unsent) -> None:
         """Leaves out a shard for a while, because the brokers will not take its next row; the others go on."""
         self._blocked[shard] = f"{what}: {error.__cause__!r}"
         self._blocked_until = time.monotonic() + BLOCKED_SECONDS

@@ -25,7 +25,7 @@ from services.kit.dead_letter import (
     render,
 )
 from services.kit.executor import DatabaseUnavailable, Executor, Fence, Fenced
-from services.kit.kafka import Record
+from services.kit.kafka import Record, Shard
 from services.kit.outbox import OutboxRow, append
 from services.kit.postgres import Connection, backoff
 from services.kit.settings import Settings
@@ -54,7 +54,7 @@ class Booking(Generic[I, O]):
     limit: DeadLetterLimit
     slots: asyncio.Semaphore
     """One for each shard worker that may be in a transaction at the same time."""
-    unread: Callable[[str, int], int | None]
+    unread: Callable[[str, Shard], int | None]
     """How many records of a topic and shard were not fetched yet; None where that is not known."""
     wake_reader: Callable[[], object]
     """Called when the consumer has something to do for a shard worker: to fetch, to load offsets, or to end it."""
@@ -63,7 +63,7 @@ class Booking(Generic[I, O]):
 class ShardWorker(Generic[I, O]):
     """Books one shard's records, batch by batch, each behind the fence of its stored offsets."""
 
-    def __init__(self, shard: int, booking: Booking[I, O]) -> None:
+    def __init__(self, shard: Shard, booking: Booking[I, O]) -> None:
         self.shard: Final = shard
         self.booked: dict[str, int] = {}
         """The stored offset of each topic, as last loaded or written here; the next fence expects it."""

@@ -9,13 +9,14 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from services.kit import log, metrics
+from services.kit.kafka import Shard
 from services.kit.part import Shards, State
 from services.kit.postgres import is_unavailable
 from services.kit.settings import Settings
 
 _log = log.get(__name__)
 
-Pass = Callable[[int], Awaitable[int]]
+Pass = Callable[[Shard], Awaitable[int]]
 """Books what is due in one shard, up to a bound; answers how many it found (0: nothing more is due)."""
 
 STOP_SECONDS: Final = 5.0
@@ -39,7 +40,7 @@ class Sweeper:
         self._sweep = sweep
         self._every_seconds = every_seconds
         self._owned = shards
-        self._all = frozenset(range(settings.shards))
+        self._all = frozenset(map(Shard, range(settings.shards)))
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._trouble = ""

@@ -14,6 +14,7 @@ from typing import Final
 from schemas.events import Refused
 from services.kit import metrics
 from services.kit.faults import fault
+from services.kit.kafka import Shard
 from services.kit.outbox import OutboxRow
 from services.kit.postgres import Connection
 from services.ledger import store
@@ -43,7 +44,7 @@ class Ledger:
         self.months = Months()
 
     async def book(
-        self, tx: Connection, shard: int, inputs: Sequence[MemberInput | Misrouted]
+        self, tx: Connection, shard: Shard, inputs: Sequence[MemberInput | Misrouted]
     ) -> Sequence[Booked | Refused]:
         """Book inputs of one shard in the given transaction; one outcome each, in order."""
         outcomes: list[Booked | Refused] = [None] * len(inputs)
@@ -78,7 +79,7 @@ class Ledger:
         return outcomes
 
     async def book_optimistically(
-        self, connection: Connection, shard: int, inputs: Sequence[MemberInput | Misrouted]
+        self, connection: Connection, shard: Shard, inputs: Sequence[MemberInput | Misrouted]
     ) -> Sequence[Booked | Refused] | None:
         """Book commands of different members without a transaction around: read as of one moment, fold, and write in
         a statement that writes nothing if one of the accounts has been changed in between.
@@ -114,7 +115,7 @@ class Ledger:
     async def _write_if_unchanged(
         self,
         connection: Connection,
-        shard: int,
+        shard: Shard,
         programs: ProgramVersions,
         works: Sequence[MemberWork],
         outcomes: list[Booked | Refused],
@@ -130,7 +131,7 @@ class Ledger:
             return not folds or await write_if_unchanged(connection, shard, folds, answers, outbox)
 
 
-async def _fold(connection: Connection, shard: int, programs: ProgramVersions, works: Sequence[MemberWork]) -> None:
+async def _fold(connection: Connection, shard: Shard, programs: ProgramVersions, works: Sequence[MemberWork]) -> None:
     """Fold the members' inputs; where a fold lacks something, read it and fold that member again."""
     waiting = works
     while waiting:
@@ -149,7 +150,7 @@ async def _fold(connection: Connection, shard: int, programs: ProgramVersions, w
         waiting = [each for each, _ in missing]
 
 
-def _events_of(shard: int, works: Sequence[MemberWork], programs: ProgramVersions) -> list[OutboxRow]:
+def _events_of(shard: Shard, works: Sequence[MemberWork], programs: ProgramVersions) -> list[OutboxRow]:
     """The events that follow from these folds, for the outside and for other accounts."""
     events: list[OutboxRow] = []
     for each in works:

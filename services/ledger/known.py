@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from schemas.events import RefusalReason, Refused
 from services.kit import metrics
 from services.kit.calendar import Micros
+from services.kit.kafka import Shard
 from services.kit.postgres import Connection
 from services.ledger import store
 from services.ledger.answers import Answer, key_reused
@@ -26,7 +27,7 @@ class KnownInputs:
         self._repeats: list[tuple[int, MemberCommand]] = []
 
     @classmethod
-    async def read(cls, tx: Connection, shard: int, members: Mapping[str, Sequence[Placed]]) -> KnownInputs:
+    async def read(cls, tx: Connection, shard: Shard, members: Mapping[str, Sequence[Placed]]) -> KnownInputs:
         """Reads what is known of a batch, by member id; the members' accounts are locked."""
         inputs = [input_ for each in members.values() for _, input_ in each]
         events = [input_.arrival for input_ in inputs if not isinstance(input_, MemberCommand)]

@@ -20,6 +20,7 @@ from schemas.program import ProgramRefused, check, content_hash
 from services.kit import cloudevent
 from services.kit.calendar import MICROS_PER_SECOND, Micros, parse_rfc3339, rfc3339
 from services.kit.clock import Clock, now
+from services.kit.kafka import Shard
 from services.kit.outbox import OutboxRow, append
 from services.kit.postgres import Connection, Queries, connect, is_unavailable
 from services.kit.program import PROGRAM_TOPIC
@@ -131,7 +132,7 @@ async def publish_document(connection: Connection, document: dict[str, Any], clo
                 orjson.dumps(planned.document).decode(),
             )
             # The topic has one partition, which the relay of shard 0 serves.
-            row = OutboxRow(0, PROGRAM_TOPIC, planned.version.encode(), _published_event(planned), cloudevent.HEADERS)
+            row = OutboxRow(Shard(0), PROGRAM_TOPIC, planned.version.encode(), _published_event(planned), cloudevent.HEADERS)
             await append(connection, [row])
     return planned
 

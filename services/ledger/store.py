@@ -20,6 +20,7 @@ import msgspec
 
 from services.kit.calendar import Micros
 from services.kit.calendar import NEVER, NO_DAY, NOT_YET, Day, Micros
+from services.kit.kafka import Shard
 from services.kit.postgres import Connection, Queries
 from services.ledger.codecs import register_codecs
 from services.ledger.domain.batch import Arrival
@@ -78,7 +79,7 @@ def account_of(row: asyncpg.Record) -> Account:
     )
 
 
-async def lock_accounts(tx: Connection, shard: int, member_ids: Sequence[str]) -> dict[str, asyncpg.Record]:
+async def lock_accounts(tx: Connection, shard: Shard, member_ids: Sequence[str]) -> dict[str, asyncpg.Record]:
     """Locks the accounts of these members, opening those that are missing; the rows by member id."""
     rows = await tx.fetch(SQL["lock_accounts"], shard, member_ids)
     if len(rows) < len(member_ids):
@@ -88,7 +89,7 @@ async def lock_accounts(tx: Connection, shard: int, member_ids: Sequence[str]) -
     return {row["member_id"]: row for row in rows}
 
 
-async def journalled(tx: Connection, shard: int, arrivals: Iterable[Arrival]) -> dict[tuple[bytes, Micros], bytes]:
+async def journalled(tx: Connection, shard: Shard, arrivals: Iterable[Arrival]) -> dict[tuple[bytes, Micros], bytes]:
     """The stored inputs of those arrivals that have been booked already, by (digest, business time)."""
     arrivals = list(arrivals)
     times = [arrival.input_.at for arrival in arrivals]
@@ -97,14 +98,14 @@ async def journalled(tx: Connection, shard: int, arrivals: Iterable[Arrival]) ->
     return {(row["digest"], row["at"]): row["input"] for row in rows}
 
 
-async def answers(tx: Connection, shard: int, digests: Sequence[bytes], now: Micros) -> dict[bytes, asyncpg.Record]:
+async def answers(tx: Connection, shard: Shard, digests: Sequence[bytes], now: Micros) -> dict[bytes, asyncpg.Record]:
     """The stored answers to these commands, by digest, none older than `ANSWERS_KEPT`."""
     rows = await tx.fetch(SQL["answers"], shard, digests)
     return {row["digest"]: row for row in rows if row["at"] > now - ANSWERS_KEPT}
 
 
 async def accounts_for_commands(
-    connection: Connection, shard: int, asked: Sequence[tuple[str, bytes, str | None]]
+    connection: Connection, shard: Shard, asked: Sequence[tuple[str, bytes, str | None]]
 ) -> dict[str, asyncpg.Record]:
     """What commands of different members need in any case: one row for each member that has an account, by member id.
     `asked` is (member id, digest, key of a fact or None) of each command.
@@ -125,7 +126,7 @@ async def forget_answers(connection: Connection, shards: int, now: Micros) -> No
             pass
 
 
-async def load(tx: Connection, shard: int, needs: Sequence[tuple[int, Loaded, Needs]]) -> None:
+async def load(tx: Connection, shard: Shard, needs: Sequence[tuple[int, Loaded, Needs]]) -> None:
     """Reads what the accounts of a batch need, by one statement for each kind of need, into their `Loaded`."""
     by_account = {account: loaded for account, loaded, _ in needs}
     await _load_orders(tx, shard, needs, by_account)
@@ -139,7 +140,7 @@ _Needs = Sequence[tuple[int, Loaded, Needs]]
 _ByAccount = dict[int, Loaded]
 
 
-async def _load_orders(tx: Connection, shard: int, needs: _Needs, by_account: _ByAccount) -> None:
+async def _load_orders(tx: Connection, shard: Shard, needs: _Needs, by_account: _ByAccount) -> None:
     if asked := [(account, ref) for account, _, need in needs for ref in need.orders]:
         for account, ref in asked:
             by_account[account].orders[ref] = None
@@ -151,7 +152,7 @@ async def _load_orders(tx: Connection, shard: int, needs: _Needs, by_account: _B
             by_account[row[0]].lines[row[1], row[2]] = row[3]
 
 
-async def _load_facts(tx: Connection, shard: int, needs: _Needs, by_account: _ByAccount) -> None:
+async def _load_facts(tx: Connection, shard: Shard, needs: _Needs, by_account: _ByAccount) -> None:
     if asked := [(account, key) for account, _, need in needs for key in need.facts]:
         for account, key in asked:
             by_account[account].facts[key] = None
@@ -159,7 +160,7 @@ async def _load_facts(tx: Connection, shard: int, needs: _Needs, by_account: _By
             by_account[row[0]].facts[row[1]] = row[2]
 
 
-async def _load_lots(tx: Connection, shard: int, needs: _Needs, by_account: _ByAccount) -> None:
+async def _load_lots(tx: Connection, shard: Shard, needs: _Needs, by_account: _ByAccount) -> None:
     if spendable := [account for account, _, need in needs if need.spendable]:
         for account in spendable:
             by_account[account].spendable = []
@@ -182,7 +183,7 @@ def lot_of(row: asyncpg.Record) -> LotRow:
     )
 
 
-async def _load_due(tx: Connection, shard: int, needs: _Needs, by_account: _ByAccount) -> None:
+async def _load_due(tx: Connection, shard: Shard, needs: _Needs, by_account: _ByAccount) -> None:
     due = [(account, need.due_until) for account, _, need in needs if need.due_until is not None]
     if not due:
         return
@@ -196,7 +197,7 @@ async def _load_due(tx: Connection, shard: int, needs: _Needs, by_account: _ByAc
         by_account[row["account"]].due_later = row["due"], row["ref"]
 
 
-async def _load_histories(tx: Connection, shard: int, needs: _Needs, by_account: _ByAccount) -> None:
+async def _load_histories(tx: Connection, shard: Shard, needs: _Needs, by_account: _ByAccount) -> None:
     if successes := [account for account, _, need in needs if need.successes]:
         for account in successes:
             by_account[account].successes = []

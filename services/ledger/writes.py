@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from services.kit.calendar import Micros
+from services.kit.kafka import Shard
 from services.kit.outbox import OutboxRow, append, records_of
 from services.kit.postgres import Connection
 from services.ledger.domain.batch import Fold
@@ -53,7 +54,7 @@ class _Rows(NamedTuple):
 
 
 async def write(
-    tx: Connection, shard: int, folds: Sequence[Fold], answers: Sequence[AnswerRow], outbox: Sequence[OutboxRow]
+    tx: Connection, shard: Shard, folds: Sequence[Fold], answers: Sequence[AnswerRow], outbox: Sequence[OutboxRow]
 ) -> None:
     """Writes a batch whose accounts the transaction has locked: few inputs in one statement; of many, the tables that
     are only appended to by COPY."""
@@ -77,7 +78,7 @@ async def write(
 
 async def write_if_unchanged(
     connection: Connection,
-    shard: int,
+    shard: Shard,
     folds: Sequence[Fold],
     answers: Sequence[AnswerRow],
     outbox: Sequence[OutboxRow],
@@ -96,7 +97,7 @@ def _parameters(rows: _Rows) -> list[_Table | None]:
     return [table or None for table in rows]
 
 
-def _rows(shard: int, folds: Sequence[Fold], answers: Sequence[AnswerRow], outbox: Sequence[OutboxRow]) -> _Rows:
+def _rows(shard: Shard, folds: Sequence[Fold], answers: Sequence[AnswerRow], outbox: Sequence[OutboxRow]) -> _Rows:
     return _Rows(
         accounts=[_account_row(fold.member.account) for fold in folds],
         journal=_journal_rows(shard, folds),
@@ -123,7 +124,7 @@ def _rows(shard: int, folds: Sequence[Fold], answers: Sequence[AnswerRow], outbo
     )
 
 
-def _journal_rows(shard: int, folds: Sequence[Fold]) -> _Table:
+def _journal_rows(shard: Shard, folds: Sequence[Fold]) -> _Table:
     return [
         (
             shard, row.arrival.digest, row.arrival.input_.at, fold.member.account.number, row.version, row.now,
@@ -134,7 +135,7 @@ def _journal_rows(shard: int, folds: Sequence[Fold]) -> _Table:
     ]  # fmt: skip
 
 
-def _entry_rows(shard: int, folds: Sequence[Fold]) -> _Table:
+def _entry_rows(shard: Shard, folds: Sequence[Fold]) -> _Table:
     return [
         (
             shard, fold.member.account.number, row.version, line, row.now, entry.day, entry.debit, entry.credit,

@@ -20,7 +20,7 @@ import orjson
 from services.kit import log, metrics
 from services.kit.calendar import MICROS_PER_SECOND, Micros
 from services.kit.dead_letter import Refused
-from services.kit.kafka import shard_of
+from services.kit.kafka import Shard, shard_of
 from services.kit.outbox import OutboxRow, append
 from services.kit.postgres import Connection
 from services.kit.program import ProgramFollower
@@ -106,10 +106,10 @@ class Notifier:
         self._programs = programs
         self._texts = texts
 
-    async def book(self, tx: Connection, shard: int, inputs: Sequence[Input]) -> Sequence[Outcome | Refused]:
+    async def book(self, tx: Connection, shard: Shard, inputs: Sequence[Input]) -> Sequence[Outcome | Refused]:
         """Book a batch in the caller's transaction; answers an outcome for each input, in order."""
         shards = self._settings.shards
-        by_shard: dict[int, list[tuple[int, Input]]] = {shard: []}
+        by_shard: dict[Shard, list[tuple[int, Input]]] = {shard: []}
         for index, input_ in enumerate(inputs):
             by_shard.setdefault(shard_of(input_.member_id, shards), []).append((index, input_))
         await store.lock(tx, list(by_shard))
@@ -122,7 +122,7 @@ class Notifier:
     async def _book_shard(
         self,
         tx: Connection,
-        shard: int,
+        shard: Shard,
         indexed: Sequence[tuple[int, Input]],
         outcomes: list[Outcome | Refused],
     ) -> None:
@@ -142,7 +142,7 @@ class Notifier:
             outcomes[index] = Booked(count)
         await self._write(tx, shard, candidates)
 
-    async def _update_members(self, tx: Connection, shard: int, inputs: Sequence[Input]) -> dict[str, Recipient]:
+    async def _update_members(self, tx: Connection, shard: Shard, inputs: Sequence[Input]) -> dict[str, Recipient]:
         """Apply the inputs about people and write what changed; answers all members of the batch as they are then."""
         member_inputs = [input_ for input_ in inputs if isinstance(input_, MemberInput)]
         changed = sorted({input_.member_id for input_ in member_inputs})
@@ -176,7 +176,7 @@ class Notifier:
             key = message_key(received.member_id, occasion.touchpoint, occasion.name, decision.channel)
             candidates.setdefault(key, _Candidate(received, decision, policy, recipient))
 
-    async def _write(self, tx: Connection, shard: int, candidates: Mapping[bytes, _Candidate]) -> None:
+    async def _write(self, tx: Connection, shard: Shard, candidates: Mapping[bytes, _Candidate]) -> None:
         """Append the decisions, and for each message to a gateway its attempt and its request."""
         messages: list[MessageRow] = []
         sent: list[Outgoing] = []
@@ -226,7 +226,7 @@ class Notifier:
             expires_at=_expires_at(candidate),
         )
 
-    def _request(self, shard: int, outgoing: Outgoing) -> OutboxRow:
+    def _request(self, shard: Shard, outgoing: Outgoing) -> OutboxRow:
         signature = self._settings.sms_signature or outgoing.parameters["shop"]
         value = render(outgoing, Senders(signature, self._settings.email_from))
         return OutboxRow(shard, TOPICS[outgoing.channel], outgoing.member_id.encode(), value, STRUCTURED)

@@ -19,6 +19,7 @@ import msgspec
 import orjson
 
 from services.kit.calendar import Micros, from_micros, to_micros
+from services.kit.kafka import Shard
 from services.kit.postgres import Connection, Pool, Queries
 from services.notifier.domain.inputs import InboxRead, PreferenceChange
 from services.notifier.domain.member import Consent, Device, Member, MessageClass, ProfileValue, Recipient
@@ -88,7 +89,7 @@ async def lock(tx: Connection, shards: Sequence[int]) -> None:
 
 
 async def read_members(
-    tx: Connection | Pool, shard: int, member_ids: Sequence[str], *, devices_of: Sequence[str] = ()
+    tx: Connection | Pool, shard: Shard, member_ids: Sequence[str], *, devices_of: Sequence[str] = ()
 ) -> dict[str, Recipient]:
     """Some members and their addresses; an unknown member is blank. Devices are read for `devices_of` alone."""
     found = {member_id: Recipient(Member(), {}) for member_id in member_ids}
@@ -114,7 +115,7 @@ async def read_members(
     return found
 
 
-async def save_members(tx: Connection, shard: int, recipients: Mapping[str, Recipient]) -> None:
+async def save_members(tx: Connection, shard: Shard, recipients: Mapping[str, Recipient]) -> None:
     """Write members and their addresses as they are now, and remove the rows that an erasure covers."""
     if not recipients:
         return
@@ -148,7 +149,7 @@ async def save_members(tx: Connection, shard: int, recipients: Mapping[str, Reci
         await tx.execute(MEMBER.save_devices, shard, *_columns(devices))
 
 
-async def _remove_erased(tx: Connection, shard: int, members: Mapping[str, Member]) -> None:
+async def _remove_erased(tx: Connection, shard: Shard, members: Mapping[str, Member]) -> None:
     erased = [
         (member_id, from_micros(member.erased_at))
         for member_id, member in members.items()
@@ -159,7 +160,7 @@ async def _remove_erased(tx: Connection, shard: int, members: Mapping[str, Membe
             await tx.execute(statement, shard, *_columns(erased))
 
 
-async def journal(tx: Connection, shard: int, changes: Sequence[PreferenceChange]) -> None:
+async def journal(tx: Connection, shard: Shard, changes: Sequence[PreferenceChange]) -> None:
     """Append changes of preferences to their journal."""
     if changes:
         await tx.copy_records_to_table(
@@ -180,7 +181,7 @@ async def journal(tx: Connection, shard: int, changes: Sequence[PreferenceChange
         )
 
 
-async def withdraw_requests(tx: Connection, shard: int, withdrawals: Sequence[Withdrawal]) -> None:
+async def withdraw_requests(tx: Connection, shard: Shard, withdrawals: Sequence[Withdrawal]) -> None:
     """Take requests that have not left yet out of the outbox."""
     if withdrawals:
         keys = [withdrawal.member_id.encode() for withdrawal in withdrawals]
@@ -189,12 +190,12 @@ async def withdraw_requests(tx: Connection, shard: int, withdrawals: Sequence[Wi
         await tx.execute(MESSAGE.withdraw_requests, shard, keys, topics, marks)
 
 
-async def known_keys(tx: Connection, shard: int, keys: Sequence[bytes]) -> set[bytes]:
+async def known_keys(tx: Connection, shard: Shard, keys: Sequence[bytes]) -> set[bytes]:
     """The business keys, of those given, that have been decided already (S1)."""
     return {row[0] for row in await tx.fetch(MESSAGE.known_keys, shard, keys)} if keys else set()
 
 
-async def append_messages(tx: Connection, shard: int, rows: Sequence[MessageRow]) -> None:
+async def append_messages(tx: Connection, shard: Shard, rows: Sequence[MessageRow]) -> None:
     """Append decisions, whose keys are new, in order."""
     if rows:
         await tx.copy_records_to_table(
@@ -204,7 +205,7 @@ async def append_messages(tx: Connection, shard: int, rows: Sequence[MessageRow]
         )
 
 
-async def append_attempts(tx: Connection, shard: int, sent: Sequence[Outgoing]) -> None:
+async def append_attempts(tx: Connection, shard: Shard, sent: Sequence[Outgoing]) -> None:
     """Append attempts, in the transaction that puts their requests into the outbox (S5)."""
     if sent:
         await tx.copy_records_to_table(
@@ -220,7 +221,7 @@ async def append_attempts(tx: Connection, shard: int, sent: Sequence[Outgoing]) 
         )  # fmt: skip
 
 
-async def mark_read(tx: Connection, shard: int, read: InboxRead) -> int:
+async def mark_read(tx: Connection, shard: Shard, read: InboxRead) -> int:
     """Mark messages of an inbox as read; answers how many were unread before."""
     at = from_micros(read.at)
     marked = 0
@@ -231,17 +232,17 @@ async def mark_read(tx: Connection, shard: int, read: InboxRead) -> int:
     return marked
 
 
-async def inbox(pool: Pool, shard: int, member_id: str, before: int, limit: int) -> list[asyncpg.Record]:
+async def inbox(pool: Pool, shard: Shard, member_id: str, before: int, limit: int) -> list[asyncpg.Record]:
     """The newest messages of an inbox before a message number."""
     return await pool.fetch(MESSAGE.inbox, shard, member_id, before, limit)
 
 
-async def unread(tx: Connection | Pool, shard: int, member_id: str) -> int:
+async def unread(tx: Connection | Pool, shard: Shard, member_id: str) -> int:
     """How many messages of an inbox are unread."""
     return int(await tx.fetchval(MESSAGE.unread, shard, member_id))
 
 
-async def decisions(pool: Pool, shard: int, member_id: str, before: int, limit: int) -> list[asyncpg.Record]:
+async def decisions(pool: Pool, shard: Shard, member_id: str, before: int, limit: int) -> list[asyncpg.Record]:
     """The newest decisions about a member, sent or not, before a message number."""
     return await pool.fetch(MESSAGE.decisions, shard, member_id, before, limit)
 

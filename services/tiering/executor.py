@@ -13,7 +13,7 @@ from typing import NamedTuple
 from services.kit import outbox
 from services.kit.calendar import Micros
 from services.kit.cloudevent import HEADERS
-from services.kit.kafka import shard_of
+from services.kit.kafka import Shard, shard_of
 from services.kit.outbox import OutboxRow
 from services.kit.postgres import Connection
 from services.tiering import store
@@ -51,14 +51,14 @@ class Booking:
         self._versions = versions
         self._shards = shards
 
-    async def __call__(self, tx: Connection, shard: int, inputs: Sequence[Input]) -> Sequence[Outcome]:
+    async def __call__(self, tx: Connection, shard: Shard, inputs: Sequence[Input]) -> Sequence[Outcome]:
         """Book inputs in order and answer one outcome each.
 
         A publisher that hashes keys in another way puts members on partitions of other shards. Each input is
         booked under its member's own shard, so that a member has one row whatever partition the input came by.
         """
         versions = self._versions()
-        by_shard: dict[int, list[int]] = {}
+        by_shard: dict[Shard, list[int]] = {}
         for index, input_ in enumerate(inputs):
             by_shard.setdefault(shard_of(input_.member_id, self._shards), []).append(index)
         if list(by_shard) == [shard]:
@@ -100,7 +100,7 @@ class _LockedMember:
         return decision
 
 
-async def _book(tx: Connection, versions: ProgramVersions, shard: int, inputs: Sequence[Input]) -> list[Outcome]:
+async def _book(tx: Connection, versions: ProgramVersions, shard: Shard, inputs: Sequence[Input]) -> list[Outcome]:
     opened = await store.open_members(tx, shard, sorted({input_.member_id for input_ in inputs}))
     members = {member_id: _LockedMember(found) for member_id, found in opened.items()}
     await _fetch_settled(tx, versions, shard, inputs, members)
@@ -126,7 +126,7 @@ async def _book(tx: Connection, versions: ProgramVersions, shard: int, inputs: S
 async def _fetch_settled(
     tx: Connection,
     versions: ProgramVersions,
-    shard: int,
+    shard: Shard,
     inputs: Sequence[Input],
     members: Mapping[str, _LockedMember],
 ) -> None:
@@ -156,7 +156,7 @@ def _add_fetched(members: Mapping[str, _LockedMember], fetched: Settled) -> None
 
 
 async def _publish(
-    tx: Connection, versions: ProgramVersions, shard: int, decisions: Iterable[tuple[str, Decision]]
+    tx: Connection, versions: ProgramVersions, shard: Shard, decisions: Iterable[tuple[str, Decision]]
 ) -> None:
     # The row goes by the member's shard: its relay sends a member's facts in the order they were decided.
     rows = [

@@ -20,6 +20,7 @@ import orjson
 from asyncpg import Record
 
 from services.kit.calendar import from_micros, rfc3339
+from services.kit.kafka import Shard
 from services.kit.postgres import Connection, Pool, Queries
 from services.tiering.domain.member import Decision, Member, Order, OrderKey
 
@@ -72,7 +73,7 @@ class JournalRow(NamedTuple):
     effective_at: datetime | None
 
 
-async def open_members(tx: Connection, shard: int, member_ids: Sequence[str]) -> dict[str, Opened]:
+async def open_members(tx: Connection, shard: Shard, member_ids: Sequence[str]) -> dict[str, Opened]:
     """Lock the members, adding new ones, and read their states. `member_ids` are sorted."""
     await tx.execute(SQL.add, shard, member_ids)
     await tx.execute(SQL.lock, shard, member_ids)
@@ -80,18 +81,18 @@ async def open_members(tx: Connection, shard: int, member_ids: Sequence[str]) ->
     return {row[0]: Opened(_member(row[1]) if row[1] else Member(), row[1]) for row in rows}
 
 
-async def settled_orders(tx: Connection, shard: int, named: Sequence[tuple[str, OrderKey]]) -> Settled:
+async def settled_orders(tx: Connection, shard: Shard, named: Sequence[tuple[str, OrderKey]]) -> Settled:
     """The orders among those named, by member and key, that are settled."""
     members, keys = zip(*named, strict=True)
     return _by_member(await tx.fetch(SQL.settled_orders, shard, members, keys))
 
 
-async def all_settled_orders(tx: Connection, shard: int, member_ids: Sequence[str]) -> Settled:
+async def all_settled_orders(tx: Connection, shard: Shard, member_ids: Sequence[str]) -> Settled:
     """Every settled order of some members."""
     return _by_member(await tx.fetch(SQL.all_settled_orders, shard, member_ids))
 
 
-async def save_members(tx: Connection, shard: int, members: Mapping[str, Opened]) -> None:
+async def save_members(tx: Connection, shard: Shard, members: Mapping[str, Opened]) -> None:
     """Write the members whose state has changed since it was read."""
     changed = [
         (member_id, opened.member, encoded)
@@ -114,14 +115,14 @@ async def save_members(tx: Connection, shard: int, members: Mapping[str, Opened]
     )
 
 
-async def save_settled(tx: Connection, shard: int, settled: Settled) -> None:
+async def save_settled(tx: Connection, shard: Shard, settled: Settled) -> None:
     """Write orders that left their member's state."""
     rows = [(member_id, key, _encode(order)) for member_id, orders in settled.items() for key, order in orders.items()]
     if rows:
         await tx.execute(SQL.settle, shard, *map(list, zip(*rows, strict=True)))
 
 
-async def journal(tx: Connection, shard: int, decisions: Sequence[tuple[str, Decision]]) -> None:
+async def journal(tx: Connection, shard: Shard, decisions: Sequence[tuple[str, Decision]]) -> None:
     """Append decisions, each with its member, to the journal."""
     if not decisions:
         return
@@ -132,13 +133,13 @@ async def journal(tx: Connection, shard: int, decisions: Sequence[tuple[str, Dec
     )
 
 
-async def standing(pool: Pool, shard: int, member_id: str) -> Member | None:
+async def standing(pool: Pool, shard: Shard, member_id: str) -> Member | None:
     """A member's state; None for a member of whom nothing was ever booked."""
     state = await pool.fetchval(SQL.standing, shard, member_id)
     return _member(state) if state else None
 
 
-async def members_after(tx: Connection, shard: int, member_id: str, limit: int) -> list[MemberRow]:
+async def members_after(tx: Connection, shard: Shard, member_id: str, limit: int) -> list[MemberRow]:
     """A page of a shard's members, in the order of ids."""
     rows = await tx.fetch(SQL.members_after, shard, member_id, limit)
     return [
@@ -155,7 +156,7 @@ async def members_after(tx: Connection, shard: int, member_id: str, limit: int) 
     ]
 
 
-async def decisions(tx: Connection, shard: int, member_ids: Sequence[str]) -> dict[str, list[JournalRow]]:
+async def decisions(tx: Connection, shard: Shard, member_ids: Sequence[str]) -> dict[str, list[JournalRow]]:
     """The journal of some members, in order."""
     rows = await tx.fetch(SQL.decisions, shard, member_ids)
     return {
@@ -171,7 +172,7 @@ def _by_member(rows: Iterable[Record]) -> Settled:
     return settled
 
 
-def _decision_row(shard: int, member_id: str, decision: Decision) -> tuple[object, ...]:
+def _decision_row(shard: Shard, member_id: str, decision: Decision) -> tuple[object, ...]:
     position, cause = decision.position, decision.cause
     history = [[r.tier, rfc3339(r.effective_at), r.growth, r.orders, r.program_version] for r in position.reached]
     return (

@@ -16,7 +16,7 @@ from importlib import resources
 from typing import Any, Final
 
 from schemas.topics import SHARDS
-from services.kit.kafka import Record
+from services.kit.kafka import Record, Shard
 from services.kit.postgres import Pool, new_pool
 from services.ledger import store
 from services.ledger.__main__ import SERVICE
@@ -148,7 +148,7 @@ async def ledger_pool(database: Database) -> AsyncIterator[Pool]:
         yield pool
 
 
-def batches_of(records: Mapping[int, Sequence[Record]], size: int = BATCH) -> list[tuple[int, Sequence[Record]]]:
+def batches_of(records: Mapping[Shard, Sequence[Record]], size: int = BATCH) -> list[tuple[int, Sequence[Record]]]:
     """Batches as the consumer makes them of a backlog, the shards in turn."""
     cut = [
         (start, shard, placed[start : start + size])
@@ -171,7 +171,7 @@ async def book(tap: Tap, ledger: Ledger, decode: Decoder, shard: int, batch: Seq
     tap.costs["COMMIT"].add(time.perf_counter() - began, time.process_time() - cpu_began)
 
 
-async def record(database: Database, records: Mapping[int, Sequence[Record]]) -> tuple[list[Batch], dict[str, Cost]]:
+async def record(database: Database, records: Mapping[Shard, Sequence[Record]]) -> tuple[list[Batch], dict[str, Cost]]:
     """Book all of it and note every row, batch by batch; also what each statement took."""
     written: list[Batch] = []
     async with ledger_pool(database) as pool, pool.acquire() as connection:

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from schemas.topics import SHARDS
-from services.kit.kafka import Record
+from services.kit.kafka import Record, Shard
 from services.ledger import executor, member_work, store, writes
 from services.ledger.consumer import Decoder
 from services.ledger.executor import Ledger
@@ -59,7 +59,7 @@ def profile(workload: Workload, out: Console, human: Console, *, tiers: bool = F
             uvloop.run(_profiled(database, records, out))
 
 
-async def _prepared(database: Database, workload: Workload, *, tiers: bool) -> Mapping[int, Sequence[Record]]:
+async def _prepared(database: Database, workload: Workload, *, tiers: bool) -> Mapping[Shard, Sequence[Record]]:
     """The records to book: the order events, or the tier facts after the order events were booked."""
     records = workload.records(SHARDS)
     if not tiers:
@@ -128,7 +128,7 @@ class Clocked:
                     setattr(module, name, function)
 
 
-async def _clocked(database: Database, records: Mapping[int, Sequence[Record]]) -> Clocked:
+async def _clocked(database: Database, records: Mapping[Shard, Sequence[Record]]) -> Clocked:
     clocked = Clocked()
     async with booking.ledger_pool(database) as pool, pool.acquire() as connection:
         ledger = Ledger()
@@ -146,7 +146,7 @@ async def _clocked(database: Database, records: Mapping[int, Sequence[Record]]) 
     return clocked
 
 
-async def _profiled(database: Database, records: Mapping[int, Sequence[Record]], out: Console) -> None:
+async def _profiled(database: Database, records: Mapping[Shard, Sequence[Record]], out: Console) -> None:
     async with booking.ledger_pool(database) as pool, pool.acquire() as connection:
         ledger = Ledger()
         await ledger.programs.read(connection)

@@ -7,7 +7,7 @@ import orjson
 
 from schemas.topics import SHARDS
 from services.kit import clock
-from services.kit.kafka import Record
+from services.kit.kafka import Record, Shard
 from services.kit.postgres import new_pool
 from services.ledger.consumer import TIERS
 from services.tiering.__main__ import SERVICE
@@ -21,7 +21,7 @@ from tests.bench.system import Database
 _OUTBOX = "SELECT shard, topic, key, value FROM {schema}.outbox WHERE topic = $1 ORDER BY shard, id"
 
 
-async def tier_records(database: Database) -> dict[int, list[Record]]:
+async def tier_records(database: Database) -> dict[Shard, list[Record]]:
     """Book what waits in the ledger's outbox in tiering; what then waits in tiering's, as records by shard."""
     connection = await asyncpg.connect(database.dsn())
     try:
@@ -33,7 +33,7 @@ async def tier_records(database: Database) -> dict[int, list[Record]]:
         await connection.close()
 
 
-async def _book(database: Database, versions: ProgramVersions, records: dict[int, list[Record]]) -> None:
+async def _book(database: Database, versions: ProgramVersions, records: dict[Shard, list[Record]]) -> None:
     settings = TieringSettings(database_url=database.dsn("tiering"), kafka_bootstrap_servers="127.0.0.1:1")
     decode = Decoder(lambda: versions, shards=SHARDS, max_event_age_days=settings.max_event_age_days)
     booking = Booking(lambda: versions, SHARDS)
@@ -45,8 +45,10 @@ async def _book(database: Database, versions: ProgramVersions, records: dict[int
                     await booking(tx, shard, inputs)
 
 
-async def _waiting(connection: asyncpg.Connection[asyncpg.Record], schema: str, topic: str) -> dict[int, list[Record]]:
-    placed: dict[int, list[Record]] = {}
+async def _waiting(
+    connection: asyncpg.Connection[asyncpg.Record], schema: str, topic: str
+) -> dict[Shard, list[Record]]:
+    placed: dict[Shard, list[Record]] = {}
     headers = (("content-type", b"application/cloudevents+json"),)
     for row in await connection.fetch(_OUTBOX.format(schema=schema), topic):
         records = placed.setdefault(row["shard"], [])

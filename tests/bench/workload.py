@@ -18,7 +18,7 @@ from deploy.shop.imitation import write_imitation
 from deploy.shop.online_retail import read_shop
 from deploy.shop.replay import replay
 from services.kit.calendar import later, to_micros
-from services.kit.kafka import Record, partition_of
+from services.kit.kafka import Record, Shard, partition_of
 
 CURRENCY = "CNY"
 SEED = 1
@@ -40,9 +40,9 @@ class Workload:
         """Whom it is about."""
         return sorted({event.member_id for event in self.events})
 
-    def records(self, shards: int) -> dict[int, list[Record]]:
+    def records(self, shards: int) -> dict[Shard, list[Record]]:
         """The same as records of each shard, as if the broker had appended them now (one a microsecond)."""
-        placed: dict[int, list[Record]] = defaultdict(list)
+        placed: dict[Shard, list[Record]] = defaultdict(list)
         now = to_micros(datetime.now(UTC))
         headers = tuple(KAFKA_HEADERS)
         for number, event in enumerate(self.events):

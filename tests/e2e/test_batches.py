@@ -13,6 +13,7 @@ import asyncpg
 from deploy.shop.day import shop_day
 from schemas.events import parse_event
 from services.kit.calendar import MICROS_PER_SECOND, later, parse_rfc3339
+from services.kit.kafka import Shard
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
 from services.ledger.domain.state.inputs import TierHistoryReceived
@@ -66,7 +67,7 @@ async def test_O7_any_cut_into_batches_writes_the_same_rows_and_chain_heads(make
         async with ledger_on(dsn, shards=1) as ledger:
             for batch in batches:
                 async with ledger.pool.acquire() as connection, connection.transaction():
-                    await ledger.ledger.book(connection, 0, batch)
+                    await ledger.ledger.book(connection, Shard(0), batch)
         written[name] = await rows(dsn)
     for table in (*TABLES, "outbox"):
         assert written["at random"][table] == written["one by one"][table], table

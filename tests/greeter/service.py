@@ -14,7 +14,7 @@ from services.kit.auth import Guard
 from services.kit.consumer import Consumer
 from services.kit.dead_letter import RefusalReason, Refused
 from services.kit.executor import Executor
-from services.kit.kafka import Record
+from services.kit.kafka import Record, Shard
 from services.kit.outbox import OutboxRow, append
 from services.kit.part import Part
 from services.kit.postgres import Connection
@@ -51,7 +51,7 @@ def decode(record: Record) -> Hello | Refused | None:
         return Refused(RefusalReason.NOT_PARSABLE, None, "no hello")
 
 
-async def book(greetings: str, tx: Connection, shard: int, inputs: Sequence[Hello]) -> Sequence[str | Refused]:
+async def book(greetings: str, tx: Connection, shard: Shard, inputs: Sequence[Hello]) -> Sequence[str | Refused]:
     """Keeps each hello once and greets for it, under the lock of its member."""
     for hello in inputs:
         if hello.slow:
@@ -103,7 +103,7 @@ def wire(worker: Worker[GreeterSettings]) -> Sequence[Part]:
     )
     relay.follow(consumer)
 
-    async def sweep(shard: int) -> int:
+    async def sweep(shard: Shard) -> int:
         await worker.pool.fetchval("SELECT count(*) FROM hello WHERE shard = $1", shard)
         return 0
 

@@ -22,7 +22,7 @@ from services.kit.auth import Guard
 from services.kit.calendar import Micros, parse_rfc3339
 from services.kit.cloudevent import HEADERS
 from services.kit.executor import Executor
-from services.kit.kafka import Record, partition_of, shard_of
+from services.kit.kafka import Record, Shard, partition_of, shard_of
 from services.kit.migrate import ensure_months, migrate
 from services.kit.postgres import Pool, session_settings
 from services.ledger.api import routers
@@ -100,7 +100,7 @@ class LedgerUnderTest:
 
     async def book(self, inputs: Iterable[tuple[str, AnyInput]]) -> list[Booked | Refused]:
         """Book inputs of members; what became of each, in order."""
-        by_shard: dict[int, list[tuple[int, MemberInput]]] = {}
+        by_shard: dict[Shard, list[tuple[int, MemberInput]]] = {}
         count = 0
         for count, (member_id, input_) in enumerate(inputs, 1):
             arrival = Arrival(digest_of(member_id, input_.source, input_.id), input_, self.now)

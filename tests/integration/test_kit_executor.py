@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from schemas.events import Refused
 from services.kit.executor import DatabaseUnavailable, Executor, Fence, Fenced
+from services.kit.kafka import Shard
 from services.kit.migrate import migrate
 from services.kit.postgres import Connection, Pool, new_pool
 from tests.conftest import as_role
@@ -22,6 +23,7 @@ from tests.integration.kit_proxy import proxied
 from tests.integration.kit_support import Database, eyes
 
 TOPICS = ["hellos", "waves"]
+SHARD = Shard(1)
 BOOK = partial(book, "greetings")
 
 
@@ -61,13 +63,13 @@ async def test_the_second_of_two_owners_is_fenced_and_writes_nothing(database: s
         fence = Fence(TOPICS, [0, 0], [2, 1])
         slow = [Hello("m", 1, slow=0.2), *_hellos(2, 3)]
         results = await asyncio.gather(
-            first.run(1, slow, fence=fence), second.run(1, slow, fence=fence), return_exceptions=True
+            first.run(SHARD, slow, fence=fence), second.run(SHARD, slow, fence=fence), return_exceptions=True
         )
         assert sorted(type(result).__name__ for result in results) == ["Fenced", "list"]
         assert await look.hellos() == {("m", 1), ("m", 2), ("m", 3)}
         assert await look.offsets() == {(1, "hellos"): 2, (1, "waves"): 1}
         with pytest.raises(Fenced):  # one topic of two that does not match is enough
-            await second.run(1, _hellos(4), fence=Fence(TOPICS, [2, 0], [3, 1]))
+            await second.run(SHARD, _hellos(4), fence=Fence(TOPICS, [2, 0], [3, 1]))
         assert await look.offsets() == {(1, "hellos"): 2, (1, "waves"): 1}
         assert await look.count("hello") == 3
 
@@ -78,7 +80,7 @@ async def test_a_connection_cut_in_commit_is_settled_by_the_offsets(cut: str, da
         committed: list[int] = []
         executor = Executor[Hello, str](pool, BOOK, committed=committed.append)
         proxy.cut_next = [cut]  # type: ignore[list-item]
-        outcomes = await executor.run(1, _hellos(1, 2), fence=Fence(TOPICS, [0, 0], [2, 0]))
+        outcomes = await executor.run(SHARD, _hellos(1, 2), fence=Fence(TOPICS, [0, 0], [2, 0]))
         assert proxy.cuts == 1
         assert outcomes == ["booked", "booked"]  # as they were first decided, in all three cases
         assert committed == [1]
@@ -92,7 +94,7 @@ async def test_a_command_whose_commit_was_cut_is_run_again_and_known(cut: str, d
     async with proxied(database) as proxy, _pooled(_settings(database, proxy.dsn)) as pool:
         executor = Executor[Hello, str](pool, BOOK)
         proxy.cut_next = [cut]  # type: ignore[list-item]
-        assert await executor.submit(1, Hello("m", 1)) == ("booked" if cut == "before" else "known")
+        assert await executor.submit(SHARD, Hello("m", 1)) == ("booked" if cut == "before" else "known")
         assert await look.count("hello") == 1
         assert await look.count("outbox") == 1
 
@@ -100,16 +102,16 @@ async def test_a_command_whose_commit_was_cut_is_run_again_and_known(cut: str, d
 async def test_commands_that_arrive_together_share_a_transaction(database: str, look: Database) -> None:
     batches: list[int] = []
 
-    async def counting(tx: Connection, shard: int, inputs: Sequence[Hello]) -> Sequence[str | Refused]:
+    async def counting(tx: Connection, shard: Shard, inputs: Sequence[Hello]) -> Sequence[str | Refused]:
         batches.append(len(inputs))
         await asyncio.sleep(0.05)
         return await BOOK(tx, shard, inputs)
 
     async with _pooled(_settings(database)) as pool:
         executor = Executor[Hello, str](pool, counting)
-        first = asyncio.create_task(executor.submit(1, Hello("m", 0)))
+        first = asyncio.create_task(executor.submit(SHARD, Hello("m", 0)))
         await asyncio.sleep(0.02)
-        rest = [asyncio.create_task(executor.submit(1, Hello("m", n))) for n in range(1, 100)]
+        rest = [asyncio.create_task(executor.submit(SHARD, Hello("m", n))) for n in range(1, 100)]
         assert set(await asyncio.gather(first, *rest)) == {"booked"}
         assert batches == [1, 99]
         await executor.drain()
@@ -118,18 +120,18 @@ async def test_commands_that_arrive_together_share_a_transaction(database: str, 
 async def test_records_wait_for_commands_and_not_for_ever(database: str, look: Database) -> None:
     booking, go_on = asyncio.Event(), asyncio.Event()
 
-    async def held_up(tx: Connection, shard: int, inputs: Sequence[Hello]) -> Sequence[str | Refused]:
+    async def held_up(tx: Connection, shard: Shard, inputs: Sequence[Hello]) -> Sequence[str | Refused]:
         booking.set()
         await go_on.wait()
         return await BOOK(tx, shard, inputs)
 
     async with _pooled(_settings(database)) as pool:
         executor = Executor[Hello, str](pool, held_up)
-        in_background = asyncio.create_task(executor.submit(1, Hello("m", 0), background=True))
+        in_background = asyncio.create_task(executor.submit(SHARD, Hello("m", 0), background=True))
         await booking.wait()
         await executor.yield_to_commands()
         assert not executor.has_commands, "nobody waits for what is in the background"
-        command = asyncio.create_task(executor.submit(1, Hello("m", 1)))
+        command = asyncio.create_task(executor.submit(SHARD, Hello("m", 1)))
         await asyncio.sleep(0)
         await executor.yield_to_commands()
         assert not command.done(), "the wait is over after YIELD_SECONDS"
@@ -143,7 +145,7 @@ async def test_shards_take_turns_and_what_waits_for_its_turn_comes_together(data
     batches: list[tuple[int, int]] = []
     booking, go_on = asyncio.Event(), asyncio.Event()
 
-    async def held_up(tx: Connection, shard: int, inputs: Sequence[Hello]) -> Sequence[str | Refused]:
+    async def held_up(tx: Connection, shard: Shard, inputs: Sequence[Hello]) -> Sequence[str | Refused]:
         batches.append((shard, len(inputs)))
         booking.set()
         await go_on.wait()
@@ -151,9 +153,11 @@ async def test_shards_take_turns_and_what_waits_for_its_turn_comes_together(data
 
     async with _pooled(_settings(database)) as pool:
         executor = Executor[Hello, str](pool, held_up, concurrent_shards=1)
-        said = [asyncio.create_task(executor.submit(1, Hello("a", 0)))]
+        said = [asyncio.create_task(executor.submit(SHARD, Hello("a", 0)))]
         await booking.wait()
-        said += [asyncio.create_task(executor.submit(shard, Hello("b", n))) for n in range(5) for shard in (2, 3)]
+        said += [
+            asyncio.create_task(executor.submit(Shard(shard), Hello("b", n))) for n in range(5) for shard in (2, 3)
+        ]
         await asyncio.sleep(0.05)
         go_on.set()
         assert set(await asyncio.gather(*said)) == {"booked"}
@@ -163,16 +167,16 @@ async def test_shards_take_turns_and_what_waits_for_its_turn_comes_together(data
 async def test_commands_are_tried_optimistically_before_they_have_a_transaction(database: str, look: Database) -> None:
     asked: list[int] = []
 
-    async def odd_ones(connection: Connection, shard: int, inputs: Sequence[Hello]) -> Sequence[str | Refused] | None:
+    async def odd_ones(connection: Connection, shard: Shard, inputs: Sequence[Hello]) -> Sequence[str | Refused] | None:
         asked.append(len(inputs))
         return [f"hello {each.n}" for each in inputs] if inputs[0].n % 2 else None
 
     async with _pooled(_settings(database)) as pool:
         committed: list[int] = []
         executor = Executor[Hello, str](pool, BOOK, optimistic=odd_ones, committed=committed.append)
-        assert await executor.submit(1, Hello("m", 1)) == "hello 1"
+        assert await executor.submit(SHARD, Hello("m", 1)) == "hello 1"
         assert await look.count("hello") == 0, "the optimistic statement writes by itself"
-        assert await executor.submit(1, Hello("m", 2)) == "booked"
+        assert await executor.submit(SHARD, Hello("m", 2)) == "booked"
         assert await look.count("hello") == 1
         assert (asked, committed) == ([1, 1], [1, 1])
 
@@ -180,7 +184,7 @@ async def test_commands_are_tried_optimistically_before_they_have_a_transaction(
 async def test_a_command_that_breaks_breaks_only_its_own_caller(database: str, look: Database) -> None:
     async with _pooled(_settings(database)) as pool:
         executor = Executor[Hello, str](pool, BOOK)
-        said = [executor.submit(1, Hello("m", n, breaks=n == 3, late=n == 4)) for n in range(6)]
+        said = [executor.submit(SHARD, Hello("m", n, breaks=n == 3, late=n == 4)) for n in range(6)]
         answers = await asyncio.gather(*said, return_exceptions=True)
         assert [type(answer).__name__ for answer in answers] == [
             "str",
@@ -197,7 +201,7 @@ async def test_batches_that_deadlock_run_again_whole(database: str, look: Databa
     meet = asyncio.Barrier(2)
     attempts = 0
 
-    async def crossing(tx: Connection, shard: int, inputs: Sequence[Hello]) -> Sequence[str | Refused]:
+    async def crossing(tx: Connection, shard: Shard, inputs: Sequence[Hello]) -> Sequence[str | Refused]:
         nonlocal attempts
         attempts += 1
         for turn, hello in enumerate(inputs):
@@ -210,8 +214,8 @@ async def test_batches_that_deadlock_run_again_whole(database: str, look: Databa
     async with _pooled(_settings(database)) as pool:
         executor = Executor[Hello, str](pool, crossing)
         await asyncio.gather(
-            executor.run(1, [Hello("a", 1), Hello("b", 1)], fence=Fence(["hellos"], [0], [2])),
-            executor.run(1, [Hello("b", 2), Hello("a", 2)], fence=Fence(["waves"], [0], [2])),
+            executor.run(SHARD, [Hello("a", 1), Hello("b", 1)], fence=Fence(["hellos"], [0], [2])),
+            executor.run(SHARD, [Hello("b", 2), Hello("a", 2)], fence=Fence(["waves"], [0], [2])),
         )
     assert attempts == 3
     assert await look.count("hello") == 4
@@ -220,21 +224,21 @@ async def test_batches_that_deadlock_run_again_whole(database: str, look: Databa
 async def test_an_unavailable_database_is_reported_in_time_and_used_when_back(database: str, look: Database) -> None:
     async with proxied(database) as proxy, _pooled(_settings(database, proxy.dsn)) as pool:
         executor = Executor[Hello, str](pool, BOOK, timeout_seconds=0.5)
-        assert await executor.submit(1, Hello("m", 1)) == "booked"
+        assert await executor.submit(SHARD, Hello("m", 1)) == "booked"
         proxy.break_all()
         with pytest.raises(DatabaseUnavailable):
-            await executor.submit(1, Hello("m", 2))
+            await executor.submit(SHARD, Hello("m", 2))
         with pytest.raises(DatabaseUnavailable):
-            await executor.run(1, _hellos(2), fence=Fence(["hellos"], [0], [1]))
+            await executor.run(SHARD, _hellos(2), fence=Fence(["hellos"], [0], [1]))
         proxy.down = False
-        assert await executor.submit(1, Hello("m", 2)) == "booked"
+        assert await executor.submit(SHARD, Hello("m", 2)) == "booked"
 
 
 async def test_a_cancelled_batch_leaves_no_transaction_behind(database: str, look: Database) -> None:
     async with _pooled(_settings(database)) as pool:
         executor = Executor[Hello, str](pool, BOOK)
         task = asyncio.create_task(
-            executor.run(1, [Hello("m", 1), Hello("m", 2, slow=5)], fence=Fence(["hellos"], [0], [2]))
+            executor.run(SHARD, [Hello("m", 1), Hello("m", 2, slow=5)], fence=Fence(["hellos"], [0], [2]))
         )
         await asyncio.sleep(0.2)
         task.cancel()

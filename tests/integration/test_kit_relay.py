@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from services.kit import relay as relay_module
+from services.kit.kafka import Shard
 from services.kit.outbox import OutboxRow, append
 from services.kit.postgres import connect
 from services.kit.relay import Relay
@@ -49,7 +50,9 @@ async def _write(settings: GreeterSettings, writer: int, batches: int, numbers: 
                 rows = []
                 for member in members:
                     numbers[member] = numbers.get(member, 0) + 1
-                    rows.append(OutboxRow(shard, settings.greetings, member.encode(), str(numbers[member]).encode()))
+                    rows.append(
+                        OutboxRow(Shard(shard), settings.greetings, member.encode(), str(numbers[member]).encode())
+                    )
                 await append(connection, rows)
                 if draw.random() < 0.5:
                     await asyncio.sleep(draw.uniform(0, 0.005))  # ids are taken, the commit comes later
@@ -101,7 +104,7 @@ async def test_a_stop_sends_what_waits(database: str, kafka: str) -> None:
     async with eyes(database) as look:
         async with _relaying(settings, round_rows=400):
             connection = await connect(settings, part="writer")
-            rows = [OutboxRow(2, settings.greetings, member.encode(), str(n).encode()) for n in range(3000)]
+            rows = [OutboxRow(Shard(2), settings.greetings, member.encode(), str(n).encode()) for n in range(3000)]
             await append(connection, rows)
             await connection.close()
         assert await look.count("outbox") == 0
@@ -113,8 +116,10 @@ async def test_rows_find_their_keys_partition_and_keep_headers_and_size(database
     stranger = members_of(3, 1)[0]
     async with eyes(database) as look, _relaying(settings):
         connection = await connect(settings, part="writer")
-        big = [OutboxRow(0, settings.greetings, stranger.encode(), bytes([65 + n]) * 200_000) for n in range(5)]
-        odd = [OutboxRow(0, settings.greetings, stranger.encode(), None, (("content-type", b"x/y"), ("n", b"\xff")))]
+        big = [OutboxRow(Shard(0), settings.greetings, stranger.encode(), bytes([65 + n]) * 200_000) for n in range(5)]
+        odd = [
+            OutboxRow(Shard(0), settings.greetings, stranger.encode(), None, (("content-type", b"x/y"), ("n", b"\xff")))
+        ]
         await append(connection, [*big, *odd])
         await connection.close()
         await eventually(lambda: _drained(look))
@@ -134,12 +139,12 @@ async def test_a_row_the_brokers_refuse_blocks_its_shard_alone_and_is_told(
         connection = await connect(settings, part="writer")
         too_large = random.Random(1).randbytes(1_500_000)  # for a broker; it does not compress
         rows = [
-            OutboxRow(0, settings.greetings, keys[0], b"before"),
-            OutboxRow(0, settings.greetings, keys[0], too_large),
-            OutboxRow(0, settings.greetings, keys[0], b"behind"),
-            OutboxRow(1, "no-such-topic", keys[1], b"lost"),
-            OutboxRow(1, settings.greetings, keys[1], b"behind"),
-            *(OutboxRow(2, settings.greetings, keys[2], str(n).encode()) for n in range(500)),
+            OutboxRow(Shard(0), settings.greetings, keys[0], b"before"),
+            OutboxRow(Shard(0), settings.greetings, keys[0], too_large),
+            OutboxRow(Shard(0), settings.greetings, keys[0], b"behind"),
+            OutboxRow(Shard(1), "no-such-topic", keys[1], b"lost"),
+            OutboxRow(Shard(1), settings.greetings, keys[1], b"behind"),
+            *(OutboxRow(Shard(2), settings.greetings, keys[2], str(n).encode()) for n in range(500)),
         ]
         await append(connection, rows)
         await connection.close()

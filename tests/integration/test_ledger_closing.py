@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaConnectionError
 
 from schemas.events import parse_event
 from services.kit.calendar import Micros, later, parse_rfc3339
-from services.kit.kafka import partition_of, shard_of
+from services.kit.kafka import Shard, partition_of, shard_of
 from services.ledger.consumer import TOPICS
 from services.ledger.jobs.day_close import AFTER, DayClose, key_on
 from tests.conftest import MakeDatabase
@@ -156,4 +156,4 @@ async def test_T8_after_a_while_away_each_day_is_closed_in_turn(ledger: LedgerUn
 
 def test_each_shard_has_a_key_on_its_partition() -> None:
     for shards in (1, 3, 16):
-        assert [partition_of(key_on(shard, shards), shards) for shard in range(shards)] == list(range(shards))
+        assert [partition_of(key_on(Shard(shard), shards), shards) for shard in range(shards)] == list(range(shards))

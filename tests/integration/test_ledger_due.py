@@ -19,7 +19,7 @@ from services.kit import clock
 from services.kit.calendar import MICROS_PER_SECOND, Micros, later, parse_rfc3339
 from services.kit.dead_letter import Refused
 from services.kit.executor import DatabaseUnavailable, Executor, Fence
-from services.kit.kafka import shard_of
+from services.kit.kafka import Shard, shard_of
 from services.kit.postgres import Connection
 from services.kit.shard_worker import COURTEOUS_BATCH
 from services.kit.sweeper import Sweeper
@@ -75,7 +75,7 @@ class Worker:
             await self._upkeep.stop()
 
     async def _book(
-        self, tx: Connection, shard: int, inputs: Sequence[MemberInput | Misrouted]
+        self, tx: Connection, shard: Shard, inputs: Sequence[MemberInput | Misrouted]
     ) -> Sequence[Booked | Refused]:
         outcomes = await self._booking.book(tx, shard, inputs)
         self.timers += sum(

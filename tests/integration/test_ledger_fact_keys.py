@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from services.kit.kafka import Shard
 from services.kit.migrate import migrate
 from services.ledger.audit.shard import audit_shard
 from services.ledger.domain.state.outcome import Outcome
@@ -86,5 +87,5 @@ async def test_O2_older_keys_of_activities_are_brought_up_to_date(make_database:
         async with ledger.pool.acquire() as connection, connection.transaction(isolation="repeatable_read"):
             programs = await ledger.ledger.programs.read(connection)
             for shard in range(ledger.settings.shards):
-                report = await audit_shard(connection, programs, shard, ledger.settings.shards)
+                report = await audit_shard(connection, programs, Shard(shard), ledger.settings.shards)
                 assert report.examples == []

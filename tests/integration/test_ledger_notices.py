@@ -14,7 +14,7 @@ import pytest
 from schemas.events import parse_event
 from services.kit.calendar import later, parse_rfc3339
 from services.kit.executor import Executor
-from services.kit.kafka import shard_of
+from services.kit.kafka import Shard, shard_of
 from services.ledger import store
 from services.ledger.audit.verify import examine, summarise
 from services.ledger.jobs import expiry_notices
@@ -41,7 +41,7 @@ async def sweep(ledger: LedgerUnderTest, at: str, sweeper: ExpiryNotices | None 
     sweeper = sweeper or notices_of(ledger)
     passes = 0
     for shard in range(ledger.settings.shards):
-        while await sweeper(shard):
+        while await sweeper(Shard(shard)):
             passes += 1
     return passes
 
@@ -145,14 +145,14 @@ async def test_a_pass_looks_at_a_page_of_accounts_and_then_rests_until_midnight(
         await member_with_points(ledger, member, "10")
     ledger.now = parse_rfc3339("2027-01-31T00:00:00+08:00")
     sweeper = notices_of(ledger, page=2)
-    assert await sweeper(shard) == 2
+    assert await sweeper(Shard(shard)) == 2
     assert len(await notices(ledger)) == 2, "commands wait for a page at most"
-    while await sweeper(shard):
+    while await sweeper(Shard(shard)):
         pass
     assert len(await notices(ledger)) == len(mine)
     await ledger.tamper("DELETE FROM notice")
     ledger.now = later(ledger.now, 3_600_000_000)
-    assert await sweeper(shard) == 0, "not even a question before the next midnight"
+    assert await sweeper(Shard(shard)) == 0, "not even a question before the next midnight"
 
 
 async def test_notices_are_planned_by_index_and_lots_of_a_member_are_still_found_by_theirs(

@@ -14,6 +14,7 @@ from deploy.local.tokens import Signer
 from schemas.program import Program
 from services.kit.calendar import parse_rfc3339
 from services.kit.executor import Executor
+from services.kit.kafka import Shard
 from services.ledger.audit.verify import examine, summarise
 from services.ledger.domain.state.inputs import SendPoints
 from services.ledger.jobs.expiry_notices import ExpiryNotices
@@ -106,7 +107,7 @@ async def test_E3_notices_follow_the_day(ledger: LedgerUnderTest) -> None:
         ledger.now = parse_rfc3339(at)
         sweeper = ExpiryNotices(ledger.pool, Executor(ledger.pool, ledger.ledger.book), now=ledger.clock)
         for shard in range(ledger.settings.shards):
-            while await sweeper(shard):
+            while await sweeper(Shard(shard)):
                 pass
         async with ledger.pool.acquire() as connection:
             rows = await connection.fetch("SELECT value FROM outbox WHERE topic = 'loyalty.points.v1' ORDER BY id")

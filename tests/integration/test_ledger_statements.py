@@ -15,7 +15,7 @@ from typing import Any, Final
 import pytest
 
 from services.kit.calendar import parse_rfc3339
-from services.kit.kafka import shard_of
+from services.kit.kafka import Shard, shard_of
 from services.kit.postgres import Connection, Queries, new_pool
 from services.ledger import store
 from services.ledger.api.commands import public_id
@@ -30,7 +30,7 @@ from tests.conftest import MakeDatabase
 from tests.integration.ledger_support import LedgerUnderTest, ledger_on
 from tests.model import events as shop
 
-SHARD: Final = 3
+SHARD: Final = Shard(3)
 SIZES: Final = (1, 50, 1_000)
 OUTBOX: Final = Queries.load("services.kit", "sql/outbox.sql")
 OFFSETS: Final = Queries.load("services.kit", "sql/offsets.sql")

@@ -18,7 +18,7 @@ from schemas.events import parse_event
 from schemas.program.loading import load
 from services.kit.calendar import MICROS_PER_SECOND, NOT_YET, Micros, from_micros, later, parse_rfc3339
 from services.kit.executor import Executor
-from services.kit.kafka import shard_of
+from services.kit.kafka import Shard, shard_of
 from services.kit.migrate import migrate
 from services.kit.postgres import Pool, new_pool
 from services.kit.program import ProgramFollower, Version
@@ -47,13 +47,13 @@ SHARDS = 4
 DAY = 86_400 * MICROS_PER_SECOND
 AT = parse_rfc3339("2026-03-01T10:00:00+08:00")
 BEFORE, AFTER = later(AT, -DAY), later(AT, MICROS_PER_SECOND)
-SHARD = 1
+SHARD = Shard(1)
 POLICY = policy_of(load((REPOSITORY / "deploy" / "program.yaml").read_text("utf-8")).document())
 TEXTS = Texts.load()
 PHONE, MAIL, NAME = "+8613800138000", "li.lei@shop.example", "李雷雷"
 
 
-def members_of(shard: int, count: int) -> list[str]:
+def members_of(shard: Shard, count: int) -> list[str]:
     """So many members of one shard."""
     ids = (f"m-{number}" for number in range(10_000))
     return [member_id for member_id in ids if shard_of(member_id, SHARDS) == shard][:count]
@@ -88,7 +88,7 @@ class Desk:
         self._notifier = notifier(settings)
         self.executor: Executor[Input, Outcome] = Executor(pool, self._notifier.book)
 
-    async def book(self, *inputs: Input, shard: int = SHARD) -> list[Any]:
+    async def book(self, *inputs: Input, shard: Shard = SHARD) -> list[Any]:
         async with self.pool.acquire() as connection, connection.transaction():
             return list(await self._notifier.book(connection, shard, inputs))
 
@@ -361,23 +361,28 @@ async def test_O7_any_cut_into_batches_writes_the_same(
 
 
 async def test_members_on_another_shards_partition_are_booked_where_they_belong(desk: Desk) -> None:
-    stray = members_of(3, 1)[0]
+    stray = members_of(Shard(3), 1)[0]
     await desk.book(profile(stray), ledger_fact(stray), ledger_fact(M), shard=SHARD)
     placed = await desk.pool.fetch("SELECT DISTINCT member_id, shard FROM message")
     assert {(row["member_id"], row["shard"]) for row in placed} == {(stray, 3), (M, SHARD)}
-    await desk.book(ledger_fact(stray), shard=3)
+    await desk.book(ledger_fact(stray), shard=Shard(3))
     assert (await report(desk))["examples"] == []
 
 
 async def test_batches_that_write_each_others_shards_do_not_wait_in_a_circle(desk: Desk) -> None:
-    first, second = members_of(0, 10), members_of(3, 10)
+    first, second = members_of(Shard(0), 10), members_of(Shard(3), 10)
 
-    async def many(shard: int, names: Sequence[str]) -> None:
+    async def many(shard: Shard, names: Sequence[str]) -> None:
         for number in range(10):
             await desk.book(*[ledger_fact(name, order_id=str(number)) for name in names], shard=shard)
 
     async with asyncio.timeout(30):
-        await asyncio.gather(many(0, first + second), many(3, second + first), many(0, second), many(3, first))
+        await asyncio.gather(
+            many(Shard(0), first + second),
+            many(Shard(3), second + first),
+            many(Shard(0), second),
+            many(Shard(3), first),
+        )
     assert await desk.pool.fetchval("SELECT count(*) FROM message") == 20 * 10 * 2
 
 

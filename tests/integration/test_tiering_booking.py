@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from services.kit.calendar import from_micros, later
-from services.kit.kafka import shard_of
+from services.kit.kafka import Shard, shard_of
 from services.kit.migrate import migrate
 from services.kit.postgres import Pool, new_pool
 from services.tiering import store
@@ -50,7 +50,7 @@ async def pool(make_database: MakeDatabase) -> AsyncIterator[Pool]:
         yield made
 
 
-def members_of(shard: int, count: int) -> list[str]:
+def members_of(shard: Shard, count: int) -> list[str]:
     """So many members of one shard."""
     ids = (f"m-{number}" for number in range(10_000))
     return [member_id for member_id in ids if shard_of(member_id, SHARDS) == shard][:count]
@@ -67,7 +67,7 @@ def joined(member_id: str, day: float) -> Enrolment:
     return Enrolment(member_id, Cause("commerce.member.registered.v1", "/shop", f"r-{member_id}", on(day)))
 
 
-async def book(pool: Pool, shard: int, inputs: Sequence[Input]) -> None:
+async def book(pool: Pool, shard: Shard, inputs: Sequence[Input]) -> None:
     async with pool.acquire() as connection, connection.transaction():
         await BOOK(connection, shard, inputs)
 
@@ -84,7 +84,7 @@ async def rows(pool: Pool) -> dict[str, list[tuple[object, ...]]]:
     return {name: [tuple(row) for row in await pool.fetch(sql)] for name, sql in statements.items()}
 
 
-def a_stream(shard: int, seed: int) -> list[Input]:
+def a_stream(shard: Shard, seed: int) -> list[Input]:
     """A shop's weeks as one partition has them: steady buyers, one who buys daily, late refunds, repeats."""
     chance = random.Random(seed)
     inputs: list[Input] = []
@@ -114,14 +114,14 @@ def a_stream(shard: int, seed: int) -> list[Input]:
 
 @pytest.mark.parametrize("seed", [2, 20_260_401])
 async def test_O7_any_cut_into_batches_writes_the_same_rows(pool: Pool, make_database: MakeDatabase, seed: int) -> None:
-    stream = a_stream(1, seed)
+    stream = a_stream(Shard(1), seed)
     for start in range(0, len(stream), 150):
-        await book(pool, 1, stream[start : start + 150])
+        await book(pool, Shard(1), stream[start : start + 150])
     settings = tiering_settings(make_database())
     await migrate(settings, "services.tiering")
     async with new_pool(settings) as other:
         for alone in stream:
-            await book(other, 1, [alone])
+            await book(other, Shard(1), [alone])
         together, single = await rows(pool), await rows(other)
         reports = [await report(made) for made in (pool, other)]
     assert together == single
@@ -137,12 +137,12 @@ async def report(pool: Pool) -> dict[str, Any]:
 
 
 async def test_a_usual_batch_is_a_handful_of_statements(pool: Pool) -> None:
-    ids = members_of(2, 500)
-    await book(pool, 2, [ordered(member_id, 1, "a", Entry(on(1), 100, 1)) for member_id in ids])
+    ids = members_of(Shard(2), 500)
+    await book(pool, Shard(2), [ordered(member_id, 1, "a", Entry(on(1), 100, 1)) for member_id in ids])
     statements: list[str] = []
     async with pool.acquire() as connection, connection.transaction():
         with connection.query_logger(lambda logged: statements.append(logged.query)):
-            await BOOK(connection, 2, [ordered(m, 2, "b", Entry(on(2), 100, 1)) for m in ids] * 2)
+            await BOOK(connection, Shard(2), [ordered(m, 2, "b", Entry(on(2), 100, 1)) for m in ids] * 2)
     assert len(statements) == 4, statements
 
 
@@ -164,8 +164,8 @@ async def test_hot_statements_are_served_by_the_primary_keys(pool: Pool) -> None
 
 
 async def test_the_journal_is_append_only_for_the_runtime_role(pool: Pool) -> None:
-    member_id = members_of(1, 1)[0]
-    await book(pool, 1, [joined(member_id, 0)])
+    member_id = members_of(Shard(1), 1)[0]
+    await book(pool, Shard(1), [joined(member_id, 0)])
     for statement in (
         "UPDATE decision SET tier = 'supreme'",
         "DELETE FROM decision",
@@ -178,30 +178,30 @@ async def test_the_journal_is_append_only_for_the_runtime_role(pool: Pool) -> No
 
 
 async def test_a_member_on_another_shards_partition_has_one_row_all_the_same(pool: Pool) -> None:
-    here, elsewhere = members_of(1, 1)[0], members_of(3, 1)[0]
-    await book(pool, 1, [joined(elsewhere, 1), joined(here, 1), ordered(here, 1, "a", Entry(on(2), 100, 1))])
-    await book(pool, 3, [ordered(elsewhere, 1, "a", Entry(on(2), 39_900, 1))])
+    here, elsewhere = members_of(Shard(1), 1)[0], members_of(Shard(3), 1)[0]
+    await book(pool, Shard(1), [joined(elsewhere, 1), joined(here, 1), ordered(here, 1, "a", Entry(on(2), 100, 1))])
+    await book(pool, Shard(3), [ordered(elsewhere, 1, "a", Entry(on(2), 39_900, 1))])
     found = await pool.fetch("SELECT shard, member_id, tier, version FROM member ORDER BY shard")
     assert [tuple(row) for row in found] == [(1, here, "regular", 2), (3, elsewhere, "senior", 2)]
     assert [row[0] for row in await pool.fetch("SELECT shard FROM outbox ORDER BY id")] == [1, 1, 3, 3]
 
 
 async def test_outcomes_come_in_the_order_of_the_inputs_whatever_their_shards(pool: Pool) -> None:
-    here, elsewhere = members_of(1, 2), members_of(3, 2)
+    here, elsewhere = members_of(Shard(1), 2), members_of(Shard(3), 2)
     inputs = [joined(here[0], 1), joined(elsewhere[0], 2), joined(here[1], 3), joined(elsewhere[1], 4)]
     async with pool.acquire() as connection, connection.transaction():
-        outcomes = await BOOK(connection, 1, inputs)
+        outcomes = await BOOK(connection, Shard(1), inputs)
     assert [outcome.enrolled_at for outcome in outcomes] == [on(1), on(2), on(3), on(4)]
 
 
 async def test_two_sessions_that_book_the_same_members_take_turns(pool: Pool) -> None:
-    ids = members_of(1, 60)
+    ids = members_of(Shard(1), 60)
     chance = random.Random(7)
 
     async def session(number: int) -> None:
         for turn in range(10):
             some = chance.sample(ids, 30)
-            await book(pool, 1, [ordered(m, turn + 1, f"{number}", Entry(on(turn), 100, 1)) for m in some])
+            await book(pool, Shard(1), [ordered(m, turn + 1, f"{number}", Entry(on(turn), 100, 1)) for m in some])
             await asyncio.sleep(0)
 
     await asyncio.gather(*(session(number) for number in range(4)))
@@ -209,9 +209,9 @@ async def test_two_sessions_that_book_the_same_members_take_turns(pool: Pool) ->
 
 
 async def test_T9_facts_out_follow_one_another_by_version(pool: Pool) -> None:
-    member_id = members_of(1, 1)[0]
-    await book(pool, 1, [joined(member_id, 0)])
-    await book(pool, 1, [ordered(member_id, n, str(n), Entry(on(n), 20_000, 1)) for n in range(1, 6)])
+    member_id = members_of(Shard(1), 1)[0]
+    await book(pool, Shard(1), [joined(member_id, 0)])
+    await book(pool, Shard(1), [ordered(member_id, n, str(n), Entry(on(n), 20_000, 1)) for n in range(1, 6)])
     sent = [orjson.loads(value) for (value,) in await pool.fetch("SELECT value FROM outbox ORDER BY id")]
     assert [(event["type"], event["data"]["tier"]) for event in sent] == [
         ("loyalty.tier.enrolled.v1", "none"),
@@ -224,16 +224,16 @@ async def test_T9_facts_out_follow_one_another_by_version(pool: Pool) -> None:
 
 
 async def test_T9_a_member_with_many_orders_is_corrected_from_the_settled_ones(pool: Pool) -> None:
-    member_id = members_of(1, 1)[0]
+    member_id = members_of(Shard(1), 1)[0]
     count = 3 * MAX_OPEN_ORDERS
     first = [ordered(member_id, n, str(n), Entry(on(n / 10), 1_000, 1)) for n in range(1, count + 1)]
     for start in range(0, count, 50):
-        await book(pool, 1, first[start : start + 50])
+        await book(pool, Shard(1), first[start : start + 50])
     assert await pool.fetchval("SELECT count(*) FROM settled_order") >= count - MAX_OPEN_ORDERS
     assert await pool.fetchval("SELECT tier FROM member") == "supreme"  # ¥10 × 89 at day 8.9
     # The first order was returned soon after, but that becomes known only now.
     late = ordered(member_id, count + 1, "1", Entry(on(0.1), 1_000, 1), Entry(on(0.15), -1_000, -1))
-    await book(pool, 1, [late])
+    await book(pool, Shard(1), [late])
     since = await pool.fetchval("SELECT since FROM member")
     assert since == from_micros(on(9.0))
     kept = await pool.fetchrow("SELECT facts, growth, orders FROM decision ORDER BY version DESC LIMIT 1")
@@ -245,9 +245,9 @@ async def test_verify_names_what_does_not_agree(make_database: MakeDatabase) -> 
     dsn = make_database()
     settings = tiering_settings(dsn)
     await migrate(settings, "services.tiering")
-    member_id = members_of(1, 1)[0]
+    member_id = members_of(Shard(1), 1)[0]
     async with new_pool(settings) as pool:
-        await book(pool, 1, [ordered(member_id, 1, "a", Entry(on(1), 39_900, 1))])
+        await book(pool, Shard(1), [ordered(member_id, 1, "a", Entry(on(1), 39_900, 1))])
         assert (await report(pool))["broken"] == 0
         connection = await asyncpg.connect(dsn)
         await connection.execute("UPDATE tiering.member SET tier = 'supreme'")

@@ -20,7 +20,7 @@ from schemas.events import RefusalReason
 from services.kit.calendar import Micros, later
 from services.kit.dead_letter import Refused
 from services.kit.executor import DatabaseUnavailable, Executor, Fence, Fenced
-from services.kit.kafka import shard_of
+from services.kit.kafka import Shard, shard_of
 from services.kit.postgres import CONFLICTS, Queries, is_unavailable
 from services.ledger.answers import Answer, key_reused
 from services.ledger.domain.batch import Arrival
@@ -100,8 +100,8 @@ class World:
         shards: int,
         patience_seconds: float,
     ) -> None:
-        self.records: dict[int, dict[str, list[MemberInput]]] = {
-            shard: {topic: [] for topic in TOPICS} for shard in range(shards)
+        self.records: dict[Shard, dict[str, list[MemberInput]]] = {
+            shard: {topic: [] for topic in TOPICS} for shard in map(Shard, range(shards))
         }
         """Each shard's records as appended, by topic."""
         self.published: dict[tuple[bytes, Micros], bytes] = {}
@@ -218,7 +218,7 @@ class World:
         if sweep:
             await asyncio.gather(*(self._sweep(worker, shard) for shard in self.records))
 
-    async def _lane(self, worker: Worker, shard: int) -> None:
+    async def _lane(self, worker: Worker, shard: Shard) -> None:
         """Book a shard's records from the stored offsets on, batch by batch."""
         records = self.records[shard]
         ends = {topic: len(appended) for topic, appended in records.items()}
@@ -306,7 +306,7 @@ class World:
         assert quote is None or all(award.points >= 0 for award in quote.awards), quote
         self.counts["quotes"] += 1
 
-    async def _sweep(self, worker: Worker, shard: int) -> None:
+    async def _sweep(self, worker: Worker, shard: Shard) -> None:
         """Book what is due of members whom nobody touches, until nothing is."""
         for _ in range(_MAX_SWEEPS):
             try:

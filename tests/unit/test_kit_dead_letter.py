@@ -10,14 +10,14 @@ import pytest
 from schemas.events import RefusalReason, Refused, parse_event
 from services.kit.calendar import Micros
 from services.kit.dead_letter import MAX_BODY, DeadLetterLimit, TooManyDeadLetters, render
-from services.kit.kafka import Record
+from services.kit.kafka import Record, Shard
 
 REFUSED = Refused(RefusalReason.BROKEN_FIELD, "data.lines[0].amount", "no decimal string")
 
 
 def _record(topic: str = "commerce.orders.v1", value: bytes = b'{"x": 1}') -> Record:
     headers = (("content-type", b"application/json"), ("odd", b"\xff"))
-    return Record(topic, 3, 41, Micros(1_790_000_000_000_000), b"m-1", value, headers)
+    return Record(topic, Shard(3), 41, Micros(1_790_000_000_000_000), b"m-1", value, headers)
 
 
 def test_a_letter_is_a_valid_event_and_holds_the_record_as_it_was() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.kit.calendar import NOT_YET
+from services.kit.kafka import Shard
 from services.ledger.answers import answer_of
 from services.ledger.api.explanation import describe
 from services.ledger.domain.state.inputs import DecideShortfall
@@ -88,7 +89,7 @@ def test_P7_points_used_that_are_not_there_are_owed_also_where_clawbacks_are_wri
 
 def test_R6_a_clawback_is_told_with_what_was_written_off() -> None:
     ledger = ledger_after("clamp", *SPENT, GONE)
-    events = render_facts(0, "m1", ledger.journal[-1], ledger.programs)
+    events = render_facts(Shard(0), "m1", ledger.journal[-1], ledger.programs)
     [event] = [value for row in events if b"clawed_back" in (value := row.value or b"")]
     assert b'"from":{"available":1400,"written_off":400}' in event
     entry = ledger.journal[-1].outcome.entries[-1]

@@ -9,7 +9,7 @@ import pytest
 
 from schemas.events.reasons import RefusalReason, Refused
 from services.kit.calendar import MICROS_PER_SECOND, Micros, later, parse_rfc3339, rfc3339
-from services.kit.kafka import Record
+from services.kit.kafka import Record, Shard
 from services.notifier.domain.inputs import (
     ConsentChanged,
     DeviceRegistered,
@@ -41,7 +41,7 @@ def event(kind: str, data: dict[str, Any], *, at: Micros = YESTERDAY) -> dict[st
 
 
 def record(topic: str, value: dict[str, Any], key: bytes = b"m1") -> Record:
-    return Record(topic, 0, 1, NOW, key, orjson.dumps(value), STRUCTURED)
+    return Record(topic, Shard(0), 1, NOW, key, orjson.dumps(value), STRUCTURED)
 
 
 def points(kind: str, **changed: Any) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def test_facts_of_the_ledger_and_of_tiering_are_occasions() -> None:
 @pytest.mark.parametrize("kind", ["pending", "redeemed", "returned", "expired"])
 def test_a_record_that_makes_no_message_is_skipped_before_it_is_parsed(kind: str) -> None:
     assert DECODE(record(POINTS, points(kind))) is None
-    broken = Record(POINTS, 0, 1, NOW, b"m1", b'{"type":"loyalty.order.qualified.v1", not json', STRUCTURED)
+    broken = Record(POINTS, Shard(0), 1, NOW, b"m1", b'{"type":"loyalty.order.qualified.v1", not json', STRUCTURED)
     assert DECODE(broken) is None
 
 
@@ -144,7 +144,7 @@ def test_binary_mode_is_read_too() -> None:
         if isinstance(value, str) and name != "datacontenttype"
     )
     value = orjson.dumps(points("earned")["data"])
-    binary = Record(POINTS, 0, 1, NOW, b"m1", value, (*headers, ("content-type", b"application/json")))
+    binary = Record(POINTS, Shard(0), 1, NOW, b"m1", value, (*headers, ("content-type", b"application/json")))
     assert isinstance(DECODE(binary), OccasionReceived)
 
 

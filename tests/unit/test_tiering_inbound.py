@@ -9,7 +9,7 @@ import pytest
 
 from schemas.events.reasons import RefusalReason, Refused
 from services.kit.calendar import parse_rfc3339
-from services.kit.kafka import Record
+from services.kit.kafka import Record, Shard
 from services.tiering.domain.member import Cause, Enrolment, Order, TimelineReceived, order_key
 from services.tiering.domain.program import ProgramVersions, compile_program
 from services.tiering.domain.timeline import Entry
@@ -52,7 +52,7 @@ def event(kind: str, data: dict[str, Any], **attributes: Any) -> dict[str, Any]:
 def record(topic: str, value: dict[str, Any] | bytes, **changes: Any) -> Record:
     raw = value if isinstance(value, bytes) else orjson.dumps(value)
     fields: dict[str, Any] = {"key": b"m-1", "headers": STRUCTURED, **changes}
-    return Record(topic=topic, partition=0, offset=0, appended_at=ARRIVED, value=raw, **fields)
+    return Record(topic=topic, partition=Shard(0), offset=0, appended_at=ARRIVED, value=raw, **fields)
 
 
 def decode(read: Record) -> object:
@@ -104,7 +104,7 @@ def test_a_registration_in_binary_mode_is_read_too() -> None:
         record(PROFILES, event("commerce.member.erased.v1", {})),
         record(PROFILES, event("commerce.profile.updated.v1", {"name": "commerce.member.registered.v1"})),
         record(POINTS, b"not an event"),
-        Record(PROFILES, 0, 0, ARRIVED, b"m-1", None),
+        Record(PROFILES, Shard(0), 0, ARRIVED, b"m-1", None),
     ],
 )
 def test_a_record_that_tiering_does_not_use_is_skipped(unused: Record) -> None:

@@ -18,7 +18,7 @@ from services.kit.calendar import Micros
 from services.kit.clock import Clock
 from services.kit.dead_letter import Refused
 from services.kit.executor import Executor
-from services.kit.kafka import murmur2, shard_of
+from services.kit.kafka import Shard, murmur2, shard_of
 from services.kit.postgres import Pool
 from services.kit.problem import MEDIA_TYPE, UNAVAILABLE, Kind, Problem, kind, responses
 from services.ledger.answers import KEY_REUSED, REFUSALS, Answer
@@ -158,8 +158,8 @@ class Commands:
             raise Problem(of, detail)
         return found
 
-    def _shard_of(self, public_id: str) -> int:
-        return (int(public_id[:8], 16) & 0x7FFFFFFF) % self._shards
+    def _shard_of(self, public_id: str) -> Shard:
+        return Shard((int(public_id[:8], 16) & 0x7FFFFFFF) % self._shards)
 
     def now(self) -> Micros:
         """The executor's clock."""

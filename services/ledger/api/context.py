@@ -13,7 +13,7 @@ from fastapi import Path, Response, Security
 from services.kit.auth import Guard
 from services.kit.calendar import NEVER, Calendar, Day, Micros, day_from, parse_rfc3339
 from services.kit.clock import Clock
-from services.kit.kafka import shard_of
+from services.kit.kafka import Shard, shard_of
 from services.kit.postgres import Connection
 from services.kit.problem import INVALID, NOT_FOUND, UNAVAILABLE, Problem, kind, responses
 from services.ledger.domain.program.program import ProgramVersions
@@ -46,11 +46,11 @@ class Context:
         """The dependency of a reading path: a token with `ledger:read`. A member's token is for its member."""
         return Security(self.guard, scopes=["ledger:read"])
 
-    def shard(self, member_id: str) -> int:
+    def shard(self, member_id: str) -> Shard:
         """The shard of a member's account."""
         return shard_of(member_id, self.shards)
 
-    async def account(self, tx: Connection, member_id: str) -> tuple[int, Account]:
+    async def account(self, tx: Connection, member_id: str) -> tuple[Shard, Account]:
         """(shard, account) of a member, as last booked. Raises Problem 404 if nothing is known of the member."""
         shard = self.shard(member_id)
         account = await account_of(tx, shard, member_id)
@@ -58,7 +58,7 @@ class Context:
             raise unknown_member(member_id)
         return shard, account
 
-    async def view(self, tx: Connection, member_id: str, now: Micros) -> tuple[int, ProgramVersions, View]:
+    async def view(self, tx: Connection, member_id: str, now: Micros) -> tuple[Shard, ProgramVersions, View]:
         """(shard, programs, the member with all that is due by `now`). Raises Problem 404, NoProgram."""
         shard = self.shard(member_id)
         programs = await self.reads.programs.read(tx)

@@ -15,7 +15,7 @@ import msgspec
 
 from services.kit import clock
 from services.kit.calendar import MICROS_PER_SECOND, NOT_YET
-from services.kit.kafka import shard_of
+from services.kit.kafka import Shard, shard_of
 from services.kit.postgres import Connection, Queries
 from services.ledger import store
 from services.ledger.audit.account import AccountAudit, Check, Fault, Projections
@@ -37,7 +37,7 @@ MAX_EXAMPLES: Final = 20
 class Finding(msgspec.Struct, frozen=True):
     """A check that does not hold of an account. `member` is empty where the account has no member id."""
 
-    shard: int
+    shard: Shard
     account: int
     member: str
     check: Check
@@ -75,7 +75,7 @@ class Report(msgspec.Struct):
         self.budgets.add(other.budgets)
         self.examples = (self.examples + other.examples)[:MAX_EXAMPLES]
 
-    def add_account(self, shard: int, account: int, member: str, faults: Sequence[Fault]) -> None:
+    def add_account(self, shard: Shard, account: int, member: str, faults: Sequence[Fault]) -> None:
         """Count an account with faults; while there is room, name one fault of each check."""
         first: dict[Check, Fault] = {}
         for fault in faults:
@@ -97,7 +97,7 @@ class _Stream:
         self._at = 0
         self.next: asyncpg.Record | None = None
 
-    async def open(self, tx: Connection, shard: int, accounts: Sequence[int] | None) -> None:
+    async def open(self, tx: Connection, shard: Shard, accounts: Sequence[int] | None) -> None:
         self._cursor = await tx.cursor(SQL[self._name], shard, accounts)
         await self._step()
 
@@ -137,7 +137,7 @@ class _Stream:
 
 
 async def audit_shard(
-    tx: Connection, programs: ProgramVersions, shard: int, shards: int, accounts: Sequence[int] | None = None
+    tx: Connection, programs: ProgramVersions, shard: Shard, shards: int, accounts: Sequence[int] | None = None
 ) -> Report:
     """Audit all accounts of a shard, or those of these numbers, in the caller's transaction (one snapshot)."""
     audit = _ShardAudit(programs, shard, shards)
@@ -151,7 +151,7 @@ async def audit_shard(
 class _ShardAudit:
     """The streams of a shard's tables, and the report of the accounts that were read from them."""
 
-    def __init__(self, programs: ProgramVersions, shard: int, shards: int) -> None:
+    def __init__(self, programs: ProgramVersions, shard: Shard, shards: int) -> None:
         self.report = Report()
         self.streams = {table: _Stream(table, self.report) for table in _TABLES}
         self._programs = programs

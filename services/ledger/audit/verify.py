@@ -23,6 +23,7 @@ import orjson
 from schemas.program import content_hash
 from services.kit.calendar import rfc3339
 from services.kit.clock import now
+from services.kit.kafka import Shard
 from services.kit.postgres import Connection, connect, is_unavailable
 from services.kit.settings import Settings
 from services.ledger.audit.account import CHECKS, POINTS
@@ -35,7 +36,7 @@ ONE_PROCESS_UP_TO: Final = 2_000
 """Accounts below which a second process takes longer to start than it saves."""
 _USAGE: Final = "usage: verify [--json] [--members N]"
 
-Job = tuple[int, list[int] | None]
+Job = tuple[Shard, list[int] | None]
 """A shard, and which of its accounts (None: all)."""
 
 WHOLE_CHECKS: Final = {
@@ -127,8 +128,8 @@ async def survey(
 
 async def _jobs(tx: Connection, settings: Settings, members: int | None) -> list[Job]:
     if members is None:
-        return [(shard, None) for shard in range(settings.shards)]
-    chosen: dict[int, list[int]] = {}
+        return [(shard, None) for shard in map(Shard, range(settings.shards))]
+    chosen: dict[Shard, list[int]] = {}
     for shard, account in await tx.fetch(SQL.sample, members):
         chosen.setdefault(shard, []).append(account)
     return sorted(chosen.items())
@@ -179,7 +180,7 @@ async def _check_whole(tx: Connection, settings: Settings) -> tuple[dict[str, li
     return faults, figures
 
 
-async def _audit(tx: Connection, shards: int, shard: int, accounts: Sequence[int] | None) -> Report:
+async def _audit(tx: Connection, shards: int, shard: Shard, accounts: Sequence[int] | None) -> Report:
     rows = await tx.fetch(SQL.programs)
     if not rows:
         return Report(accounts=await tx.fetchval(SQL.account_count))

@@ -11,6 +11,7 @@ from typing import Any, Final, assert_never
 
 from services.kit import cloudevent
 from services.kit.calendar import NEVER, rfc3339
+from services.kit.kafka import Shard
 from services.kit.outbox import OutboxRow
 from services.ledger.domain.batch import NewJournalRow
 from services.ledger.domain.state.inputs import (
@@ -32,7 +33,7 @@ from services.ledger.events.inbound import TYPES
 INTERNAL: Final = "loyalty.internal.v1"
 
 
-def internal_messages(shard: int, member_id: str, row: NewJournalRow) -> list[OutboxRow]:
+def internal_messages(shard: Shard, member_id: str, row: NewJournalRow) -> list[OutboxRow]:
     """The messages of a journal row of `member_id`, each keyed by the account that receives it."""
     outcome = row.outcome
     if not (outcome.messages or outcome.referrals):

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from services.kit.calendar import NEVER, Day, rfc3339
 from services.kit.cloudevent import HEADERS, structured
+from services.kit.kafka import Shard
 from services.kit.money import decimal_string
 from services.kit.outbox import OutboxRow
 from services.ledger.answers import order_json, ref_json
@@ -41,7 +42,7 @@ _Fact = tuple[str, dict[str, Any]]
 """The type of an event and its data."""
 
 
-def render_facts(shard: int, member_id: str, row: NewJournalRow, programs: ProgramVersions) -> list[OutboxRow]:
+def render_facts(shard: Shard, member_id: str, row: NewJournalRow, programs: ProgramVersions) -> list[OutboxRow]:
     """The events of one journal row, in order: points, then rewards, then timelines."""
     outcome = row.outcome
     if not (outcome.entries or outcome.qualified or outcome.expiring or outcome.issued):

@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaError
 from services.kit import clock, cloudevent
 from services.kit.calendar import MICROS_PER_SECOND, NOT_YET, Day, Micros, rfc3339
 from services.kit.clock import Clock
-from services.kit.kafka import partition_of
+from services.kit.kafka import Shard, partition_of
 from services.kit.outbox import OutboxRow, append
 from services.kit.postgres import Pool, Queries
 from services.kit.program import NoProgram
@@ -35,7 +35,7 @@ AGAIN: Final = 5 * MICROS_PER_SECOND
 """How long to wait before the next look at a shard whose day cannot be closed yet."""
 _log = structlog.get_logger("ledger")
 
-IsBooked = Callable[[int, Mapping[str, int], Micros], Awaitable[bool]]
+IsBooked = Callable[[Shard, Mapping[str, int], Micros], Awaitable[bool]]
 """Whether no record of a shard's topics from these offsets on was appended before an instant."""
 
 
@@ -52,9 +52,9 @@ class DayClose:
         self._is_booked = is_booked
         self._now = now
         self._programs = KnownPrograms()
-        self._not_before: dict[int, Micros] = {}
+        self._not_before: dict[Shard, Micros] = {}
 
-    async def __call__(self, shard: int) -> int:
+    async def __call__(self, shard: Shard) -> int:
         """Close one day of one shard, if one can be closed now."""
         now = self._now()
         if now < self._not_before.get(shard, NOT_YET):
@@ -86,7 +86,7 @@ class DayClose:
         self._not_before[shard] = NOT_YET
         return 1
 
-    async def _is_booked_past(self, shard: int, offsets: Mapping[str, int], midnight: Micros) -> bool:
+    async def _is_booked_past(self, shard: Shard, offsets: Mapping[str, int], midnight: Micros) -> bool:
         try:
             return await self._is_booked(shard, offsets, midnight)
         except (KafkaError, OSError, TimeoutError) as error:
@@ -95,7 +95,7 @@ class DayClose:
             return False
 
 
-def day_closed_event(shard: int, shards: int, day: Day, midnight: Micros) -> OutboxRow:
+def day_closed_event(shard: Shard, shards: int, day: Day, midnight: Micros) -> OutboxRow:
     """`loyalty.day.closed.v1`, for the partition of the shard that it is about."""
     subject = date.fromordinal(day).isoformat()
     event = cloudevent.structured(
@@ -109,7 +109,7 @@ def day_closed_event(shard: int, shards: int, day: Day, midnight: Micros) -> Out
     return OutboxRow(shard, TOPIC, key_on(shard, shards), event, cloudevent.HEADERS)
 
 
-def key_on(shard: int, shards: int) -> bytes:
+def key_on(shard: Shard, shards: int) -> bytes:
     """A key whose records go to a shard's partition: the first such of `day:0`, `day:1` and so on."""
     keys = (f"day:{number}".encode() for number in count())
     return next(key for key in keys if partition_of(key, shards) == shard)

@@ -10,6 +10,7 @@ from services.kit import clock
 from services.kit.calendar import Micros
 from services.kit.clock import Clock
 from services.kit.executor import Executor
+from services.kit.kafka import Shard
 from services.kit.postgres import Pool
 from services.kit.shard_worker import COURTEOUS_BATCH
 from services.kit.sweeper import Pass
@@ -25,7 +26,7 @@ SOURCE = "/loyalty/ledger/timer"
 def passes_in_sequence(*passes: Pass) -> Pass:
     """One pass that makes several over a shard, one after the other; it answers the sum of what they found."""
 
-    async def sweep(shard: int) -> int:
+    async def sweep(shard: Shard) -> int:
         return sum([await each(shard) for each in passes])
 
     return sweep
@@ -39,7 +40,7 @@ def due_pass(pool: Pool, executor: Executor[Any, Any], limit: int, *, now: Clock
     the due time, so two sweepers, or one that was killed and started again, book it once.
     """
 
-    async def sweep(shard: int) -> int:
+    async def sweep(shard: Shard) -> int:
         present, began = now(), time.monotonic()
         max_members = min(limit, COURTEOUS_BATCH) if executor.is_busy else limit
         async with pool.acquire() as connection:

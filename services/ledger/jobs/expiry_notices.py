@@ -15,6 +15,7 @@ from services.kit import clock
 from services.kit.calendar import NOT_YET, Calendar, Day, Micros
 from services.kit.clock import Clock
 from services.kit.executor import Executor
+from services.kit.kafka import Shard
 from services.kit.postgres import Connection, Pool, Queries
 from services.kit.program import NoProgram
 from services.ledger.domain.batch import Arrival
@@ -51,9 +52,9 @@ class ExpiryNotices:
         self._now = now
         self._page = page
         self._programs = KnownPrograms()
-        self._done_until: dict[int, Micros] = {}
+        self._done_until: dict[Shard, Micros] = {}
 
-    async def __call__(self, shard: int) -> int:
+    async def __call__(self, shard: Shard) -> int:
         """One page of one shard, or nothing until the next local midnight."""
         now = self._now()
         if now < self._done_until.get(shard, NOT_YET):
@@ -82,7 +83,7 @@ class ExpiryNotices:
         return max(1, len(notices))
 
 
-async def _next_place(connection: Connection, shard: int, today: Day) -> _Place | None:
+async def _next_place(connection: Connection, shard: Shard, today: Day) -> _Place | None:
     """Where to go on: from the last day for which a notice is due now, or from where the ledger stopped before.
 
     A notice that was missed for so long that the next one is due is not made up for.

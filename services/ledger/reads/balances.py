@@ -14,6 +14,7 @@ import msgspec
 
 from services.kit.calendar import NEVER, Day, Micros
 from services.kit.executor import DatabaseUnavailable
+from services.kit.kafka import Shard
 from services.kit.postgres import Connection, Pool, is_unavailable
 from services.kit.program import NoProgram
 from services.ledger.domain.program.program import Program, ProgramVersions
@@ -76,7 +77,7 @@ class Reads:
             return None if known is None else known.by_number[known.newest]
         return programs.by_number[programs.newest]
 
-    async def balance(self, shard: int, member_id: str, now: Micros) -> tuple[Balance, ProgramVersions] | None:
+    async def balance(self, shard: Shard, member_id: str, now: Micros) -> tuple[Balance, ProgramVersions] | None:
         """The points of a member at `now`, and the programs in force; None if nothing is known of the member."""
         row = await self._balances.read((shard, member_id))
         if row is None:
@@ -106,7 +107,9 @@ class Reads:
             found[row["n"] - 1] = row
         return found
 
-    async def _settled_balance(self, shard: int, member_id: str, now: Micros) -> tuple[Balance, ProgramVersions] | None:
+    async def _settled_balance(
+        self, shard: Shard, member_id: str, now: Micros
+    ) -> tuple[Balance, ProgramVersions] | None:
         async with self.snapshot() as tx:
             programs = await self.programs.read(tx)
             view = await view_of(tx, programs, shard, member_id, now)
@@ -137,7 +140,7 @@ def _sum_by_day(lots: Sequence[tuple[Day, int]] | zip[tuple[Day, int]]) -> list[
     return sorted(sums.items())
 
 
-async def balance_booked_until(tx: Connection, shard: int, account: Account, instant: Micros) -> Balance:
+async def balance_booked_until(tx: Connection, shard: Shard, account: Account, instant: Micros) -> Balance:
     """The balance by the entries booked up to an instant; what was due by then and booked later is not in it.
 
     Lots that slide (E3) have the last days of now.

@@ -7,6 +7,7 @@ from typing import Final
 
 from services.kit.calendar import NOT_YET, Micros
 from services.kit.executor import DatabaseUnavailable
+from services.kit.kafka import Shard
 from services.kit.postgres import Connection, Pool, is_unavailable
 from services.ledger.domain.chain import Record, decode_record, digest_of
 from services.ledger.domain.state.entries import KINDS, EntryKind
@@ -25,7 +26,7 @@ MAX_TAKEN: Final = 100
 
 async def entries(
     tx: Connection,
-    shard: int,
+    shard: Shard,
     account: int,
     *,
     before: tuple[int, int] = NEWEST,
@@ -50,24 +51,24 @@ async def entries(
     return [EntryRow(*row) for row in rows]
 
 
-async def entries_of(tx: Connection, shard: int, account: int, versions: Sequence[int]) -> list[EntryRow]:
+async def entries_of(tx: Connection, shard: Shard, account: int, versions: Sequence[int]) -> list[EntryRow]:
     """The entries of some versions, in order."""
     return [EntryRow(*row) for row in await tx.fetch(SQL.entries_of_versions, shard, account, versions)]
 
 
-async def journal_row(tx: Connection, shard: int, account: int, version: int) -> JournalRow | None:
+async def journal_row(tx: Connection, shard: Shard, account: int, version: int) -> JournalRow | None:
     """The journal row of a version."""
     row = await tx.fetchrow(SQL.journal_row, shard, account, version)
     return None if row is None else JournalRow(*row)
 
 
-async def records_about(tx: Connection, shard: int, account: int, entry: EntryRow) -> list[Record]:
+async def records_about(tx: Connection, shard: Shard, account: int, entry: EntryRow) -> list[Record]:
     """The outcomes that moved points of an entry's rule for its ref, up to the entry's own, the latest first."""
     rows = await tx.fetch(SQL.journal_of_ref, shard, account, entry.ref, entry.rule, entry.version)
     return [decode_record(row["record"]) for row in rows]
 
 
-async def taken_later(tx: Connection, shard: int, account: int, entry: EntryRow) -> list[EntryRow]:
+async def taken_later(tx: Connection, shard: Shard, account: int, entry: EntryRow) -> list[EntryRow]:
     """The entries that later took points from an entry's lot: spent, clawed back, expired; at most `MAX_TAKEN`."""
     rows = await tx.fetch(
         SQL.taken_from_lot, shard, account, entry.version, entry.line, entry.lot_day, entry.lot_parent, MAX_TAKEN
@@ -75,7 +76,7 @@ async def taken_later(tx: Connection, shard: int, account: int, entry: EntryRow)
     return [EntryRow(*row) for row in rows]
 
 
-async def fact_by_public_id(pool: Pool, shard: int, key: str) -> tuple[str, bytes] | None:
+async def fact_by_public_id(pool: Pool, shard: Shard, key: str) -> tuple[str, bytes] | None:
     """(member, state) of a hold, redemption or transfer by its key, or None. Raises DatabaseUnavailable."""
     try:
         row = await pool.fetchrow(SQL.fact_by_public_id, shard, key)
@@ -95,7 +96,9 @@ async def facts_of(tx: Connection, keys: Sequence[tuple[int, str, str]]) -> list
     return found
 
 
-async def journal_of_event(tx: Connection, shard: int, member_id: str, source: str, event_id: str) -> list[JournalRow]:
+async def journal_of_event(
+    tx: Connection, shard: Shard, member_id: str, source: str, event_id: str
+) -> list[JournalRow]:
     """What was journalled of a member's event, by business time: one row for each time that the event stated."""
     rows = await tx.fetch(SQL.journal_of_event, shard, digest_of(member_id, source, event_id))
     return [JournalRow(*row) for row in rows]

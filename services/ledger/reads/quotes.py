@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from services.kit.calendar import Micros
+from services.kit.kafka import Shard
 from services.kit.postgres import Connection
 from services.ledger import store
 from services.ledger.domain.program.program import ProgramVersions
@@ -15,7 +16,7 @@ from services.ledger.reads.sql import SQL
 
 
 async def quote_for(
-    tx: Connection, programs: ProgramVersions, shard: int, member_id: str, cart: Cart, now: Micros
+    tx: Connection, programs: ProgramVersions, shard: Shard, member_id: str, cart: Cart, now: Micros
 ) -> Quote | None:
     """A cart's quote for a member; None if nothing is known of the member. Raises NotUsable."""
     row = await tx.fetchrow(SQL.account, shard, member_id)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import asyncpg
 
 from services.kit.calendar import Micros
+from services.kit.kafka import Shard
 from services.kit.postgres import Connection
 from services.ledger import store
 from services.ledger.domain.decide import decide
@@ -29,7 +30,7 @@ class View(NamedTuple):
     lots: list[LotRow]
 
 
-async def view_of(tx: Connection, programs: ProgramVersions, shard: int, member_id: str, now: Micros) -> View | None:
+async def view_of(tx: Connection, programs: ProgramVersions, shard: Shard, member_id: str, now: Micros) -> View | None:
     """A member with all that is due by `now`; None if nothing is known of the member."""
     row = await tx.fetchrow(SQL.account, shard, member_id)
     if row is None:
@@ -51,7 +52,7 @@ async def view_of(tx: Connection, programs: ProgramVersions, shard: int, member_
 
 
 async def _settle(
-    tx: Connection, programs: ProgramVersions, shard: int, row: asyncpg.Record, loaded: Loaded, now: Micros
+    tx: Connection, programs: ProgramVersions, shard: Shard, row: asyncpg.Record, loaded: Loaded, now: Micros
 ) -> Member:
     """The member after the fold of a due timer; the account keeps the version and head of its last booking."""
     number: int = row["account"]
@@ -69,7 +70,7 @@ async def _settle(
             return member
 
 
-async def order_in(tx: Connection, shard: int, view: View, ref: str) -> tuple[Order, tuple[Line, ...]] | None:
+async def order_in(tx: Connection, shard: Shard, view: View, ref: str) -> tuple[Order, tuple[Line, ...]] | None:
     """An order as a view has it, with the lines that count; None if nothing is known of it."""
     member, number = view.member, view.account.number
     while True:
@@ -82,7 +83,7 @@ async def order_in(tx: Connection, shard: int, view: View, ref: str) -> tuple[Or
             return None if order == Order() else (order, lines)
 
 
-async def account_of(tx: Connection, shard: int, member_id: str) -> Account | None:
+async def account_of(tx: Connection, shard: Shard, member_id: str) -> Account | None:
     """The account of a member as last booked; None if nothing is known of the member."""
     row = await tx.fetchrow(SQL.account, shard, member_id)
     return None if row is None else store.account_of(row)

@@ -15,7 +15,7 @@ from services.kit.calendar import Micros
 from services.kit.clock import Clock, now
 from services.kit.dead_letter import Refused
 from services.kit.executor import Executor
-from services.kit.kafka import shard_of
+from services.kit.kafka import Shard, shard_of
 from services.kit.postgres import Pool
 from services.kit.problem import Problem, kind
 from services.kit.program import ProgramFollower
@@ -58,7 +58,7 @@ class Context:
         """The dependency of every path of a member: a token with `notify:read`, a member's for that member alone."""
         return Security(self.guard, scopes=["notify:read"])
 
-    def shard(self, member_id: str) -> int:
+    def shard(self, member_id: str) -> Shard:
         """Where a member's rows are."""
         return shard_of(member_id, self.settings.shards)
 

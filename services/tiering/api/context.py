@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 
 from services.kit.auth import Guard
 from services.kit.clock import Clock, now
-from services.kit.kafka import shard_of
+from services.kit.kafka import Shard, shard_of
 from services.kit.money import decimal_string
 from services.kit.postgres import Pool
 from services.tiering.domain.ladder import Way
@@ -42,7 +42,7 @@ class Context:
         """The dependency of every path: a token with `tiering:read`, a member's for that member alone."""
         return Security(self.guard, scopes=["tiering:read"])
 
-    def shard(self, member_id: str) -> int:
+    def shard(self, member_id: str) -> Shard:
         """Where a member's row is."""
         return shard_of(member_id, self.shards)
 

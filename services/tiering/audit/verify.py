@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from services.kit.calendar import from_micros
+from services.kit.kafka import Shard
 from services.kit.postgres import Connection
 from services.kit.program import ProgramFollower
 from services.kit.verification import run_verify, verdict
@@ -54,7 +55,7 @@ async def examine(tx: Connection, documents: Sequence[Document], shards: int) ->
     counts: Counter[str] = Counter()
     tiers: Counter[str] = Counter()
     faults: list[str] = []
-    for shard in range(shards):
+    for shard in map(Shard, range(shards)):
         async for stored in _stored_members(tx, shard):
             row = stored.row
             history = naive_history(documents, row.member.enrolled_at, [order.entries for order in stored.orders])
@@ -71,7 +72,7 @@ async def examine(tx: Connection, documents: Sequence[Document], shards: int) ->
     }
 
 
-async def _stored_members(tx: Connection, shard: int) -> AsyncIterator[Stored]:
+async def _stored_members(tx: Connection, shard: Shard) -> AsyncIterator[Stored]:
     """The members of a shard in the order of ids, each page read in a snapshot of its own."""
     after = ""
     while True:

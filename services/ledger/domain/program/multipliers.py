@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from services.kit.calendar import END_OF_TIME, MICROS_PER_SECOND, Calendar, Day, Micros, day_from, parse_rfc3339
 from services.ledger.domain.program.goods import Goods, compile_goods
-from services.ledger.domain.state.inputs import NO_BIRTHDAY
+from services.ledger.domain.state.account import NO_BIRTHDAY
 from services.ledger.domain.state.refs import CAMPAIGN
 
 Birthdays = Sequence[tuple[Micros, int]]

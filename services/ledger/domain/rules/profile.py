@@ -18,9 +18,9 @@ from services.ledger.domain.program.program import ProgramVersions
 from services.ledger.domain.rules.enrolment import join
 from services.ledger.domain.rules.orders import true_up
 from services.ledger.domain.rules.referrals import refer
-from services.ledger.domain.state.account import NO_PROGRAM, PROFILES
+from services.ledger.domain.state.account import NO_BIRTHDAY, NO_PROGRAM, PROFILES
 from services.ledger.domain.state.fact_keys import PROFILE
-from services.ledger.domain.state.inputs import NO_BIRTHDAY, ProfileUpdated
+from services.ledger.domain.state.inputs import ProfileUpdated
 from services.ledger.domain.state.outcome import AwardReason, Outcome
 
 BIRTHDAY_TRUE_UP: Final = "birthday-true-up"

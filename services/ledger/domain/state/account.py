@@ -24,6 +24,9 @@ NO_TIER: Final = "none"
 NO_TIERS_SEEN: Final = (0, -1)
 """`Details.tiers_seen` before the first tier history came: less than that of any message."""
 
+NO_BIRTHDAY: Final = 0
+"""The birthday of a member whose birthday is not known, or was emptied."""
+
 NO_PROGRAM: Final = 0
 """The number of a program version where there is none yet: real ones count from 1."""
 

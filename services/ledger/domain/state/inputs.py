@@ -7,15 +7,11 @@ beside it. Money is integer minor units of the program's currency, points are in
 
 from __future__ import annotations
 
-from typing import Final
-
 import msgspec
 
 from services.kit.calendar import Day, Micros
+from services.ledger.domain.state.account import NO_BIRTHDAY
 from services.ledger.domain.state.entries import LotKey
-
-NO_BIRTHDAY: Final = 0
-"""The birthday of a member whose birthday is not known, or was emptied."""
 
 
 class Input(msgspec.Struct, frozen=True, array_like=True, tag_field="type"):
