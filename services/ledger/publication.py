@@ -132,7 +132,9 @@ async def publish_document(connection: Connection, document: dict[str, Any], clo
                 orjson.dumps(planned.document).decode(),
             )
             # The topic has one partition, which the relay of shard 0 serves.
-            row = OutboxRow(Shard(0), PROGRAM_TOPIC, planned.version.encode(), _published_event(planned), cloudevent.HEADERS)
+            row = OutboxRow(
+                Shard(0), PROGRAM_TOPIC, planned.version.encode(), _published_event(planned), cloudevent.HEADERS
+            )
             await append(connection, [row])
     return planned
 

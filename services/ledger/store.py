@@ -18,8 +18,7 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
-from services.kit.calendar import Micros
-from services.kit.calendar import NEVER, NO_DAY, NOT_YET, Day, Micros
+from services.kit.calendar import NOT_YET, Micros
 from services.kit.kafka import Shard
 from services.kit.postgres import Connection, Queries
 from services.ledger.codecs import register_codecs

@@ -13,9 +13,8 @@ import msgspec
 import orjson
 
 from schemas.events import Refused, parse_event
-from services.kit.calendar import MICROS_PER_SECOND, NEVER, Micros, parse_rfc3339
-from services.kit.event_time import check_event_time
 from services.kit.calendar import MICROS_PER_SECOND, NEVER, NOT_YET, Day, Micros, day_from, parse_rfc3339
+from services.kit.event_time import check_event_time
 from services.kit.money import exponent
 from services.ledger.domain.batch import Arrival, NewJournalRow, fold_member
 from services.ledger.domain.chain import digest_of

@@ -6,10 +6,8 @@ import pytest
 
 from schemas import program
 from schemas.program import content_hash
-from services.kit.calendar import parse_rfc3339
-from services.ledger.publication import NotPublished, PublishedVersion, plan
 from services.kit.calendar import Micros, parse_rfc3339
-from services.ledger.publication import Known, NotPublished, plan
+from services.ledger.publication import NotPublished, PublishedVersion, plan
 from tests.conftest import REPOSITORY
 
 DOCUMENT = program.load((REPOSITORY / "deploy" / "program.yaml").read_text("utf-8")).document()

@@ -9,8 +9,7 @@ from typing import Any, Final, NamedTuple
 from msgspec import structs
 
 from schemas.events import RefusalReason, Refused
-from services.kit.calendar import NEVER, Day, Micros, parse_rfc3339, to_micros
-from services.kit.calendar import MICROS_PER_SECOND, NEVER, NO_DAY, Day, Micros, day_from, parse_rfc3339, to_micros
+from services.kit.calendar import NEVER, NO_DAY, Day, Micros, day_from, parse_rfc3339, to_micros
 from services.kit.money import minor_units
 from services.ledger.domain.state.inputs import (
     ActivityRecorded,
