@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
+import asyncpg
 import msgspec
 
 from services.kit.calendar import Micros
@@ -73,7 +74,7 @@ async def write(
         await append(tx, outbox)
         rows = rows._replace(journal=[], entries=[], lines=[])
     if any(rows):
-        await tx.execute(SQL["write"], shard, [], [], *_parameters(rows))
+        await tx.execute(SQL["write"], shard, *_parameters(folds, rows))
 
 
 async def write_if_unchanged(
@@ -85,16 +86,26 @@ async def write_if_unchanged(
 ) -> bool:
     """Writes a batch whose accounts were read without a lock, in a statement that is its own transaction. False, and
     nothing is written, if another batch has changed one of these accounts since it was read."""
-    # Each row of the journal is one version more than was read.
-    read = sorted((fold.member.account.number, fold.member.account.version - len(fold.rows)) for fold in folds)
-    accounts, versions = zip(*read, strict=True)
-    rows = _rows(shard, folds, answers, outbox)
-    return bool(await connection.fetchval(SQL["write"], shard, accounts, versions, *_parameters(rows)))
+    folds = sorted(folds, key=_account_number)
+    try:
+        await connection.execute(SQL["write"], shard, *_parameters(folds, _rows(shard, folds, answers, outbox)))
+    except asyncpg.SerializationError:
+        return False
+    return True
 
 
-def _parameters(rows: _Rows) -> list[_Table | None]:
-    """NULL for an empty table: the driver takes longer to encode an empty array of rows."""
-    return [table or None for table in rows]
+def _account_number(fold: Fold) -> int:
+    return fold.member.account.number
+
+
+def _parameters(folds: Sequence[Fold], rows: _Rows) -> list[Sequence[Any] | None]:
+    """The rows of each table, and the versions at which the accounts were read: each row of the journal is one more.
+
+    NULL for an empty table: the driver takes longer to encode an empty array of rows.
+    """
+    accounts, *others = rows
+    versions_read = [fold.member.account.version - len(fold.rows) for fold in folds]
+    return [accounts, versions_read, *(table or None for table in others)]
 
 
 def _rows(shard: Shard, folds: Sequence[Fold], answers: Sequence[AnswerRow], outbox: Sequence[OutboxRow]) -> _Rows:

@@ -179,6 +179,8 @@ def plain_write(write: Write, types: _Types) -> Write:
     arguments = list(write.arguments)
     for number, kind in _ARRAY.findall(write.statement):
         values = arguments[int(number) - 1]
+        if values is None:
+            continue  # no rows for this table
         if kind in types:
             arguments[int(number) - 1] = _rows(values, [_form(of) for of in types[kind].values()])
         elif (form := _form(kind)) is not None:

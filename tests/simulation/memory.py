@@ -106,8 +106,6 @@ class Connection:
 
     async def fetchval(self, statement: str, *arguments: Any) -> Any:
         """The first column of the first row."""
-        if _NAMED[statement] == "write":
-            return await self._write(*arguments)
         rows = await self.fetch(statement, *arguments)
         return rows[0][0] if rows else None
 
@@ -115,7 +113,8 @@ class Connection:
         """Do a statement that answers no rows."""
         name = _NAMED[statement]
         if name == "write":
-            return f"SELECT {await self._write(*arguments):d}"
+            await self._write(*arguments)
+            return "SELECT 1"
         fault = await self._begin(name)
         done = "DONE"
         if name == "move":
@@ -208,27 +207,27 @@ class Connection:
     async def _write(
         self,
         shard: int,
-        accounts: Sequence[int],
-        versions: Sequence[int],
-        *tables: Sequence[Sequence[Any]] | None,
-    ) -> bool:
+        accounts: Sequence[Sequence[Any]],
+        versions_read: Sequence[int],
+        *others: Sequence[Sequence[Any]] | None,
+    ) -> None:
         """A part of a transaction that holds its locks; with accounts that were read without one, a transaction of its
         own."""
-        writes = [(name, rows, shard) for name, rows in zip(_WRITTEN, tables, strict=True) if rows]
+        writes = [(name, rows, shard) for name, rows in zip(_WRITTEN, (accounts, *others), strict=True) if rows]
         fault = await self._begin("write" if self._in_transaction else COMMIT)
         for account in accounts:
-            await self._lock(("account", shard, account))
-        known = self._database.accounts
-        stands = all(
-            known[shard, account]["version"] == version for account, version in zip(accounts, versions, strict=True)
-        )
+            await self._lock(("account", shard, account[0]))
         if self._in_transaction:
             self._writes += writes
-        elif stands:
+        else:
+            known = self._database.accounts
+            for account, version in zip(accounts, versions_read, strict=True):
+                if known[shard, account[0]]["version"] != version:
+                    self._end(fault)
+                    raise asyncpg.SerializationError("an account was changed since it was read")
             for write in writes:
                 self._database.apply(*write)
         self._end(fault)
-        return stands
 
     def _accounts_for_commands(
         self, shard: int, members: Sequence[str], digests: Sequence[bytes], facts: Sequence[str | None]

@@ -159,49 +159,39 @@ WHERE shard = $1 AND digest = ANY (ARRAY(
 
 -- name: write
 -- account_pkey, answer_pkey, fact_pkey, lot_pkey, orders_pkey. All that a batch writes: the rows of each table are one
--- array ($4 to $12), NULL where there are none. Lots are written as differences, so that earning reads none. An answer
--- that stands already is older than answers are kept. The accounts exist; as an upsert their part needs no join.
+-- array ($2 and $4 to $11), NULL where there are none. Lots are written as differences, so that earning reads none. An
+-- answer that stands already is older than answers are kept.
 --
--- $2 and $3 are the accounts that were read without a lock, in account order, and their versions. They are locked first,
--- in this order, so that two batches cannot deadlock. A row for which this had to wait is looked at again, so an account
--- that another batch has changed is not found: then `stands` has no row, nothing is written, and the answer is false.
--- Every part reads `stands`, so none begins before all locks are held. Ids of the outbox are therefore taken under the
--- lock, and a member's events have ids in the member's order. Whoever holds the locks already passes two empty arrays.
-WITH unchanged AS (
-    SELECT a.account
-    FROM unnest($2::bigint[], $3::bigint[]) AS before (account, version)
-    CROSS JOIN LATERAL (
-        SELECT account FROM account
-        WHERE shard = $1 AND account = before.account AND version = before.version OFFSET 0 FOR UPDATE
-    ) AS a
-),
-stands AS (
-    SELECT FROM unchanged HAVING count(*) = cardinality($2)
-),
-write_accounts AS (
-    INSERT INTO account (
-        shard, account, version, head, now, next_due, pending, available, held, debt, redeemed, expired,
-        written_off, in_transit, details
+-- $3 are the versions at which the accounts of $2 were read. An account that another batch has changed since is not
+-- updated, and `refuse_changed` then ends the whole statement, which is its own transaction where no lock was taken
+-- before. The accounts come in account order, so that two batches cannot deadlock. Every part reads `unchanged`, so none
+-- begins before all accounts are updated and their row locks held: ids of the outbox are taken under the lock, and a
+-- member's events have ids in the member's order.
+WITH updated AS (
+    UPDATE account AS a
+    SET version = c.version, head = c.head, now = c.now, next_due = c.next_due, pending = c.pending,
+        available = c.available, held = c.held, debt = c.debt, redeemed = c.redeemed, expired = c.expired,
+        written_off = c.written_off, in_transit = c.in_transit, details = c.details
+    FROM ROWS FROM (unnest($2::account_state[]), unnest($3::bigint[])) AS c (
+        account, version, head, now, next_due, pending, available, held, debt, redeemed, expired, written_off,
+        in_transit, details, version_read
     )
-    SELECT $1, c.account, c.version, c.head, c.now, c.next_due, c.pending, c.available, c.held, c.debt, c.redeemed,
-           c.expired, c.written_off, c.in_transit, c.details
-    FROM stands, unnest($4::account_state[]) AS c
-    ON CONFLICT (shard, account) DO UPDATE
-    SET version = excluded.version, head = excluded.head, now = excluded.now, next_due = excluded.next_due,
-        pending = excluded.pending, available = excluded.available, held = excluded.held, debt = excluded.debt,
-        redeemed = excluded.redeemed, expired = excluded.expired, written_off = excluded.written_off,
-        in_transit = excluded.in_transit, details = excluded.details
+    WHERE a.shard = $1 AND a.account = c.account AND a.version = c.version_read
+    RETURNING 1
+),
+unchanged AS (
+    SELECT FROM updated HAVING CASE WHEN count(*) = cardinality($3) THEN true ELSE refuse_changed() END
 ),
 write_journal AS (
-    INSERT INTO journal SELECT * FROM stands, unnest($5::journal[])
+    INSERT INTO journal SELECT * FROM unchanged, unnest($4::journal[])
 ),
 write_entries AS (
-    INSERT INTO entry SELECT * FROM stands, unnest($6::entry[])
+    INSERT INTO entry SELECT * FROM unchanged, unnest($5::entry[])
 ),
 write_lots AS (
     INSERT INTO lot AS l (shard, account, day, parent, pending, available, held, expired, forgiven, ends)
     SELECT $1, c.account, c.day, c.parent, c.pending, c.available, c.held, c.expired, c.forgiven, c.ends
-    FROM stands, unnest($7::lot_difference[]) AS c
+    FROM unchanged, unnest($6::lot_difference[]) AS c
     ON CONFLICT (shard, account, day, parent) DO UPDATE
     SET pending = l.pending + excluded.pending, available = l.available + excluded.available,
         held = l.held + excluded.held, expired = l.expired + excluded.expired,
@@ -210,32 +200,32 @@ write_lots AS (
 write_orders AS (
     INSERT INTO orders (shard, account, ref, paid_at, due, success_from, success_until, state)
     SELECT $1, c.account, c.ref, c.paid_at, c.due, c.success_from, c.success_until, c.state
-    FROM stands, unnest($8::order_change[]) AS c
+    FROM unchanged, unnest($7::order_change[]) AS c
     ON CONFLICT (shard, account, ref) DO UPDATE
     SET paid_at = excluded.paid_at, due = excluded.due, success_from = excluded.success_from,
         success_until = excluded.success_until, state = excluded.state
 ),
 write_lines AS (
-    INSERT INTO order_lines SELECT * FROM stands, unnest($9::order_lines[])
+    INSERT INTO order_lines SELECT * FROM unchanged, unnest($8::order_lines[])
 ),
 write_facts AS (
     INSERT INTO fact (shard, account, key, value)
     SELECT $1, c.account, c.key, c.value
-    FROM stands, unnest($10::fact_change[]) AS c
+    FROM unchanged, unnest($9::fact_change[]) AS c
     ON CONFLICT (shard, account, key) DO UPDATE SET value = excluded.value
 ),
 write_answers AS (
-    INSERT INTO answer SELECT * FROM stands, unnest($11::answer[])
+    INSERT INTO answer SELECT * FROM unchanged, unnest($10::answer[])
     ON CONFLICT (shard, digest) DO UPDATE
     SET at = excluded.at, request = excluded.request, status = excluded.status, body = excluded.body
 ),
 write_outbox AS (
     INSERT INTO outbox (shard, topic, key, value, headers)
     SELECT o.shard, o.topic, o.key, o.value, o.headers
-    FROM stands, unnest($12::outbox[]) WITH ORDINALITY AS o
+    FROM unchanged, unnest($11::outbox[]) WITH ORDINALITY AS o
     ORDER BY o.ordinality
 )
-SELECT EXISTS (SELECT FROM stands);
+SELECT FROM unchanged;
 
 -- name: due_members
 -- account_due, identity_account.
