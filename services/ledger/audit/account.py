@@ -17,7 +17,7 @@ import msgspec
 from services.kit.calendar import NEVER, NOT_YET, Day
 from services.ledger.audit.replay import OrderRow, Replay, encode_details
 from services.ledger.domain.batch import Arrival
-from services.ledger.domain.chain import Link, decode_record, next_head
+from services.ledger.domain.chain import decode_record, next_head
 from services.ledger.domain.program.program import ProgramVersions
 from services.ledger.domain.state.account import GENESIS, Account, Details
 from services.ledger.domain.state.entries import KINDS, SLIDING_LOT, AccountName, Entry, LotKey, last_day, slides
@@ -101,7 +101,7 @@ class AccountAudit:
         if row.version != self._version + 1:
             self._fault("chain", f"version {row.version} follows {self._version}")
         self._version = row.version
-        head = next_head(self._head, Link(row.digest, row.version, row.at, row.now, row.input_, row.record, booked))
+        head = next_head(self._head, (row.digest, row.version, row.at, row.now, row.input_, row.record, booked))
         if head != row.head:
             self._fault("chain", f"version {row.version}: the hash is not that of its row, entries and predecessor")
         self._head = row.head

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from services.kit.calendar import Day, Micros
-from services.ledger.domain.chain import Link, encode_record, next_head
+from services.ledger.domain.chain import encode_record, next_head
 from services.ledger.domain.decide import decide
 from services.ledger.domain.program.program import ProgramVersions
 from services.ledger.domain.state.account import Account
@@ -84,7 +84,7 @@ def fold_member(
 def _journal(account: Account, arrival: Arrival, outcome: Outcome) -> NewJournalRow:
     input_, record = encode_input(arrival.input_), encode_record(outcome)
     at = arrival.input_.at
-    link = Link(arrival.digest, account.version, at, account.now, input_, record, outcome.entries)
+    link = (arrival.digest, account.version, at, account.now, input_, record, outcome.entries)
     account.head = next_head(account.head, link)
     return NewJournalRow(
         arrival=arrival,

@@ -8,7 +8,6 @@ account number is in it: they are placement.
 from __future__ import annotations
 
 from hashlib import blake2b, sha256
-from typing import NamedTuple
 
 import msgspec
 
@@ -47,16 +46,8 @@ def decode_record(raw: bytes) -> Record:
     return _record_decoder.decode(raw)
 
 
-class Link(NamedTuple):
-    """What a journal row adds to the chain: the fields that its hash covers besides the hash of the row before it."""
-
-    digest: bytes
-    version: int
-    at: Micros
-    now: Micros
-    input_: bytes
-    record: bytes
-    entries: list[Entry]
+Link = tuple[bytes, int, Micros, Micros, bytes, bytes, list[Entry]]
+"""What a journal row adds to the chain: its digest, version, `at`, `now`, input, outcome and entries."""
 
 
 def next_head(head: bytes, link: Link) -> bytes:

@@ -123,8 +123,8 @@ def decide(programs: ProgramVersions, member: Member, input_: AnyInput, now: Mic
     if isinstance(input_, DueTimer | ExpiryNear) and not (posting.entries or qualified or outcome.expiring):
         return None
     posting.post()
-    account.version = posting.version
     _complete(outcome, posting, qualified)
+    account.version = posting.version
     return outcome
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import date
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from msgspec import structs
 
@@ -80,13 +80,6 @@ TYPES: Final[Mapping[str, str]] = {
 """The event type that an input's tag stands for, to the outside."""
 
 
-class _Currency(NamedTuple):
-    """The program's currency, and how many decimals its amounts have."""
-
-    code: str
-    decimals: int
-
-
 def input_of(
     event: Mapping[str, Any], currency: str, decimals: int, needs: Callable[[Micros], frozenset[str]] | None = None
 ) -> AnyInput | None:
@@ -96,20 +89,24 @@ def input_of(
     Raises Refused for what only the program can decide: the currency, and how many decimals it has.
     """
     kind, at = event["type"], to_micros(event["time"])
-    if (read_amounts := _AMOUNT_READERS.get(kind)) is not None:
-        return read_amounts(event, at, _Currency(currency, decimals))
     if (read := _READERS.get(kind)) is None:
-        return None
+        read_amounts = _AMOUNT_READERS.get(kind)
+        if read_amounts is _paid:
+            _check_currency(event["data"], currency)
+        return None if read_amounts is None else read_amounts(event, at, decimals)
     input_ = read(event, at)
     if isinstance(input_, ProfileUpdated) and needs and (needed := needs(input_.at)):
         return _with_contents(input_, event["data"], needed)
     return input_
 
 
-def _paid(event: Mapping[str, Any], at: Micros, currency: _Currency) -> AnyInput:
-    data, decimals = event["data"], currency.decimals
-    if data["currency"] != currency.code:
-        raise Refused(RefusalReason.OTHER_CURRENCY, "data.currency", f"this program counts in {currency.code}")
+def _check_currency(data: Mapping[str, Any], currency: str) -> None:
+    if data["currency"] != currency:
+        raise Refused(RefusalReason.OTHER_CURRENCY, "data.currency", f"this program counts in {currency}")
+
+
+def _paid(event: Mapping[str, Any], at: Micros, decimals: int) -> AnyInput:
+    data = event["data"]
     return Paid(
         event["source"],
         event["id"],
@@ -182,8 +179,8 @@ def _completed(event: Mapping[str, Any], at: Micros) -> AnyInput:
     return Completed(event["source"], event["id"], at, order_ref(data.get("shop", ""), data["order_id"]), _parts(data))
 
 
-def _refunded(event: Mapping[str, Any], at: Micros, currency: _Currency) -> AnyInput:
-    data, decimals = event["data"], currency.decimals
+def _refunded(event: Mapping[str, Any], at: Micros, decimals: int) -> AnyInput:
+    data = event["data"]
     return Refunded(
         event["source"],
         event["id"],
@@ -318,7 +315,7 @@ def _instant(value: Any) -> Micros:
     return parse_rfc3339(value) if isinstance(value, str) else to_micros(value)
 
 
-_AMOUNT_READERS: Final[Mapping[str, Callable[[Mapping[str, Any], Micros, _Currency], AnyInput]]] = {
+_AMOUNT_READERS: Final[Mapping[str, Callable[[Mapping[str, Any], Micros, int], AnyInput]]] = {
     "commerce.order.paid.v1": _paid,
     "commerce.order.refunded.v1": _refunded,
 }

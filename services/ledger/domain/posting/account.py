@@ -6,13 +6,12 @@ Points that come in pay debt first, and points whose last day is past expire ins
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from services.kit.calendar import NEVER, Day, Micros
 from services.ledger.domain.program.program import Program
 from services.ledger.domain.state.account import Debt, Shortfall
-from services.ledger.domain.state.entries import NO_LOT, SLIDING_LOT, AccountName, Entry, LotKey, slides
+from services.ledger.domain.state.entries import NO_LOT, SLIDING_LOT, AccountName, Entry, LotKey, lot_of_day, slides
 from services.ledger.domain.state.fact_keys import hold_key
 from services.ledger.domain.state.holds import Hold, HoldState, encode_hold
 from services.ledger.domain.state.lots import AVAILABLE, EXPIRED, HELD, PENDING, LotAllocation, split_allocations
@@ -20,8 +19,7 @@ from services.ledger.domain.state.member import Member
 from services.ledger.domain.state.orders import Order
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(NamedTuple):
     """Why points move: the rule, what it is about (a ref), the local date (D1), and the program version."""
 
     rule: str
@@ -51,7 +49,7 @@ class PointsAccount:
 
     def change_pending(self, lot_day: Day, points: int, cause: Cause) -> None:
         """Add pending points to a lot or, negative, take some away; no spendable point moves (R5)."""
-        lot = LotKey(lot_day)
+        lot = lot_of_day(lot_day)
         if points > 0:
             self._book("issued", "pending", points, lot, cause)
         elif points < 0:

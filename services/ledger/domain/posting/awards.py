@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from services.kit.calendar import Day
 from services.ledger.domain.posting.account import Cause
@@ -12,8 +12,7 @@ from services.ledger.domain.program.fact_rules import FactRule
 from services.ledger.domain.state.account import NO_PROGRAM
 
 
-@dataclass(frozen=True, slots=True)
-class StandingAward:
+class StandingAward(NamedTuple):
     """An award as it is booked, or as it should be: so many points in a lot, before the cap of its pool, if it has one.
 
     Two awards of one fact that have the same `place` are in the same lot or pool.

@@ -9,8 +9,6 @@ SQL: `facts`.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import msgspec
 
 from services.kit.calendar import Day
@@ -45,7 +43,7 @@ def change_pool(posting: Posting, rule: str, cap: int, lot_day: Day, change: tup
     pool.total += change[0]
     pool.confirmed += change[1]
     if lot_day == SLIDING:
-        cause = replace(cause, award=key)
+        cause = cause._replace(award=key)
     confirmed = min(cap, pool.confirmed)
     pending = min(cap, pool.total) - confirmed
     posting.rebalance(lot_day, (pool.booked_pending, pool.booked_confirmed), (pending, confirmed), cause)

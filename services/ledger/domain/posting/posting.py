@@ -16,7 +16,7 @@ from services.ledger.domain.posting import sliding
 from services.ledger.domain.posting.account import Cause, PointsAccount, allocate
 from services.ledger.domain.program.program import ProgramVersions
 from services.ledger.domain.state.account import Shortfall
-from services.ledger.domain.state.entries import NO_LOT, SLIDING, AccountName, LotKey
+from services.ledger.domain.state.entries import NO_LOT, SLIDING, AccountName, LotKey, lot_of_day
 from services.ledger.domain.state.fact_keys import HOLD
 from services.ledger.domain.state.holds import decode_hold, encode_hold
 from services.ledger.domain.state.lots import FORGIVEN, LotAllocation, split_allocations
@@ -78,14 +78,12 @@ class Posting(PointsAccount):
 
     __slots__ = (
         "_awards", "_clawbacks", "_returns", "_spends", "alarms", "budget_requests", "paying", "programs",
-        "referrals", "version",
+        "referrals",
     )  # fmt: skip
 
     def __init__(self, member: Member, programs: ProgramVersions, now: Micros) -> None:
         super().__init__(member, now)
         self.programs = programs
-        self.version = member.account.version + 1
-        """The version of the account that this input makes."""
         self.alarms: list[str] = []
         self.referrals: list[Referral] = []
         self.budget_requests: dict[tuple[str, str], BudgetRequest] = {}
@@ -96,6 +94,11 @@ class Posting(PointsAccount):
         self._clawbacks: list[_Clawback] = []
         self._spends: list[_Spend] = []
         self._awards: list[_Award] = []
+
+    @property
+    def version(self) -> int:
+        """The version of the account that this input makes."""
+        return self.member.account.version + 1
 
     def cause(self, rule: str, ref: str, instant: Micros) -> Cause:
         """A cause as of an instant: its local date, and the program version in force."""
@@ -163,7 +166,7 @@ class Posting(PointsAccount):
             day = award.lot_day
             if day == SLIDING:
                 day = sliding.grant(self.member, award.cause.award_name, award.points)
-            self._make_available(LotKey(day), award.points, award.out_of, award.cause)
+            self._make_available(lot_of_day(day), award.points, award.out_of, award.cause)
         self._returns, self._clawbacks, self._spends, self._awards = [], [], [], []
 
     # How each is booked
@@ -178,7 +181,7 @@ class Posting(PointsAccount):
     def _claw_back_of_lot(self, clawback: _Clawback) -> None:
         """R7, then R6: forgive what has expired, take from the lot and its grace lots, then from the others."""
         left, cause, day = clawback.points, clawback.cause, clawback.lot_day
-        if self._is_past(LotKey(day), cause):
+        if self._is_past(lot_of_day(day), cause):
             left -= self._forgive(day, left, cause)
         if not left:
             return
@@ -303,6 +306,6 @@ def has_available_funding(member: Member, funding_keys: tuple[str, ...]) -> bool
 
 def _distance(lot: LotKey, day: Day) -> int:
     """How near a lot is to the plain lot of a day: that lot, a grace lot of it, another."""
-    if lot == LotKey(day):
+    if lot == lot_of_day(day):
         return 0
     return 1 if lot.parent == day else 2

@@ -91,7 +91,11 @@ def _move_bonus(posting: Posting, holder: tuple[Success, Day] | None) -> None:
     details = posting.member.account.details
     booked, due = details.bonus, _bonus(posting.programs, holder)
     details.bonus = due
-    replace_award(posting, _standing(posting, booked), _standing(posting, due))
+    replace_award(
+        posting,
+        None if booked is None else _standing(posting, booked),
+        None if due is None else _standing(posting, due),
+    )
 
 
 def _bonus(programs: ProgramVersions, holder: tuple[Success, Day] | None) -> Bonus | None:
@@ -110,9 +114,7 @@ def _bonus(programs: ProgramVersions, holder: tuple[Success, Day] | None) -> Bon
     )
 
 
-def _standing(posting: Posting, bonus: Bonus | None) -> StandingAward | None:
-    if bonus is None:
-        return None
+def _standing(posting: Posting, bonus: Bonus) -> StandingAward:
     program = posting.programs.at(bonus.paid_at)
     cause = Cause(bonus.rule, bonus.order, program.calendar.day_of(bonus.since), program, award=bonus.rule)
     return StandingAward(bonus.points, bonus.lot_day, cause, (bonus.lot_day,))

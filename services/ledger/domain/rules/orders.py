@@ -6,7 +6,6 @@ SQL: `orders`, `order_lines`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from msgspec import structs
@@ -68,7 +67,9 @@ def book_orders(
     `label` names the rule of the entries where it is not the order rule itself (`true_up`).
     """
     changes: list[SuccessChange] = []
-    booked = [_book_order(posting, ref, label, changes) for ref in refs]
+    booked: list[tuple[OrderQualified, list[AwardReason]]] = []
+    for ref in refs:
+        booked.append(_book_order(posting, ref, label, changes))
     settle_bonus(posting, changes)
     return booked
 
@@ -145,9 +146,13 @@ def _book_award(posting: Posting, order: Order, assessment: OrderAssessment, cau
     always = tuple([name for name in met if name not in rule.budgeted]) if rule.budgeted else met
     points, confirmed = _points(rule, tier, always, assessment)
     was_in, lot_day = order.lot_day, program.order_lot_day(cause.day)
-    _leave_lot(posting, order, lot_day, cause)
+    if order.booked_under:
+        _leave_lot(posting, order, lot_day, cause)
     _book_points(posting, order, lot_day, (points - confirmed, confirmed), cause)
-    _keep_confirmed(order, assessment)
+    if assessment.confirmed_lines is not None:
+        order.confirmed_lines = assessment.confirmed_lines
+    elif assessment.all_confirmed:
+        order.all_confirmed = order.lines_version
     about = "" if cause.rule == rule.name else cause.ref
     basis = 0 if assessment.basis == assessment.earning else assessment.basis
     by_goods = () if rule.limited.keys().isdisjoint(met) else tuple(assessment.by_goods)
@@ -172,14 +177,6 @@ def _book_points(posting: Posting, order: Order, lot_day: Day, due: PendingAndCo
         change_pool(posting, rule.name, rule.cap, lot_day, (sum(due) - sum(booked), due[1] - booked[1]), cause)
     order.pending, order.confirmed = due
     order.lot_day, order.booked_day, order.booked_under = lot_day, cause.day, cause.program.number
-
-
-def _keep_confirmed(order: Order, assessment: OrderAssessment) -> None:
-    """Keep which lines are confirmed, by name where they differ (O8)."""
-    if assessment.confirmed_lines is not None:
-        order.confirmed_lines = assessment.confirmed_lines
-    elif assessment.all_confirmed:
-        order.all_confirmed = order.lines_version
 
 
 def _met(rule: OrderRule, member: Member, order: Order, assessment: OrderAssessment) -> tuple[str, ...]:
@@ -249,14 +246,12 @@ def _reasons_of_extras(
 
 def _leave_lot(posting: Posting, order: Order, lot_day: Day, cause: Cause) -> None:
     """If an earlier `paid` moves the award, claw it back in the lot or pool it is in; it is awarded anew (E7)."""
-    if not order.booked_under:
-        return
     booked_under = posting.programs.by_number[order.booked_under]
     pooled = booked_under.order.cap is not None or cause.program.order.cap is not None
     same_pool = (order.booked_day, order.booked_under) == (cause.day, cause.program.number)
     if order.lot_day == lot_day and (same_pool or not pooled):
         return
-    cause = replace(cause, day=order.booked_day, program=booked_under)
+    cause = cause._replace(day=order.booked_day, program=booked_under)
     _book_points(posting, order, order.lot_day, (0, 0), cause)
 
 

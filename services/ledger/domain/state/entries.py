@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -76,6 +77,12 @@ class LotKey(NamedTuple):
 
     day: Day
     parent: Day = NO_PARENT
+
+
+@lru_cache(maxsize=8_192)
+def lot_of_day(day: Day) -> LotKey:
+    """The lot of a day that is no grace lot. Most events need a few, of few days: they are made once."""
+    return LotKey(day)
 
 
 NO_LOT: Final = LotKey(NO_DAY)
