@@ -23,6 +23,7 @@ from services.ledger.executor import Ledger
 from services.ledger.jobs.day_close import DayClose
 from services.ledger.jobs.due import due_pass, passes_in_sequence
 from services.ledger.jobs.expiry_notices import ExpiryNotices
+from services.ledger.jobs.snapshots import Snapshots
 from services.ledger.jobs.upkeep import Upkeep
 from services.ledger.publication import publish
 from services.ledger.settings import LedgerSettings
@@ -56,6 +57,7 @@ def wire(worker: Worker[LedgerSettings]) -> Sequence[Part]:
     sweep = passes_in_sequence(
         due_pass(pool, executor, settings.sweep_batch),
         ExpiryNotices(pool, executor),
+        Snapshots(pool, executor),
         DayClose(pool, settings.shards, partial(is_booked_until, settings)),
     )
     sweeper = Sweeper(settings, sweep, shards=consumer)

@@ -11,7 +11,7 @@ from services.kit.kafka import Shard
 from services.kit.postgres import Connection
 from services.ledger import store
 from services.ledger.answers import Answer, key_reused
-from services.ledger.domain.state.inputs import encode_input
+from services.ledger.domain.state.inputs import AnyInput, decode_input, encode_input
 from services.ledger.inputs import Booked, Known, MemberCommand, Placed
 
 
@@ -59,7 +59,7 @@ class KnownInputs:
             if before is None:
                 new[digest, input_.at] = (place, each)
             else:
-                outcomes[place] = Known() if before == encode_input(input_) else _conflict()
+                outcomes[place] = Known() if _is_same(before, input_) else _conflict()
         return list(new.values())
 
     def answer_repeats(self, outcomes: list[Booked | Refused]) -> None:
@@ -68,6 +68,11 @@ class KnownInputs:
             first_place, first = self._first[command.arrival.digest]
             answer = outcomes[first_place]
             outcomes[place] = repeated_answer(command, first.request, answer) if isinstance(answer, Answer) else answer
+
+
+def _is_same(journalled: bytes, input_: AnyInput) -> bool:
+    """Whether an input is the one that was journalled. An older format has fewer fields, and so other bytes (K4)."""
+    return journalled == encode_input(input_) or decode_input(journalled) == input_
 
 
 def repeated_answer(command: MemberCommand, request: bytes, answer: Answer) -> Answer:

@@ -23,6 +23,7 @@ from services.kit.kafka import Shard
 from services.kit.postgres import Connection, Queries
 from services.ledger.codecs import register_codecs
 from services.ledger.domain.batch import Arrival
+from services.ledger.domain.chain import FORMAT
 from services.ledger.domain.state.account import Account, Details
 from services.ledger.domain.state.loaded import Loaded, Needs, Success
 from services.ledger.domain.state.lots import LotRow
@@ -83,7 +84,7 @@ async def lock_accounts(tx: Connection, shard: Shard, member_ids: Sequence[str])
     rows = await tx.fetch(SQL["lock_accounts"], shard, member_ids)
     if len(rows) < len(member_ids):
         known = {row["member_id"] for row in rows}
-        await tx.execute(SQL["open_accounts"], shard, [member for member in member_ids if member not in known])
+        await tx.execute(SQL["open_accounts"], shard, [member for member in member_ids if member not in known], FORMAT)
         rows = await tx.fetch(SQL["lock_accounts"], shard, member_ids)
     return {row["member_id"]: row for row in rows}
 

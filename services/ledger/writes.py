@@ -17,13 +17,14 @@ from services.kit.kafka import Shard
 from services.kit.outbox import OutboxRow, append, records_of
 from services.kit.postgres import Connection
 from services.ledger.domain.batch import Fold
+from services.ledger.domain.chain import FORMAT
 from services.ledger.domain.state.account import Account
 from services.ledger.domain.state.orders import encode_lines, encode_order
 from services.ledger.store import SQL
 
 _encode_details = msgspec.msgpack.Encoder().encode
 _JOURNAL: Final = (
-    "shard", "digest", "at", "account", "version", "now", "type", "outcome", "input", "record", "head",
+    "shard", "digest", "at", "account", "version", "now", "type", "outcome", "input", "record", "head", "format",
 )  # fmt: skip
 _ENTRY: Final = (
     "shard", "account", "version", "line", "booked_at", "day", "debit", "credit", "points", "lot_day", "lot_parent",
@@ -139,7 +140,7 @@ def _journal_rows(shard: Shard, folds: Sequence[Fold]) -> _Table:
     return [
         (
             shard, row.arrival.digest, row.arrival.input_.at, fold.member.account.number, row.version, row.now,
-            row.type, row.outcome.kind, row.input_, row.record, row.head,
+            row.type, row.outcome.kind, row.input_, row.record, row.head, FORMAT,
         )
         for fold in folds
         for row in fold.rows

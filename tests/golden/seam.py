@@ -171,7 +171,7 @@ class Books:
             for _, _, version, line, _, day, debit, credit, points, lot_day, lot_parent, rule, ref, program in booked:
                 entry = Entry(debit, credit, points, lot_day, lot_parent, rule, ref, day, program)
                 entries[shard, number, version].append((line, entry))
-        for shard, digest, at, number, version, now, kind, _, input_, record, head in database.journal.values():
+        for shard, digest, at, number, version, now, kind, _, input_, record, head, _ in database.journal.values():
             own = tuple(entry for _, entry in sorted(entries[shard, number, version]))
             rows[shard, number].append(Row(digest, kind, version, at, now, input_, record, head, own))
         return {

@@ -246,7 +246,7 @@ class Connection:
                     lots=list(self._spendable_lots(shard, [number])) or None,
                 )
 
-    async def _open_accounts(self, shard: int, members: Sequence[str]) -> None:
+    async def _open_accounts(self, shard: int, members: Sequence[str], _format: int) -> None:
         """Each in a row of its own that others wait for, as they wait for an index entry that is not committed."""
         for member in sorted(members):
             await self._lock(("identity", shard, member))

@@ -12,7 +12,8 @@ import orjson
 from services.kit.calendar import NOT_YET, Micros
 from services.ledger import store
 from services.ledger.answers import Answer
-from services.ledger.audit.account import AccountAudit, Projections
+from services.ledger.audit.account import AccountAudit
+from services.ledger.audit.snapshot import Projections
 from services.ledger.audit.budgets import Budgets
 from services.ledger.audit.transfers import Transit
 from services.ledger.domain.program.catalogue import Reward, compile_rewards
@@ -168,10 +169,10 @@ def _accounts(database: Database) -> Iterator[str]:
         entries: defaultdict[int, list[EntryRow]] = defaultdict(list)
         for entry in database.entries[key]:
             entries[entry[2]].append(EntryRow(*entry[2:]))
-        for _, digest, at, account, version, now, kind, outcome, input_, record, head in sorted(
+        for _, digest, at, account, version, now, kind, outcome, input_, record, head, format_ in sorted(
             journals[key], key=lambda row: row[4]
         ):
-            row = JournalRow(account, version, digest, at, now, kind, outcome, input_, record, head)
+            row = JournalRow(account, version, digest, at, now, kind, outcome, input_, record, head, format_)
             audit.check_journal(row, entries.pop(version, ()))
         for stray in entries.values():
             audit.check_unjournalled(stray)

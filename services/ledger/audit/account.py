@@ -3,6 +3,8 @@
 There are four proofs, and each finds faults that the others cannot: the chain (no journal row or entry was changed,
 removed or added), the sums (account and lots are the sums of the entries), the replay (entries and facts are what the
 fold makes of the inputs), and the dates (the due date does not overlook anything).
+
+What an older release has booked is not folded again: the replay of such an account begins at its snapshot (K4).
 """
 
 from __future__ import annotations
@@ -15,13 +17,14 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 
 from services.kit.calendar import NEVER, NOT_YET, Day
-from services.ledger.audit.replay import OrderRow, Replay, encode_details
+from services.ledger.audit.replay import Replay, encode_details
+from services.ledger.audit.snapshot import Projections, decode_snapshot, digest_of_snapshot
 from services.ledger.domain.batch import Arrival
-from services.ledger.domain.chain import decode_record, next_head
+from services.ledger.domain.chain import FORMAT, FORMATS, Format, decode_record, next_head
 from services.ledger.domain.program.program import ProgramVersions
 from services.ledger.domain.state.account import GENESIS, Account, Details
 from services.ledger.domain.state.entries import KINDS, SLIDING_LOT, AccountName, Entry, LotKey, last_day, slides
-from services.ledger.domain.state.inputs import decode_input, type_of
+from services.ledger.domain.state.inputs import SnapshotTaken, decode_input, type_of
 from services.ledger.domain.state.loaded import Missing
 from services.ledger.domain.state.lots import AVAILABLE, EXPIRED, FORGIVEN, HELD, PENDING, LotRow
 from services.ledger.reads.rows import EntryRow, JournalRow
@@ -42,6 +45,7 @@ CHECKS: Final[dict[Check, str]] = {
 
 SLICE: Final = 500
 """Inputs that are folded at once, so that a long history is never in memory as a whole."""
+_SNAPSHOT: Final = SnapshotTaken.__struct_config__.tag
 MAX_FAULTS: Final = 20
 """Faults that are named of one account; there may be more."""
 _NO_DETAILS: Final = encode_details(Details())
@@ -60,23 +64,18 @@ class Fault(NamedTuple):
     detail: str
 
 
-class Projections(NamedTuple):
-    """What is stored of an account besides its row, its journal and its entries."""
-
-    lots: Sequence[LotRow]
-    orders: Mapping[str, OrderRow]
-    lines: Mapping[tuple[str, int], bytes]
-    facts: Mapping[str, bytes]
-
-
 class AccountAudit:
     """The checks of one account: first its journal rows in order, each with its entries, then all that is stored."""
 
-    def __init__(self, programs: ProgramVersions, number: int, member_id: str) -> None:
+    def __init__(self, programs: ProgramVersions, number: int, member_id: str, snapshot: bytes | None = None) -> None:
         self.faults: list[Fault] = []
         self.sums: Counter[AccountName] = Counter()
         self.outcomes: Counter[str] = Counter()
+        self.lacks_snapshot = False
+        """Whether an older release has written rows of this account, and no snapshot follows them so far."""
         self._programs = programs
+        self._number, self._member_id = number, member_id
+        self._snapshot = snapshot
         self._replay: Replay | None = Replay(programs, number, member_id)
         self._version = 0
         self._head = GENESIS
@@ -90,6 +89,7 @@ class AccountAudit:
         """Check the next row of the journal, with all entries of its version."""
         self.outcomes[row.outcome] += 1
         booked = [entry.entry() for entry in entries]
+        self._follow_format(row)
         self._check_chain(row, booked)
         self._collect_input(row, booked)
         for line, entry in enumerate(entries, 1):
@@ -97,11 +97,35 @@ class AccountAudit:
                 self._fault("entries", f"entry {entry.version}.{entry.line}: not line {line} of its journal row")
             self._add(entry)
 
+    def _follow_format(self, row: JournalRow) -> None:
+        """Do not fold what an older release has written; from the snapshot on that follows it, fold again."""
+        if row.format != FORMAT:
+            self._replay, self.lacks_snapshot = None, True
+        elif self.lacks_snapshot and row.type == _SNAPSHOT and self._snapshot is not None:
+            self._begin_at_snapshot(row, self._snapshot)
+
+    def _begin_at_snapshot(self, row: JournalRow, raw: bytes) -> None:
+        try:
+            snapshot, input_ = decode_snapshot(raw), decode_input(row.input_)
+        except msgspec.DecodeError:
+            self._fault("replay", f"version {row.version}: the snapshot cannot be read")
+            return
+        if snapshot.version != self._version:
+            return  # this row's snapshot was replaced by a later one
+        self.lacks_snapshot = False
+        if not isinstance(input_, SnapshotTaken) or input_.digest != digest_of_snapshot(raw):
+            self._fault("replay", f"version {row.version}: the snapshot is not what was kept")
+        account = snapshot.account(self._number, self._member_id)
+        self._check_totals(account)
+        self._check_lots(snapshot.lots, account.details.sliding_last_days)
+        self._replay = Replay(self._programs, self._number, self._member_id, snapshot)
+
     def _check_chain(self, row: JournalRow, booked: list[Entry]) -> None:
         if row.version != self._version + 1:
             self._fault("chain", f"version {row.version} follows {self._version}")
         self._version = row.version
-        head = next_head(self._head, (row.digest, row.version, row.at, row.now, row.input_, row.record, booked))
+        link = (row.digest, row.version, row.at, row.now, row.input_, row.record, booked)
+        head = next_head(self._head, link, FORMATS.get(row.format, ""))
         if head != row.head:
             self._fault("chain", f"version {row.version}: the hash is not that of its row, entries and predecessor")
         self._head = row.head
@@ -187,9 +211,14 @@ class AccountAudit:
 
     # What is stored beside the journal
 
-    def check_stored(self, account: Account | None, details: bytes, stored: Projections) -> None:
-        """Check the account's row and all projections, after the last row of the journal."""
+    def check_stored(
+        self, account: Account | None, details: bytes, stored: Projections, format_: Format = FORMAT
+    ) -> None:
+        """Check the account's row and all projections, after the last row of the journal. `format_` is the format from
+        which on the row says that its inputs can be folded again."""
         self._fold_slice()
+        if self.lacks_snapshot and format_ == FORMAT:
+            self._fault("replay", "the snapshot that was taken after an upgrade is missing")
         if account is None:
             self._fault("identity", "there are rows, but no account row")
         else:
@@ -227,7 +256,7 @@ class AccountAudit:
         unseen = dict(self._lots)
         for lot in lots:
             summed = unseen.pop(lot.lot, [0, 0, 0, 0, 0])
-            columns = [lot.pending, lot.available, lot.held, lot.expired, lot.forgiven]
+            columns = lot.columns()
             if columns != summed:
                 self._fault("lots", f"lot {lot_name(lot.day, lot.parent)} is {columns}, the entries say {summed}")
             if lot.ends is not None and lot.ends != last_day(lot.day, slid):

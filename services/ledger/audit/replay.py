@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from services.kit.calendar import END_OF_TIME, NOT_YET, Day, Micros
+from services.kit.calendar import END_OF_TIME, NOT_YET, Day
+from services.ledger.audit.snapshot import OrderRow, Snapshot
 from services.ledger.domain.batch import Arrival, Fold, fold_member
 from services.ledger.domain.program.program import ProgramVersions
 from services.ledger.domain.state.account import Account, Details
@@ -23,10 +24,6 @@ _decode_details = msgspec.msgpack.Decoder(Details).decode
 def encode_details(details: Details) -> bytes:
     """An account's details as stored."""
     return _encoder.encode(details)
-
-
-OrderRow = tuple[Micros, Micros, Micros, Micros, bytes]
-"""(paid_at, due, success_from, success_until, state), 0 = never."""
 
 
 class _Complete(dict[Any, Any]):
@@ -51,7 +48,9 @@ class _Families(dict[Day, list[LotRow]]):
 class Replay:
     """A member's rows in memory. Each `fold` is a batch, and any cut into batches gives the same rows (O7)."""
 
-    def __init__(self, programs: ProgramVersions, number: int, member_id: str) -> None:
+    def __init__(
+        self, programs: ProgramVersions, number: int, member_id: str, snapshot: Snapshot | None = None
+    ) -> None:
         self._programs = programs
         self.account = Account(number, member_id)
         self.orders: dict[str, OrderRow] = {}
@@ -59,6 +58,13 @@ class Replay:
         self.lines: dict[tuple[str, int], bytes] = {}
         self.facts: dict[str, bytes] = _Complete()
         self.lots: dict[LotKey, list[int]] = {}
+        if snapshot is not None:
+            self.account = snapshot.account(number, member_id)
+            self.orders.update(snapshot.orders)
+            self.states.update({ref: row[-1] for ref, row in snapshot.orders})
+            self.lines.update({(ref, lines_version): lines for ref, lines_version, lines in snapshot.lines})
+            self.facts.update(snapshot.facts)
+            self.lots.update({lot.lot: lot.columns() for lot in snapshot.lots})
 
     def fold(self, arrivals: Sequence[Arrival]) -> Fold:
         """Fold the next inputs of the member, and keep the changed rows."""

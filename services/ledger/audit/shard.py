@@ -14,19 +14,21 @@ import asyncpg
 import msgspec
 
 from services.kit import clock
-from services.kit.calendar import MICROS_PER_SECOND, NOT_YET
+from services.kit.calendar import MICROS_PER_SECOND
 from services.kit.kafka import Shard, shard_of
 from services.kit.postgres import Connection, Queries
 from services.ledger import store
-from services.ledger.audit.account import AccountAudit, Check, Fault, Projections
+from services.ledger.audit.account import AccountAudit, Check, Fault
 from services.ledger.audit.budgets import Budgets
+from services.ledger.audit.snapshot import Projections, projections
 from services.ledger.audit.transfers import Transit
 from services.ledger.domain.program.program import ProgramVersions
-from services.ledger.domain.state.lots import LotRow
 from services.ledger.domain.state.orders import decode_order
 from services.ledger.reads.rows import EntryRow, JournalRow
 
-_TABLES: Final = ("accounts", "identities", "journal", "entries", "lots", "orders", "order_lines", "facts")
+_TABLES: Final = (
+    "accounts", "identities", "journal", "snapshots", "entries", "lots", "orders", "order_lines", "facts",
+)  # fmt: skip
 SQL: Final = Queries.load("services.ledger", "sql/verify.sql", require=_TABLES)
 BLOCK: Final = 1000
 """Rows of one round trip."""
@@ -54,6 +56,8 @@ class Report(msgspec.Struct):
     parked: int = 0
     overdue: int = 0
     """Parked orders that have waited for their payment longer than `park_days` (O3)."""
+    not_folded: int = 0
+    """Accounts that an older release has written, and that have no snapshot yet (K4)."""
     broken: int = 0
     """Accounts with faults."""
     checks: Counter[str] = msgspec.field(default_factory=Counter)
@@ -69,6 +73,7 @@ class Report(msgspec.Struct):
         self.points.update(other.points)
         self.parked += other.parked
         self.overdue += other.overdue
+        self.not_folded += other.not_folded
         self.broken += other.broken
         self.checks.update(other.checks)
         self.transit.add(other.transit)
@@ -167,14 +172,17 @@ class _ShardAudit:
         """Read all rows of the next account, check them, and add the result to the report."""
         members: list[str] = [row["member_id"] for row in await self.streams["identities"].rows(number)]
         member = members[0] if members else ""
-        audit = AccountAudit(self._programs, number, member)
+        snapshots = await self.streams["snapshots"].rows(number)
+        audit = AccountAudit(self._programs, number, member, snapshots[0]["state"] if snapshots else None)
         await self._check_journal(audit, number)
         stored = await self._projections(number)
         row = await self.streams["accounts"].row(number)
         if row is not None:
             self.report.accounts += 1
-        account = None if row is None else store.account_of(row)
-        audit.check_stored(account, b"" if row is None else row["details"], stored)
+        if row is None:
+            audit.check_stored(None, b"", stored)
+        else:
+            audit.check_stored(store.account_of(row), row["details"], stored, row["format"])
         faults = [*audit.faults, *self._on_wrong_shard(members)]
         self._count(audit, member, stored)
         if faults:
@@ -190,20 +198,9 @@ class _ShardAudit:
         audit.check_unjournalled(_entries(await entries.rows(number)))
 
     async def _projections(self, number: int) -> Projections:
-        streams = self.streams
-        return Projections(
-            lots=[LotRow(*tuple(row)[1:]) for row in await streams["lots"].rows(number)],
-            orders={
-                row["ref"]: (
-                    row["paid_at"] or NOT_YET, row["due"] or NOT_YET,
-                    row["success_from"] or NOT_YET, row["success_until"] or NOT_YET,
-                    row["state"],
-                )
-                for row in await streams["orders"].rows(number)
-            },
-            lines={(row["ref"], row["telling"]): row["lines"] for row in await streams["order_lines"].rows(number)},
-            facts={row["key"]: row["value"] for row in await streams["facts"].rows(number)},
-        )  # fmt: skip
+        return projections(
+            *[await self.streams[table].rows(number) for table in ("lots", "orders", "order_lines", "facts")]
+        )
 
     def _on_wrong_shard(self, members: Sequence[str]) -> list[Fault]:
         """The members whose id belongs on another shard than this."""
@@ -213,6 +210,7 @@ class _ShardAudit:
     def _count(self, audit: AccountAudit, member: str, stored: Projections) -> None:
         report = self.report
         report.outcomes.update(audit.outcomes)
+        report.not_folded += audit.lacks_snapshot
         report.points.update(audit.sums)
         report.transit.read(stored.facts)
         if member:

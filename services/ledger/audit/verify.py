@@ -225,6 +225,7 @@ def summarise(report: Report, faults: dict[str, list[str]], figures: dict[str, A
         "orders": report.rows["orders"],
         "facts": report.rows["facts"],
         "outcomes": dict(report.outcomes),
+        "not_folded": report.not_folded,
         "parked_orders": report.parked,
         "parked_too_long": report.overdue,
         "points": _points_json(report.points),
@@ -241,6 +242,15 @@ def _points_json(sums: Counter[str]) -> dict[str, int]:
     return {name: -sums[name] if name in ("issued", "debt") else sums[name] for name in ("issued", *POINTS)}
 
 
+def _not_folded(accounts: int) -> list[str]:
+    if not accounts:
+        return []
+    return [
+        f"  of an older release: {accounts:,} accounts, which are not folded again until the service has taken their "
+        "snapshots"
+    ]
+
+
 def table(summary: dict[str, Any]) -> str:
     """The summary as text for a person."""
     points = {name: f"{number:,}" for name, number in summary["points"].items()}
@@ -253,6 +263,7 @@ def table(summary: dict[str, Any]) -> str:
         f"orders {summary['orders']:,}",
         f"  parked: {summary['parked_orders']:,} orders that were never paid, {summary['parked_too_long']:,} of them "
         "for longer than the program waits",
+        *_not_folded(summary["not_folded"]),
         f"  issued {points['issued']} = available {points['available']} + pending {points['pending']} + "
         f"held {points['held']} - debt {points['debt']} + redeemed {points['redeemed']} + "
         f"expired {points['expired']} + written off {points['written_off']} + in transit {points['in_transit']}",

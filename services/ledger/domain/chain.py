@@ -3,11 +3,16 @@
 `hash = SHA-256(format, previous hash, digest, version, at, now, input, outcome, entries)` as one msgpack array,
 which is length-prefixed and, with the smallest form of every integer, canonical. Neither the shard nor the
 account number is in it: they are placement.
+
+A row says in which format it was written (K4). A release that books the same inputs otherwise than the release before
+it writes a format of its own: the hashes of older rows still hold, but only rows of this format can be folded again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import blake2b, sha256
+from typing import Final, NewType
 
 import msgspec
 
@@ -15,7 +20,13 @@ from services.kit.calendar import Micros
 from services.ledger.domain.state.entries import Entry
 from services.ledger.domain.state.outcome import AwardReason, Outcome
 
-FORMAT = "loyalty.journal.v1"
+Format = NewType("Format", int)
+"""The number of a journal format."""
+FORMATS: Final[Mapping[Format, str]] = {Format(1): "loyalty.journal.v1", Format(2): "loyalty.journal.v2"}
+"""All formats that a release has written, by number, with what stands in the hashes of their rows."""
+FORMAT: Final = max(FORMATS)
+"""The format that this release writes."""
+_NAME: Final = FORMATS[FORMAT]
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -50,6 +61,6 @@ Link = tuple[bytes, int, Micros, Micros, bytes, bytes, list[Entry]]
 """What a journal row adds to the chain: its digest, version, `at`, `now`, input, outcome and entries."""
 
 
-def next_head(head: bytes, link: Link) -> bytes:
-    """The hash of a journal row, given the hash of the account's row before it."""
-    return sha256(_encoder.encode((FORMAT, head, *link))).digest()
+def next_head(head: bytes, link: Link, name: str = _NAME) -> bytes:
+    """The hash of a journal row, given the hash of the account's row before it and the name of the row's format."""
+    return sha256(_encoder.encode((name, head, *link))).digest()

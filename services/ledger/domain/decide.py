@@ -62,6 +62,7 @@ from services.ledger.domain.state.inputs import (
     SendPoints,
     Shipped,
     SignedIn,
+    SnapshotTaken,
     TierHistoryReceived,
     TransferArrived,
 )
@@ -101,13 +102,14 @@ _RULES: Final[Mapping[type, Callable[[Posting, Any], Outcome]]] = {
     ReferralReceived: referrals.receive_referral,
     DueTimer: lambda _posting, _timer: Outcome("booked"),
     ExpiryNear: lambda posting, near: Outcome("booked", expiring=expiring_on(posting, near.day)),
+    SnapshotTaken: lambda _posting, _taken: Outcome("booked"),
 }
 """What each kind of input means."""
 assert _RULES.keys() == set(get_args(AnyInput)), "each kind of input has its rule"
 
 
 def decide(programs: ProgramVersions, member: Member, input_: AnyInput, now: Micros) -> Outcome | None:
-    """What an input that arrives at `now` changes; None for a timer that finds nothing due or to notify.
+    """What an input that arrives at `now` changes; None for one that finds nothing due and has nothing to say.
 
     Changes `member`. Raises `Missing` when it needs more than was read; `member` is then worthless.
     """
@@ -120,12 +122,20 @@ def decide(programs: ProgramVersions, member: Member, input_: AnyInput, now: Mic
     outcome = _RULES[type(input_)](posting, input_)
     if programs.slide and outcome.kind == "booked":
         sliding.follow_command(member, programs, input_, now)
-    if isinstance(input_, DueTimer | ExpiryNear) and not (posting.entries or qualified or outcome.expiring):
+    if _says_nothing(input_, posting, outcome) and not (posting.entries or qualified):
         return None
     posting.post()
     _complete(outcome, posting, qualified)
     account.version = posting.version
     return outcome
+
+
+def _says_nothing(input_: AnyInput, posting: Posting, outcome: Outcome) -> bool:
+    """Whether an input of the ledger's own needs no journal row, if nothing fell due: there is nobody to notify, or
+    the account has moved on since its snapshot was taken."""
+    if isinstance(input_, SnapshotTaken):
+        return input_.version != posting.member.account.version
+    return isinstance(input_, DueTimer | ExpiryNear) and not outcome.expiring
 
 
 def _complete(outcome: Outcome, posting: Posting, qualified: list[OrderQualified]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from services.kit.calendar import Day, Micros
+from services.ledger.domain.chain import Format
 from services.ledger.domain.state.entries import KINDS, AccountName, Entry, EntryKind, LotKey
 
 
@@ -21,6 +22,7 @@ class JournalRow(NamedTuple):
     input_: bytes
     record: bytes
     head: bytes
+    format: Format
 
 
 class EntryRow(NamedTuple):

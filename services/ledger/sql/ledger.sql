@@ -19,7 +19,7 @@ WITH added AS (
     ON CONFLICT DO NOTHING
     RETURNING account
 )
-INSERT INTO account (shard, account) SELECT $1, account FROM added ORDER BY account;
+INSERT INTO account (shard, account, format) SELECT $1, account, $3 FROM added ORDER BY account;
 
 -- name: lock_accounts
 -- identity_pkey, account_pkey; program_pkey, backwards. Locks in account order, before anything that the lock protects

@@ -68,7 +68,7 @@ ORDER BY version, line;
 
 -- name: journal_row
 -- journal_chain.
-SELECT account, version, digest, at, now, type, outcome, input, record, head
+SELECT account, version, digest, at, now, type, outcome, input, record, head, format
 FROM journal
 WHERE shard = $1 AND account = $2 AND version = $3;
 
@@ -116,7 +116,7 @@ CROSS JOIN LATERAL (
 
 -- name: journal_of_event
 -- journal_pkey, its (shard, digest) prefix: an event id that comes with two times has two rows.
-SELECT account, version, digest, at, now, type, outcome, input, record, head
+SELECT account, version, digest, at, now, type, outcome, input, record, head, format
 FROM journal
 WHERE shard = $1 AND digest = $2
 ORDER BY at;

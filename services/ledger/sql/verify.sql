@@ -6,7 +6,7 @@ SELECT pg_export_snapshot();
 
 -- name: accounts
 SELECT a.account, '' AS member_id, a.version, a.head, a.now, a.next_due, a.pending, a.available, a.held, a.debt, a.redeemed, a.expired,
-       a.written_off, a.in_transit, a.details
+       a.written_off, a.in_transit, a.details, a.format
 FROM account a
 WHERE a.shard = $1 AND ($2::bigint[] IS NULL OR a.account = ANY ($2))
 ORDER BY a.account;
@@ -18,10 +18,17 @@ WHERE shard = $1 AND ($2::bigint[] IS NULL OR account = ANY ($2))
 ORDER BY account, member_id;
 
 -- name: journal
-SELECT account, version, digest, at, now, type, outcome, input, record, head
+SELECT account, version, digest, at, now, type, outcome, input, record, head, format
 FROM journal
 WHERE shard = $1 AND ($2::bigint[] IS NULL OR account = ANY ($2))
 ORDER BY account, version;
+
+-- name: snapshots
+-- Of each account the newest alone is needed; an older one may be left of a crash.
+SELECT DISTINCT ON (account) account, version, format, state
+FROM snapshot
+WHERE shard = $1 AND ($2::bigint[] IS NULL OR account = ANY ($2))
+ORDER BY account, version DESC;
 
 -- name: entries
 SELECT account, version, line, booked_at, day, debit, credit, points, lot_day, lot_parent, rule, ref, program

@@ -346,6 +346,16 @@ class ExpiryNear(Input, frozen=True, array_like=True, tag="expiring"):
     day: Day
 
 
+class SnapshotTaken(Input, frozen=True, array_like=True, tag="snapshot_taken"):
+    """All that was stored of the account at a version was kept, so that its history can be folded from there on (K4).
+
+    `digest` is the SHA-256 of what was kept.
+    """
+
+    version: int
+    digest: bytes
+
+
 AnyInput = (
     Paid
     | Shipped
@@ -379,6 +389,7 @@ AnyInput = (
     | BudgetAnswered
     | DueTimer
     | ExpiryNear
+    | SnapshotTaken
 )
 
 _encoder = msgspec.msgpack.Encoder()

@@ -39,6 +39,10 @@ class LotRow(msgspec.Struct, array_like=True):
         """The lot's key."""
         return LotKey(self.day, self.parent)
 
+    def columns(self) -> LotColumns:
+        """Its points by column."""
+        return [self.pending, self.available, self.held, self.expired, self.forgiven]
+
 
 def lot_row(lot: LotKey, columns: Sequence[int], ends: Day | None = None) -> LotRow:
     """A lot's row of its columns."""
