@@ -25,18 +25,13 @@ from services.ledger.domain.state.inputs import (
     ActivityRecorded,
     AddCodes,
     AnyInput,
-    AskBudget,
-    AskReward,
-    BudgetAnswered,
     Cancelled,
     CaptureHold,
     Completed,
     ExpiryNear,
-    GiveBackReward,
     HoldPoints,
     Paid,
     ProfileUpdated,
-    ReceivePoints,
     RedeemPoints,
     RedeemReward,
     Refunded,
@@ -45,14 +40,21 @@ from services.ledger.domain.state.inputs import (
     ReturnRedemption,
     ReviewPublished,
     ReviewRemoved,
-    RewardAnswered,
     SendPoints,
     Shipped,
     SignedIn,
     TierHistoryReceived,
-    TransferArrived,
 )
 from services.ledger.domain.state.loaded import Loaded, Needs
+from services.ledger.domain.state.messages import (
+    AskBudget,
+    AskReward,
+    BudgetAnswered,
+    GiveBackReward,
+    ReceivePoints,
+    RewardAnswered,
+    TransferArrived,
+)
 
 
 class _Nothing(dict[Any, Any]):

@@ -13,8 +13,8 @@ from services.kit.calendar import NOT_YET, Micros
 from services.ledger import store
 from services.ledger.answers import Answer
 from services.ledger.audit.account import AccountAudit
-from services.ledger.audit.snapshot import Projections
 from services.ledger.audit.budgets import Budgets
+from services.ledger.audit.snapshot import Projections
 from services.ledger.audit.transfers import Transit
 from services.ledger.domain.program.catalogue import Reward, compile_rewards
 from services.ledger.domain.program.program import ProgramVersions, compile_program

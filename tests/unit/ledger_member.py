@@ -23,16 +23,12 @@ from services.ledger.domain.state.account import NO_PROGRAM, Account
 from services.ledger.domain.state.entries import NO_PARENT, LotKey
 from services.ledger.domain.state.inputs import (
     AnyInput,
-    AskBudget,
     CaptureHold,
     DecideShortfall,
     DueTimer,
     Enrolled,
     HoldPoints,
-    LotPart,
-    ReceivePoints,
     RedeemPoints,
-    ReferralReceived,
     ReleaseHold,
     RepairStreak,
     ReturnRedemption,
@@ -42,6 +38,7 @@ from services.ledger.domain.state.inputs import (
 )
 from services.ledger.domain.state.loaded import Loaded, Missing, Needs, Success
 from services.ledger.domain.state.lots import lot_row
+from services.ledger.domain.state.messages import AskBudget, LotPart, ReceivePoints, ReferralReceived
 from services.ledger.domain.state.orders import decode_order, encode_lines, encode_order
 from services.ledger.domain.state.outcome import Message, Outcome
 from services.ledger.domain.state.refs import order_of, order_ref

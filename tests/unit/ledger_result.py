@@ -14,9 +14,9 @@ from services.ledger.domain.rules.shortfalls import REVIEW
 from services.ledger.domain.state.entries import last_day
 from services.ledger.domain.state.fact_keys import HOLD, REDEMPTION
 from services.ledger.domain.state.holds import decode_hold
-from services.ledger.domain.state.inputs import ReceivePoints
 from services.ledger.domain.state.loaded import Loaded, Missing
 from services.ledger.domain.state.member import Member
+from services.ledger.domain.state.messages import ReceivePoints
 from services.ledger.domain.state.orders import decode_order
 from services.ledger.domain.state.outcome import AwardReason
 from services.ledger.domain.state.redemptions import decode_redemption

@@ -15,7 +15,7 @@ from services.ledger.domain.chain import digest_of
 from services.ledger.domain.rules.budgets import BUDGET_SPENT
 from services.ledger.domain.state.budgets import decode_budget
 from services.ledger.domain.state.fact_keys import BUDGET
-from services.ledger.domain.state.inputs import AskBudget
+from services.ledger.domain.state.messages import AskBudget
 from services.ledger.domain.state.orders import Share, decode_order
 from services.ledger.domain.state.outcome import Message
 from tests.model.days import instant

@@ -6,7 +6,8 @@ from itertools import permutations
 
 from services.kit.calendar import NOT_YET
 from services.ledger.domain.state.account import NO_PROGRAM
-from services.ledger.domain.state.inputs import ProfileUpdated, ReferralReceived
+from services.ledger.domain.state.inputs import ProfileUpdated
+from services.ledger.domain.state.messages import ReferralReceived
 from services.ledger.domain.state.outcome import Referral
 from tests.model.days import instant
 from tests.model.events import Event, cancelled, completed, d, paid, profile, registered

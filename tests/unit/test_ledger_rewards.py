@@ -11,14 +11,8 @@ from schemas.program import Program, load
 from services.kit.calendar import Micros, later, parse_rfc3339
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
-from services.ledger.domain.state.inputs import (
-    AddCodes,
-    AnyInput,
-    AskReward,
-    GiveBackReward,
-    RedeemReward,
-    RewardAnswered,
-)
+from services.ledger.domain.state.inputs import AddCodes, AnyInput, RedeemReward
+from services.ledger.domain.state.messages import AskReward, GiveBackReward, RewardAnswered
 from services.ledger.domain.state.redemptions import decode_redemption
 from services.ledger.domain.state.rewards import decode_pool, decode_stock
 from tests.model import events as shop

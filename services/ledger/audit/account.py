@@ -143,7 +143,8 @@ class AccountAudit:
             return
         if (type_of(input_), input_.at, outcome) != (row.type, row.at, row.outcome):
             self._fault("chain", f"version {row.version}: columns differ from the bytes beside them")
-        self._slice.append((Arrival(row.digest, input_, row.now), row, booked))
+        if self._replay is not None:
+            self._slice.append((Arrival(row.digest, input_, row.now), row, booked))
         if len(self._slice) == SLICE:
             self._fold_slice()
 

@@ -14,28 +14,30 @@ from services.kit.money import minor_units
 from services.ledger.domain.state.inputs import (
     ActivityRecorded,
     AnyInput,
-    AskBudget,
-    AskReward,
-    BudgetAnswered,
     Cancelled,
     Completed,
     Enrolled,
-    GiveBackReward,
     Line,
     LinePart,
-    LotPart,
     Paid,
     ProfileUpdated,
-    ReceivePoints,
-    ReferralReceived,
     Refunded,
     RefundedLine,
     ReviewPublished,
     ReviewRemoved,
-    RewardAnswered,
     Shipped,
     SignedIn,
     TierHistoryReceived,
+)
+from services.ledger.domain.state.messages import (
+    AskBudget,
+    AskReward,
+    BudgetAnswered,
+    GiveBackReward,
+    LotPart,
+    ReceivePoints,
+    ReferralReceived,
+    RewardAnswered,
     TransferArrived,
 )
 from services.ledger.domain.state.refs import order_ref
@@ -76,6 +78,7 @@ TYPES: Final[Mapping[str, str]] = {
     "budget_answered": "loyalty.budget.answered.v1",
     "timer": "loyalty.timer.due.v1",
     "expiring": "loyalty.timer.due.v1",
+    "snapshot_taken": "loyalty.timer.due.v1",
 }
 """The event type that an input's tag stands for, to the outside."""
 

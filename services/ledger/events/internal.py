@@ -14,7 +14,7 @@ from services.kit.calendar import NEVER, rfc3339
 from services.kit.kafka import Shard
 from services.kit.outbox import OutboxRow
 from services.ledger.domain.batch import NewJournalRow
-from services.ledger.domain.state.inputs import (
+from services.ledger.domain.state.messages import (
     AccountMessage,
     AskBudget,
     AskReward,

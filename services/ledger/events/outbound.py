@@ -22,7 +22,8 @@ from services.ledger.domain.program.program import ProgramVersions
 from services.ledger.domain.state.entries import Entry, EntryKind, last_day
 from services.ledger.domain.state.fact_keys import REDEMPTION
 from services.ledger.domain.state.holds import Hold
-from services.ledger.domain.state.inputs import ReceivePoints, SendPoints
+from services.ledger.domain.state.inputs import SendPoints
+from services.ledger.domain.state.messages import ReceivePoints
 from services.ledger.domain.state.outcome import SOURCE, Expiring, OrderQualified
 from services.ledger.domain.state.refs import order_of
 from services.ledger.domain.state.rewards import Issue

@@ -27,13 +27,13 @@ from services.ledger.domain.state.inputs import (
     ProfileUpdated,
     RedeemPoints,
     RedeemReward,
-    ReferralReceived,
     RepairStreak,
     ReviewPublished,
     SendPoints,
     SignedIn,
 )
 from services.ledger.domain.state.member import Member
+from services.ledger.domain.state.messages import ReferralReceived
 
 _KEPT_BY: Final = {
     Paid: ORDERS,

@@ -25,8 +25,8 @@ from services.ledger.domain.state.budgets import (
     encode,
 )
 from services.ledger.domain.state.fact_keys import ALLOTMENT, BUDGET, allotment_key, waiting_key
-from services.ledger.domain.state.inputs import AskBudget, BudgetAnswered
 from services.ledger.domain.state.member import Member
+from services.ledger.domain.state.messages import AskBudget, BudgetAnswered
 from services.ledger.domain.state.orders import Order, Share
 from services.ledger.domain.state.outcome import SOURCE, AwardReason, BudgetRequest, Message, Outcome
 

@@ -15,7 +15,7 @@ from services.ledger.domain.posting.posting import Posting
 from services.ledger.domain.program.fact_rules import FactRule
 from services.ledger.domain.program.program import Program
 from services.ledger.domain.state.facts import FactState, decode_fact, encode_fact
-from services.ledger.domain.state.inputs import Input
+from services.ledger.domain.state.input_base import Input
 from services.ledger.domain.state.outcome import AwardReason, Outcome
 
 RuleOf = Callable[[Program], FactRule | None]

@@ -16,7 +16,7 @@ from services.ledger.domain.posting.awards import StandingAward, replace_award
 from services.ledger.domain.posting.posting import Posting
 from services.ledger.domain.state.account import NO_PROGRAM, Award
 from services.ledger.domain.state.fact_keys import referral_key
-from services.ledger.domain.state.inputs import ReferralReceived
+from services.ledger.domain.state.messages import ReferralReceived
 from services.ledger.domain.state.outcome import AwardReason, Outcome, Referral
 
 REFERRED = "referral"

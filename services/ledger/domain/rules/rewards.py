@@ -14,7 +14,8 @@ from services.ledger.domain.program.catalogue import Prize, Reward
 from services.ledger.domain.program.program import Program
 from services.ledger.domain.rules.refusals import refused
 from services.ledger.domain.state.fact_keys import REDEMPTION, redemption_key
-from services.ledger.domain.state.inputs import AskReward, GiveBackReward, RedeemReward, RewardAnswered
+from services.ledger.domain.state.inputs import RedeemReward
+from services.ledger.domain.state.messages import AskReward, GiveBackReward, RewardAnswered
 from services.ledger.domain.state.orders import Order
 from services.ledger.domain.state.outcome import SOURCE, Message, Outcome
 from services.ledger.domain.state.redemptions import Redemption, decode_redemption, encode_redemption

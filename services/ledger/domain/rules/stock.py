@@ -10,9 +10,10 @@ from typing import Final
 from services.ledger.domain.posting.posting import Posting
 from services.ledger.domain.program.catalogue import Reward
 from services.ledger.domain.state.fact_keys import CODES, added_code_key, code_key, grant_key, stock_key
-from services.ledger.domain.state.inputs import AddCodes, AskReward, GiveBackReward, RewardAnswered
+from services.ledger.domain.state.inputs import AddCodes
 from services.ledger.domain.state.loaded import Missing, Needs
 from services.ledger.domain.state.member import Member
+from services.ledger.domain.state.messages import AskReward, GiveBackReward, RewardAnswered
 from services.ledger.domain.state.outcome import SOURCE, Message, Outcome
 from services.ledger.domain.state.rewards import (
     Grant,

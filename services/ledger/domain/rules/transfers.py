@@ -12,7 +12,8 @@ from __future__ import annotations
 from services.ledger.domain.posting.posting import Posting
 from services.ledger.domain.rules.refusals import refused
 from services.ledger.domain.state.fact_keys import arrival_key, transfer_key
-from services.ledger.domain.state.inputs import LotPart, ReceivePoints, SendPoints, TransferArrived
+from services.ledger.domain.state.inputs import SendPoints
+from services.ledger.domain.state.messages import LotPart, ReceivePoints, TransferArrived
 from services.ledger.domain.state.outcome import SOURCE, Message, Outcome
 from services.ledger.domain.state.transfers import Arrived, Transfer, decode_transfer, encode
 

@@ -10,7 +10,7 @@ import msgspec
 from services.kit.calendar import Day, Micros
 from services.ledger.domain.state.entries import Entry
 from services.ledger.domain.state.holds import Hold
-from services.ledger.domain.state.inputs import AccountMessage
+from services.ledger.domain.state.messages import AccountMessage
 from services.ledger.domain.state.orders import AmountByGoods
 from services.ledger.domain.state.redemptions import Redemption
 from services.ledger.domain.state.rewards import CodePool, Issue
