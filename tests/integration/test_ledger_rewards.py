@@ -164,7 +164,7 @@ async def test_while_the_stock_is_asked_the_answer_is_where_to_look(
     where = waiting.headers["location"]
     assert refusal(await post(client, f"{where}/return")) == (409, "reward-asked")
     own = await balance(client, "w1")
-    assert (own["available"], own["lifetime"]["transferred"]) == (1400, 500)
+    assert (own["available"], own["lifetime"]["transferred"]) == (1400, -500)
     monkeypatch.setattr("services.kit.clock.now", lambda: ledger.now)
     summary = summarise(*await examine(ledger.settings))
     assert (summary["ok"], summary["points"]["in_transit"]) == (True, 500)

@@ -64,8 +64,8 @@ async def test_both_halves_are_booked_and_each_lot_keeps_its_last_day(
     )  # fmt: skip
     assert (await client.get(f"/v1/transfers/{done['transfer_id']}")).json()["arrived_at"] == done["arrived_at"]
     sender, receiver = await balance(client, "a1"), await balance(client, "b1")
-    assert sender["lifetime"] == {"earned": 1900, "redeemed": 0, "expired": 0, "transferred": 700}
-    assert receiver["lifetime"] == {"earned": 5, "redeemed": 0, "expired": 0, "transferred": -700}
+    assert sender["lifetime"] == {"earned": 1900, "redeemed": 0, "expired": 0, "transferred": -700}
+    assert receiver["lifetime"] == {"earned": 5, "redeemed": 0, "expired": 0, "transferred": 700}
     assert receiver["available"] == 705
     assert {"on": "2027-03-01", "points": 700} in receiver["expiring"]
 
@@ -150,7 +150,9 @@ async def test_what_cannot_be_sent_is_refused_and_nothing_moves(
     assert (await balance(client, "a6"))["available"] == 1898
 
 
-async def test_both_halves_are_told_by_the_contract(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
+async def test_mend_a11_both_halves_are_told_by_the_contract_with_the_sign_of_the_balance(
+    ledger: LedgerUnderTest, client: httpx.AsyncClient
+) -> None:
     await completed_order(ledger, "a7")
     await known(ledger, "b7")
     made = (await send(client, from_="a7", to="b7", points=250)).json()
@@ -164,6 +166,12 @@ async def test_both_halves_are_told_by_the_contract(ledger: LedgerUnderTest, cli
         ("b7", 250, "a7"),
     ]
     assert {each["data"]["transfer_id"] for each in halves} == {made["transfer_id"]}
+    for each in halves:
+        own = await balance(client, each["subject"])
+        lifetime = own["lifetime"]
+        assert lifetime["transferred"] == each["data"]["points"]
+        gone = lifetime["redeemed"] + lifetime["expired"] - lifetime["transferred"]
+        assert lifetime["earned"] == own["available"] + own["held"] - own["debt"] + gone
     entries = (await client.get("/v1/members/b7/entries?kind=transferred")).json()["entries"]
     assert [(entry["debit"], entry["points"]) for entry in entries] == [("in_transit", 250)]
     explained = (await client.get(f"/v1/members/b7/entries/{entries[0]['entry']}/explanation")).json()

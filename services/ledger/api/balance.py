@@ -29,7 +29,7 @@ from services.ledger.reads import balances
 class Lifetime(BaseModel):
     """What has become of all points so far.
 
-    earned = available + held - debt + redeemed + expired + written_off + transferred.
+    earned = available + held - debt + redeemed + expired + written_off - transferred.
     """
 
     earned: int = Field(description="Net of clawbacks; pending points are not in it.")
@@ -39,7 +39,9 @@ class Lifetime(BaseModel):
         default=None, description="Below 0: clawed back, not there any more, and let go. Left out where it is 0."
     )
     transferred: int | None = Field(
-        default=None, description="Sent to other members less received from them. Left out where it is 0."
+        default=None,
+        description="Received from other members less given to them: negative for who gave more, as the `points` of "
+        "`loyalty.points.transferred.v1`. Left out where it is 0.",
     )
 
 
@@ -167,7 +169,7 @@ def balance_json(member_id: str, points: balances.Balance, as_of: str) -> dict[s
     if points.written_off:
         lifetime["written_off"] = points.written_off
     if points.in_transit:
-        lifetime["transferred"] = points.in_transit
+        lifetime["transferred"] = -points.in_transit
     return {
         "member_id": member_id,
         "available": points.available,
