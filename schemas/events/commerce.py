@@ -93,13 +93,15 @@ class OrderPaidData(OrderFact):
     shipping: NotRequired[Money]
     tax: NotRequired[Money]
     points_used: NotRequired[Count]
-    """Points that paid a part of it (P1, P2, P7)."""
+    """Points that paid a part of it (P1, P2, P7). Beyond what the program lets be used they are booked all the same,
+    with an alarm (P8)."""
     points_value: NotRequired[Money]
-    """What those points were worth."""
+    """What those points were worth. Of a value beyond the lines that points can pay, shipping and tax, the points come
+    back (P2)."""
     hold_id: NotRequired[Id]
-    """The hold that payment captures."""
+    """The hold that payment captures. What the order does not use of it comes back (P7)."""
     redemption_id: NotRequired[Id]
-    """The redemption that debited the points already."""
+    """The redemption that debited the points already. What the order does not use of it comes back (P7)."""
     channel: NotRequired[Token]
 
 

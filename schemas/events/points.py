@@ -118,7 +118,8 @@ class PointsRedeemed(Envelope):
 
 
 class PointsReturned(Envelope):
-    """Points used came back after a refund or a cancellation."""
+    """Points used came back: with a refund or a cancellation, by command, or since the order that names a redemption or
+    a captured hold uses fewer (P7)."""
 
     type: Literal["loyalty.points.returned.v1"]
     data: PointsMoved
@@ -194,7 +195,7 @@ class PointsTransferredData(PointsOutcome):
     """One half of a transfer."""
 
     points: SignedPoints
-    """Negative for who gave."""
+    """Negative for who gave, as `lifetime.transferred` of the balance."""
     transfer_id: Id
     counterpart: MemberId
     expires_on: NotRequired[IsoDate]

@@ -118,6 +118,7 @@ def programs(
             "review": {"cap": {"per": "day", "points": 30}},
         },
         more=rules,
+        redeem={"cash_offset": DEFAULT["redeem"]["cash_offset"] | draw(st.sampled_from(LIMITS))},
     )
 
 
@@ -142,6 +143,13 @@ def versions(draw: st.DrawFn, /, **options: Any) -> list[Program]:
     return [first, second]
 
 
+LIMITS: list[dict[str, Any]] = [
+    {},
+    {},
+    {"max_share": "1", "points_per_unit": 3},
+    {"exclude": {"categories": ["apparel"]}},
+]
+"""What points may pay: of any number, so that no command is refused for it, and as the program says."""
 START_TIMES = st.sampled_from(["00:00", "12:00"])
 CAMPAIGN = {"from": d(3, "00:00"), "to": d(12), "multiplier": "1.5"}
 MORE_RULES: list[dict[str, Any]] = [
@@ -275,6 +283,28 @@ def checkouts(
 
 
 @st.composite
+def paid_ahead(draw: st.DrawFn) -> list[HistoryStep]:
+    """A member who has points, and who has held and redeemed some before any of the orders that may name them.
+
+    A hold may be captured by command, in full or in part, and a part of a redemption be given back; none is refused.
+    """
+    steps: list[HistoryStep] = [
+        Arrival(paid("rich", d(-3), "250"), instant(d(-3))),
+        Arrival(completed("rich", d(-3, "11:00")), instant(d(-3, "11:00"))),
+    ]
+    for number, (name, points) in enumerate((("h1", 100), ("h2", 60))):
+        now = instant(d(-2, f"10:0{number}"))
+        steps.append(Hold(now, name, points, draw(st.sampled_from([15 * MINUTE, 20 * DAY, 60 * DAY]))))
+        captured = draw(st.sampled_from([0, 0, points, 45]))
+        steps += [Capture(later(now, MINUTE), name, captured)] if captured else []
+    for number, (name, points) in enumerate((("r1", 120), ("r2", 50))):
+        now = instant(d(-2, f"11:0{number}"))
+        steps.append(Redeem(now, name, points))
+        steps += [GiveBack(later(now, MINUTE), name, 20)] if draw(st.integers(0, 3)) == 0 else []
+    return sorted(steps, key=lambda step: step.now)
+
+
+@st.composite
 def preparations(draw: st.DrawFn, data: dict[str, Any], now: Micros, until: Micros) -> list[Command]:
     """What a checkout does before the order is paid: mostly it holds or redeems what the order will use."""
     made: list[Command] = []
@@ -282,6 +312,8 @@ def preparations(draw: st.DrawFn, data: dict[str, Any], now: Micros, until: Micr
     for reference in ("h1", "h2"):
         if data.get("hold_id") == hold_id(MEMBER, reference) and draw(st.integers(0, 5)):
             made.append(Hold(now, reference, points, draw(TTLS)))
+            if draw(st.integers(0, 2)) == 0:
+                made.append(Capture(now, reference, draw(st.sampled_from([None, None, max(1, points - 15)]))))
     for reference in ("r1", "r2"):
         if data.get("redemption_id") == redemption_id(MEMBER, reference) and draw(st.integers(0, 5)):
             made.append(Redeem(now, reference, points))
@@ -348,18 +380,25 @@ def order_lines(draw: st.DrawFn) -> list[Line]:
 
 
 REVISIONS = st.sampled_from([*[[0]] * 7, [0, 0], [0, 1], [0, 1], [1, 0, 2], []])
+REVISIONS_WITH_POINTS = st.sampled_from([*[[0]] * 3, [0, 0], *[[0, 1]] * 3, [1, 0, 2], []])
 LINE_IDS = st.sampled_from([*["l1"] * 4, "l2", "l2", "l3", "l9"])
+
+
+def points_values(used: int) -> st.SearchStrategy[str | None]:
+    """What points used are said to be worth: mostly what they are; sometimes far more than there is, or nothing."""
+    worth = f"{used // 100}.{used % 100:02}"
+    return st.sampled_from([*[worth] * 5, "999", "9.99", "0", None]) if used else st.none()
 
 
 @st.composite
 def an_order(draw: st.DrawFn, order: str, *, spending: bool = False) -> list[Event]:
     """Every event of one order; `paid` may be missing, reported twice, or revised."""
     hold = st.sampled_from([None, "h1", "h1", "h2"] if spending else [None, None, "h0"])
-    redemption = st.sampled_from([None, None, "r1", "r2"] if spending else [None])
+    redemption = st.sampled_from([None, "r1", "r1", "r2"] if spending else [None])
     day = draw(st.integers(1, 20))
     happened: list[Event] = []
-    for revision in draw(REVISIONS):
-        used = draw(st.sampled_from([0, 0, 0, 1, 50, 101, 300]))
+    for revision in draw(REVISIONS_WITH_POINTS if spending else REVISIONS):
+        used = draw(st.sampled_from([0, 1, 50, 101, 300] if spending else [0, 0, 0, 1, 50, 101, 300]))
         happened.append(
             paid(
                 order,
@@ -368,7 +407,7 @@ def an_order(draw: st.DrawFn, order: str, *, spending: bool = False) -> list[Eve
                 shipping=draw(st.sampled_from([None, "10", "0.01"])),
                 tax=draw(st.sampled_from([None, None, "3.33"])),
                 points_used=used,
-                points_value=draw(st.sampled_from([*[f"{used // 100}.{used % 100:02}"] * 5, "999"])) if used else None,
+                points_value=draw(points_values(used)),
                 hold=draw(hold),
                 redemption=draw(redemption),
                 channel=draw(st.sampled_from([None, "app"])),

@@ -179,6 +179,6 @@ def _facts_of(order: Order) -> tuple[Any, ...]:
     lines = [line.line_id for line in order.goods()]
     never_due = [order.completed_at(line, NOT_YET) for line in order.goods()]
     dues = [order.due_at(line) for line in order.goods()]
-    names = [order.holding.data.get(name) for name in ("hold_id", "redemption_id")]
+    names = {report.data.get(name) for report in order.facts.paid for name in ("hold_id", "redemption_id")}
     paid = (order.paid_at, order.lines, order.points_used, names, lines)
     return (*paid, order.cancelled_at, order.refunds, never_due, dues, order.alarms)

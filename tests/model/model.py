@@ -175,7 +175,8 @@ class Model:
         """P5, P7: what the order of a `paid` names it takes over before all else, also if it is cancelled already."""
         order = self.known.orders()[order_key(event["data"].get("shop") or "", event["data"]["order_id"])]
         uncovered = max(0, order.points_used - self._used.get(order.key, 0))
-        taken = self.spending.take_over(order.key, order.holding, uncovered)
+        grace_days = _grace_days(self.known.program_at(self.wallet.now))
+        taken = self.spending.take_over(order, uncovered, grace_days)
         self._spent[order.key] = self._spent.get(order.key, 0) + taken
 
     def _settle(self, label: str | None = None) -> None:
@@ -347,10 +348,11 @@ class Model:
             forgiven=sum(lot.forgiven for lot in lots.values()),
             lots=self._lots(),
             holds={
-                name: HoldResult(hold.state, hold.points, hold.captured) for name, hold in self.spending.holds.items()
+                name: HoldResult(hold.state, hold.points, hold.captured, hold.surplus)
+                for name, hold in self.spending.holds.items()
             },
             redemptions={
-                name: RedemptionResult(spent.points, spent.returned)
+                name: RedemptionResult(spent.points, spent.returned, spent.surplus)
                 for name, spent in self.spending.redemptions.items()
             },
             orders=order_results,

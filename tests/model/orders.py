@@ -70,6 +70,7 @@ class Order:
     paid_at: Micros
     lines: list[Line]
     points_used: int
+    """Those whose value counts (P2)."""
     cancelled_at: Micros | None
     refunds: list[tuple[Micros, str, int]]
     """(when it counts from, line id, minor units taken of the line), as far as the line goes (R11)."""
@@ -221,8 +222,7 @@ def read(facts: Facts, program_at: Callable[[Micros], Program]) -> Order | None:
     holding = min((t for t in facts.paid if revision(t) == newest), key=lambda t: t.rank())
     alarms: set[str] = set()
 
-    used = int(holding.data.get("points_used") or 0)
-    lines = _lines(holding.data, used, program, alarms)
+    lines, used = _lines(holding.data, program, alarms)
     cancelled_at = min((max(t.at, paid_at) for t in facts.cancelled), default=None)
     refunds = _refunds(facts, lines, paid_at, cancelled_at, program["currency"], alarms)
     return Order(facts, program, paid_at, lines, used, cancelled_at, refunds, alarms, holding)
@@ -233,8 +233,12 @@ def revision(paid: Report) -> int:
     return int(paid.data.get("revision") or 0)
 
 
-def _lines(data: dict[str, Any], used: int, program: Program, alarms: set[str]) -> list[Line]:
-    """P2: the lines, shipping and tax with their shares of the points used and of their value."""
+def _lines(data: dict[str, Any], program: Program, alarms: set[str]) -> tuple[list[Line], int]:
+    """P2: the lines, shipping and tax with their shares of the points used and of their value; and the points used.
+
+    Of a value that nothing is there for, the points are not used.
+    """
+    used = int(data.get("points_used") or 0)
     currency = program["currency"]
     offset = program.get("redeem", {}).get("cash_offset", {})
     raw = [
@@ -249,8 +253,11 @@ def _lines(data: dict[str, Any], used: int, program: Program, alarms: set[str]) 
     else:
         value = minor(data["points_value"], currency)
     weights = [0 if excluded(sku, category, offset.get("exclude")) else amount for _, sku, category, _, amount in raw]
+    if used and offset and is_beyond_program(used, value, sum(weights), offset):
+        alarms.add("points_beyond_program")
     if value > sum(weights):
         alarms.add("value_beyond_order")
+        used = floor(Fraction(used * sum(weights), value))
         value = sum(weights)
     points_shares, value_shares = apportion(used, weights), apportion(value, weights)
     return [
@@ -258,7 +265,21 @@ def _lines(data: dict[str, Any], used: int, program: Program, alarms: set[str]) 
         for (line_id, sku, category, quantity, amount), points, value in zip(
             raw, points_shares, value_shares, strict=True
         )
-    ]
+    ], used
+
+
+def is_beyond_program(used: int, value: int, payable: int, offset: dict[str, Any]) -> bool:
+    """P8: whether points, worth `value` as told, pay more or other than a program lets them of what they may pay for.
+
+    Of `payable` they pay at most the largest share, in whole minor units, at what the program says they are worth.
+    """
+    worth = Fraction(used * 100, offset["points_per_unit"])
+    return (
+        used < offset.get("minimum", 0)
+        or used % offset.get("step", 1) != 0
+        or worth > floor(Fraction(offset.get("max_share", "1")) * payable)
+        or value > worth
+    )
 
 
 def _refunds(

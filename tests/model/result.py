@@ -20,6 +20,7 @@ class OrderResult:
     earned_pending: int
     earned_confirmed: int
     points_used: int
+    """Those that count (P2)."""
     points_returned: int
     owed: int
     """What is still owed of the points used (P7)."""
@@ -31,19 +32,27 @@ class OrderResult:
 
 @dataclass(frozen=True)
 class HoldResult:
-    """One hold: open, captured, released or timed_out; `captured` by command or by an order."""
+    """One hold: open, captured, released or timed_out; `captured` by command or by an order.
+
+    `surplus` is what came back of a capture by command when an order took it over that uses fewer (P7).
+    """
 
     state: str
     points: int
     captured: int
+    surplus: int = 0
 
 
 @dataclass(frozen=True)
 class RedemptionResult:
-    """One redemption by command; `returned` by command, not what an order that has it returned."""
+    """One redemption by command; `returned` by command, not what an order that has it returned.
+
+    `surplus` is what came back when an order took it over that uses fewer (P7).
+    """
 
     points: int
     returned: int
+    surplus: int = 0
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,7 @@ class Result:
     earned: int
     """Confirmed awards net of clawbacks."""
     redeemed: int
-    """Points used by orders, and by commands what no order has, before what came back."""
+    """Points used by orders, and by commands what no order took over, before what came back."""
     returned: int
     expired: int
     """Before what was forgiven."""

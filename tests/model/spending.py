@@ -13,7 +13,7 @@ from typing import Literal, TypeVar
 from services.kit.calendar import Micros, later
 from tests.model.commands import Capture, GiveBack, Hold, Redeem, Release
 from tests.model.events import MEMBER, hold_id, redemption_id
-from tests.model.orders import Report
+from tests.model.orders import Order
 from tests.model.wallet import LotAllocations, Wallet, split, total
 
 T = TypeVar("T")
@@ -33,6 +33,8 @@ class HeldPoints:
     captured: int = 0
     own: LotAllocations = field(default_factory=list)
     """What was captured by command and no order has."""
+    surplus: int = 0
+    """What came back of a capture by command, because the order that has it uses fewer (P7)."""
     order: str | None = None
     """The first order that named it (P5)."""
 
@@ -44,6 +46,8 @@ class SpentPoints:
     points: int
     own: LotAllocations
     returned: int = 0
+    surplus: int = 0
+    """What came back, because the order that has it uses fewer (P7)."""
     handed_over: int = 0
     """Points that an order has."""
     order: str | None = None
@@ -154,31 +158,40 @@ class Spending:
 
     # By an order
 
-    def take_over(self, order: str, paid: Report, uncovered: int) -> int:
-        """P7: give an order what it may have of the hold and the redemption its `paid` names, at most `room` points.
+    def take_over(self, order: Order, uncovered: int, grace_days: int | None) -> int:
+        """P7: give an order what it may have of all that its `paid` events name, at most `uncovered` points.
 
-        The first order to name one has it, and a hold that is open ends (P5).
+        Holds go before redemptions. The first order to name one has it, and a hold that is open ends (P5). What a
+        capture by command or a redemption has beyond that returns at once.
         """
-        taken: LotAllocations = []
-        hold = _named(self.holds, hold_id, paid.data.get("hold_id"))
-        if hold is not None and hold.order is None:
-            hold.order = order
-            taken += self._of_hold(hold, paid.at, uncovered)
-        redemption = _named(self.redemptions, redemption_id, paid.data.get("redemption_id"))
-        if redemption is not None and redemption.order is None:
-            redemption.order = order
-            handed, redemption.own = split(redemption.own, uncovered - total(taken))
-            redemption.handed_over = total(handed)
-            taken += handed
-        self.wallet.uses.setdefault(order, []).extend(taken)
-        return total(taken)
+        names = sorted({name for report in order.facts.paid if (name := report.data.get("hold_id"))})
+        names += sorted({name for report in order.facts.paid if (name := report.data.get("redemption_id"))})
+        had = 0
+        for name in names:
+            taken: LotAllocations = []
+            hold = _named(self.holds, hold_id, name)
+            if hold is not None and hold.order is None:
+                hold.order = order.key
+                taken = self._of_hold(hold, order.holding.at, uncovered - had, grace_days)
+            redemption = _named(self.redemptions, redemption_id, name)
+            if redemption is not None and redemption.order is None:
+                redemption.order = order.key
+                taken, rest = split(redemption.own, uncovered - had)
+                redemption.own = []
+                redemption.handed_over, redemption.surplus = total(taken), total(rest)
+                self.wallet.put_back(rest, redemption.surplus, grace_days)
+            self.wallet.uses.setdefault(order.key, []).extend(taken)
+            had += total(taken)
+        return had
 
-    def _of_hold(self, hold: HeldPoints, paid_at: Micros, uncovered: int) -> LotAllocations:
+    def _of_hold(self, hold: HeldPoints, paid_at: Micros, uncovered: int, grace_days: int | None) -> LotAllocations:
         match hold.state:
             case "open":
                 return self._end_by_capture(hold, min(uncovered, hold.points))
             case "captured":
-                taken, hold.own = split(hold.own, uncovered)
+                taken, rest = split(hold.own, uncovered)
+                hold.own, hold.surplus = [], total(rest)
+                self.wallet.put_back(rest, hold.surplus, grace_days)
                 return taken
             case "timed_out" if paid_at <= hold.expires_at:
                 return self.wallet.honour(hold.taken, uncovered)
@@ -195,9 +208,9 @@ class Spending:
     # What no order has
 
     def redeemed(self) -> int:
-        """Points redeemed by command and not by an order, before what came back."""
+        """Points redeemed by command that no order has had, before what was given back by command."""
         captured = sum(total(hold.own) for hold in self.holds.values())
-        redeemed = sum(spent.points - spent.handed_over for spent in self.redemptions.values())
+        redeemed = sum(spent.points - spent.handed_over - spent.surplus for spent in self.redemptions.values())
         return captured + redeemed + self.paid
 
     def returned(self) -> int:

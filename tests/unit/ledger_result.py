@@ -77,8 +77,8 @@ def result_of(ledger: MemoryLedger) -> Result:
         order_results[name] = OrderResult(
             earned_pending=pending,
             earned_confirmed=confirmed,
-            points_used=order.points_used,
-            points_returned=order.points_used - order.used,
+            points_used=order.counted_points,
+            points_returned=order.counted_points - order.used,
             owed=sum(debt.points for debt in ledger.account.details.debts if debt.spend and debt.order == ref),
             timeline=_timeline(ledger, ref),
             alarms=frozenset(order.alarms),
@@ -117,9 +117,11 @@ def result_of(ledger: MemoryLedger) -> Result:
         parked=frozenset(unpaid),
         reported=frozenset(reported),
         outcomes=list(ledger.outcomes),
-        holds={hold.reference: HoldResult(hold.state, hold.points, hold.captured) for hold in holds.values()},
+        holds={
+            hold.reference: HoldResult(hold.state, hold.points, hold.captured, hold.surplus) for hold in holds.values()
+        },
         redemptions={
-            redemption.reference: RedemptionResult(redemption.points, redemption.returned)
+            redemption.reference: RedemptionResult(redemption.points, redemption.returned, redemption.surplus)
             for redemption in redemptions.values()
         },
         written_off=-account.written_off,

@@ -11,9 +11,9 @@ from schemas.program import Program, load
 from services.kit.calendar import Micros, later, parse_rfc3339
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
-from services.ledger.domain.state.inputs import AddCodes, AnyInput, RedeemReward
+from services.ledger.domain.state.inputs import AddCodes, AnyInput, RedeemPoints, RedeemReward, ReturnRedemption
 from services.ledger.domain.state.messages import AskReward, GiveBackReward, RewardAnswered
-from services.ledger.domain.state.redemptions import decode_redemption
+from services.ledger.domain.state.redemptions import decode_redemption, encode_redemption
 from services.ledger.domain.state.rewards import decode_pool, decode_stock
 from tests.model import events as shop
 from tests.unit.ledger_member import MemoryLedger
@@ -98,6 +98,65 @@ def test_O4_a_cancelled_order_gives_back_what_it_paid_for_in_part_with_points() 
     messages = [message for row in ledger.journal for message in row.outcome.messages][1:]
     assert [(message.to, type(message.input_)) for message in messages] == [("reward:teapot", GiveBackReward)]
     assert decode_redemption(ledger.facts["redemption:r1"]).state == "cancelled"
+
+
+@pytest.mark.parametrize("used", [0, 300, 500])
+def test_mend_a02_P7_an_order_uses_the_whole_price_of_a_reward_whatever_it_says(
+    ledger: MemoryLedger, used: int
+) -> None:
+    ledger.do(buying("teapot", MARCH_5), MARCH_5)
+    order = shop.paid("o2", shop.d(6), "200", points_used=used, points_value="0" if used else None)
+    order["data"]["redemption_id"] = "r1"
+    ledger.arrive(order, parse_rfc3339("2026-03-06T10:00:01+08:00"))
+    assert (ledger.account.available, ledger.account.redeemed) == (1400, 500), "the reward is out"
+    ledger.arrive(shop.refunded("o2", shop.d(7), "100"), parse_rfc3339("2026-03-07T10:00:01+08:00"))
+    assert (ledger.account.available, ledger.account.redeemed) == (1650, 250)
+    ledger.arrive(shop.cancelled("o2", shop.d(8)), parse_rfc3339("2026-03-08T10:00:01+08:00"))
+    assert (ledger.account.available, ledger.account.redeemed) == (1900, 0)
+    assert decode_redemption(ledger.facts["redemption:r1"]).state == "cancelled"
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_mend_a02_P7_a_reward_that_one_revision_names_goes_with_the_order_whichever_came_first(
+    ledger: MemoryLedger, first: int
+) -> None:
+    ledger.do(buying("teapot", MARCH_5), MARCH_5)
+    revisions = [shop.paid("o2", shop.d(6), "200", points_used=500, points_value="5", revision=n) for n in (0, 1)]
+    revisions[0]["data"]["redemption_id"] = "r1"
+    for day, revision in ((7, revisions[first]), (8, revisions[1 - first])):
+        ledger.arrive(revision, parse_rfc3339(f"2026-03-0{day}T10:00:01+08:00"))
+    assert (ledger.account.available, ledger.account.redeemed) == (1400, 500)
+    ledger.arrive(shop.cancelled("o2", shop.d(9)), parse_rfc3339("2026-03-09T10:00:01+08:00"))
+    assert (ledger.account.available, ledger.account.redeemed) == (1900, 0)
+    assert decode_redemption(ledger.facts["redemption:r1"]).state == "cancelled"
+
+
+def test_mend_a06_P8_the_price_of_a_reward_is_bound_by_no_limits_on_points() -> None:
+    offset = {"points_per_unit": 100, "minimum": 300, "step": 300, "max_share": "0.01"}
+    ledger = MemoryLedger(
+        Program.from_document({**DEFAULT, "redeem": {"cash_offset": offset, "rewards": REWARDS[1:2]}}).document()
+    )
+    ledger.arrive(shop.paid("o1", shop.d(1), "900"), parse_rfc3339("2026-03-01T10:00:01+08:00"))
+    ledger.arrive(shop.completed("o1", shop.d(5)), MARCH_5)
+    ledger.do(buying("teapot", MARCH_5), MARCH_5)
+    for order_id, names, alarms in (("o2", "r1", []), ("o3", "", ["points_beyond_program"])):
+        order = shop.paid(order_id, shop.d(6), "64", points_used=500, points_value="5", id=order_id)
+        if names:
+            order["data"]["redemption_id"] = names
+        ledger.arrive(order, parse_rfc3339("2026-03-06T10:00:01+08:00"))
+        assert ledger.journal[-1].outcome.alarms == alarms
+
+
+def test_mend_a02_P7_what_an_older_release_left_of_an_order_s_redemption_comes_back_by_command(
+    ledger: MemoryLedger,
+) -> None:
+    ledger.do(RedeemPoints("/shop", "redeem", MARCH_5, "r1", "r1", 500), MARCH_5)
+    redemption = decode_redemption(ledger.facts["redemption:r1"])
+    redemption.order = "/o2"
+    ledger.facts["redemption:r1"] = encode_redemption(redemption)
+    for number, (points, outcome) in enumerate(((501, "more_than_left"), (None, "booked"), (1, "redemption_in_order"))):
+        assert ledger.do(ReturnRedemption("/shop", f"back {number}", MARCH_5, "r1", points), MARCH_5) == outcome
+    assert (ledger.account.available, ledger.account.redeemed) == (1900, 0)
 
 
 # ── the account that counts ──────────────────────────────────────────────────────────────────────────────────────────

@@ -7,11 +7,9 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.model.commands import Hold
-from tests.model.days import DAY, MINUTE, instant
-from tests.model.events import Arrival, Event, Timer, completed, d, line, paid, part, refunded
-from tests.model.histories import an_order, arrivals, checkouts, facts, order_lines, programs
-from tests.model.model import HistoryStep, Model
+from tests.model.events import Event, Timer, d, line, paid, part, refunded
+from tests.model.histories import an_order, arrivals, checkouts, facts, order_lines, paid_ahead, programs
+from tests.model.model import Model
 from tests.model.program import Program
 from tests.model.result import Result
 
@@ -181,15 +179,9 @@ def test_E1_it_makes_no_difference_when_somebody_looks_at_holds(data: st.DataObj
 
 @thorough
 @given(st.data())
-def test_O6_any_arrival_ends_the_same_with_holds(data: st.DataObject) -> None:
+def test_O6_P7_any_arrival_ends_the_same_with_holds_captures_and_redemptions(data: st.DataObject) -> None:
     document = data.draw(programs())
-    events = data.draw(facts(spending=True))
-    minutes = st.sampled_from([15 * MINUTE, 20 * DAY, 60 * DAY])
-    before: list[HistoryStep] = [
-        Arrival(paid("rich", d(-3), "250"), instant(d(-3))),
-        Arrival(completed("rich", d(-3, "11:00")), instant(d(-3, "11:00"))),
-        *(Hold(instant(d(-2)), name, points, data.draw(minutes)) for name, points in (("h1", 100), ("h2", 60))),
-    ]
+    events, before = data.draw(facts(spending=True)), data.draw(paid_ahead())
     results = [Model(document).play([*before, *data.draw(arrivals(events))]) for _ in range(2)]
     assert all(hold.state != "open" for result in results for hold in result.holds.values())
     one, other = (the_same_whatever_the_arrival(result, document) for result in results)

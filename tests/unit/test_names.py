@@ -56,7 +56,7 @@ OLD_IN_LEDGER: dict[str, str] = {
     "claim": "claw_back",
     "Claim": "Clawback",
     "Taken": "LotAllocation",
-    "room": "uncovered_points",
+    "room": "uncovered",
     "Turn": "TimelineChange",
     "Step": "Band",
     "Tariff": "EarnRate",

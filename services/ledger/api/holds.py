@@ -55,6 +55,10 @@ class HoldOut(BaseModel):
     points: int
     state: Literal["open", "captured", "released", "timed_out"]
     captured: int
+    returned: int = Field(
+        description="Of those captured by command, what came back because the order that has them uses fewer. What "
+        "comes back later comes back with the order."
+    )
     made_at: str
     expires_at: str
     ended_at: str | None = None
@@ -90,7 +94,11 @@ def _add_hold(router: APIRouter, commands: Commands) -> None:
         summary="Hold points",
     )
     async def hold(member_id: MemberPath, body: HoldIn, origin: Origin = spender) -> Response:
-        """Held points can be neither spent elsewhere nor clawed back. An order that names the hold captures it."""
+        """Held points can be neither spent elsewhere nor clawed back.
+
+        An order that names the hold captures what it uses of it, and the rest is free again. What was captured by
+        command before and the order does not use returns in the same way.
+        """
         make = partial(
             HoldPoints,
             hold=public_id("hold", member_id, body.reference),

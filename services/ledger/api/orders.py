@@ -96,7 +96,9 @@ class Booked(BaseModel):
     confirmed: int
     budgets: list[ShareOut]
     expires_on: str | None = Field(description="The last day of the lot its points are in.")
-    points_used: int = Field(description="Net of what was returned.")
+    points_used: int = Field(
+        description="Net of what was returned. Points that stood for a value beyond what they can pay are not in it."
+    )
     program_version: str | None
 
 

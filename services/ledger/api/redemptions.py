@@ -72,7 +72,10 @@ class RedemptionOut(BaseModel):
     member_id: str
     reference: str
     points: int
-    returned: int
+    returned: int = Field(
+        description="What came back by command, or because the order that has its points uses fewer. What comes back "
+        "later comes back with the order."
+    )
     made_at: str
     shop: str | None = Field(default=None, description="With `order_id`: the order that has its points.")
     order_id: str | None = None
@@ -117,7 +120,8 @@ def _add_redeem(router: APIRouter, commands: Commands) -> None:
         summary="Spend points",
     )
     async def redeem(member_id: MemberPath, body: RedemptionIn, origin: Origin = spender) -> Response:
-        """Points that expire first are spent first. An order that names the redemption is paid with its points.
+        """Points that expire first are spent first. An order that names the redemption is paid with its points, and
+        what it does not use of them returns at once; a reward's price it uses in full.
 
         Where a reward has a stock, the stock has to grant it: 201 once it is issued, 409 if it is sold out (the points
         are back), 202 if that takes more than two seconds.

@@ -119,15 +119,22 @@ P7 = [
     ),
     Case(
         "P7",
-        "what_was_captured_beyond_its_use_stays_redeemed",
+        "what_was_captured_beyond_its_use_returns_at_once",
         [
             *TWO_LOTS,
             hold(d(3), 150),
             capture(d(3, "10:05")),
-            spender("s1", d(3, "10:06"), 120, hold="h1"),  # 100 of day 1's lot, 20 of day 2's
-            Then(available=50, redeemed=150, orders={"s1": {"points_used": 120}}),
+            spender("s1", d(3, "10:06"), 120, hold="h1"),  # 100 of day 1's lot, 20 of day 2's; 30 go back there
+            Then(
+                available=80,
+                redeemed=120,
+                returned=0,
+                lots={LOT2: {"available": 80}},
+                orders={"s1": {"points_used": 120}},
+                holds={"h1": {"state": "captured", "points": 150, "captured": 150, "surplus": 30}},
+            ),
             cancelled("s1", d(4)),
-            Then(available=170, returned=120, lots={LOT1: {"available": 100}, LOT2: {"available": 70}}),
+            Then(available=200, returned=120, lots={LOT1: {"available": 100}, LOT2: {"available": 100}}),
         ],
         SPENDING,
     ),
@@ -151,8 +158,9 @@ P7 = [
             hold(d(3), 100),
             capture(d(3, "10:05")),
             spender("s1", d(3, "10:06"), 60, hold="h1"),
-            spender("s2", d(3, "10:07"), 40, hold="h1"),  # of day 2's lot
-            Then(available=60, redeemed=140),  # 60 + 40 that nobody has + 40
+            Then(available=140, redeemed=60, lots={LOT1: {"available": 40}}),
+            spender("s2", d(3, "10:07"), 40, hold="h1"),  # what came back to day 1's lot
+            Then(available=100, redeemed=100, lots={LOT1: {"available": 0}, LOT2: {"available": 100}}),
         ],
         SPENDING,
     ),

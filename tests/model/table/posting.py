@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from tests.model.events import cancelled, completed, d, paid, refunded, review, review_removed
+from typing import Any
+
+from tests.model.events import Event, cancelled, completed, d, line, paid, refunded, review, review_removed
 from tests.model.program import program
 from tests.model.table.case import (
+    GRACE_LOT,
     HUNDRED,
     LOT1,
     LOT2,
@@ -17,6 +20,7 @@ from tests.model.table.case import (
     Case,
     HistoryStep,
     Then,
+    capture,
     give_back,
     hold,
     late,
@@ -284,10 +288,11 @@ P7 = [
             *HUNDRED,
             redeem(d(6), 100),
             spender("s1", d(6, "10:05"), 60, redemption="r1"),
+            Then(available=40, redeemed=60, redemptions={"r1": {"points": 100, "returned": 0, "surplus": 40}}),
             give_back(d(7), 40),
             Then(
-                available=0,
-                redeemed=100,
+                available=40,
+                redeemed=60,
                 outcomes=[
                     ("o1:paid:0", "booked"),
                     ("o1:completed", "booked"),
@@ -297,7 +302,7 @@ P7 = [
                 ],
             ),
             cancelled("s1", d(8)),
-            Then(available=60, redeemed=100, returned=60),
+            Then(available=100, redeemed=60, returned=60),
         ],
         SPENDING,
     ),
@@ -334,8 +339,13 @@ P7 = [
             hold(d(3), 50),
             redeem(d(3, "10:01"), 60),
             spender("s1", d(3, "10:05"), 80, hold="h1", redemption="r1"),
-            # 50 held, and 30 of those redeemed; the other 30 no order has
-            Then(available=90, redeemed=110, lots={LOT1: {"available": 0}, LOT2: {"available": 90}}),
+            # 50 held, and 30 of those redeemed, all of day 1's lot; 20 more of that lot come back, and 10 of day 2's
+            Then(
+                available=120,
+                redeemed=80,
+                lots={LOT1: {"available": 20}, LOT2: {"available": 100}},
+                redemptions={"r1": {"surplus": 30}},
+            ),
         ],
         SPENDING,
     ),
@@ -349,6 +359,163 @@ P7 = [
             spender("s2", d(3, "10:06"), 70, redemption="r1"),
             until(d(4)),
             Then(available=30, redeemed=170, lots={LOT2: {"available": 30}}),
+        ],
+        SPENDING,
+    ),
+]
+
+HUNDRED_AND_FIFTY = [line("l1", "100", category="service"), line("l2", "50", category="service")]
+RICH: list[HistoryStep] = [
+    paid("o1", d(1), "900"),
+    completed("o1", d(1, "11:00")),
+    Then(available=1900),  # 900 x 2, and 100 for the first purchase
+]
+WITH_BONUS = program(["purchase", "first-purchase"], rule=NO_SERVICE)
+THREE_DAYS_ON = d(4, "10:05")
+
+
+def revisions(**names: Any) -> list[Event]:
+    """Revision 0 uses 300 points for ¥150, revision 1 uses 200 for ¥100."""
+    return [
+        spender("s1", THREE_DAYS_ON, 300, lines=HUNDRED_AND_FIFTY, **names),
+        spender("s1", d(4, "10:06"), 200, lines=HUNDRED_AND_FIFTY[:1], revision=1, **names),
+    ]
+
+
+P7 += [
+    Case(
+        "P7",
+        "what_a_redemption_has_beyond_the_order_s_use_returns_at_once",
+        [
+            *RICH,
+            redeem(d(4), 500),
+            Then(available=1400),
+            spender("s1", THREE_DAYS_ON, 300, lines=HUNDRED_AND_FIFTY[:1], redemption="r1"),
+            Then(
+                available=1600,
+                redeemed=300,
+                returned=0,
+                redemptions={"r1": {"points": 500, "returned": 0, "surplus": 200}},
+                orders={"s1": {"points_used": 300, "points_returned": 0}},
+            ),
+            cancelled("s1", d(5)),
+            Then(available=1900, returned=300),
+        ],
+        WITH_BONUS,
+    ),
+    *(
+        Case(
+            "P7",
+            f"only_the_highest_revision_says_how_much_is_used_{of}_revision_{first}_first",
+            [
+                *RICH,
+                *before,
+                late(revisions(**names)[first], d(5)),
+                late(revisions(**names)[1 - first], d(6)),
+                Then(available=1700, redeemed=200, returned=0, orders={"s1": {"points_used": 200}}),
+                cancelled("s1", d(7)),
+                Then(available=1900, redeemed=200, returned=200, held=0, debt=0),
+            ],
+            WITH_BONUS,
+        )
+        for of, before, names in (
+            ("of_a_redemption", [redeem(d(4), 300)], {"redemption": "r1"}),
+            ("of_a_captured_hold", [hold(d(4), 300), capture(d(4, "10:01"))], {"hold": "h1"}),
+            ("of_an_open_hold", [hold(d(4), 300, minutes=10_000)], {"hold": "h1"}),
+        )
+        for first in (0, 1)
+    ),
+    *(
+        Case(
+            "P7",
+            f"what_one_revision_names_is_the_order_s_{naming}_names_it_and_{first}_is_first",
+            [
+                *RICH,
+                redeem(d(4), 500),
+                *(
+                    late(revisions(**({"redemption": "r1"} if number == naming else {}))[number], day)
+                    for number, day in ((first, d(5)), (1 - first, d(6)))
+                ),
+                Then(available=1700, redeemed=200, orders={"s1": {"points_used": 200}}),
+                cancelled("s1", d(7)),
+                Then(available=1900, redeemed=200, returned=200),
+            ],
+            WITH_BONUS,
+        )
+        for naming in (0, 1)
+        for first in (0, 1)
+    ),
+    Case(
+        "P7",
+        "named_when_all_is_covered_it_returns_as_a_whole",
+        [
+            *TWO_LOTS,
+            spender("s1", d(3), 100),  # day 1's lot
+            redeem(d(3, "10:01"), 60),
+            spender("s1", d(3, "10:02"), 100, revision=1, redemption="r1"),
+            Then(available=100, redeemed=100, lots={LOT2: {"available": 100}}, redemptions={"r1": {"surplus": 60}}),
+        ],
+        SPENDING,
+    ),
+    Case(
+        "P7",
+        "two_orders_that_name_one_redemption_use_what_they_say_in_all",
+        [
+            *TWO_LOTS,
+            redeem(d(3), 150),
+            spender("s1", d(3, "10:05"), 40, redemption="r1"),  # 110 come back: 50 to day 2's lot, 60 to day 1's
+            Then(available=160, redeemed=40, lots={LOT1: {"available": 60}, LOT2: {"available": 100}}),
+            spender("s2", d(3, "10:06"), 70, redemption="r1"),  # 60 and 10 of these
+            Then(available=90, redeemed=110, lots={LOT1: {"available": 0}, LOT2: {"available": 90}}),
+        ],
+        SPENDING,
+    ),
+    Case(
+        "P7",
+        "an_order_that_uses_no_points_returns_its_redemption",
+        [
+            *TWO_LOTS,
+            redeem(d(3), 150),
+            spender("s1", d(3, "10:05"), 0, redemption="r1"),
+            Then(available=200, redeemed=0, redemptions={"r1": {"surplus": 150}}),
+        ],
+        SPENDING,
+    ),
+    Case(
+        "P7",
+        "what_is_beyond_pays_debt",
+        [
+            *TWO_LOTS,
+            redeem(d(3), 200),
+            spender("s2", d(3, "10:01"), 30),
+            Then(available=0, debt=30),
+            spender("s1", d(3, "10:05"), 120, redemption="r1"),  # 80 come back, 30 pay
+            Then(available=50, debt=0, redeemed=150, orders={"s2": {"owed": 0}}, lots={LOT2: {"available": 50}}),
+        ],
+        SPENDING,
+    ),
+    Case(
+        "P7",
+        "what_is_beyond_has_grace_where_its_lot_is_over",
+        [
+            *HUNDRED,
+            redeem(d(10), 100),
+            spender("s1", d(40), 60, redemption="r1"),  # 9 April, and 30 days
+            Then(available=40, redeemed=60, lots={GRACE_LOT: {"available": 40}}),
+            cancelled("s1", d(40, "11:00")),
+            Then(available=100, lots={GRACE_LOT: {"available": 100}}),
+        ],
+        SPENDING_MONTH,
+    ),
+    Case(
+        "P7",
+        "a_cancelled_order_returns_all_of_its_redemption",
+        [
+            *TWO_LOTS,
+            redeem(d(3), 150),
+            cancelled("s1", d(3, "10:06")),
+            late(spender("s1", d(3, "10:05"), 100, redemption="r1"), d(3, "10:07")),
+            Then(available=200, redeemed=100, returned=100, redemptions={"r1": {"surplus": 50}}),
         ],
         SPENDING,
     ),

@@ -18,12 +18,12 @@ from services.ledger.domain.program.program import ProgramVersions
 from services.ledger.domain.state.account import Shortfall
 from services.ledger.domain.state.entries import NO_LOT, SLIDING, AccountName, LotKey, lot_of_day
 from services.ledger.domain.state.fact_keys import HOLD
-from services.ledger.domain.state.holds import decode_hold, encode_hold
+from services.ledger.domain.state.holds import Hold, decode_hold, encode_hold
 from services.ledger.domain.state.lots import FORGIVEN, LotAllocation, split_allocations
 from services.ledger.domain.state.member import Member
 from services.ledger.domain.state.orders import Order
 from services.ledger.domain.state.outcome import BudgetRequest, Referral
-from services.ledger.domain.state.redemptions import decode_redemption, encode_redemption
+from services.ledger.domain.state.redemptions import Redemption, decode_redemption, encode_redemption
 
 PendingAndConfirmed = tuple[int, int]
 """The points of an award: those that are pending, and those that are confirmed."""
@@ -57,8 +57,7 @@ class _Spend:
     order: Order
     net: int
     cause: Cause
-    uncovered: int
-    takes_over: bool
+    uncovered: int | None
 
 
 @dataclass(slots=True)
@@ -138,13 +137,13 @@ class Posting(PointsAccount):
             self.change_pending(lot_day, pending, cause)
         self.change_award(lot_day, confirmed, cause)
 
-    def spend(self, ref: str, order: Order, net: int, cause: Cause, *, takes_over: bool = False) -> None:
+    def spend(self, ref: str, order: Order, net: int, cause: Cause, *, uncovered: int | None = None) -> None:
         """Debit points so that an order has used `net` (P7).
 
-        With `takes_over` the order first takes the points of the hold and redemption that it names, and what is then
-        too much returns at once (O5).
+        With `uncovered` the order first takes so many points at most of the holds and redemptions that it names, and
+        what is then too much returns at once (O5).
         """
-        self._spends.append(_Spend(ref, order, net, cause, order.uncovered_points, takes_over))
+        self._spends.append(_Spend(ref, order, net, cause, uncovered))
 
     def give_back(self, ref: str, order: Order, points: int, cause: Cause) -> None:
         """Return points that an order used to the lots they came from (P3)."""
@@ -153,8 +152,8 @@ class Posting(PointsAccount):
     def post(self) -> None:
         """Book what was asked for, in the order of R6; first of all, orders take over what they name (O5, P7)."""
         for spend in self._spends:
-            if spend.takes_over:
-                self._take_over(spend)
+            if spend.uncovered is not None:
+                self._take_over(spend, spend.uncovered)
         for back in self._returns:
             self._post_return(back)
         for clawback in sorted(self._clawbacks, key=_lot_day):
@@ -237,45 +236,57 @@ class Posting(PointsAccount):
             if POINTS_SHORT not in order.alarms:
                 order.alarms.append(POINTS_SHORT)
 
-    def _take_over(self, spend: _Spend) -> None:
-        """Take the points of what the order names; what is then too much returns in the same input (O5)."""
+    def _take_over(self, spend: _Spend, uncovered: int) -> None:
+        """Take up to `uncovered` points of what the order names; what is then too much returns in the same input (O5).
+
+        The first order to name a hold or a redemption has it (P5), and what it does not take of it returns (P7).
+        """
         order = spend.order
         for key in order.funding_keys:
-            allocations = self._take_hold(spend, key) if key.startswith(HOLD) else self._take_redemption(spend, key)
-            for allocation in allocations:
+            raw = self.member.fact(key)
+            if raw is None:
+                continue
+            take = self._take_hold if key.startswith(HOLD) else self._take_redemption
+            for allocation in take(spend, key, raw, uncovered):
                 allocate(order, allocation.lot, allocation.points)
                 order.used += allocation.points
-                spend.uncovered -= allocation.points
+                uncovered -= allocation.points
         if order.used > spend.net:
             self._returns.append(_Return(spend.ref, order, order.used - spend.net, spend.cause))
 
-    def _take_redemption(self, spend: _Spend, key: str) -> list[LotAllocation]:
-        """The points that a redemption pays for an order that names it: the first order to do so has it (P7)."""
-        raw = self.member.fact(key)
-        redemption = None if raw is None else decode_redemption(raw)
-        if redemption is None or not redemption.is_free:
+    def _take_redemption(self, spend: _Spend, key: str, raw: bytes, points: int) -> list[LotAllocation]:
+        """The points that a redemption pays for an order that names it; the rest returns to its lots (P7, P3, P4)."""
+        redemption = decode_redemption(raw)
+        if not redemption.is_free:
             return []
-        redemption.order = spend.ref
-        allocations, redemption.allocations = split_allocations(redemption.allocations, spend.uncovered)
+        allocations, rest = split_allocations(redemption.allocations, points)
+        redemption.order, redemption.allocations = spend.ref, []
+        redemption.surplus = sum(allocation.points for allocation in rest)
         self.member.facts[key] = encode_redemption(redemption)
+        self.return_points(rest, redemption.surplus, self.cause("redemption", key, self.now))
         return allocations
 
-    def _take_hold(self, spend: _Spend, key: str) -> list[LotAllocation]:
-        """The points that a hold pays for an order that names it: the first order to do so has it (P5, P7)."""
-        raw = self.member.fact(key)
-        hold = None if raw is None else decode_hold(raw)
-        if hold is None or hold.order:
+    def _take_hold(self, spend: _Spend, key: str, raw: bytes, points: int) -> list[LotAllocation]:
+        """The points that a hold pays for an order that names it; the rest is released, or returns if it was captured
+        already (P5, P7)."""
+        hold = decode_hold(raw)
+        if hold.order:
             return []
         hold.order = spend.ref
-        points = min(spend.uncovered, hold.points)
         if hold.state == "open":
+            points = min(points, hold.points)
             self.end_hold(key.removeprefix(HOLD), hold, "captured", points, spend.cause)
             return split_allocations(hold.allocations, points)[0]
-        self.member.facts[key] = encode_hold(hold)
         if hold.state == "captured":
-            return split_allocations(hold.allocations, min(points, hold.captured))[0]
+            captured, _ = split_allocations(hold.allocations, hold.captured)
+            allocations, rest = split_allocations(captured, points)
+            hold.surplus = sum(allocation.points for allocation in rest)
+            self.member.facts[key] = encode_hold(hold)
+            self.return_points(rest, hold.surplus, self.cause("hold", key, self.now))
+            return allocations
+        self.member.facts[key] = encode_hold(hold)
         if hold.state == "timed_out" and spend.order.revision_at <= hold.expires_at:
-            return self._redeem_released(hold.allocations, spend.uncovered, spend.cause)
+            return self._redeem_released(hold.allocations, points, spend.cause)
         return []
 
     def _post_return(self, back: _Return) -> None:
@@ -296,12 +307,21 @@ class Posting(PointsAccount):
         self.return_points(order.allocations, left, cause)
 
 
-def has_available_funding(member: Member, funding_keys: tuple[str, ...]) -> bool:
-    """Whether one of the holds and redemptions that an order names is there and has no order yet (P5)."""
-    known = ((key, raw) for key in funding_keys if (raw := member.fact(key)) is not None)
-    return any(
-        not decode_hold(raw).order if key.startswith(HOLD) else decode_redemption(raw).is_free for key, raw in known
-    )
+def available_funding(member: Member, funding_keys: tuple[str, ...]) -> list[Hold | Redemption]:
+    """The holds and redemptions that an order names which are there and which no order has yet (P5)."""
+    member.want_facts(funding_keys)
+    found: list[Hold | Redemption] = []
+    for key in funding_keys:
+        raw = member.fact(key)
+        if raw is None:
+            continue
+        if key.startswith(HOLD):
+            hold = decode_hold(raw)
+            found += [] if hold.order else [hold]
+        else:
+            redemption = decode_redemption(raw)
+            found += [redemption] if redemption.is_free else []
+    return found
 
 
 def _distance(lot: LotKey, day: Day) -> int:

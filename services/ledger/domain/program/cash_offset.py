@@ -23,6 +23,18 @@ class CashOffset:
         points -= points % self.step
         return points if points >= self.minimum else 0
 
+    def covers(self, points: int, value: int, payable: int, decimals: int) -> bool:
+        """Whether the program lets so many points, at this value, pay a part of `payable`; both in minor units (P8).
+
+        Points of less value than the program gives them are not beyond it.
+        """
+        units = 10**decimals
+        return (
+            self.objection(points) is None
+            and points <= int(self.max_share * payable) * self.points_per_unit // units
+            and value * self.points_per_unit <= points * units
+        )
+
     def objection(self, points: int) -> Literal["below_minimum", "off_step"] | None:
         """Why so many points may not be spent at once; None if they may."""
         if points < self.minimum:

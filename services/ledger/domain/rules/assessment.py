@@ -29,9 +29,9 @@ class OrderAssessment:
 
     `earning` is the amount that earns, at the rate of `basis`: of itself or, under proportional refunds, of what it was
     before any refund (R3). `confirmed` is the completed part of it; with `all_confirmed` nothing that earns is left to
-    confirm. `confirmed_lines` are the lines that stay confirmed, None where all lines have one status. `used` and
-    `returned` are points. `by_goods` and `confirmed_by_goods` are `basis` and `confirmed` by the campaigns whose goods
-    they are, where there are such campaigns.
+    confirm. `confirmed_lines` are the lines that stay confirmed, None where all lines have one status. `used` are the
+    points used that count (P2), `returned` how many of them came back. `by_goods` and `confirmed_by_goods` are `basis`
+    and `confirmed` by the campaigns whose goods they are, where there are such campaigns.
     """
 
     earning: int
@@ -107,7 +107,7 @@ def assess(order: Order, lines: tuple[Line, ...], program: Program, now: Micros)
     returned = sum(part.share(part.points, part.refunded) for part in parts.all if part.points)
     due = min([part.due for part in goods if part.due > now and not part.completed_at], default=NOT_YET)
     if cancelled_at:
-        earning, confirmed, returned, due = 0, 0, order.points_used, NOT_YET
+        earning, confirmed, returned, due = 0, 0, parts.points_used, NOT_YET
     by_goods, confirmed_by_goods = _by_goods(goods, program, confirmed_lines)
     return OrderAssessment(
         earning=earning,
@@ -115,7 +115,7 @@ def assess(order: Order, lines: tuple[Line, ...], program: Program, now: Micros)
         confirmed=earning if done and not cancelled_at else confirmed,
         all_confirmed=done,
         confirmed_lines=confirmed_lines,
-        used=order.points_used,
+        used=parts.points_used,
         returned=returned,
         timeline=_timeline(goods, cancelled_at, since, until),
         success_from=since,

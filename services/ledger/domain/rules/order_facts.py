@@ -32,10 +32,17 @@ def apply_fact(order: Order, input_: OrderInput, counted_at: Micros, now: Micros
 
 
 def _apply_paid(order: Order, paid: Paid, counted_at: Micros) -> bool:
-    """The least time holds; the highest revision replaces lines, amounts and points (O2)."""
+    """The least time holds; the highest revision replaces lines, amounts and points (O2).
+
+    What any of them names is the order's, so that it does not matter which came first (P7).
+    """
     changed = False
     if not order.paid_at or counted_at < order.paid_at:
         order.paid_at = counted_at
+        changed = True
+    named = funding_keys_of(paid)
+    if named and not set(named).issubset(order.funding_keys):
+        order.funding_keys = tuple(sorted({*order.funding_keys, *named}))
         changed = True
     newer = paid.revision > order.revision
     known = (order.revision_at, order.revision_source, order.revision_id)
@@ -48,14 +55,12 @@ def _apply_paid(order: Order, paid: Paid, counted_at: Micros) -> bool:
     order.eligible_under = NO_PROGRAM
     order.channel = paid.channel
     order.shipping, order.tax = paid.shipping, paid.tax
-    order.uncovered_points = max(paid.points_used - order.points_used, 0)
     order.points_used, order.points_value = paid.points_used, paid.points_value
-    order.funding_keys = funding_keys_of(paid)
     return True
 
 
 def funding_keys_of(paid: Paid) -> tuple[str, ...]:
-    """The keys of the hold and the redemption that pay an order's points."""
+    """The keys of the hold and the redemption that a `paid` names; sorted, a hold comes before a redemption."""
     if not (paid.hold_id or paid.redemption_id):
         return ()
     hold = (hold_key(paid.hold_id),) if paid.hold_id else ()

@@ -1,14 +1,18 @@
-"""The parts of an order (its lines, the shipping, the tax), and the points that pay for them (P1, P2)."""
+"""The parts of an order (its lines, the shipping, the tax), and the points that pay for them (P1, P2, P8)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from services.kit.calendar import NOT_YET, Micros
 from services.ledger.domain.program.program import Program
 from services.ledger.domain.state.inputs import Line
 from services.ledger.domain.state.orders import Order
 from services.ledger.domain.state.outcome import TimelineCause
+
+POINTS_BEYOND_PROGRAM: Final = "points_beyond_program"
+"""The alarm of an order that uses points in a way that the program does not offer (P8)."""
 
 
 @dataclass(slots=True)
@@ -63,11 +67,12 @@ class OrderPart:
 
 @dataclass(frozen=True, slots=True)
 class OrderParts:
-    """All parts of an order: its goods, line by line, the shipping and the tax."""
+    """All parts of an order: its goods, line by line, the shipping and the tax; and the points that it uses (P2)."""
 
     goods: list[OrderPart]
     shipping: OrderPart
     tax: OrderPart
+    points_used: int = 0
 
     @property
     def all(self) -> list[OrderPart]:
@@ -83,12 +88,11 @@ def parts_of(order: Order, lines: tuple[Line, ...], program: Program, alarms: li
         for part, line in zip(goods, lines, strict=True):
             part.campaigns = rule.campaigns_of(line)
     parts = OrderParts(goods, OrderPart("", order.shipping, False), OrderPart("", order.tax, False))
-    if order.points_used:
+    if order.points_used or order.reward_points:
         excludes = program.points_cannot_pay
         payable = [part for part, line in zip(goods, lines, strict=True) if not excludes.has(line)]
-        _apportion_points(
-            order.points_used, points_value(order, program), [*payable, parts.shipping, parts.tax], alarms
-        )
+        used = _apportion_points(order, program, [*payable, parts.shipping, parts.tax], alarms)
+        return replace(parts, points_used=used)
     return parts
 
 
@@ -97,16 +101,31 @@ def points_value(order: Order, program: Program) -> int:
     return program.worth(order.points_used) if order.points_value is None else order.points_value
 
 
-def _apportion_points(used: int, value: int, parts: list[OrderPart], alarms: list[str]) -> None:
-    """P2: points and their value over the parts they can pay for, by largest remainder, ties to the earlier."""
-    whole = sum(part.amount for part in parts)
-    if value > whole:
-        value = whole
-        alarms.append("value_beyond_order")
+def _apportion_points(order: Order, program: Program, parts: list[OrderPart], alarms: list[str]) -> int:
+    """P2: points and their value over the parts they can pay for, by largest remainder, ties to the earlier.
+
+    How many points that are is returned: of a value beyond these parts nothing counts, so the points it stood for are
+    not used. What a reward cost in points is used whatever is said of it.
+    """
+    used, value = order.points_used, points_value(order, program)
     weights = [part.amount for part in parts]
+    whole = sum(weights)
+    if not order.reward_points and _is_beyond_program(order, value, whole, program):
+        alarms.append(POINTS_BEYOND_PROGRAM)
+    if value > whole:
+        used, value = used * whole // value, whole
+        alarms.append("value_beyond_order")
+    used = max(used, order.reward_points)
     shares = zip(parts, _largest_remainder(used, weights), _largest_remainder(value, weights), strict=True)
     for part, points, worth in shares:
         part.points, part.value = points, worth
+    return used
+
+
+def _is_beyond_program(order: Order, value: int, payable: int, program: Program) -> bool:
+    """P8: whether the points used, of this value, are beyond what the program offers for `payable` minor units."""
+    offset = program.cash_offset
+    return offset is not None and not offset.covers(order.points_used, value, payable, program.decimals)
 
 
 def _largest_remainder(whole: int, weights: list[int]) -> list[int]:

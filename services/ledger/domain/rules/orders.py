@@ -17,7 +17,7 @@ from services.ledger.domain.posting.posting import (
     POINTS_SHORT,
     PendingAndConfirmed,
     Posting,
-    has_available_funding,
+    available_funding,
 )
 from services.ledger.domain.program.earning import OrderRule, sum_by_goods
 from services.ledger.domain.program.program import Program
@@ -31,6 +31,7 @@ from services.ledger.domain.state.inputs import OrderInput, Paid
 from services.ledger.domain.state.member import Member
 from services.ledger.domain.state.orders import NO_LINES, Order
 from services.ledger.domain.state.outcome import AwardReason, OrderQualified, Outcome
+from services.ledger.domain.state.redemptions import Redemption
 
 
 def book_order_event(posting: Posting, input_: OrderInput) -> Outcome:
@@ -43,7 +44,12 @@ def book_order_event(posting: Posting, input_: OrderInput) -> Outcome:
         posting.paying = ref
     member.touched.add(ref)
     is_new = apply_fact(order, input_, at, posting.now)
-    if not is_new and not (posting.paying and has_available_funding(member, order.funding_keys)):
+    if posting.paying and order.funding_keys:
+        found = available_funding(member, order.funding_keys)
+        is_new = is_new or bool(found)
+        rewards = [each for each in found if isinstance(each, Redemption) and each.reward]
+        order.reward_points += sum(reward.points - reward.returned for reward in rewards)
+    if not is_new:
         return Outcome("known", "this fact is told already")
     if isinstance(input_, Paid) and order.lines_version > lines_version:
         member.add_lines(ref, order.lines_version, input_.lines)
@@ -260,9 +266,10 @@ def _book_points_used(posting: Posting, order: Order, assessment: OrderAssessmen
     ref, net = cause.ref, assessment.used - assessment.returned
     if order.funding_keys and posting.paying == ref:
         # The hold is captured first, whatever has come back since: that follows in the same input (O5).
-        posting.spend(ref, order, net, cause, takes_over=True)
+        uncovered = max(assessment.used - order.counted_points, 0)
+        posting.spend(ref, order, net, cause, uncovered=uncovered)
     elif net > order.used:
         posting.spend(ref, order, net, cause)
     elif net < order.used:
         posting.give_back(ref, order, order.used - net, cause)
-    order.uncovered_points = 0
+    order.counted_points = assessment.used

@@ -48,7 +48,10 @@ def redeem_points(posting: Posting, command: RedeemPoints) -> Outcome:
 
 
 def return_redemption(posting: Posting, command: ReturnRedemption) -> Outcome:
-    """Return what is left of a redemption, or a part of it, to the lots it came from (P3, P4)."""
+    """Return what is left of a redemption, or a part of it, to the lots it came from (P3, P4).
+
+    Of a redemption that an order has nothing is left, unless an older release booked that order (P7).
+    """
     key = redemption_key(command.redemption)
     if command.points is not None and command.points <= 0:
         return refused("points_not_positive")
@@ -56,13 +59,13 @@ def return_redemption(posting: Posting, command: ReturnRedemption) -> Outcome:
     if raw is None:
         return refused("redemption_unknown")
     redemption = decode_redemption(raw)
-    if redemption.order:
+    if redemption.order and not redemption.allocations:
         return refused("redemption_in_order")
     if redemption.state == "asked":
         return refused("reward_asked")
     if redemption.kind == "lottery":
         return refused("reward_drawn")
-    left = redemption.points - redemption.returned
+    left = sum(allocation.points for allocation in redemption.allocations)
     points = left if command.points is None else command.points
     if not 0 < points <= left:
         return refused("more_than_left")

@@ -20,7 +20,7 @@ class Hold(msgspec.Struct, array_like=True):
 
     `allocations` say from which lots the points came, in that order, also after the hold's end: an order that was paid
     in time is honoured from them (P7). The first `captured` points of them were redeemed. `order` is the order that has
-    the points.
+    the points. `surplus` is how many of those captured by command came back, because that order uses fewer.
     """
 
     reference: str
@@ -32,6 +32,7 @@ class Hold(msgspec.Struct, array_like=True):
     ended_at: Micros = NOT_YET
     captured: int = 0
     order: str = ""
+    surplus: int = 0
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -105,15 +105,17 @@ class Order(msgspec.Struct, array_like=True):
     success_until: Micros = NOT_YET
     due: Micros = NOT_YET
     alarms: list[str] = []
-    # A fact: the keys of the hold and of the redemption that pay `points_used`; and how many of the points used are
-    # not booked yet, so that they may be taken from those.
+    # `funding_keys`, a fact: the keys of all holds, then of all redemptions that its `paid` events name.
+    # `counted_points`, booked: how many of the points used count (P2); 0 in rows of an older release.
     funding_keys: tuple[str, ...] = ()
-    uncovered_points: int = 0
+    counted_points: int = 0
     # `channel` is a fact. `by_goods` is the eligible sum by the campaigns whose goods its parts are, kept like it.
     # `shares` are of the budgets of campaigns, and are not in `pending` and `confirmed`.
     channel: str = ""
     by_goods: list[AmountByGoods] = []
     shares: list[Share] = []
+    # Booked: what the rewards cost in points that it took over with their redemptions. So many it uses at least.
+    reward_points: int = 0
 
     @property
     def is_simple(self) -> bool:
@@ -123,6 +125,7 @@ class Order(msgspec.Struct, array_like=True):
             or self.shipped_lines
             or self.completed_lines
             or self.points_used
+            or self.reward_points
             or self.used
             or self.confirmed_lines
         )

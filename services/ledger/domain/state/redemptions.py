@@ -17,7 +17,8 @@ class Redemption(msgspec.Struct, array_like=True):
 
     If a reward was bought, `issues` is the reward that is handed out (of a draw, the one that was won). While the
     reward's account is `asked` for one, the points wait in transit. The redemption is `cancelled` together with the
-    order that has its points, and these return with that order.
+    order that has its points, and these return with that order. `returned` came back by command, `surplus` because the
+    order that has it uses fewer (P7).
     """
 
     reference: str
@@ -33,6 +34,7 @@ class Redemption(msgspec.Struct, array_like=True):
     code: str = ""
     nonce: str = ""
     prize: str = ""
+    surplus: int = 0
 
     @property
     def is_free(self) -> bool:
