@@ -199,10 +199,17 @@ def _reward_json(redemption: Redemption) -> dict[str, Any]:
     return {
         "reward": redemption.reward,
         "kind": redemption.kind,
-        "state": "issued" if redemption.state == "done" else redemption.state,
+        "state": _reward_state(redemption),
         **({"code": redemption.code} if redemption.code else {}),
         **({"draw": _draw_json(redemption)} if redemption.nonce else {}),
     }
+
+
+def _reward_state(redemption: Redemption) -> str:
+    """What became of the reward: all of its points returned, it is no longer issued."""
+    if redemption.state != "done":
+        return redemption.state
+    return "returned" if redemption.is_given_back else "issued"
 
 
 def _draw_json(redemption: Redemption) -> dict[str, str | None]:

@@ -121,6 +121,19 @@ async def test_a_gift_is_granted_by_its_stock(ledger: LedgerUnderTest, client: h
     assert (await left(client, "mug"), (await balance(client, "g1"))["available"]) == (before, 1900)
 
 
+async def test_mend_a11_a_reward_given_back_in_full_is_returned_and_no_longer_issued(
+    ledger: LedgerUnderTest, client: httpx.AsyncClient
+) -> None:
+    await completed_order(ledger, "g2")
+    made = await ledger.delivering(redeem(client, "g2", "mug"))
+    path = f"/v1/redemptions/{made.json()['redemption_id']}"
+    part = await post(client, f"{path}/return", {"points": 200})
+    assert (part.json()["state"], part.json()["returned"]) == ("issued", 200)
+    rest = await post(client, f"{path}/return")
+    assert (rest.json()["state"], rest.json()["returned"]) == ("returned", 500)
+    assert (await client.get(path)).json()["state"] == "returned"
+
+
 async def test_sold_out_is_exact_and_gives_the_points_back(ledger: LedgerUnderTest, client: httpx.AsyncClient) -> None:
     members = [f"s{number}" for number in range(12)]
     await completed_order(ledger, *members)

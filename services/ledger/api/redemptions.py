@@ -81,8 +81,10 @@ class RedemptionOut(BaseModel):
     order_id: str | None = None
     reward: str | None = Field(default=None, description="The reward that was bought; the fields below are about it.")
     kind: str | None = None
-    state: Literal["asked", "issued", "sold_out", "cancelled"] | None = Field(
-        default=None, description="`cancelled`: with the order that has its points, and they return with that order."
+    state: Literal["asked", "issued", "returned", "sold_out", "cancelled"] | None = Field(
+        default=None,
+        description="`returned`: all its points came back by command. `cancelled`: with the order that has its points, "
+        "and they return with that order.",
     )
     code: str | None = Field(default=None, description="The coupon's code.")
     draw: Draw | None = None

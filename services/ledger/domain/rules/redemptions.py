@@ -73,6 +73,6 @@ def return_redemption(posting: Posting, command: ReturnRedemption) -> Outcome:
     redemption.returned += points
     posting.member.facts[key] = encode_redemption(redemption)
     outcome = Outcome("booked", reply=redemption)
-    if redemption.returned == redemption.points:
+    if redemption.is_given_back:
         outcome.messages += back_to_stock(posting, command.redemption, redemption)
     return outcome

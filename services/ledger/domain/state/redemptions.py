@@ -37,6 +37,11 @@ class Redemption(msgspec.Struct, array_like=True):
     surplus: int = 0
 
     @property
+    def is_given_back(self) -> bool:
+        """Whether nothing of it is left, because all was returned by command."""
+        return self.returned == self.points
+
+    @property
     def is_free(self) -> bool:
         """Whether an order that names it may take its points: points alone, or those of points and cash (P7)."""
         return not self.order and self.state == "done" and self.kind in ("", "points_cash")
