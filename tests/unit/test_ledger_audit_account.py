@@ -162,7 +162,7 @@ def test_K4_an_upgraded_account_is_folded_from_its_snapshot_on(upgraded: Upgrade
 
 def test_K4_what_is_booked_after_the_snapshot_is_folded_again(upgraded: Upgraded) -> None:
     stored = upgraded.stored()
-    orders = {ref: (*row[:-1], row[-1][:-1] + b"\x00") for ref, row in stored.orders.items()}
+    orders = {ref: (*row[:-1], row[-1] + b"\x00") for ref, row in stored.orders.items()}
     assert {fault.check for fault in upgraded.faults(upgraded.snapshot, stored=stored._replace(orders=orders))} == {
         "orders"
     }
