@@ -1,8 +1,8 @@
-"""E6, P3, P4: in which order points are spent, and to which lots they return."""
+"""E6, P3, P4, P7: which points are spent first, to which lots they return, and what orders leave of redemptions."""
 
 from __future__ import annotations
 
-from tests.model.events import completed, d, paid, refunded, review
+from tests.model.events import cancelled, completed, d, paid, refunded, review
 from tests.model.program import program
 from tests.model.table.case import (
     AT_ONCE,
@@ -291,4 +291,81 @@ P4 = [
     ),
 ]
 
-CASES = [*E6, *P3, *P4]
+P7 = [
+    Case(
+        "P7",
+        "named_when_all_is_covered_it_returns_as_a_whole",
+        [
+            *TWO_LOTS,
+            spender("s1", d(3), 100),  # day 1's lot
+            redeem(d(3, "10:01"), 60),
+            spender("s1", d(3, "10:02"), 100, revision=1, redemption="r1"),
+            Then(available=100, redeemed=100, lots={LOT2: {"available": 100}}, redemptions={"r1": {"surplus": 60}}),
+        ],
+        SPENDING,
+    ),
+    Case(
+        "P7",
+        "two_orders_that_name_one_redemption_use_what_they_say_in_all",
+        [
+            *TWO_LOTS,
+            redeem(d(3), 150),
+            spender("s1", d(3, "10:05"), 40, redemption="r1"),  # 110 come back: 50 to day 2's lot, 60 to day 1's
+            Then(available=160, redeemed=40, lots={LOT1: {"available": 60}, LOT2: {"available": 100}}),
+            spender("s2", d(3, "10:06"), 70, redemption="r1"),  # 60 and 10 of these
+            Then(available=90, redeemed=110, lots={LOT1: {"available": 0}, LOT2: {"available": 90}}),
+        ],
+        SPENDING,
+    ),
+    Case(
+        "P7",
+        "an_order_that_uses_no_points_returns_its_redemption",
+        [
+            *TWO_LOTS,
+            redeem(d(3), 150),
+            spender("s1", d(3, "10:05"), 0, redemption="r1"),
+            Then(available=200, redeemed=0, redemptions={"r1": {"surplus": 150}}),
+        ],
+        SPENDING,
+    ),
+    Case(
+        "P7",
+        "what_is_beyond_pays_debt",
+        [
+            *TWO_LOTS,
+            redeem(d(3), 200),
+            spender("s2", d(3, "10:01"), 30),
+            Then(available=0, debt=30),
+            spender("s1", d(3, "10:05"), 120, redemption="r1"),  # 80 come back, 30 pay
+            Then(available=50, debt=0, redeemed=150, orders={"s2": {"owed": 0}}, lots={LOT2: {"available": 50}}),
+        ],
+        SPENDING,
+    ),
+    Case(
+        "P7",
+        "what_is_beyond_has_grace_where_its_lot_is_over",
+        [
+            *HUNDRED,
+            redeem(d(10), 100),
+            spender("s1", d(40), 60, redemption="r1"),  # 9 April, and 30 days
+            Then(available=40, redeemed=60, lots={GRACE_LOT: {"available": 40}}),
+            cancelled("s1", d(40, "11:00")),
+            Then(available=100, lots={GRACE_LOT: {"available": 100}}),
+        ],
+        SPENDING_MONTH,
+    ),
+    Case(
+        "P7",
+        "a_cancelled_order_returns_all_of_its_redemption",
+        [
+            *TWO_LOTS,
+            redeem(d(3), 150),
+            cancelled("s1", d(3, "10:06")),
+            late(spender("s1", d(3, "10:05"), 100, redemption="r1"), d(3, "10:07")),
+            Then(available=200, redeemed=100, returned=100, redemptions={"r1": {"surplus": 50}}),
+        ],
+        SPENDING,
+    ),
+]
+
+CASES = [*E6, *P3, *P4, *P7]
