@@ -11,6 +11,7 @@ password. TCP on loopback, open only if the start names a password, asks for it.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import importlib.util
 import os
@@ -279,20 +280,31 @@ def _server_user(data: Path) -> str | None:
         user = pwd.getpwuid(data.stat().st_uid).pw_name
     else:
         user = SYSTEM_USER
-        try:
-            pwd.getpwnam(user)
-        except KeyError:
-            command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", user]
-            made = subprocess.run(command, check=False, capture_output=True, text=True)
-            # Another start may have made it in the meantime: that is as good.
-            if made.returncode not in (0, 9):
-                raise StartError(f"PostgreSQL does not run as root, and useradd failed: {made.stderr}") from None
+        _make_user(user)
     binaries = Path(binary("postgres")).parent.parent
     _let_enter(binaries)
     _let_enter(data)
     if not os.access(binaries, os.R_OK) or not binaries.stat().st_mode & stat.S_IXOTH:
         subprocess.run(["chmod", "-R", "o+rX", str(binaries)], check=True)
     return user
+
+
+def _make_user(user: str) -> None:
+    """Make a system user that is not there yet, one start at a time.
+
+    `useradd` looks for the name before it takes its own lock: two of them make two users, of which the first is lost.
+    """
+    lock = os.open("/etc", os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if user in {entry.pw_name for entry in pwd.getpwall()}:
+            return
+        command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", user]
+        made = subprocess.run(command, check=False, capture_output=True, text=True)
+        if made.returncode != 0:
+            raise StartError(f"PostgreSQL does not run as root, and useradd failed: {made.stderr}")
+    finally:
+        os.close(lock)
 
 
 def _let_enter(path: Path) -> None:
