@@ -95,14 +95,17 @@ def spawn(
 
 
 def stop(process: Process, *, ask: signal.Signals = signal.SIGTERM, grace_s: float = 10.0) -> None:
-    """Ask the process to end; after `grace_s` seconds kill its whole group. Returns when it is gone."""
+    """Ask the process to end; after `grace_s` seconds kill it, with its whole group if it leads one. Returns when it
+    is gone."""
     if not process.running:
         return
     with contextlib.suppress(ProcessLookupError):
         os.kill(process.pid, ask)
     if not wait_until(lambda: not process.running, grace_s):
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+            # What a killed parent left leads no group: the group's number is the parent's, who is gone.
+            leads = os.getpgid(process.pid) == process.pid
+            (os.killpg if leads else os.kill)(process.pid, signal.SIGKILL)
         wait_until(lambda: not process.running, grace_s)
 
 
@@ -146,19 +149,26 @@ def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
     return True
 
 
-def free_port(preferred: int | None = None) -> int:
-    """A TCP port on loopback nobody listens on: `preferred` if it is free, else one the system picks."""
-    for port in (preferred, 0):
-        if port is None:
-            continue
-        with contextlib.closing(socket.socket()) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise StartError("No TCP port is free on 127.0.0.1.")
+def free_port(preferred: int | None = None, *, within_s: float = 0.0) -> int:
+    """A TCP port on loopback nobody listens on: `preferred` if it is free or becomes so within `within_s` seconds,
+    else one the system picks."""
+    if preferred is not None and wait_until(lambda: _bound(preferred) is not None, within_s):
+        return preferred
+    port = _bound(0)
+    if port is None:
+        raise StartError("No TCP port is free on 127.0.0.1.")
+    return port
+
+
+def _bound(port: int) -> int | None:
+    """The port that a socket got which asked for this one (0: any), and which is closed again; None if it is taken."""
+    with contextlib.closing(socket.socket()) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return None
+        return int(probe.getsockname()[1])
 
 
 def tail(log: Path, lines: int = 15) -> str:

@@ -48,6 +48,7 @@ SERVICES = {"ledger": 8001, "tiering": 8002, "notifier": 8003}
 
 _READY_WITHIN_S = 60.0
 _GRACE_S = 10.0
+_PORT_WITHIN_S = 5.0
 _PREFERRED_PORTS = {"postgres": 5432, "kafka": 9092, **SERVICES}
 
 Say = Callable[[str], None]
@@ -122,10 +123,11 @@ class Stack:
             wiring = Wiring("", given, os.environ.get("MIGRATION_DATABASE_URL", given))
             self.say("postgres   used as given by DATABASE_URL")
         else:
+            runs = postgres.running(self.directory / "postgres")
             server = postgres.start(
                 self.directory / "postgres",
                 log=self.log("postgres"),
-                port=self._port("postgres"),
+                port=runs.port if runs is not None else self._port("postgres"),
                 password=self.state.password,
                 env=self._mark | {"PATH": os.environ.get("PATH", os.defpath)},
             )
@@ -178,6 +180,7 @@ class Stack:
         return bootstrap
 
     def _start_services(self, wiring: Wiring) -> None:
+        self._end_strays()  # again: workers whose parent was killed since still hold its port
         for name in SERVICES:
             running = self.state.running(name)
             if running is not None and self.state.processes[name].wiring == wiring.digest:
@@ -296,12 +299,19 @@ class Stack:
         server = postgres.running(self.directory / "postgres")
         if server is not None:
             spared.add(server.process.pid)
-        for stray in marked(self.directory):
-            if stray.running and not spared & {stray.pid, *ancestors(stray)}:
-                stop(stray, grace_s=_GRACE_S)
+        strays = [found for found in marked(self.directory) if not spared & {found.pid, *ancestors(found)}]
+        with ThreadPoolExecutor(max_workers=len(strays) or 1) as pool:
+            list(pool.map(lambda stray: stop(stray, grace_s=_GRACE_S), strays))
 
     def _port(self, name: str) -> int:
-        return free_port(self.state.ports.get(name, _PREFERRED_PORTS[name]))
+        """The port that the stack had before, else the usual one; another if that is taken by somebody else."""
+        had = self.state.ports.get(name)
+        wanted = had or _PREFERRED_PORTS[name]
+        # The system may take a moment to give back what a process held that was killed.
+        port = free_port(wanted, within_s=_PORT_WITHIN_S if had else 0.0)
+        if port != wanted:
+            self.say(f"{name:<10} takes port {port}: another program listens on {wanted}")
+        return port
 
     @property
     def _mark(self) -> dict[str, str]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +23,7 @@ import pytest
 
 from deploy.local import kafka as kafka_server
 from deploy.local import postgres as postgres_server
-from deploy.local.processes import Process, ancestors, marked, wait_until
+from deploy.local.processes import Process, ancestors, free_port, marked, spawn, stop, wait_until
 from deploy.local.tokens import Signer
 from tests.conftest import REPOSITORY
 
@@ -311,6 +314,49 @@ def test_a_given_server_that_is_silent_is_said_in_a_sentence(
     assert done.returncode == 1
     assert done.stderr.startswith(f"{variable} names {address}, where nothing answers")
     assert "secret" not in done.stderr
+
+
+# --- what is killed comes back where it was
+
+
+def test_mend_c10_what_a_killed_parent_left_is_ended_though_it_leads_no_group(directory: Path) -> None:
+    told = directory / "child"
+    deaf = f"trap '' TERM; echo $$ > {told}; while :; do sleep 0.1; done"
+    parent = spawn(["sh", "-c", f"sh -c {shlex.quote(deaf)} & wait"], log=directory / "log")
+    assert wait_until(lambda: told.exists() and told.read_text().endswith("\n"), 10)
+    left = Process.of(int(told.read_text()))
+    assert left is not None
+    os.kill(parent.pid, signal.SIGKILL)
+    assert wait_until(lambda: not parent.running, 10)
+    stop(left, grace_s=0.2)
+    assert not left.running
+
+
+def test_mend_c10_a_port_that_becomes_free_within_the_time_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert free_port(port) != port
+        closing = threading.Timer(0.3, taken.close)
+        closing.start()
+        assert free_port(port, within_s=10) == port
+        closing.join()
+
+
+def test_mend_c10_a_service_killed_with_9_comes_back_under_its_own_port(local: Local) -> None:
+    """Also where its workers hang, so that they do not end by themselves."""
+    done = local("start")
+    assert done.returncode == 0, done.stdout + done.stderr
+    before, ledger = local.env(), local.process("ledger")
+    workers = psutil.Process(ledger.pid).children(recursive=True)
+    for worker in workers:
+        worker.suspend()
+    os.kill(ledger.pid, signal.SIGKILL)
+    again = local("start")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert local.process("ledger") != ledger
+    assert local.env()["LEDGER_URL"] == before["LEDGER_URL"]
+    assert not any(worker.is_running() for worker in workers)
+    assert "takes port" not in again.stdout
 
 
 # --- the whole
