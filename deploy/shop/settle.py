@@ -20,6 +20,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from rich.console import Console
 
 from deploy.shop.publisher import progress_bar
+from services.kit.kafka import READ_COMMITTED
 from services.kit.postgres import Queries
 
 SQL = Queries.load("deploy.shop", "sql/settle.sql", require=("next_offsets", "outbox_rows", "due_accounts"))
@@ -88,7 +89,9 @@ class Watch(AbstractAsyncContextManager["Watch"]):
 
     def __init__(self, database_url: str, bootstrap_servers: str) -> None:
         self._database_url = database_url
-        self._consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers, enable_auto_commit=False)
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=bootstrap_servers, enable_auto_commit=False, isolation_level=READ_COMMITTED
+        )
         self._admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
         self._assigned: set[TopicPartition] = set()
         self._partitions: dict[str, list[int]] = {}

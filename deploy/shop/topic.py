@@ -9,6 +9,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import UnknownTopicOrPartitionError
 
+from services.kit.kafka import READ_COMMITTED
+
 _KAFKA_SECONDS = 60.0
 
 
@@ -18,7 +20,10 @@ async def records(bootstrap_servers: str, topic: str) -> AsyncIterator[ConsumerR
     KafkaError when the broker is not there, TimeoutError when it stops answering.
     """
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap_servers, enable_auto_commit=False, max_partition_fetch_bytes=8 << 20
+        bootstrap_servers=bootstrap_servers,
+        enable_auto_commit=False,
+        isolation_level=READ_COMMITTED,
+        max_partition_fetch_bytes=8 << 20,
     )
     try:
         async with asyncio.timeout(_KAFKA_SECONDS):

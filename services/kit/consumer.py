@@ -137,10 +137,12 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
     def state(self) -> State:
         """Whether the consumer works, how far it is behind, and why it stopped."""
         lag = self.lag()
+        held_back = self._held_back()
         figures: dict[str, float | int | str | None] = {
             "shards": ",".join(map(str, sorted(self._workers))),
             "lag_records": lag.records,
             "lag_seconds": round(lag.seconds, 1),
+            "held_back_records": held_back,
             "refused_of_last_1000": self._booking.limit.refused,
         }
         trouble, remedy = self._trouble, self._remedy
@@ -152,6 +154,7 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
             remedy = "Look for a long lock in the database, or restart the worker."
         metrics.gauge("lag_records", lag.records)
         metrics.gauge("lag_seconds", lag.seconds)
+        metrics.gauge("held_back_records", held_back)
         metrics.gauge("shards_owned", len(self._workers))
         return State(not trouble, trouble, remedy, figures)
 
@@ -160,15 +163,29 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
         return lag_of(self._workers.values(), self._unread)
 
     def _unread(self, topic: str, shard: Shard) -> int | None:
-        """Offsets of a partition that were not fetched yet, as the brokers last said; None between two assignments.
+        """Offsets of a partition that can be fetched and were not, as the brokers last said; None between two
+        assignments. They end where a publisher's transaction is open: nothing behind that can be read.
 
-        The client's own position counts, not our last record: behind that there may be markers of transactions,
-        which the client reads and does not return. (It is not public; `position()` is, but may wait.)
+        The client's own position counts, not our last record: behind that there may be aborted records and markers of
+        transactions, which the client reads and does not return. (It is not public; `position()` is, but may wait.)
         """
         with suppress(Exception):
-            state = self._client._subscription.subscription.assignment.state_value(TopicPartition(topic, shard))
-            return max(0, int(state.highwater - state.position))
+            state = self._partition_state(topic, shard)
+            return max(0, int(state.lso - state.position))
         return None
+
+    def _held_back(self) -> int:
+        """Offsets behind open transactions of publishers, over all owned partitions."""
+        total = 0
+        for topic in self._topics:
+            for shard in self._workers:
+                with suppress(Exception):
+                    state = self._partition_state(topic, shard)
+                    total += max(0, int(state.highwater - state.lso))
+        return total
+
+    def _partition_state(self, topic: str, shard: Shard) -> Any:
+        return self._client._subscription.subscription.assignment.state_value(TopicPartition(topic, shard))
 
     # The group's callbacks only note what changed: an exception in them would be swallowed by the client.
 

@@ -31,6 +31,9 @@ PARTITION_FETCH_BYTES: Final = 64 * 1024
 FETCH_BYTES: Final = 4 * 1024 * 1024
 REBALANCE_MS: Final = 60_000
 STOP_SECONDS: Final = 3.0
+READ_COMMITTED: Final = "read_committed"
+"""Every consumer of ours reads so. What a publisher aborts was never told; what it has not committed yet is not told
+yet, and nor is what lies behind it. Aborted records and the markers of transactions leave gaps in the offsets."""
 
 Shard = NewType("Shard", int)
 """A number of a partition: the same on every topic that is keyed by member, and on every table."""
@@ -105,12 +108,24 @@ def new_consumer(settings: Settings, worker: int) -> Any:
         partition_assignment_strategy=(RangePartitionAssignor,),
         auto_offset_reset="none",
         enable_auto_commit=False,
+        isolation_level=READ_COMMITTED,
         session_timeout_ms=int(settings.session_timeout_seconds * 1000),
         heartbeat_interval_ms=min(3000, int(settings.session_timeout_seconds * 300)),
         rebalance_timeout_ms=REBALANCE_MS,
         max_poll_interval_ms=600_000,
         max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
         fetch_max_bytes=FETCH_BYTES,
+    )
+
+
+def new_reader(settings: Settings, client: str, **more: Any) -> AIOKafkaConsumer:
+    """A consumer without a group, which is assigned its partitions; the caller starts it. `client` names it in broker
+    logs, `more` are further options of the client."""
+    return AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap_servers,
+        client_id=f"{settings.service}-{client}",
+        enable_auto_commit=False,
+        **({"auto_offset_reset": "none", "isolation_level": READ_COMMITTED} | more),
     )
 
 

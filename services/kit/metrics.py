@@ -27,6 +27,8 @@ MetricName = Literal[
     # Records between what is booked and the end of the log, and how long ago the oldest of them was appended.
     "lag_records",
     "lag_seconds",
+    # Records that cannot be read yet, because a publisher's transaction before them is open.
+    "held_back_records",
     # Shards that this worker owns.
     "shards_owned",
     # Outbox rows sent and acknowledged, by topic; seconds of one round (read, send, acknowledged, deleted).
@@ -68,6 +70,7 @@ _DECLARED: Final[dict[MetricName, _Declared]] = {
     "kafka_clients_rebuilt_total": _Declared(Counter, "Clients of the brokers built anew.", ("client",)),
     "lag_records": _Declared(Gauge, "Records that wait to be booked."),
     "lag_seconds": _Declared(Gauge, "Age of the oldest record that waits to be booked."),
+    "held_back_records": _Declared(Gauge, "Records behind a publisher's open transaction."),
     "shards_owned": _Declared(Gauge, "Shards that this worker owns."),
     "relayed_total": _Declared(Counter, "Outbox rows acknowledged by the broker.", ("topic",)),
     "relay_round_seconds": _Declared(Histogram, "Seconds of one round of the relay.", buckets=_SECONDS),

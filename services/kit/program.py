@@ -9,12 +9,12 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 import orjson
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from services.kit import log
 from services.kit.calendar import Micros, parse_rfc3339
-from services.kit.kafka import stop_quietly
+from services.kit.kafka import new_reader, stop_quietly
 from services.kit.part import State
 from services.kit.postgres import backoff
 from services.kit.settings import Settings
@@ -114,12 +114,7 @@ class ProgramFollower(Generic[P]):
     async def _run(self) -> None:
         attempt = 0
         while True:
-            client = AIOKafkaConsumer(
-                bootstrap_servers=self._settings.kafka_bootstrap_servers,
-                client_id=f"{self._settings.service}-program",
-                auto_offset_reset="earliest",
-                enable_auto_commit=False,
-            )
+            client = new_reader(self._settings, "program", auto_offset_reset="earliest")
             try:
                 await self._follow(client)
             except (KafkaError, TimeoutError, OSError) as error:

@@ -17,11 +17,11 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 import orjson
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
 from services.kit.dead_letter import DEAD_LETTERS
-from services.kit.kafka import Headers, new_producer, stop_quietly
+from services.kit.kafka import Headers, new_producer, new_reader, stop_quietly
 from services.kit.postgres import connect
 from services.kit.settings import Settings
 
@@ -85,7 +85,8 @@ async def drive(settings: Settings, choice: Choice) -> Counter[str]:
 @asynccontextmanager
 async def _connected(settings: Settings) -> AsyncIterator[_Clients]:
     database = await connect(settings, part="redrive")
-    clients = _Clients(database, new_producer(settings, client="redrive"), _reader(settings), _reader(settings))
+    dead_letters, originals = new_reader(settings, "redrive"), new_reader(settings, "redrive")
+    clients = _Clients(database, new_producer(settings, client="redrive"), dead_letters, originals)
     try:
         await clients.producer.start()
         await clients.dead_letters.start()
@@ -145,12 +146,3 @@ async def _in_topic(client: Any, topic: str, partition: int, offset: int) -> _Or
         if record.offset == offset:
             return _Original(record.key, record.value, tuple(record.headers))
     return None
-
-
-def _reader(settings: Settings) -> Any:
-    return AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap_servers,
-        client_id=f"{settings.service}-redrive",
-        auto_offset_reset="none",
-        enable_auto_commit=False,
-    )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from functools import partial
+from typing import Any
 
 import orjson
 from aiokafka import AIOKafkaProducer
@@ -102,10 +104,71 @@ async def test_markers_of_a_publishers_transactions_are_neither_waited_for_nor_l
                 if n:  # the first waits for the group
                     assert time.monotonic() - began < MERGE_SECONDS
             assert await look.offsets() == (await look.offsets()) | {(1, settings.hellos): 9}
-
-            async def no_lag() -> bool:
-                return bool(consumer.lag().records == 0)
-
-            await eventually(no_lag)
+            await eventually(lambda: _has_no_lag(consumer))
         finally:
             await producer.stop()
+
+
+class _Aborted(Exception):
+    """Ends a publisher's transaction."""
+
+
+async def test_mend_b05_what_a_publisher_aborts_is_never_booked(database: str, kafka: str) -> None:
+    settings = await settings_for(database, kafka)
+    producer = AIOKafkaProducer(bootstrap_servers=kafka, transactional_id=f"shop-{settings.consumer_group}")
+    await producer.start()
+    (member,) = members_of(1, 1)
+    key = member.encode()
+    try:
+        async with eyes(database) as look:
+            async with greeter(settings, ("consumer", "relay")) as running:
+                consumer = running.parts[1]
+                for n in range(3):
+                    with suppress(_Aborted):
+                        async with producer.transaction():
+                            await producer.send_and_wait(settings.hellos, hello(member, 100 + n), key=key)
+                            raise _Aborted
+                    async with producer.transaction():
+                        await producer.send_and_wait(settings.hellos, hello(member, n), key=key)
+                    await eventually(partial(look.has, "hello", n + 1))
+                # Aborted and committed records and a marker of each transaction: the last record is at 10.
+                assert await look.stands((1, settings.hellos), 11)
+                with suppress(_Aborted):
+                    async with producer.transaction():
+                        await producer.send_and_wait(settings.hellos, hello(member, 200), key=key)
+                        raise _Aborted
+                await eventually(lambda: _has_no_lag(consumer))
+            async with greeter(settings, ("consumer", "relay")):  # it goes on before the aborted tail
+                await publish(kafka, [(settings.hellos, member, hello(member, 3))])
+                await eventually(lambda: look.has("hello", 4))
+                assert await look.hellos() == {(member, n) for n in range(4)}
+    finally:
+        await producer.stop()
+
+
+async def test_mend_b05_an_open_transaction_holds_back_its_own_partition_alone(database: str, kafka: str) -> None:
+    settings = await settings_for(database, kafka)
+    producer = AIOKafkaProducer(bootstrap_servers=kafka, transactional_id=f"shop-{settings.consumer_group}")
+    await producer.start()
+    (member,) = members_of(1, 1)
+    await publish(kafka, [(settings.hellos, member, hello(member, 0))])
+    async with eyes(database) as look, greeter(settings, ("consumer", "relay")) as running:
+        consumer = running.parts[1]
+        try:
+            await eventually(lambda: look.has("hello", 1))
+            async with producer.transaction():
+                await producer.send_and_wait(settings.hellos, hello(member, 1), key=member.encode())
+                for n in range(2, 6):
+                    began = time.monotonic()
+                    await publish(kafka, [(settings.waves, member, hello(member, n))])
+                    await eventually(partial(look.has, "hello", n))
+                    assert time.monotonic() - began < MERGE_SECONDS, "the other topic waits for nothing"
+                figures = consumer.state().figures
+                assert (figures["lag_records"], figures["held_back_records"]) == (0, 1)
+            await eventually(lambda: look.has("hello", 6))
+        finally:
+            await producer.stop()
+
+
+async def _has_no_lag(consumer: Any) -> bool:
+    return bool(consumer.lag().records == 0)

@@ -54,6 +54,25 @@ async def test_the_marker_of_a_transaction_is_nothing_to_book(database: str, kaf
     assert await is_booked_until(settings, 1, {topic: 1}, in_a_minute)
 
 
+async def test_mend_b05_what_was_aborted_is_nothing_to_book_and_what_is_open_may_be(database: str, kafka: str) -> None:
+    settings: GreeterSettings = await settings_for(database, kafka)
+    topic = f"unread-{uuid.uuid4().hex[:8]}"
+    await make_topics(kafka, {topic: 2})
+    producer = AIOKafkaProducer(bootstrap_servers=kafka, transactional_id=topic)
+    await producer.start()
+    try:
+        await producer.begin_transaction()
+        sent = await producer.send_and_wait(topic, b"x", partition=1)
+        appended = Micros(int(sent.timestamp) * 1000)
+        assert await is_booked_until(settings, 1, {topic: 0}, appended), "it was appended at the instant itself"
+        assert not await is_booked_until(settings, 1, {topic: 0}, later(appended, 1)), "it may still be committed"
+        await producer.abort_transaction()
+        in_a_minute = later(now(), 60_000_000)
+        assert await is_booked_until(settings, 1, {topic: 0}, in_a_minute)
+    finally:
+        await producer.stop()
+
+
 async def append(kafka: str, topic: str, number: int) -> Micros:
     """Append a record to partition 1; its append time."""
     producer = AIOKafkaProducer(bootstrap_servers=kafka)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import random
 
 import pytest
 from aiokafka.partitioner import DefaultPartitioner
 
 from services.kit.kafka import murmur2, partition_of, shard_of
+from tests.conftest import REPOSITORY
 
 JAVA = {
     # From the tests of Kafka's Java client (Utils.murmur2), as signed integers.
@@ -41,3 +43,13 @@ def test_a_shard_is_the_partition_of_the_member_id() -> None:
         assert shard_of(member, 16) == partition_of(member.encode(), 16)
         # With twice the shards each splits in two, so S can be multiplied.
         assert shard_of(member, 32) % 16 == shard_of(member, 16)
+
+
+def test_mend_b05_every_consumer_of_ours_reads_what_is_committed() -> None:
+    found = 0
+    for path in [*REPOSITORY.glob("services/**/*.py"), *REPOSITORY.glob("deploy/**/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "AIOKafkaConsumer":
+                found += 1
+                assert "READ_COMMITTED" in ast.unparse(node), f"{path}:{node.lineno} sets no isolation_level"
+    assert found >= 4
