@@ -92,6 +92,9 @@ RULES: Final = {
     "O7": Rule("Any cut into batches writes the same rows."),
     "O8": Rule("A line is completed when its receipt is reported or when it falls due, and confirms its share."),
     "O9": Rule("A limit on lateness, applied where a fact enters, bounds what a late fact can change."),
+    "O12": Rule(
+        "Numbers have bounds where a fact enters; equal ones are the same however spelled.", "bounds", partly=True
+    ),
     "T1": Rule("An order earns at the tier before its paid time; a tier that arrives late is trued up."),
     "T2": Rule("Tiers are half-open intervals of growth; one order may rise several, with one message."),
     "T3": Rule(

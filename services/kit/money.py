@@ -33,6 +33,14 @@ def minor_units(amount: str, decimals: int) -> int:
     return int(whole + fraction) * 10**missing if missing else int(whole + fraction)
 
 
+@lru_cache(maxsize=16_384)
+def plain_decimal(number: int | str) -> str:
+    """A number that is not negative, as equal numbers are all spelled: "1.50" and "01.5" are "1.5"."""
+    whole, _, fraction = str(number).partition(".")
+    whole, fraction = whole.lstrip("0") or "0", fraction.rstrip("0")
+    return f"{whole}.{fraction}" if fraction else whole
+
+
 def decimal_string(units: int, decimals: int) -> str:
     """Minor units as the decimal string of the contracts: 19999 with 2 decimals is '199.99'."""
     if decimals == 0:

@@ -11,7 +11,7 @@ from services.kit.kafka import Shard
 from services.kit.postgres import Connection
 from services.ledger import store
 from services.ledger.answers import Answer, key_reused
-from services.ledger.domain.state.inputs import AnyInput, decode_input, encode_input
+from services.ledger.domain.state.inputs import AnyInput, decode_input, encode_input, with_plain_quantities
 from services.ledger.inputs import Booked, Known, MemberCommand, Placed
 
 
@@ -71,8 +71,11 @@ class KnownInputs:
 
 
 def _is_same(journalled: bytes, input_: AnyInput) -> bool:
-    """Whether an input is the one that was journalled. An older format has fewer fields, and so other bytes (K4)."""
-    return journalled == encode_input(input_) or decode_input(journalled) == input_
+    """Whether an input is the one that was journalled.
+
+    Older rows have other bytes: fewer fields (K4), and quantities as their publisher spelled them (O12).
+    """
+    return journalled == encode_input(input_) or with_plain_quantities(decode_input(journalled)) == input_
 
 
 def repeated_answer(command: MemberCommand, request: bytes, answer: Answer) -> Answer:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from services.kit.calendar import later, parse_rfc3339
 from services.kit.dead_letter import RefusalReason, Refused
+from services.ledger.domain.state.inputs import AnyInput, Completed, Line, LinePart, Paid, Shipped
+from services.ledger.domain.state.refs import order_ref
 from services.ledger.inputs import Known
 from tests.integration.ledger_support import LedgerUnderTest
 from tests.model import events as shop
@@ -39,3 +44,38 @@ async def test_O1_an_event_told_again_is_known_and_with_another_payload_refused(
     assert isinstance(conflict, Refused)
     assert (conflict.reason, conflict.field) == (RefusalReason.CONFLICT, "data")
     assert (await head_of(ledger, member))[0] == 1
+
+
+async def test_mend_a11_a_quantity_spelled_otherwise_is_the_same_event(ledger: LedgerUnderTest) -> None:
+    member = "told.spelled"
+
+    def told(quantity: int | str) -> dict[str, Any]:
+        return shop.paid("o1", shop.d(1), [shop.line("l1", "900", quantity=quantity)], member=member)
+
+    await ledger.receive(told("1"), at=shop.d(1, "10:00:01"))
+    for spelling in ("1.0", 1, "01", "1.000000"):
+        assert await ledger.receive(told(spelling)) == [Known()]
+    (conflict,) = await ledger.receive(told("1.1"))
+    assert isinstance(conflict, Refused)
+    assert (await head_of(ledger, member))[0] == 1
+
+
+async def test_mend_a11_what_an_older_release_journalled_as_it_was_spelled_is_known(ledger: LedgerUnderTest) -> None:
+    member, at = "told.older", parse_rfc3339(shop.d(1))
+    parts = [shop.part("l1", quantity="1.0")]
+    events = [
+        shop.paid("o1", shop.d(1), [shop.line("l1", "900", quantity="1.0")], member=member),
+        shop.shipped("o1", shop.d(1), parts, member=member),
+        shop.completed("o1", shop.d(1), parts, member=member),
+    ]
+    ledger.now = later(at, 1_000_000)
+    ref = order_ref("", "o1")
+    sent = [(event["source"], event["id"], at) for event in events]
+    named = (LinePart("l1", "1.0"),)
+    older: list[AnyInput] = [
+        Paid(*sent[0], ref, 0, (Line("l1", "sku-l1", "apparel", "1.0", 90000),), channel=""),
+        Shipped(*sent[1], ref, named),
+        Completed(*sent[2], ref, named),
+    ]
+    await ledger.book([(member, input_) for input_ in older])
+    assert await ledger.receive(*events) == [Known(), Known(), Known()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
+from fractions import Fraction
 from typing import Any
 
 from services.kit.calendar import NOT_YET, Micros
@@ -52,7 +53,7 @@ class Known:
             if at > now + IN_FUTURE:
                 return "in_future"
         name = (event["subject"], event["source"], event["id"], str(at))
-        payload = (event["type"], event["data"])
+        payload = (event["type"], _in_one_spelling(event["data"]))
         if name in self._seen:
             return "known" if self._seen[name] == payload else "conflict"
         self._seen[name] = payload
@@ -172,6 +173,16 @@ class Known:
         """The orders whose `paid` is known, by paid time."""
         known = [order for key in self._orders if (order := self._read(key)) is not None]
         return {order.key: order for order in sorted(known, key=lambda order: (order.paid_at, order.key))}
+
+
+def _in_one_spelling(data: Any) -> Any:
+    """O12: amounts and quantities are numbers, however they are spelled: "1", 1 and "1.0" are the same."""
+    if isinstance(data, list):
+        return [_in_one_spelling(each) for each in data]
+    if not isinstance(data, dict):
+        return data
+    numbers = ("quantity", "units", "amount", "shipping", "tax", "points_value")
+    return {name: Fraction(value) if name in numbers else _in_one_spelling(value) for name, value in data.items()}
 
 
 def _facts_of(order: Order) -> tuple[Any, ...]:

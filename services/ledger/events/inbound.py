@@ -1,4 +1,5 @@
-"""Turns an event of the contracts into an input: amounts in minor units, orders as refs, no personal data."""
+"""Turns an event of the contracts into an input: amounts in minor units, quantities in one spelling, orders as refs,
+no personal data."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from msgspec import structs
 
 from schemas.events import RefusalReason, Refused
 from services.kit.calendar import NEVER, NO_DAY, Day, Micros, day_from, parse_rfc3339, to_micros
-from services.kit.money import minor_units
+from services.kit.money import minor_units, plain_decimal
 from services.ledger.domain.state.inputs import (
     ActivityRecorded,
     AnyInput,
@@ -142,7 +143,7 @@ def _lines(lines: list[Mapping[str, Any]], decimals: int) -> tuple[Line, ...]:
                     line["line_id"],
                     line["sku"],
                     line.get("category"),
-                    str(line["quantity"]),
+                    plain_decimal(line["quantity"]),
                     minor_units(line["amount"], decimals),
                 )
                 for line in lines
@@ -168,7 +169,8 @@ def _parts(data: Mapping[str, Any]) -> tuple[LinePart, ...] | None:
     if lines is None:
         return None
     return tuple(
-        LinePart(line["line_id"], None if line.get("quantity") is None else str(line["quantity"])) for line in lines
+        LinePart(line["line_id"], None if line.get("quantity") is None else plain_decimal(line["quantity"]))
+        for line in lines
     )
 
 
@@ -243,7 +245,7 @@ def _with_contents(update: ProfileUpdated, data: Mapping[str, Any], needed: froz
 def _activity(event: Mapping[str, Any], at: Micros) -> AnyInput:
     data = event["data"]
     return ActivityRecorded(
-        event["source"], event["id"], at, data["activity"], data["activity_id"], str(data.get("units", 1))
+        event["source"], event["id"], at, data["activity"], data["activity_id"], plain_decimal(data.get("units", 1))
     )
 
 

@@ -1,10 +1,10 @@
-"""O1, O6, O7: repetition, order of arrival and batches change nothing."""
+"""O1, O6, O7, O12: repetition, spelling, order of arrival and batches change nothing."""
 
 from __future__ import annotations
 
 from itertools import permutations
 
-from tests.model.events import Event, cancelled, completed, d, paid, refunded, registered, signed_in
+from tests.model.events import Event, cancelled, completed, d, line, paid, part, refunded, registered, signed_in
 from tests.model.table.case import NO_LIMIT, PURCHASE, Case, Then, entry, late, reached, until
 
 O1 = [
@@ -35,6 +35,39 @@ O1 = [
             paid("o1", d(1), "900"),
             late(paid("o1", d(1), "9000"), d(2)),
             Then(pending=1800, outcomes=[("o1:paid:0", "booked"), ("o1:paid:0", "conflict")]),
+        ],
+        PURCHASE,
+    ),
+]
+
+O12 = [
+    Case(
+        "O12",
+        "a_quantity_spelled_otherwise_is_the_same_event",
+        [
+            paid("o1", d(1), [line("l1", "900", quantity="1"), line("l2", "0.00", quantity=2)]),
+            late(paid("o1", d(1), [line("l1", "900.00", quantity="1.0"), line("l2", "0", quantity="02")]), d(2)),
+            completed("o1", d(5), [part("l1", quantity=1)]),
+            late(completed("o1", d(5), [part("l1", quantity="1.000")]), d(6)),
+            Then(
+                outcomes=[
+                    ("o1:paid:0", "booked"),
+                    ("o1:paid:0", "known"),
+                    ("o1:completed:l1", "booked"),
+                    ("o1:completed:l1", "known"),
+                ]
+            ),
+        ],
+        PURCHASE,
+    ),
+    Case(
+        "O12",
+        "another_quantity_is_another_payload",
+        [
+            paid("o1", d(1), [line("l1", "900", quantity="1")]),
+            late(paid("o1", d(1), [line("l1", "900", quantity="1.01")]), d(2)),
+            late(paid("o1", d(1), [line("l1", "900", quantity="10")]), d(2)),
+            Then(outcomes=[("o1:paid:0", "booked"), ("o1:paid:0", "conflict"), ("o1:paid:0", "conflict")]),
         ],
         PURCHASE,
     ),
@@ -95,4 +128,4 @@ O7 = [
     ),
 ]
 
-CASES = [*O1, *O6, *O7]
+CASES = [*O1, *O6, *O7, *O12]

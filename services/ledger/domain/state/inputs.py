@@ -8,8 +8,10 @@ beside it. Money is integer minor units of the program's currency, points are in
 from __future__ import annotations
 
 import msgspec
+from msgspec import structs
 
 from services.kit.calendar import Day, Micros
+from services.kit.money import plain_decimal
 from services.ledger.domain.state.account import NO_BIRTHDAY
 from services.ledger.domain.state.input_base import Input
 from services.ledger.domain.state.messages import (
@@ -307,6 +309,24 @@ def encode_input(input_: AnyInput) -> bytes:
 def decode_input(raw: bytes) -> AnyInput:
     """The input that `encode_input` wrote."""
     return _decoder.decode(raw)
+
+
+def with_plain_quantities(input_: AnyInput) -> AnyInput:
+    """An input of an older release with its quantities in the one spelling that inputs have since (O12)."""
+    match input_:
+        case Paid(lines=lines):
+            plain = tuple(structs.replace(line, quantity=plain_decimal(line.quantity)) for line in lines)
+            return structs.replace(input_, lines=plain)
+        case Shipped(lines=parts) | Completed(lines=parts) if parts:
+            return structs.replace(input_, lines=tuple(_plain_part(part) for part in parts))
+        case ActivityRecorded(units=units):
+            return structs.replace(input_, units=plain_decimal(units))
+        case _:
+            return input_
+
+
+def _plain_part(part: LinePart) -> LinePart:
+    return part if part.quantity is None else structs.replace(part, quantity=plain_decimal(part.quantity))
 
 
 def type_of(input_: AnyInput) -> str:
