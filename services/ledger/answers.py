@@ -157,8 +157,12 @@ def answer_of(member_id: str, row: NewJournalRow) -> Answer:
 
 def key_reused() -> Answer:
     """The answer to a request whose Idempotency-Key was used for another request."""
-    problem = Problem(KEY_REUSED, "An Idempotency-Key names one request on one path: send a new key.")
-    return Answer(KEY_REUSED.status, orjson.dumps(problem.document()))
+    return Answer(KEY_REUSED.status, orjson.dumps(key_reused_problem().document()))
+
+
+def key_reused_problem() -> Problem:
+    """The same, where no answer was looked for."""
+    return Problem(KEY_REUSED, "An Idempotency-Key names one request on one path: send a new key.")
 
 
 def hold_json(member_id: str, hold_id: str, hold: Hold, now: Micros) -> dict[str, Any]:

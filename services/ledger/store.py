@@ -20,7 +20,7 @@ import msgspec
 
 from services.kit.calendar import NOT_YET, Micros
 from services.kit.kafka import Shard
-from services.kit.postgres import Connection, Queries
+from services.kit.postgres import Connection, Pool, Queries
 from services.ledger.codecs import register_codecs
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import FORMAT
@@ -34,7 +34,7 @@ SQL: Final = Queries.load(
     require=(
         "newest_program", "programs", "open_accounts", "lock_accounts", "journalled", "orders", "order_lines",
         "facts", "spendable_lots", "lot_families", "orders_due", "next_orders_due", "successes",
-        "orders_paid_after", "answers", "forget_answers", "accounts_for_commands", "write", "due_members",
+        "orders_paid_after", "answers", "bind_key", "forget_answers", "accounts_for_commands", "write", "due_members",
     ),
 )  # fmt: skip
 
@@ -102,6 +102,11 @@ async def answers(tx: Connection, shard: Shard, digests: Sequence[bytes], now: M
     """The stored answers to these commands, by digest, none older than `ANSWERS_KEPT`."""
     rows = await tx.fetch(SQL["answers"], shard, digests)
     return {row["digest"]: row for row in rows if row["at"] > now - ANSWERS_KEPT}
+
+
+async def bind_key(pool: Pool, shard: Shard, digest: bytes, request: bytes, now: Micros) -> bool:
+    """Binds a key, by its digest, to a request, for as long as answers are kept. False if it is another request's."""
+    return bool(request == await pool.fetchval(SQL["bind_key"], shard, digest, now, request, now - ANSWERS_KEPT))
 
 
 async def accounts_for_commands(

@@ -21,7 +21,7 @@ from services.kit.executor import Executor
 from services.kit.kafka import Shard, murmur2, shard_of
 from services.kit.postgres import Pool
 from services.kit.problem import MEDIA_TYPE, UNAVAILABLE, Kind, Problem, kind, responses
-from services.ledger.answers import KEY_REUSED, REFUSALS, Answer
+from services.ledger.answers import KEY_REUSED, REFUSALS, Answer, key_reused_problem
 from services.ledger.api.context import PRIVATE
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
@@ -29,6 +29,7 @@ from services.ledger.domain.rules.refusals import Refusal
 from services.ledger.domain.state.inputs import Command
 from services.ledger.inputs import MemberCommand
 from services.ledger.reads.history import fact_by_public_id
+from services.ledger.store import bind_key
 
 TIMEOUT_SECONDS: Final = 2.0
 """How long a request waits for what another shard books of it."""
@@ -107,28 +108,30 @@ class Commands:
 
     async def submit(self, origin: Origin, member_id: str, body: Body | None, make: _Make) -> Answer:
         """`execute`, for a path that adds to the answer. Raises the same."""
-        if not origin.key:
-            raise Problem(
-                KEY_MISSING,
-                "Send an Idempotency-Key header, a new one for each command.",
-                field="Idempotency-Key",
-            )
-        now = self._clock()
-        content = orjson.dumps(body.model_dump() if body is not None else None, option=orjson.OPT_SORT_KEYS)
+        key, now = _required_key(origin), self._clock()
+        digest = _digest_of_key(member_id, origin)
         command = MemberCommand(
             member_id=member_id,
-            arrival=Arrival(
-                digest_of(member_id, f"{origin.caller.subject} {origin.path}", origin.key),
-                make(origin.caller.subject, origin.key, now),
-                now,
-            ),
-            request=blake2b(content, digest_size=16).digest(),
+            arrival=Arrival(digest, make(origin.caller.subject, key, now), now),
+            request=_digest_of_body(body),
         )
         outcome = await self._executor.submit(shard_of(member_id, self._shards), command)
         if isinstance(outcome, Refused):
             raise RuntimeError(f"a command failed: {outcome.detail}")
         assert isinstance(outcome, Answer)
         return outcome
+
+    async def bind_key(self, origin: Origin, body: Body) -> None:
+        """Bind the key of a request whose path names no member to its body.
+
+        The answer is kept with the member that the body names, so with another member in it no answer is found.
+        Raises Problem 400 without a key, 422 if the key was used with another body.
+        """
+        _required_key(origin)
+        digest = _digest_of_key("", origin)
+        shard = Shard(int.from_bytes(digest[:4], "big") % self._shards)
+        if not await bind_key(self._pool, shard, digest, _digest_of_body(body), self._clock()):
+            raise key_reused_problem()
 
     async def wait_for(self, key: str, public_id: str, is_done: Callable[[bytes], bool]) -> bytes | None:
         """The state of a fact once another shard has answered about it; None if that takes too long.
@@ -164,6 +167,22 @@ class Commands:
     def now(self) -> Micros:
         """The executor's clock."""
         return self._clock()
+
+
+def _required_key(origin: Origin) -> str:
+    if not origin.key:
+        detail = "Send an Idempotency-Key header, a new one for each command."
+        raise Problem(KEY_MISSING, detail, field="Idempotency-Key")
+    return origin.key
+
+
+def _digest_of_key(member_id: str, origin: Origin) -> bytes:
+    return digest_of(member_id, f"{origin.caller.subject} {origin.path}", _required_key(origin))
+
+
+def _digest_of_body(body: Body | None) -> bytes:
+    content = orjson.dumps(body.model_dump() if body is not None else None, option=orjson.OPT_SORT_KEYS)
+    return blake2b(content, digest_size=16).digest()
 
 
 def response(answer: Answer) -> Response:

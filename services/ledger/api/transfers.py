@@ -87,6 +87,7 @@ def _add_send(router: APIRouter, context: Context, commands: Commands) -> None:
     async def send(body: TransferIn, origin: Origin = spender) -> Response:
         """The points keep their last days. 201 once the receiver has them, 202 if that takes more than two seconds."""
         origin.caller.require_member(body.sender)
+        await commands.bind_key(origin, body)
         if body.sender == body.to:
             raise _problem("same_member", "to")
         await _require_known(context, body.to)

@@ -150,6 +150,15 @@ SELECT digest, at, request, status, body
 FROM answer
 WHERE shard = $1 AND digest = ANY ($2::bytea[]);
 
+-- name: bind_key
+-- answer_pkey. Answers the request that a key names: this one ($4), unless the key named another since $5.
+INSERT INTO answer AS a (shard, digest, at, request, status, body)
+VALUES ($1, $2, $3, $4, 0, '')
+ON CONFLICT (shard, digest) DO UPDATE
+SET at = CASE WHEN a.at > $5 THEN a.at ELSE excluded.at END,
+    request = CASE WHEN a.at > $5 THEN a.request ELSE excluded.request END
+RETURNING request;
+
 -- name: forget_answers
 -- answer_at, answer_pkey. At most $3 answers that were given before $2, the oldest first.
 DELETE FROM answer
