@@ -132,7 +132,7 @@ class Calendar:
         return found
 
     def end_of(self, day: Day) -> Micros:
-        """The local midnight that ends a day: the first instant that is no longer on it (E1, O8)."""
+        """The local midnight that ends a day: the first instant that is no longer on it (E1, O8). `NEVER` has none."""
         return self.start_of(day + 1)  # type: ignore[arg-type] # often called
 
     def _learn_offset(self, quarter: int) -> int:

@@ -11,7 +11,7 @@ import orjson
 from fastapi import Path, Response, Security
 
 from services.kit.auth import Guard
-from services.kit.calendar import NEVER, Calendar, Day, Micros, day_from, parse_rfc3339
+from services.kit.calendar import NEVER, NOT_YET, Calendar, Day, Micros, day_from, from_micros, parse_rfc3339
 from services.kit.clock import Clock
 from services.kit.kafka import Shard, shard_of
 from services.kit.postgres import Connection
@@ -19,6 +19,7 @@ from services.kit.problem import INVALID, NOT_FOUND, UNAVAILABLE, Problem, kind,
 from services.ledger.domain.program.program import ProgramVersions
 from services.ledger.domain.state.account import Account
 from services.ledger.reads.balances import Reads
+from services.ledger.reads.history import FOREVER
 from services.ledger.reads.view import View, account_of, view_of
 
 MEMBER_UNKNOWN: Final = kind("member-unknown", "No such member", 404)
@@ -89,19 +90,30 @@ def instant_of(text: str, field: str) -> Micros:
     A `+` that was not escaped arrives as a space, and is read as `+`.
     """
     try:
-        return parse_rfc3339(text.replace(" ", "+"))
-    except ValueError:
+        instant = parse_rfc3339(text.replace(" ", "+"))
+        from_micros(instant)  # at an offset the first year begins, or the last one ends, beyond what UTC can name
+    except (ValueError, OverflowError):
         raise Problem(
             INVALID, "Not an RFC 3339 time with offset, such as 2026-03-01T00:00:00Z.", field=f"query.{field}"
         ) from None
+    return instant
 
 
 def instant_or_day(text: str, field: str, calendar: Calendar, *, end: bool) -> Micros:
-    """An RFC 3339 time, or a local date: its first instant, or with `end` the one after it. Raises Problem 422."""
+    """An RFC 3339 time, or a local date: its first instant, or with `end` the one after it. Raises Problem 422.
+
+    The first and the last day that a date can name stand for all time before and after.
+    """
     try:
         day = day_from(date.fromisoformat(text)) if len(text) == 10 else None
     except ValueError:
         day = None
-    if day is None:
-        return instant_of(text, field)
-    return calendar.end_of(day) if end else calendar.start_of(day)
+    match day:
+        case None:
+            return instant_of(text, field)
+        case 1:
+            return NOT_YET
+        case int() if day == NEVER:
+            return FOREVER
+        case _:
+            return calendar.end_of(day) if end else calendar.start_of(day)

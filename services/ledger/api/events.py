@@ -117,9 +117,17 @@ def _split(content_type: str, body: bytes) -> list[bytes]:
                 raise Problem(MALFORMED, "A batch is a JSON array of at least one event.")
             if len(batch) > MAX_EVENTS:
                 raise Problem(TOO_LARGE, f"A batch has at most {MAX_EVENTS} events: send smaller batches.")
-            return [orjson.dumps(event) for event in batch]
+            return [_rendered(event) for event in batch]
         case _:
             raise Problem(MEDIA_TYPE_UNKNOWN, f"The content type is {SINGLE}, or {BATCH} for several.")
+
+
+def _rendered(event: Any) -> bytes:
+    """One event of a batch, as JSON; empty, and so refused, where it is nested deeper than can be written."""
+    try:
+        return orjson.dumps(event)
+    except orjson.JSONEncodeError:
+        return b""
 
 
 def _checked_all(sent: list[bytes], caller: Caller, program: Program | None, now: Micros) -> list[Event]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
 
+from schemas.events.fields import Id, Shop
 from services.kit.auth import Caller
 from services.kit.calendar import NOT_YET, Day, Micros, rfc3339
 from services.kit.money import decimal_string
@@ -143,9 +144,9 @@ def routes(context: Context) -> APIRouter:
     )
     async def order(
         member_id: MemberPath,
-        order_id: str,
+        order_id: Annotated[Id, Path(description="The shop's name for the order.")],
         caller: Caller = reader,
-        shop: Annotated[str, Query(description="The shop's name, where there is more than one.")] = "",
+        shop: Annotated[Shop, Query(description="The shop's name, where there is more than one.")] = "",
     ) -> Response:
         """What is due by now is in the figures, whether or not it was booked yet."""
         now = context.clock()
