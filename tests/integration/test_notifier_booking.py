@@ -254,6 +254,16 @@ async def test_S4_a_clawback_into_debt_reaches_the_inbox_however_old_it_is(desk:
     }
 
 
+async def test_mend_a09_points_used_that_were_not_there_reach_the_inbox(desk: Desk) -> None:
+    used = ledger_fact(kind="redeemed", points=500, debt=480, debt_made=480)
+    await desk.book(profile(), consent("inapp", "service", granted=False), used)
+    assert await desk.decisions() == {
+        ("clawback-debt", "inapp"): None,
+        ("clawback-debt", "sms"): None,
+        ("clawback-debt", "email"): None,
+    }
+
+
 async def test_S5_every_request_has_its_attempt_in_the_same_transaction(desk: Desk) -> None:
     async with desk.pool.acquire() as connection:
         transaction = connection.transaction()

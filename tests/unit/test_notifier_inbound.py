@@ -137,6 +137,17 @@ def test_S4_a_clawback_without_debt_makes_no_message() -> None:
     assert DECODE(record(POINTS, points("clawed_back", debt_made=30))) is not None
 
 
+def test_S4_points_used_that_were_not_there_are_an_occasion() -> None:
+    """500 points used by a member who has 20: 480 are owed."""
+    owed = points("redeemed", points=500, debt_made=480, balance={"available": 0, "pending": 0, "held": 0, "debt": 480})
+    read = DECODE(record(POINTS, owed))
+    assert isinstance(read, OccasionReceived)
+    assert read.occasion.touchpoint == "clawback-debt"
+    assert read.occasion.parameters.items() >= {"points": 500, "debt": 480, "debt_made": 480, "why": "used"}.items()
+    without_parsing = Record(POINTS, Shard(0), 1, NOW, b"m1", b'{"type":"loyalty.points.redeemed.v1", not', STRUCTURED)
+    assert DECODE(without_parsing) is None
+
+
 def test_binary_mode_is_read_too() -> None:
     headers = tuple(
         (f"ce_{name}", value.encode())

@@ -42,6 +42,12 @@ def points(**changed: Any) -> PointsFact:
             "order:/17:2026-03-01T02:00:00Z",
         ),
         (points(kind="clawed_back", order_id="17", debt=30), None, None),
+        (
+            points(kind="redeemed", order_id="17", rule="points-used", debt=480, debt_made=480),
+            "clawback-debt",
+            "used:order:/17:2026-03-01T02:00:00Z",
+        ),
+        (points(kind="redeemed", order_id="17", rule="points-used", debt=480), None, None),
         (TierFact("enrolled", AT, "none", "none"), "joined", "enrolment"),
         (TierFact("upgraded", AT, "vip", "regular"), "tier-upgraded", "vip:2026-03-01T02:00:00Z"),
         (TierFact("downgraded", AT, "senior", "vip"), "tier-downgraded", "senior:2026-03-01T02:00:00Z"),

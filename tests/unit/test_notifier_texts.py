@@ -41,6 +41,14 @@ MINIMAL: dict[Touchpoint, Parameters] = {
     "tier-downgraded": {"tier": "none", "previous_tier": "regular"},
 }
 
+OTHERS: dict[Touchpoint, list[Parameters]] = {
+    "clawback-debt": [
+        {"points": 500, "available": 0, "debt": 480, "debt_made": 480, "order_id": "20260301-17", "why": "used"},
+        {"points": 1, "available": 0, "debt": 1, "debt_made": 1, "why": "used"},
+    ],
+}
+"""Further examples where one touchpoint has more than one thing to say."""
+
 
 def rendered(
     touchpoint: Touchpoint,
@@ -67,8 +75,12 @@ def all_texts() -> Iterator[tuple[Touchpoint, str, str]]:
 def test_each_text_reads_as_its_golden_file(touchpoint: Touchpoint, channel: str, locale: str) -> None:
     example = rendered(touchpoint, channel, locale, SAMPLES[touchpoint], name=NAMES[locale])
     minimal = rendered(touchpoint, channel, locale, MINIMAL[touchpoint], BARE)
+    others = [rendered(touchpoint, channel, locale, parameters, BARE) for parameters in OTHERS.get(touchpoint, ())]
     read = "\n\n".join(
-        part for text in (example, minimal) for part in (f"[{text.title}]" if text.title else "", text.body) if part
+        part
+        for text in (example, minimal, *others)
+        for part in (f"[{text.title}]" if text.title else "", text.body)
+        if part
     )
     if channel == "email":
         read += f"\n\n{example.html}"

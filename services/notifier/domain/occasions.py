@@ -12,6 +12,7 @@ anew by a rebuilt ledger names the same occasion, and makes no second message.
 |                  | points.earned for an order (a bonus)             | order:shop/id:rule              |
 | points-confirmed | points.confirmed for an order                    | order:shop/id                   |
 | clawback-debt    | points.clawed_back that made debt (S4)           | order:shop/id:instant, or rule:instant |
+|                  | points.redeemed that made debt (S4)              | used:order:shop/id:instant             |
 | tier-upgraded    | tier.upgraded                                    | tier:instant                    |
 | tier-downgraded  | tier.downgraded (S4)                             | tier:instant                    |
 
@@ -40,7 +41,7 @@ Parameters: TypeAlias = dict[str, Parameter]
 class PointsFact(msgspec.Struct, frozen=True):
     """A movement of points from a fact of the ledger, cut to what a message needs. `at` is the business time."""
 
-    kind: Literal["earned", "confirmed", "clawed_back"]
+    kind: Literal["earned", "confirmed", "clawed_back", "redeemed"]
     at: Micros
     points: int
     available: int
@@ -85,13 +86,15 @@ def points_occasion(fact: PointsFact) -> Occasion | None:
             return Occasion("points-earned", name, fact.at, parameters)
         case "confirmed":
             return None if fact.order_id is None else Occasion("points-confirmed", order, fact.at, parameters)
-        case "clawed_back":
+        case "clawed_back" | "redeemed":
             if fact.debt_made <= 0:
                 return None
             parameters["debt"] = fact.debt
             parameters["debt_made"] = fact.debt_made
-            subject = fact.rule if fact.order_id is None else order
-            return Occasion("clawback-debt", f"{subject}:{rfc3339(fact.at)}", fact.at, parameters)
+            name = f"{fact.rule if fact.order_id is None else order}:{rfc3339(fact.at)}"
+            if fact.kind == "redeemed":
+                name, parameters["why"] = f"used:{name}", "used"
+            return Occasion("clawback-debt", name, fact.at, parameters)
 
 
 def merged(first: Occasion, more: Occasion) -> Occasion:

@@ -33,10 +33,12 @@ TIERS: Final = "loyalty.tiers.v1"
 TOPICS: Final = (PROFILES, POINTS, TIERS)
 
 _USED_TYPES: Final = {
-    POINTS: re.compile(rb"loyalty\.points\.(?:earned|confirmed|clawed_back)\.v1"),
+    POINTS: re.compile(rb"loyalty\.points\.(?:earned|confirmed|clawed_back|redeemed)\.v1"),
     TIERS: re.compile(rb"loyalty\.tier\.(?:enrolled|upgraded|downgraded|kept|overridden)\.v1"),
 }
 """The event types of a topic that are used here, as a record contains them somewhere."""
+_OF_DEBT: Final = re.compile(rb"loyalty\.points\.(?:clawed_back|redeemed)\.v1")
+"""Those of them that are used only where they made debt (S4): most points that are spent were there."""
 
 
 class Decoder:
@@ -50,6 +52,8 @@ class Decoder:
         """A record as an input; None for a record that is not used here. Raises Refused."""
         used_types = _USED_TYPES.get(record.topic)
         if used_types is not None and not _may_be_of(record, used_types):
+            return None
+        if record.topic == POINTS and b"debt_made" not in (record.value or b"") and _may_be_of(record, _OF_DEBT):
             return None
         event = events.read_event(record.value, record.headers, record.key, types=BY_NAME[record.topic].types)
         if shard_of(event["subject"], self._shards) != record.partition:
@@ -102,7 +106,7 @@ def _fields(data: dict[str, Any]) -> dict[str, str | None]:
 
 def _points(event: Any, arrived_at: Micros) -> OccasionReceived | None:
     kind = event["type"].split(".")[2]
-    if kind not in ("earned", "confirmed", "clawed_back"):
+    if kind not in ("earned", "confirmed", "clawed_back", "redeemed"):
         return None
     data = event["data"]
     cause = data["cause"]
