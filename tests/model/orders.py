@@ -100,6 +100,10 @@ class Order:
         """What is left of a line's amount, before points."""
         return line.amount - self.refunded(line, at)
 
+    def is_sent_back(self, line: Line, at: Micros) -> bool:
+        """O8: a line refunded in full counts as completed for the order's success."""
+        return line.amount > 0 and self.left(line, at) == 0
+
     def net_left(self, line: Line, at: Micros) -> int:
         """What is left of a line without the part that points paid (P1, P2)."""
         return self.left(line, at) - (line.value - part_of(line.value, self.refunded(line, at), line.amount))
@@ -159,7 +163,7 @@ class Order:
             new_amount = sum(self.net_left(line, at) for line in eligible if standing and is_done(line, at))
             new_success = int(
                 standing
-                and all(is_done(line, at) for line in goods)
+                and all(is_done(line, at) or self.is_sent_back(line, at) for line in goods)
                 and any(self.left(line, at) > 0 for line in eligible)
             )
             if (new_amount, new_success) != (amount, success):

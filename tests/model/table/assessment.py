@@ -167,20 +167,76 @@ O8 = [
         ],
         FIRST,
     ),
+    *[
+        Case(
+            "O8",
+            f"a_line_sent_back_counts_as_completed_for_success_{name}",
+            [
+                paid("o1", d(1), [line("l1", "300"), line("l2", "300")]),
+                *[refunded("o1", at, [part("l2", amount)], refund=f"r-{at}") for at, amount in parts if at < d(5)],
+                completed("o1", d(5), [part("l1")]),
+                *[refunded("o1", at, [part("l2", amount)], refund=f"r-{at}") for at, amount in parts if at > d(5)],
+                until(d(8)),
+                # 300 x 1.5, all of it confirmed, and the first purchase's 100
+                Then(available=550, pending=0, orders=order(timeline=timeline)),
+                until(d(18)),
+                completed("o1", d(19)),
+                Then(available=550, orders=order(timeline=timeline)),
+            ],
+            FIRST,
+        )
+        for name, parts, timeline in (
+            ("that_was_refunded_before", [(d(3), "300")], [entry(d(5), "300", 1)]),
+            ("that_is_refunded_after", [(d(7), "300")], [entry(d(5), "300"), entry(d(7), "0", 1)]),
+            ("with_its_last_part", [(d(3), "100"), (d(7), "200")], [entry(d(5), "300"), entry(d(7), "0", 1)]),
+        )
+    ],
     Case(
         "O8",
-        "a_line_sent_back_counts_as_completed_when_due_for_success",
+        "also_a_line_sent_back_that_earns_nothing",
+        [
+            paid("o1", d(1), [line("l1", "300"), gift_card("l2", "100")]),
+            completed("o1", d(5), [part("l1")]),
+            Then(available=450, pending=0, orders=order(timeline=[entry(d(5), "300")])),
+            refunded("o1", d(6), [part("l2", "100")]),
+            Then(available=550, orders=order(timeline=[entry(d(5), "300"), entry(d(6), "0", 1)])),
+        ],
+        FIRST,
+    ),
+    Case(
+        "O8",
+        "a_line_of_no_amount_is_not_sent_back",
+        [
+            paid("o1", d(1), [line("l1", "300"), line("l2", "0")]),
+            refunded("o1", d(3), [part("l2", "0")]),
+            completed("o1", d(5), [part("l1")]),
+            Then(available=450, orders=order(timeline=[entry(d(5), "300")])),
+            until(d(17)),
+            Then(available=550, orders=order(timeline=[entry(d(5), "300"), entry(d(17, "00:00"), "0", 1)])),
+        ],
+        FIRST,
+    ),
+    Case(
+        "O8",
+        "no_line_makes_a_success_by_being_sent_back_itself",
+        [
+            paid("o1", d(1), [line("l1", "300"), gift_card("l2", "100")]),
+            completed("o1", d(5), [part("l2")]),
+            refunded("o1", d(6), [part("l1", "300")]),
+            Then(available=0, pending=0, orders=order(timeline=[])),
+        ],
+        FIRST,
+    ),
+    Case(
+        "O8",
+        "not_where_the_order_is_cancelled_at_that_instant",
         [
             paid("o1", d(1), [line("l1", "300"), line("l2", "300")]),
-            refunded("o1", d(3), [part("l2", "300")]),
             completed("o1", d(5), [part("l1")]),
-            # 300 x 1.5, all of it confirmed; the order is not successful yet
-            Then(available=450, pending=0, orders=order(timeline=[entry(d(5), "300")])),
-            until(d(17)),
-            Then(
-                available=550,
-                orders=order(timeline=[entry(d(5), "300"), entry(d(17, "00:00"), "0", 1)]),
-            ),
+            refunded("o1", d(7), [part("l2", "300")]),
+            Then(available=550),
+            late(cancelled("o1", d(7)), d(8)),
+            Then(available=0, orders=order(timeline=[entry(d(5), "300"), entry(d(7), "-300")])),
         ],
         FIRST,
     ),

@@ -20,7 +20,6 @@ from services.ledger.domain.state.orders import LineEvent, Order
 from services.ledger.domain.state.outcome import TimelineCause, TimelineChange
 
 _COMPLETED: Final[TimelineCause] = "completed"
-_NO_SUCCESS: Final = (NOT_YET, NOT_YET)
 
 
 @dataclass(slots=True)
@@ -102,7 +101,7 @@ def assess(order: Order, lines: tuple[Line, ...], program: Program, now: Micros)
     if cancelled_at:
         _undo_completions(goods, cancelled_at)
     confirmed, confirmed_lines, done = _confirmed(order, goods, net)
-    since, until = _success(goods, cancelled_at)
+    success = _success(goods, cancelled_at)
     earning = sum(part.earning(net) for part in goods)
     returned = sum(part.share(part.points, part.refunded) for part in parts.all if part.points)
     due = min([part.due for part in goods if part.due > now and not part.completed_at], default=NOT_YET)
@@ -117,9 +116,9 @@ def assess(order: Order, lines: tuple[Line, ...], program: Program, now: Micros)
         confirmed_lines=confirmed_lines,
         used=parts.points_used,
         returned=returned,
-        timeline=_timeline(goods, cancelled_at, since, until),
-        success_from=since,
-        success_until=until,
+        timeline=_timeline(goods, cancelled_at, success),
+        success_from=success[0],
+        success_until=success[1],
         due=due,
         alarms=alarms,
         by_goods=by_goods,
@@ -193,23 +192,33 @@ def _by_goods(goods: list[OrderPart], program: Program, confirmed_lines: list[st
     )
 
 
-def _success(goods: list[OrderPart], cancelled_at: Micros) -> tuple[Micros, Micros]:
-    """When the order became successful and when it ceased to be (`_NO_SUCCESS` = never).
+def _success(goods: list[OrderPart], cancelled_at: Micros) -> tuple[Micros, Micros, TimelineCause]:
+    """When the order became successful and when it ceased to be (`NOT_YET` = never), and what made it successful (O8).
 
-    An order is successful once each line is completed and an eligible one has something left of its amount, before
-    points. A line that was refunded earlier counts as completed like any other, at its due time if nobody confirms its
-    receipt.
+    It is successful once each line counts as completed and an eligible one has something left of its amount, before
+    points.
     """
-    if not all(part.completed_at for part in goods):
-        return _NO_SUCCESS
-    since = max(part.completed_at for part in goods)
+    completions = [_counts_as_completed(part) for part in goods]
+    since = max(at for at, _ in completions)
+    cause = min(cause for at, cause in completions if at == since)  # what was reported before what fell due
     ends = [part.refunded_in_full_at() for part in goods if part.eligible and part.amount]
-    if not ends:
-        return _NO_SUCCESS
+    if not ends or not all(at for at, _ in completions):
+        return NOT_YET, NOT_YET, cause
     until = NOT_YET if NOT_YET in ends else max(ends)
     if cancelled_at and (not until or cancelled_at < until):
         until = cancelled_at
-    return _NO_SUCCESS if until and until <= since else (since, until)
+    return (NOT_YET, NOT_YET, cause) if until and until <= since else (since, until, cause)
+
+
+def _counts_as_completed(part: OrderPart) -> tuple[Micros, TimelineCause]:
+    """When a line counts as completed for the order's success (`NOT_YET`: not yet), and why.
+
+    There is nothing to wait for of a line refunded in full: it counts from when its last part was refunded (O8).
+    """
+    refunded_at = part.refunded_in_full_at()
+    if refunded_at and (not part.completed_at or refunded_at < part.completed_at):
+        return refunded_at, "refund"
+    return part.completed_at, part.cause
 
 
 class _Changes:
@@ -233,14 +242,17 @@ class _Changes:
         ]
 
 
-def _timeline(goods: list[OrderPart], cancelled_at: Micros, since: Micros, until: Micros) -> list[TimelineChange]:
-    """The changes of the qualifying amount and of success (`since`, `until`); refunds lower both at once (R8)."""
+def _timeline(
+    goods: list[OrderPart], cancelled_at: Micros, success: tuple[Micros, Micros, TimelineCause]
+) -> list[TimelineChange]:
+    """The changes of the qualifying amount and of success; refunds lower both at once (R8)."""
     changes = _Changes()
     for part in goods:
         if part.eligible and part.completed_at:
             _add_part(changes, part, cancelled_at)
+    since, until, cause = success
     if since:
-        changes.add(since, "completed" if (since, "completed") in changes.sums else "due", orders=1)
+        changes.add(since, cause, orders=1)
     if until:
         changes.add(until, "cancelled" if until == cancelled_at else "refund", orders=-1)
     return changes.timeline()
