@@ -134,36 +134,36 @@ class Service:
                 os.kill(pid, signal.SIGKILL)
         self._popen.wait()
 
-    async def readiness(self) -> tuple[int, dict[str, Any]]:
-        """What /readyz answers now; status 0 if nobody answers."""
+    async def status(self) -> tuple[int, dict[str, Any]]:
+        """What /status answers now; status 0 if nobody answers."""
         with suppress(httpx.TransportError):
             async with httpx.AsyncClient(timeout=5) as client:  # a connection of its own: any worker may get it
-                answer = await client.get(f"{self.url}/readyz")
+                answer = await client.get(f"{self.url}/status")
                 return answer.status_code, answer.json()
         return 0, {}
 
     async def ready(self, seconds: float = 60.0) -> None:
-        """Wait until every worker says that it is ready."""
+        """Wait until every worker says that it is well."""
 
         async def asked() -> bool:
             assert self.runs, f"{self.name} ended: {self.log.read_text()[-3000:]}"
-            return (await self.readiness())[0] == 200
+            return (await self.status())[0] == 200
 
-        await eventually(asked, seconds=seconds, what=f"{self.name} is ready; log: {self.log}")
+        await eventually(asked, seconds=seconds, what=f"{self.name} is well; log: {self.log}")
 
-    async def not_ready(self, *words: str, seconds: float = 30.0) -> str:
-        """Wait until it runs, says that it is not ready, and names one of `words` as the reason; what it said."""
+    async def not_well(self, *words: str, seconds: float = 30.0) -> str:
+        """Wait until it runs, says that it is not well, and names one of `words` as the reason; what it said."""
 
         async def asked() -> str:
             assert self.runs, f"{self.name} ended: {self.log.read_text()[-3000:]}"
-            status, document = await self.readiness()
+            status, document = await self.status()
             if status != 503:
                 return ""
             states = [state for worker in document["workers"].values() for state in worker.values()]
             reasons = "; ".join(f"{state['detail']} {state['remedy']}" for state in states if not state["ok"])
             return reasons if any(word in reasons for word in words) else ""
 
-        return str(await eventually(asked, seconds=seconds, what=f"{self.name} is not ready for one of {words}"))
+        return str(await eventually(asked, seconds=seconds, what=f"{self.name} is not well for one of {words}"))
 
     async def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's series over all workers."""

@@ -1,4 +1,4 @@
-"""Asking a service whether it is ready."""
+"""Asking a service whether all of it works."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import urllib.request
 
 
 def readiness(url: str) -> tuple[bool, str]:
-    """Whether the service at `url` is ready, and if not, what it says is wrong."""
+    """Whether the service at `url` answers and is well, and if not, what it says is wrong."""
     try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=5):  # noqa: S310  # loopback http
+        with urllib.request.urlopen(f"{url}/status", timeout=5):  # noqa: S310  # loopback http
             return True, ""
-    except urllib.error.HTTPError as not_ready:
-        with not_ready:
-            return False, _reasons(not_ready.read())
+    except urllib.error.HTTPError as not_well:
+        with not_well:
+            return False, _reasons(not_well.read())
     except OSError as silent:
         return False, f"it does not answer ({silent})"
 
 
 def _reasons(document: bytes) -> str:
-    """What does not hold by the document of /readyz, each thing once though several workers say it."""
+    """What does not hold by the document of /status, each thing once though several workers say it."""
     try:
         workers = json.loads(document)["workers"].values()
         wrong = {

@@ -38,7 +38,8 @@ SLOW_SECONDS: Final = 1.0
 
 
 class Api:
-    """The part `api`: `/healthz`, `/readyz`, `/metrics`, `/openapi.json`, `/docs` and the service's own routers."""
+    """The part `api`: the service's own routers, and `/healthz`, `/readyz`, `/status`, `/metrics`, `/openapi.json`,
+    `/docs`."""
 
     name = "api"
 
@@ -115,20 +116,33 @@ def build_app(worker: Worker[Any], *, routers: Sequence[APIRouter], title: str =
     @app.get(
         "/readyz",
         tags=["operation"],
-        summary="Whether every worker can do its work, and what to do where one cannot",
-        responses={503: {"description": "Not ready; the same document says why."}},
+        summary="Whether every worker can answer requests",
+        responses={503: {"description": "Not ready; the same document names what is lacking."}},
         response_class=Response,
     )
     async def readyz() -> Response:
-        ready, document = worker.health.ready()
-        body = msgspec.json.encode(document)
-        return Response(body, status_code=200 if ready else 503, media_type="application/json")
+        return _health_document(worker.health.ready())
+
+    @app.get(
+        "/status",
+        tags=["operation"],
+        summary="Whether every part of every worker does its work, and what to do where one does not",
+        responses={503: {"description": "Not well; the same document says why and what to do."}},
+        response_class=Response,
+    )
+    async def status() -> Response:
+        return _health_document(worker.health.well())
 
     @app.get("/metrics", tags=["operation"], summary="Prometheus metrics of all workers", response_class=Response)
     async def exposition() -> Response:
         return Response(worker.status.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return app
+
+
+def _health_document(answer: tuple[bool, dict[str, Any]]) -> Response:
+    ok, document = answer
+    return Response(msgspec.json.encode(document), status_code=200 if ok else 503, media_type="application/json")
 
 
 def measured(app: ASGIApp) -> ASGIApp:

@@ -27,7 +27,7 @@ from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from services.kit import log, metrics
-from services.kit.dead_letter import DeadLetterLimit, Refused, TooManyDeadLetters
+from services.kit.dead_letter import FailureLimit, Refused, TooManyFailures
 from services.kit.executor import Executor
 from services.kit.kafka import REBALANCE_MS, Record, Shard, new_consumer, stop_quietly
 from services.kit.lag import Lag, StallDetector, lag_of
@@ -36,6 +36,7 @@ from services.kit.part import Source, State
 from services.kit.postgres import Pool, Queries, backoff, is_unavailable
 from services.kit.settings import Settings
 from services.kit.shard_worker import Booking, ShardWorker
+from services.kit.sources import describe
 
 I = TypeVar("I")  # noqa: E741
 O = TypeVar("O")  # noqa: E741
@@ -56,6 +57,7 @@ QUIET_SECONDS: Final = 5.0
 NO_ANSWER: Final = "no answer from the brokers"
 REMEDY_DATABASE: Final = "Bring the database back; the consumer goes on by itself."
 REMEDY_BROKERS: Final = "Bring the brokers back; the consumer goes on by itself."
+REMEDY_SOURCE: Final = "Tell who publishes as this source; dead letters say what is wrong. Nobody else waits for it."
 REMEDY_LOG: Final = (
     "The stored offset is not in the log: the topic was made anew, or its retention has passed. Set consumer_offset."
 )
@@ -90,7 +92,7 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
             topics=self._topics,
             executor=executor,
             decode=decode,
-            limit=DeadLetterLimit(settings.dead_letter_limit),
+            limit=FailureLimit(settings.failure_limit),
             slots=asyncio.Semaphore(settings.concurrent_shards),
             unread=self._unread,
             wake_reader=self._wake.set,
@@ -143,7 +145,7 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
             "lag_records": lag.records,
             "lag_seconds": round(lag.seconds, 1),
             "held_back_records": held_back,
-            "refused_of_last_1000": self._booking.limit.refused,
+            "failed_of_last_1000": self._booking.limit.failed,
         }
         trouble, remedy = self._trouble, self._remedy
         if not trouble:
@@ -156,6 +158,9 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
         metrics.gauge("lag_seconds", lag.seconds)
         metrics.gauge("held_back_records", held_back)
         metrics.gauge("shards_owned", len(self._workers))
+        if not trouble and (offenders := self._booking.sources.offenders()):
+            # Not our trouble, so all is well here; but somebody has to tell the publisher.
+            return State(True, f"refused too often: {describe(offenders)}", REMEDY_SOURCE, figures)
         return State(not trouble, trouble, remedy, figures)
 
     def lag(self) -> Lag:
@@ -211,13 +216,13 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
                 began = time.monotonic()
                 try:
                     await self._session()
-                except TooManyDeadLetters as limit:
+                except TooManyFailures as limit:
                     self._trouble = f"stopped: {limit}"
                     self._remedy = (
-                        "Look at the dead letters' reasons, deploy the fix (or raise DEAD_LETTER_LIMIT) and restart: "
+                        "Look at the log for the cause, deploy the fix (or raise FAILURE_LIMIT) and restart: "
                         "it goes on at the batch that passed the limit."
                     )
-                    _log.error("dead_letter_limit", detail=str(limit))
+                    _log.error("failure_limit", detail=str(limit))
                     await self._drop_client()
                     self.offer_all_shards()  # commands are still booked here: the relay must send their facts
                     return

@@ -1,8 +1,9 @@
 """Records that could not be booked: the dead letter that keeps each, and the limit above which the consumer stops.
 
 A dead letter is a CloudEvent on `loyalty.dead_letters.v1`. It is written to the outbox in the transaction that moves
-the stored offset past the record, so a refused record is never lost and never blocks those behind it. A few refusals
-are usual; many are a bad deployment, and the limit tells the two apart.
+the stored offset past the record, so a refused record is never lost and never blocks those behind it. Whatever others
+publish is refused record by record, however much it is. Only what fails through our own fault is limited: a few such
+records are a defect, many are a bad deployment, which must not drain a topic.
 """
 
 from __future__ import annotations
@@ -14,11 +15,21 @@ from itertools import chain, islice
 from typing import Any, Final
 
 from schemas.events.reasons import RefusalReason, Refused
+from schemas.topics import ALL
 from services.kit import cloudevent
 from services.kit.calendar import rfc3339
 from services.kit.kafka import Record
 
-__all__ = ["DEAD_LETTERS", "DeadLetterLimit", "RefusalReason", "Refused", "TooManyDeadLetters", "render"]
+__all__ = [
+    "DEAD_LETTERS",
+    "MAX_KEY",
+    "FailureLimit",
+    "RefusalReason",
+    "Refused",
+    "TooManyFailures",
+    "is_our_fault",
+    "render",
+]
 
 DEAD_LETTERS: Final = "loyalty.dead_letters.v1"
 DEAD_LETTER_TYPE: Final = "loyalty.dead_letter.recorded.v1"
@@ -26,14 +37,31 @@ WITHOUT_BODY: Final = frozenset({"commerce.profiles.v1", "loyalty.internal.v1"})
 """Topics whose records carry personal data: their dead letters hold the record's place and not its body. The internal
 topic is one of them, because profiles that arrived on the wrong partition are sent on through it."""
 MAX_BODY: Final = 512 * 1024
-"""Bytes; the base64 of more would exceed the broker's default limit. A larger record's dead letter has no body."""
+"""Bytes of a record, its key and headers included; the base64 of more would exceed the broker's default limit. A larger
+record's dead letter has no body."""
+MAX_KEY: Final = 1024
+"""Bytes; a dead letter is keyed as its record unless that key is longer."""
 WINDOW: Final = 1000
 """How many of the last records the limit counts."""
+ORIGIN_HEADER: Final = "loyalty-origin"
+"""The header of a record that we send on as it came. Its value says where it came from: `topic:partition:offset`."""
+_OURS: Final = frozenset(topic.name for topic in ALL if not topic.inbound)
+
+Rejected = tuple[Record, Refused]
+"""A record that is not booked, and why."""
+
+
+def is_our_fault(record: Record, refused: Refused) -> bool:
+    """Whether a record is not booked through a fault of ours: it raised an error, or one of our own services wrote it
+    and its reader refuses it. What we only sent on is its publisher's."""
+    if refused.reason is RefusalReason.FAILED:
+        return True
+    return record.topic in _OURS and all(name != ORIGIN_HEADER for name, _ in record.headers)
 
 
 def render(service: str, record: Record, refused: Refused) -> bytes:
     """The dead letter of a record as a structured CloudEvent. Its id is the record's place and never changes."""
-    place = f"{record.topic}:{record.partition}:{record.offset}"
+    place = record.place
     data: dict[str, Any] = {
         "service": service,
         "origin": {
@@ -49,7 +77,7 @@ def render(service: str, record: Record, refused: Refused) -> bytes:
         data["field"] = refused.field
     if refused.detail:
         data["detail"] = refused.detail
-    if record.topic not in WITHOUT_BODY and data["size"] <= MAX_BODY:
+    if record.topic not in WITHOUT_BODY and record.size <= MAX_BODY:
         original: dict[str, Any] = {
             "headers": [{"name": name, "value": b64encode(value).decode()} for name, value in record.headers]
         }
@@ -68,33 +96,31 @@ def render(service: str, record: Record, refused: Refused) -> bytes:
     )
 
 
-class TooManyDeadLetters(Exception):
-    """More than the allowed share of the last records was refused or failed: a bad deployment, ours or theirs."""
+class TooManyFailures(Exception):
+    """More than the allowed share of the last records failed through our fault: a bad deployment of ours."""
 
 
-class DeadLetterLimit:
-    """Counts refusals among the last 1,000 records of this process."""
+class FailureLimit:
+    """Counts what failed through our fault among the last 1,000 records of this process."""
 
     def __init__(self, share: float) -> None:
-        """`share` of the last 1,000 records may be refused; 0.05 allows fifty."""
+        """`share` of the last 1,000 records may fail; 0.05 allows fifty."""
         self.allowed: Final = int(share * WINDOW)
-        self._refused: deque[bool] = deque(maxlen=WINDOW)
+        self._failed: deque[bool] = deque(maxlen=WINDOW)
 
     @property
-    def refused(self) -> int:
-        """How many of the last 1,000 were refused."""
-        return sum(self._refused)
+    def failed(self) -> int:
+        """How many of the last 1,000 failed."""
+        return sum(self._failed)
 
     def check(self, batch: Sequence[bool]) -> None:
-        """Raises `TooManyDeadLetters` if this batch (True for a refused record) would pass the limit."""
+        """Raises `TooManyFailures` if this batch (True for a failed record) would pass the limit."""
         if not any(batch):
             return
-        window = islice(chain(reversed(batch), reversed(self._refused)), WINDOW)
+        window = islice(chain(reversed(batch), reversed(self._failed)), WINDOW)
         if (count := sum(window)) > self.allowed:
-            raise TooManyDeadLetters(
-                f"{count} of the last {WINDOW} records were refused or failed; {self.allowed} are allowed"
-            )
+            raise TooManyFailures(f"{count} of the last {WINDOW} records failed; {self.allowed} are allowed")
 
     def add(self, batch: Sequence[bool]) -> None:
         """Counts a batch that was booked."""
-        self._refused.extend(batch)
+        self._failed.extend(batch)

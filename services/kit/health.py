@@ -1,4 +1,9 @@
-"""Readiness: checks that run in the background and say whether each thing works, why not, and what to do."""
+"""Checks that run in the background and say whether each thing works, why not, and what to do.
+
+*Ready* and *well* are two questions. A worker is ready when it can answer over HTTP, for which it needs the database
+and the program alone: a load balancer goes by it, and a consumer that has stopped or a broker that is away must not
+take the reads away too. A worker is well when everything in it works: that is for people and alarms.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +23,15 @@ CHECK_SECONDS: Final = 5.0
 """A check that takes longer counts as failed."""
 
 
+NEEDED_TO_SERVE: Final = frozenset({"database", "program", "api", "worker"})
+"""What a request needs: a worker whose state is not known (`worker`) may hang."""
+
 Check = Callable[[], Awaitable[State]]
 _UNKNOWN: Final = State(False, "not checked yet", "Wait a moment.")
 
 
 class Health:
-    """Runs the checks of one worker in the background: a request for readiness costs nothing and reaches no server."""
+    """Runs the checks of one worker in the background: to ask for them costs nothing and reaches no server."""
 
     def __init__(self, status: WorkerStatus) -> None:
         self._status = status
@@ -32,16 +40,27 @@ class Health:
         self._tasks: list[asyncio.Task[None]] = []
 
     def add(self, name: str, check: Check, *, every_seconds: float = 1.0) -> None:
-        """Adds a check that runs again and again and counts for readiness. To be called before `start`."""
+        """Adds a check that runs again and again. It counts for readiness too if it is one of `NEEDED_TO_SERVE`. To be
+        called before `start`."""
         self._checks[name] = (check, every_seconds)
         self._states[name] = _UNKNOWN
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
-        """Whether every check of every worker succeeds, and the document of `/readyz`."""
+        """Whether every worker can answer requests, and the document of `/readyz`: names alone, as anybody may ask."""
+        lacking = {
+            name
+            for states in self._status.states(self._states).values()
+            for name, state in states.items()
+            if name in NEEDED_TO_SERVE and not state.can_serve
+        }
+        return not lacking, {"status": "not ready" if lacking else "ready", "lacking": sorted(lacking)}
+
+    def well(self) -> tuple[bool, dict[str, Any]]:
+        """Whether every check of every worker succeeds, and the document of `/status`."""
         workers = self._status.states(self._states)
         ok = all(state.ok for states in workers.values() for state in states.values())
         document = {
-            "status": "ready" if ok else "not ready",
+            "status": "well" if ok else "not well",
             "workers": {str(worker): states for worker, states in workers.items()},
         }
         return ok, document

@@ -52,6 +52,17 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     value: bytes | None
     headers: Headers = ()
 
+    @property
+    def size(self) -> int:
+        """Bytes of value, key and headers."""
+        size = len(self.value or b"") + len(self.key or b"")
+        return size + sum(len(name) + len(value) for name, value in self.headers) if self.headers else size
+
+    @property
+    def place(self) -> str:
+        """Where it stands in the log: `topic:partition:offset`."""
+        return f"{self.topic}:{self.partition}:{self.offset}"
+
 
 _SEED: Final = 0x9747B28C
 _M: Final = 0x5BD1E995

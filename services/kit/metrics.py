@@ -15,6 +15,9 @@ MetricName = Literal[
     "records_total",
     # Records that were refused or failed, by topic and reason.
     "dead_letters_total",
+    # Records that were refused through their publisher's fault, by source. At most 100 sources of a process get a
+    # series; the others are `other`.
+    "refused_by_source_total",
     # Transactions: seconds from acquiring a connection to the answer of COMMIT, and inputs in each.
     "transaction_seconds",
     "transaction_inputs",
@@ -63,6 +66,7 @@ _SIZES: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 _DECLARED: Final[dict[MetricName, _Declared]] = {
     "records_total": _Declared(Counter, "Records whose batch was committed.", ("topic",)),
     "dead_letters_total": _Declared(Counter, "Records refused or failed.", ("topic", "reason")),
+    "refused_by_source_total": _Declared(Counter, "Records refused through their publisher's fault.", ("source",)),
     "transaction_seconds": _Declared(Histogram, "Seconds of a transaction.", buckets=_SECONDS),
     "transaction_inputs": _Declared(Histogram, "Inputs in a transaction.", buckets=_SIZES),
     "transaction_retries_total": _Declared(Counter, "Transactions that lost a race and ran again."),

@@ -17,6 +17,13 @@ class State(msgspec.Struct, frozen=True):
     detail: str = ""
     remedy: str = ""
     figures: Mapping[str, float | int | str | None] = {}
+    serves: bool | None = None
+    """Whether requests can be answered with it as it is, where that differs from `ok`."""
+
+    @property
+    def can_serve(self) -> bool:
+        """Whether it stands in no request's way."""
+        return self.ok if self.serves is None else self.serves
 
 
 class Part(Protocol):

@@ -48,7 +48,7 @@ class ProgramFollower(Generic[P]):
 
     def __init__(self, settings: Settings, *, parse: Callable[[dict[str, Any]], P], topic: str = PROGRAM_TOPIC) -> None:
         """`parse` makes the service's own form of a document (as JSON). If it raises, that version is left out and the
-        service is not ready; the versions before it stay in use."""
+        service is not well; the versions before it stay in use."""
         self._settings = settings
         self._parse = parse
         self._topic = topic
@@ -105,7 +105,8 @@ class ProgramFollower(Generic[P]):
         figures = {"versions": len(self._versions)}
         if self._unusable:
             remedy = "Deploy a release that knows all of it, or publish another version."
-            return State(False, f"a published version cannot be used: {self._unusable}", remedy, figures)
+            detail = f"a published version cannot be used: {self._unusable}"
+            return State(False, detail, remedy, figures, serves=self._caught_up.is_set())
         if not self._caught_up.is_set():
             detail = self._unreachable or "no program has been published"
             return State(False, detail, "Publish one: python -m services.ledger publish FILE", figures)

@@ -57,14 +57,15 @@ class Settings(BaseSettings):
         gt=0,
         description="How long a dead worker keeps its shards (a restarted one has them at once).",
     )
-    dead_letter_limit: float = Field(
+    failure_limit: float = Field(
         default=0.05,
         ge=0,
         le=1,
-        description="Share of the last 1,000 records that may be refused; above it, stop.",
+        description="Share of the last 1,000 records that may fail through our fault; above it, the consumer stops. "
+        "What publishers get wrong does not count.",
     )
     stalled_after_seconds: float = Field(
-        default=60.0, gt=0, description="Not ready when records wait and none was booked for so long."
+        default=60.0, gt=0, description="Not well when records wait and none was booked for so long."
     )
 
     jwks_url: str | None = Field(default=None, description="Address of the JSON Web Key Set that signs tokens.")

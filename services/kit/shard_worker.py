@@ -7,7 +7,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from heapq import merge
 from itertools import islice
 from typing import Any, Final, Generic, TypeVar
@@ -18,10 +18,13 @@ from services.kit import log, metrics
 from services.kit.calendar import Micros
 from services.kit.dead_letter import (
     DEAD_LETTERS,
-    DeadLetterLimit,
+    MAX_KEY,
+    FailureLimit,
     RefusalReason,
     Refused,
-    TooManyDeadLetters,
+    Rejected,
+    TooManyFailures,
+    is_our_fault,
     render,
 )
 from services.kit.executor import DatabaseUnavailable, Executor, Fence, Fenced
@@ -29,6 +32,7 @@ from services.kit.kafka import Record, Shard
 from services.kit.outbox import OutboxRow, append
 from services.kit.postgres import Connection, backoff
 from services.kit.settings import Settings
+from services.kit.sources import SourceWatch, source_of
 
 I = TypeVar("I")  # noqa: E741
 O = TypeVar("O")  # noqa: E741
@@ -40,8 +44,6 @@ COURTEOUS_BATCH: Final = 50
 MERGE_SECONDS: Final = 1.0
 """How long a batch waits for records of a topic that is behind, before it is booked without them."""
 
-_Rejected = tuple[Record, Refused]
-
 
 @dataclass(frozen=True)
 class Booking(Generic[I, O]):
@@ -51,13 +53,14 @@ class Booking(Generic[I, O]):
     topics: Sequence[str]
     executor: Executor[I, O]
     decode: Callable[[Record], I | Refused | None]
-    limit: DeadLetterLimit
+    limit: FailureLimit
     slots: asyncio.Semaphore
     """One for each shard worker that may be in a transaction at the same time."""
     unread: Callable[[str, Shard], int | None]
     """How many records of a topic and shard were not fetched yet; None where that is not known."""
     wake_reader: Callable[[], object]
     """Called when the consumer has something to do for a shard worker: to fetch, to load offsets, or to end it."""
+    sources: SourceWatch = field(default_factory=SourceWatch)
 
 
 class ShardWorker(Generic[I, O]):
@@ -70,7 +73,7 @@ class ShardWorker(Generic[I, O]):
         self.trouble = ""
         """Why nothing is booked at the moment; empty when all is well."""
         self.failed: Exception | None = None
-        """What ended this worker: the limit of dead letters."""
+        """What ended this worker: the limit of failures."""
         self.offsets_unknown = True
         """The stored offsets may have moved: the consumer must load them and call `resume_at`."""
         self._booking = booking
@@ -164,7 +167,7 @@ class ShardWorker(Generic[I, O]):
                 metrics.count("fenced_total")
                 _log.warning("fenced", shard=self.shard)
                 self._forget_offsets()
-            except TooManyDeadLetters as limit:
+            except TooManyFailures as limit:
                 self.failed = limit
                 self._booking.wake_reader()
                 return
@@ -262,13 +265,13 @@ class ShardWorker(Generic[I, O]):
 
         async def write_dead_letters(tx: Connection, outcomes: Sequence[O | Refused]) -> None:
             all_rejected = rejected + _rejected_of(sources, outcomes)
-            self._limit.check(_are_rejected(records, all_rejected))
+            self._limit.check(_have_failed(records, all_rejected))
             await append(tx, [self._dead_letter(record, refused) for record, refused in all_rejected])
 
         fence = self._fence(records)
         try:
             outcomes = await self._executor.run(self.shard, inputs, fence=fence, also=write_dead_letters)
-        except (Fenced, DatabaseUnavailable, TooManyDeadLetters, asyncpg.SyntaxOrAccessError):
+        except (Fenced, DatabaseUnavailable, TooManyFailures, asyncpg.SyntaxOrAccessError):
             raise  # not the fault of any record (the last one: the schema is not what the code expects)
         except Exception as error:
             if failed is not None:
@@ -292,11 +295,11 @@ class ShardWorker(Generic[I, O]):
 
     def _decode_all(
         self, records: Sequence[Record], failed: Refused | None
-    ) -> tuple[list[I], list[Record], list[_Rejected]]:
+    ) -> tuple[list[I], list[Record], list[Rejected]]:
         """The inputs of a batch, the record of each, and the records that are refused."""
         inputs: list[I] = []
         sources: list[Record] = []
-        rejected: list[_Rejected] = []
+        rejected: list[Rejected] = []
         for record in records:
             input_ = failed or self._input_of(record)
             if input_ is None:
@@ -325,32 +328,38 @@ class ShardWorker(Generic[I, O]):
         return Fence(topics, [self.booked[topic] for topic in topics], [ends[topic] for topic in topics])
 
     def _dead_letter(self, record: Record, refused: Refused) -> OutboxRow:
-        return OutboxRow(self.shard, DEAD_LETTERS, record.key, render(self._booking.settings.service, record, refused))
+        key = record.key if len(record.key or b"") <= MAX_KEY else None
+        return OutboxRow(self.shard, DEAD_LETTERS, key, render(self._booking.settings.service, record, refused))
 
-    def _count(self, records: Sequence[Record], rejected: Sequence[_Rejected]) -> None:
-        self._limit.add(_are_rejected(records, rejected))
+    def _count(self, records: Sequence[Record], rejected: Sequence[Rejected]) -> None:
+        self._limit.add(_have_failed(records, rejected))
+        self._booking.sources.add(records, rejected)
         for topic, number in Counter(record.topic for record in records).items():
             metrics.count("records_total", number, topic=topic)
+        alike: dict[tuple[str, str, str | None, str], list[Record]] = {}
         for record, refused in rejected:
             metrics.count("dead_letters_total", topic=record.topic, reason=str(refused.reason))
-            _log.warning("record_refused", **_place(record), reason=str(refused.reason), field=refused.field)
+            alike.setdefault((record.topic, str(refused.reason), refused.field, source_of(record)), []).append(record)
+        for (_, reason, field_name, source), same in alike.items():
+            # One line for all that are alike, with the place of the first: one publisher must not fill the log.
+            _log.warning(
+                "record_refused", **_place(same[0]), number=len(same), reason=reason, field=field_name, source=source
+            )
 
 
 def _appended_at(record: Record) -> int:
     return record.appended_at
 
 
-def _rejected_of(sources: Sequence[Record], outcomes: Sequence[object]) -> list[_Rejected]:
+def _rejected_of(sources: Sequence[Record], outcomes: Sequence[object]) -> list[Rejected]:
     """The records that `book` refused, of those that it got."""
     return [(record, out) for record, out in zip(sources, outcomes, strict=True) if isinstance(out, Refused)]
 
 
-def _are_rejected(records: Sequence[Record], rejected: Sequence[_Rejected]) -> list[bool]:
-    """For each record of a batch, whether it was refused."""
-    if not rejected:
-        return [False] * len(records)
-    places = {id(record) for record, _ in rejected}
-    return [id(record) in places for record in records]
+def _have_failed(records: Sequence[Record], rejected: Sequence[Rejected]) -> list[bool]:
+    """For each record of a batch, whether it failed through our fault."""
+    places = {id(record) for record, refused in rejected if is_our_fault(record, refused)}
+    return [id(record) in places for record in records] if places else [False] * len(records)
 
 
 def _place(record: Record) -> dict[str, Any]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import Final
 
 from schemas.events import RefusalReason, Refused, read_event
+from schemas.events.reading import MAX_EVENT_BYTES
 from schemas.topics import ALL
 from services.kit import metrics
+from services.kit.dead_letter import ORIGIN_HEADER
 from services.kit.event_time import check_event_time
 from services.kit.kafka import Record, partition_of
 from services.ledger.domain.batch import Arrival
@@ -29,6 +31,8 @@ COMMERCE: Final = (
 )
 TIERS: Final = "loyalty.tiers.v1"
 TOPICS: Final = (*COMMERCE, TIERS, INTERNAL)
+MAX_SENT_ON: Final = 16 * 1024
+"""Bytes of key and headers of a record that is sent on to its shard."""
 _TYPES: Final = {topic.name: topic.accepted for topic in ALL if topic.name in TOPICS}
 
 
@@ -43,8 +47,7 @@ class Decoder:
         """A record as an input; None for an event that the ledger does not use."""
         key = record.key
         if key is not None and partition_of(key, self._shards) != record.partition and record.topic != INTERNAL:
-            metrics.count("rekeyed_total", topic=record.topic)
-            return Misrouted(key, record.value or b"", record.headers)
+            return _misrouted(record, key)
         try:
             event = read_event(record.value, record.headers, key, types=_TYPES[record.topic])
             program = self._ledger.programs.newest
@@ -65,3 +68,15 @@ class Decoder:
         return MemberInput(
             member_id, Arrival(digest_of(member_id, input_.source, input_.id), input_, record.appended_at)
         )
+
+
+def _misrouted(record: Record, key: bytes) -> Misrouted | Refused:
+    """What is sent on to the key's own shard. What no shard would take, or the brokers, is refused here."""
+    if record.value is None:
+        return Refused(RefusalReason.NOT_PARSABLE, None, "the record has no value")
+    size = len(record.value)
+    if size > MAX_EVENT_BYTES or record.size - size > MAX_SENT_ON:
+        limit = f"{MAX_EVENT_BYTES}, and {MAX_SENT_ON} for key and headers"
+        return Refused(RefusalReason.TOO_LARGE, None, f"{record.size} bytes; the limit is {limit}")
+    metrics.count("rekeyed_total", topic=record.topic)
+    return Misrouted(key, record.value, (*record.headers, (ORIGIN_HEADER, record.place.encode())))

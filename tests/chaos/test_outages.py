@@ -17,7 +17,7 @@ async def test_without_the_database_the_services_stay_and_say_so_and_catch_up(de
     await deployment.stop_postgres()
     await deployment.publish(meanwhile)
     for service in deployment.services.values():
-        assert "database" in await service.not_ready("database")
+        assert "database" in await service.not_well("database")
     assert await _status(deployment, "GET", f"/v1/members/{before[0].member_id}/balance") == 503
     await asyncio.to_thread(deployment.start_postgres)
     await deployment.up()
@@ -30,7 +30,7 @@ async def test_without_the_brokers_the_services_stay_and_say_so_and_catch_up(dep
     await deployment.publish(before)
     await deployment.kill_broker()
     for service in deployment.services.values():
-        assert "brokers" in await service.not_ready("brokers", seconds=40)
+        assert "brokers" in await service.not_well("brokers", seconds=40)
     assert await _status(deployment, "POST", "/v1/events", after[0].body) == 503
     assert await _status(deployment, "GET", f"/v1/members/{before[0].member_id}/balance") in (200, 404)
     await asyncio.to_thread(deployment.start_broker)

@@ -35,12 +35,12 @@ class Process:
             return await client.get(self.url + path, headers=headers, timeout=5)
 
     async def ready(self) -> None:
-        """Waits until /readyz says so."""
+        """Waits until /status says so."""
 
         async def asked() -> bool:
             assert self.popen.poll() is None, self.log.read_text()
             with suppress(httpx.TransportError):
-                return (await self.get("/readyz")).status_code == 200
+                return (await self.get("/status")).status_code == 200
             return False
 
         await eventually(asked, seconds=40, what=f"ready; log: {self.log}")

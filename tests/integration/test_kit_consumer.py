@@ -109,6 +109,24 @@ async def test_markers_of_a_publishers_transactions_are_neither_waited_for_nor_l
             await producer.stop()
 
 
+async def test_mend_c01_what_one_publisher_gets_wrong_stops_nobody(database: str, kafka: str) -> None:
+    settings = await settings_for(database, kafka)
+    bad = b'{"source": "/shop/broken", "n": '
+    await publish(kafka, [(settings.hellos, f"m{n % 37}", bad) for n in range(3000)])
+    said = {(f"m{n % 37}", n) for n in range(100)}
+    await publish(kafka, [(settings.hellos, member, hello(member, n)) for member, n in said])
+    async with greeter(settings, ("consumer", "relay")) as running, eyes(database) as look:
+        consumer = running.parts[1]
+        await eventually(lambda: look.has("hello", 100))
+        await eventually(lambda: look.has("outbox", 0))
+        state = consumer.state()
+        assert state.ok
+        assert state.detail.startswith("refused too often: /shop/broken (")
+        assert await look.hellos() == said
+    letters = [orjson.loads(record.value)["data"] for record in await read(kafka, "loyalty.dead_letters.v1", 1)]
+    assert sum(letter["origin"]["topic"] == settings.hellos for letter in letters) == 3000
+
+
 class _Aborted(Exception):
     """Ends a publisher's transaction."""
 

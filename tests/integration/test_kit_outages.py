@@ -1,4 +1,4 @@
-"""Rebalances, two owners, servers that go away, and the limit of dead letters."""
+"""Rebalances, two owners, servers that go away, and the limit of failures."""
 
 from __future__ import annotations
 
@@ -88,6 +88,7 @@ async def test_a_database_that_goes_away_makes_not_ready_and_is_caught_up_after(
             proxy.break_all()
             await _publish(settings, said[200:])
             await eventually(lambda: _is_detail_about(running, "database"))
+            await eventually(lambda: _lacks(running, "database"))
             await asyncio.sleep(1)
             proxy.down = False
             await eventually(lambda: look.has("hello", 400))
@@ -96,23 +97,26 @@ async def test_a_database_that_goes_away_makes_not_ready_and_is_caught_up_after(
     await _in_order(settings, said)
 
 
-async def test_more_refusals_than_allowed_stop_the_consumer_before_it_drains_the_topic(
+async def test_more_failures_than_allowed_stop_the_consumer_before_it_drains_the_topic(
     database: str, kafka: str
 ) -> None:
-    settings = await settings_for(database, kafka, dead_letter_limit=0.01, max_batch=5)
+    settings = await settings_for(database, kafka, failure_limit=0.01, max_batch=5)
     member = members_of(0, 1)[0]
-    await publish(kafka, [(settings.hellos, member, b"nonsense" if n % 2 else hello(member, n)) for n in range(100)])
+    await publish(kafka, [(settings.hellos, member, b"bug" if n % 2 else hello(member, n)) for n in range(100)])
     async with eyes(database) as look:
         async with greeter(settings) as running:
             await eventually(lambda: _ready(running, False))
             await eventually(lambda: _stopped(running))
             state = _consumer(running).state()
             assert "11 of the last 1000" in state.detail or "12 of the last 1000" in state.detail
-            assert "DEAD_LETTER_LIMIT" in state.remedy
+            assert "FAILURE_LIMIT" in state.remedy
+            # Requests can be answered all the same.
+            await eventually(lambda: _is_not_well(running, "consumer"))
+            assert running.worker.health.ready() == (True, {"status": "ready", "lacking": []})
         stored = (await look.offsets())[0, settings.hellos]
         assert stored < 25  # the batch that passed the limit was not booked, nor anything after it
         assert await look.count("hello") == (stored + 1) // 2
-        mended = settings.model_copy(update={"dead_letter_limit": 1.0})
+        mended = settings.model_copy(update={"failure_limit": 1.0})
         async with greeter(mended):
             await eventually(lambda: look.has("hello", 50))
 
@@ -141,7 +145,8 @@ async def test_a_broker_killed_under_load_loses_nothing_and_is_caught_up_after(
             await _publish(settings, said[:1500])
             await eventually(lambda: look.has_more("hello", 200))
             os.kill(broker.process.pid, signal.SIGKILL)
-            await eventually(lambda: _ready(running, False), seconds=40)
+            await eventually(lambda: _is_not_well(running, "brokers"), seconds=40)
+            assert running.worker.health.ready()[0], "reads need no broker"
             broker = await asyncio.to_thread(_start, own_data, unused_port)
             await _publish(settings, said[1500:])
             await eventually(lambda: look.has("hello", 3000), seconds=60)
@@ -158,6 +163,15 @@ async def _owns(running: Any, shards: int) -> bool:
 
 async def _ready(running: Any, wanted: bool) -> bool:
     return all(part.state().ok for part in running.parts) == wanted
+
+
+async def _is_not_well(running: Any, check: str) -> bool:
+    well, document = running.worker.health.well()
+    return not well and not document["workers"]["0"][check].ok
+
+
+async def _lacks(running: Any, check: str) -> bool:
+    return bool(running.worker.health.ready() == (False, {"status": "not ready", "lacking": [check]}))
 
 
 async def _stopped(running: Any) -> bool:

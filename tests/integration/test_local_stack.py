@@ -367,7 +367,7 @@ def test_start_brings_up_what_is_missing_and_run_says_that_one_is_running(local:
     assert done.returncode == 0, done.stdout + done.stderr
     env = local.env()
     for name in ("LEDGER_URL", "TIERING_URL", "NOTIFIER_URL"):
-        assert httpx.get(f"{env[name]}/readyz").status_code == 200
+        assert httpx.get(f"{env[name]}/status").status_code == 200
     balance = f"{env['LEDGER_URL']}/v1/members/nobody-yet/balance"
     assert httpx.get(balance).status_code == 401
     token = local("token", "another").stdout.strip()

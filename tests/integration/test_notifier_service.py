@@ -184,7 +184,7 @@ class Stage:
 
             async def is_ready() -> bool:
                 try:
-                    return (await client.get("/readyz")).status_code == 200
+                    return (await client.get("/status")).status_code == 200
                 except httpx.TransportError:
                     return False
 

@@ -155,7 +155,7 @@ class Process:
 
             async def is_ready() -> bool:
                 try:
-                    return (await client.get(f"{self.url}/readyz")).status_code == 200
+                    return (await client.get(f"{self.url}/status")).status_code == 200
                 except httpx.TransportError:
                     return False
 

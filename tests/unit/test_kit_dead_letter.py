@@ -6,11 +6,19 @@ from base64 import b64decode
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from schemas.events import RefusalReason, Refused, parse_event
 from services.kit.calendar import Micros
-from services.kit.dead_letter import MAX_BODY, DeadLetterLimit, TooManyDeadLetters, render
-from services.kit.kafka import Record, Shard
+from services.kit.dead_letter import (
+    MAX_BODY,
+    ORIGIN_HEADER,
+    FailureLimit,
+    TooManyFailures,
+    is_our_fault,
+    render,
+)
+from services.kit.kafka import Headers, Record, Shard
 
 REFUSED = Refused(RefusalReason.BROKEN_FIELD, "data.lines[0].amount", "no decimal string")
 
@@ -51,20 +59,46 @@ def test_a_letter_of_a_very_large_record_says_where_it_stands() -> None:
     assert parse_event(letter)
 
 
-def test_fifty_of_the_last_thousand_are_allowed_and_not_one_more() -> None:
-    limit = DeadLetterLimit(0.05)
+@pytest.mark.parametrize("part", ["key", "headers"])
+def test_a_letter_of_a_record_with_a_very_large_key_or_headers_has_no_body(part: str) -> None:
+    large = b"x" * MAX_BODY
+    record = replace(_record(), **{part: large if part == "key" else (("h", large),)})
+    letter = render("ledger", record, REFUSED)
+    assert len(letter) < 1000
+    assert parse_event(letter)
+
+
+def test_fifty_of_the_last_thousand_may_fail_and_not_one_more() -> None:
+    limit = FailureLimit(0.05)
     limit.check([True] * 50)
     limit.add([True] * 50)
-    limit.check([False] * 10)  # a batch without refusals never passes the limit
-    with pytest.raises(TooManyDeadLetters, match="51 of the last 1000"):
+    limit.check([False] * 10)  # a batch without failures never passes the limit
+    with pytest.raises(TooManyFailures, match="51 of the last 1000"):
         limit.check([True])
-    assert limit.refused == 50
+    assert limit.failed == 50
     limit.add([False] * 1000)
     limit.check([True] * 50)
 
 
 def test_a_large_batch_counts_by_its_last_thousand() -> None:
-    limit = DeadLetterLimit(0.05)
+    limit = FailureLimit(0.05)
     limit.check([True] * 50 + [False] * 1000 + [True] * 10)
-    with pytest.raises(TooManyDeadLetters):
+    with pytest.raises(TooManyFailures):
         limit.check([False] * 1000 + [True] * 51)
+
+
+@pytest.mark.parametrize(
+    ("topic", "reason", "headers", "ours"),
+    [
+        ("commerce.orders.v1", RefusalReason.BROKEN_FIELD, (), False),
+        ("commerce.orders.v1", RefusalReason.FAILED, (), True),
+        ("loyalty.points.v1", RefusalReason.BROKEN_FIELD, (), True),  # a fact that its reader cannot read
+        ("loyalty.internal.v1", RefusalReason.KEY_MISMATCH, (), True),
+        ("loyalty.internal.v1", RefusalReason.NOT_PARSABLE, ((ORIGIN_HEADER, b"commerce.orders.v1:3:41"),), False),
+    ],
+)
+def test_mend_c01_what_others_publish_is_not_our_fault(
+    topic: str, reason: RefusalReason, headers: Headers, ours: bool
+) -> None:
+    record = replace(_record(topic), headers=headers)
+    assert is_our_fault(record, Refused(reason, None, "")) == ours

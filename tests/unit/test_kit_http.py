@@ -175,7 +175,9 @@ async def test_the_openapi_has_scheme_scopes_and_problems(client: httpx.AsyncCli
 
 async def test_health_and_metrics_are_open(client: httpx.AsyncClient) -> None:
     assert (await client.get("/healthz")).json() == {"status": "ok"}
-    assert (await client.get("/readyz")).status_code == 200  # nothing was added to check
+    for path, word in (("/readyz", "ready"), ("/status", "well")):
+        answer = await client.get(path)  # nothing was added to check
+        assert (answer.status_code, answer.json()["status"]) == (200, word)
     assert 'lag_records{worker="0"}' in (await client.get("/metrics")).text
 
 
