@@ -196,10 +196,11 @@ def _with_accounts(batch: Batch, accounts: Mapping[tuple[int, str], int]) -> Bat
     writes: list[Write] = []
     for write in batch.writes:
         if isinstance(write, Change) and write.name == "open_accounts":
-            shard, member_ids = write.arguments
+            shard, member_ids, format_ = write.arguments
             opened = sorted((accounts[shard, member_id], member_id) for member_id in member_ids)
             writes.append(Copy("identity", ("shard", "member_id", "account"), [(shard, m, a) for a, m in opened]))
-            writes.append(Copy("account", ("shard", "account"), [(shard, a) for a, _ in opened]))
+            rows = [(shard, account, format_) for account, _ in opened]
+            writes.append(Copy("account", ("shard", "account", "format"), rows))
         else:
             writes.append(write)
     return Batch(batch.shard, batch.events, writes)

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import orjson
 import pytest
+from rich.console import Console
 
 from services.kit.calendar import NEVER
 from services.kit.kafka import shard_of
@@ -18,6 +19,8 @@ from tests.bench.booking import Batch, Change, Copy, batches_of
 from tests.bench.drain import steady
 from tests.bench.http_load import Client
 from tests.bench.report import Figure
+from tests.bench.run import Run
+from tests.bench.system import system
 
 
 def test_the_imitation_has_the_mix_of_a_shops_year(tmp_path: Path) -> None:
@@ -47,6 +50,14 @@ def test_records_are_on_their_members_shards_in_order(tmp_path: Path) -> None:
     batches = batches_of(placed, size=10)
     assert sum(len(batch) for _, batch in batches) == 600
     assert max(len(batch) for _, batch in batches) == 10
+
+
+def test_plain_sql_writes_the_ledger_that_was_recorded(temporary: Path) -> None:
+    work = workload.prepare(temporary / "workload", events=300, file=None)
+    with system(temporary / "system", lambda _: None, broker=False) as ours:
+        batches, costs = Run(ours, work, rounds=1, console=Console(quiet=True)).recorded
+    assert sum(batch.events for batch in batches) == 300
+    assert {"open_accounts", "write", "COPY journal"} <= costs.keys()
 
 
 def test_each_connection_writes_whole_shards_in_order() -> None:
