@@ -59,6 +59,8 @@ RULES: Final = {
     "R9": Rule("The first-purchase bonus stands while there is a successful order, in that order's lot."),
     "R10": Rule("Refunds of shipping, of tax and out of goodwill take no points."),
     "R11": Rule("Refunds are capped by their line, in order of time; a cancellation ends them."),
+    "R12": Rule("A refund that failed never happened, whichever of the two came first."),
+    "R13": Rule("A reinstated order is as if it had never been cancelled; of both the latest holds."),
     "P1": Rule("What is paid with points earns nothing, unless the program earns on the gross amount."),
     "P2": Rule("Points used are apportioned once; refunds return exactly what was used, and what had no use at once."),
     "P3": Rule("Points return to the lots they came from, the last used first."),

@@ -170,6 +170,34 @@ class OrderCancelled(Envelope):
     data: OrderCancelledData
 
 
+class OrderRefundFailedData(OrderFact):
+    """The refund that did not go through."""
+
+    refund_id: Id
+
+
+class OrderRefundFailed(Envelope):
+    """A refund never happened: its gateway bounced it, or a chargeback was won. For good, whichever of the two came
+    first; another attempt has another `refund_id` (R12)."""
+
+    type: Literal["commerce.order.refund_failed.v1"]
+    data: OrderRefundFailedData
+
+
+class OrderReinstatedData(OrderFact):
+    """The whole order is on again."""
+
+    reason: NotRequired[Text]
+
+
+class OrderReinstated(Envelope):
+    """A cancellation is undone: the order is as if it had never been cancelled. Of cancellations and reinstatements the
+    latest by `time` holds, at one instant the cancellation (R13)."""
+
+    type: Literal["commerce.order.reinstated.v1"]
+    data: OrderReinstatedData
+
+
 class MemberSignedInData(TypedDict):
     """A visit."""
 
@@ -331,6 +359,8 @@ CommerceEvent = (
     | OrderCompleted
     | OrderRefunded
     | OrderCancelled
+    | OrderReinstated
+    | OrderRefundFailed
     | MemberSignedIn
     | ReviewPublished
     | ReviewRemoved

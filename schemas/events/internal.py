@@ -113,6 +113,20 @@ class RewardGivenBack(Envelope):
     data: RewardGivenBackData
 
 
+class RewardKeptData(TypedDict):
+    """A redemption that gave its reward back and has it again."""
+
+    redemption_id: Id
+
+
+class RewardKept(Envelope):
+    """What was given back is out again, since the order of its redemption was reinstated (R13); the subject is the
+    account that keeps the stock."""
+
+    type: Literal["loyalty.reward.kept.v1"]
+    data: RewardKeptData
+
+
 class BudgetAskedData(TypedDict):
     """What an order is to have of a campaign's budget."""
 
@@ -160,6 +174,7 @@ InternalEvent = (
     | RewardAsked
     | RewardAnswered
     | RewardGivenBack
+    | RewardKept
     | ReferralTold
     | BudgetAsked
     | BudgetAnswered

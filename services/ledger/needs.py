@@ -25,23 +25,20 @@ from services.ledger.domain.state.inputs import (
     ActivityRecorded,
     AddCodes,
     AnyInput,
-    Cancelled,
     CaptureHold,
-    Completed,
     ExpiryNear,
     HoldPoints,
+    OrderInput,
     Paid,
     ProfileUpdated,
     RedeemPoints,
     RedeemReward,
-    Refunded,
     ReleaseHold,
     RepairStreak,
     ReturnRedemption,
     ReviewPublished,
     ReviewRemoved,
     SendPoints,
-    Shipped,
     SignedIn,
     TierHistoryReceived,
 )
@@ -51,6 +48,7 @@ from services.ledger.domain.state.messages import (
     AskReward,
     BudgetAnswered,
     GiveBackReward,
+    KeepReward,
     ReceivePoints,
     RewardAnswered,
     TransferArrived,
@@ -91,7 +89,7 @@ def sure_needs(inputs: Iterable[AnyInput]) -> Needs:
     """What the inputs of one member need in any case. If a fold needs more, it raises `Missing`."""
     needs = Needs()
     for input_ in inputs:
-        if isinstance(input_, Paid | Shipped | Completed | Refunded | Cancelled):
+        if isinstance(input_, OrderInput):
             needs.orders.add(input_.order)
             if isinstance(input_, Paid):
                 needs.facts.update(funding_keys_of(input_))
@@ -133,7 +131,7 @@ def fact_key(input_: AnyInput) -> str | None:
             return transfer_key(input_.transfer)
         case ReceivePoints():
             return arrival_key(input_.transfer)
-        case AskReward() | GiveBackReward():
+        case AskReward() | GiveBackReward() | KeepReward():
             return grant_key(input_.redemption)
         case AddCodes():
             return CODES

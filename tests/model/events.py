@@ -212,6 +212,37 @@ def cancelled(
     return _order_step("cancelled", order, at, {"reason": reason}, shop=shop, id=made, member=member, source=source)
 
 
+def reinstated(
+    order: str = "o1",
+    at: str = "2026-03-04T10:00:00+08:00",
+    *,
+    reason: str | None = "in stock after all",
+    shop: str | None = None,
+    id: str | None = None,
+    member: str = MEMBER,
+    source: str = ORDERS,
+) -> Event:
+    """`commerce.order.reinstated.v1`."""
+    made = id or f"{order}:reinstated"
+    return _order_step("reinstated", order, at, {"reason": reason}, shop=shop, id=made, member=member, source=source)
+
+
+def refund_failed(
+    order: str = "o1",
+    at: str = "2026-03-12T10:00:00+08:00",
+    *,
+    refund: str = "r1",
+    shop: str | None = None,
+    id: str | None = None,
+    member: str = MEMBER,
+    source: str = ORDERS,
+) -> Event:
+    """`commerce.order.refund_failed.v1`."""
+    made = id or f"{order}:refund_failed:{refund}"
+    more = {"refund_id": refund}
+    return _order_step("refund_failed", order, at, more, shop=shop, id=made, member=member, source=source)
+
+
 def signed_in(at: str, *, id: str | None = None, member: str = MEMBER, device: str | None = "ios") -> Event:
     """`commerce.member.signed_in.v1`."""
     made = id or f"signed-in:{at}"

@@ -124,6 +124,8 @@ class Known:
         if order is None:
             if word == "refunded":
                 self.parked_since.setdefault((key, data["refund_id"]), now)
+            for refund_id in facts.failed():
+                self.parked_since.pop((key, refund_id), None)
             return "parked"
         self.parked_since = {name: at for name, at in self.parked_since.items() if name[0] != key}
         return "booked" if before != _facts_of(order) else "known"
@@ -192,4 +194,6 @@ def _facts_of(order: Order) -> tuple[Any, ...]:
     dues = [order.due_at(line) for line in order.goods()]
     names = {report.data.get(name) for report in order.facts.paid for name in ("hold_id", "redemption_id")}
     paid = (order.paid_at, order.lines, order.points_used, names, lines)
-    return (*paid, order.cancelled_at, order.refunds, never_due, dues, order.alarms)
+    reinstated = max((report.at for report in order.facts.reinstated), default=None)
+    undone = (reinstated, order.facts.failed())
+    return (*paid, order.cancelled_at, undone, order.refunds, never_due, dues, order.alarms)

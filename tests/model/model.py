@@ -272,7 +272,9 @@ class Model:
             confirmed = self._confirmed_lines.setdefault(key, set())
             # O8: a line once confirmed stays so for its points.
             confirmed |= {
-                line.line_id for line in order.goods() if order.completed_at(line, self.wallet.now) is not None
+                line.line_id
+                for line in order.goods()
+                if (at := order.completed_at(line, self.wallet.now)) is not None and not order.cancelled(at)
             }
             tier = earning.tier_at(self.known.tier_history, order.paid_at)
             for rule in earning.order_rules(order.program):

@@ -46,6 +46,20 @@ class Facts:
     completed: list[Report] = field(default_factory=list)
     refunded: list[Report] = field(default_factory=list)
     cancelled: list[Report] = field(default_factory=list)
+    reinstated: list[Report] = field(default_factory=list)
+    refund_failed: list[Report] = field(default_factory=list)
+
+    def cancelled_at(self) -> Micros | None:
+        """R13: of cancellations and reinstatements the latest holds, at one instant the cancellation.
+
+        They are compared by their own times; of several cancellations since then the earliest holds (O2).
+        """
+        reinstated = max((report.at for report in self.reinstated), default=NOT_YET)
+        return min((report.at for report in self.cancelled if report.at >= reinstated), default=None)
+
+    def failed(self) -> set[str]:
+        """R12: the refunds that never happened."""
+        return {report.data["refund_id"] for report in self.refund_failed}
 
 
 @dataclass(frozen=True)
@@ -227,7 +241,8 @@ def read(facts: Facts, program_at: Callable[[Micros], Program]) -> Order | None:
     alarms: set[str] = set()
 
     lines, used = _lines(holding.data, program, alarms)
-    cancelled_at = min((max(t.at, paid_at) for t in facts.cancelled), default=None)
+    cancelled = facts.cancelled_at()
+    cancelled_at = None if cancelled is None else max(cancelled, paid_at)
     refunds = _refunds(facts, lines, paid_at, cancelled_at, program["currency"], alarms)
     return Order(facts, program, paid_at, lines, used, cancelled_at, refunds, alarms, holding)
 
@@ -298,6 +313,8 @@ def _refunds(
     holding: dict[str, Report] = {}
     for report in facts.refunded:
         refund_id = report.data["refund_id"]
+        if refund_id in facts.failed():
+            continue
         known = holding.get(refund_id)
         if known is None or report.rank(paid_at) < known.rank(paid_at):
             holding[refund_id] = report

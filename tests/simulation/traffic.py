@@ -36,6 +36,8 @@ from services.ledger.domain.state.inputs import (
     RedeemReward,
     Refunded,
     RefundedLine,
+    RefundFailed,
+    Reinstated,
     ReleaseHold,
     RepairStreak,
     ReturnRedemption,
@@ -208,11 +210,16 @@ class _Life:
                 _SHOP, f"{order}:r{number}", back, order, f"r{number}", tuple(parts), rng.choice((0, 500))
             )
             yield from self._publish(refund)
+            if rng.random() < 0.15:
+                failed = RefundFailed(_SHOP, f"{order}:r{number}:failed", later(back, DAY), order, f"r{number}")
+                yield from self._publish(failed)
         # First orders more often, so that what depends on them comes and goes.
         if rng.random() < (0.5 if len(self._orders) < 3 else 0.07):
-            yield from self._publish(
-                Cancelled(_SHOP, f"{order}:cancelled", later(at, rng.randrange(-HOUR, 12 * DAY)), order)
-            )
+            cancelled_at = later(at, rng.randrange(-HOUR, 12 * DAY))
+            yield from self._publish(Cancelled(_SHOP, f"{order}:cancelled", cancelled_at, order))
+            if rng.random() < 0.3:
+                reinstated_at = later(cancelled_at, rng.choice((0, HOUR, DAY)))
+                yield from self._publish(Reinstated(_SHOP, f"{order}:reinstated", reinstated_at, order))
 
     def _paid(self, order: str, at: Micros, revision: int, lines: tuple[Line, ...], named: dict[str, Any]) -> Paid:
         return Paid(

@@ -67,8 +67,9 @@ def result_of(ledger: MemoryLedger) -> Result:
         shop, order_id = order_of(ref) or ("", "")
         name = f"{shop}/{order_id}" if shop else order_id
         if not order.paid_at:
-            unpaid |= {(name, refund.refund_id) for refund in order.refunds}
-            for refund_id in {refund.refund_id for refund in order.refunds}:
+            waiting = {refund.refund_id for refund in order.refunds} - {*order.failed_refunds}
+            unpaid |= {(name, refund_id) for refund_id in waiting}
+            for refund_id in waiting:
                 since = min(refund.arrived_at for refund in order.refunds if refund.refund_id == refund_id)
                 if since <= ledger.clock - park:
                     reported.add((name, refund_id))

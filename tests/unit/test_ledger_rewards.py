@@ -12,10 +12,11 @@ from services.kit.calendar import Micros, later, parse_rfc3339
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
 from services.ledger.domain.state.inputs import AddCodes, AnyInput, RedeemPoints, RedeemReward, ReturnRedemption
-from services.ledger.domain.state.messages import AskReward, GiveBackReward, RewardAnswered
+from services.ledger.domain.state.messages import AskReward, GiveBackReward, KeepReward, RewardAnswered
 from services.ledger.domain.state.redemptions import decode_redemption, encode_redemption
 from services.ledger.domain.state.rewards import decode_pool, decode_stock
 from tests.model import events as shop
+from tests.model.days import instant
 from tests.unit.ledger_member import MemoryLedger
 
 DEFAULT = load((Path(__file__).parents[2] / "deploy" / "program.yaml").read_text("utf-8")).document()
@@ -98,6 +99,28 @@ def test_O4_a_cancelled_order_gives_back_what_it_paid_for_in_part_with_points() 
     messages = [message for row in ledger.journal for message in row.outcome.messages][1:]
     assert [(message.to, type(message.input_)) for message in messages] == [("reward:teapot", GiveBackReward)]
     assert decode_redemption(ledger.facts["redemption:r1"]).state == "cancelled"
+
+
+def test_mend_a05_R13_a_reinstated_order_has_its_reward_and_the_stock_counts_it_as_out() -> None:
+    counted = [{**REWARDS[1], "stock": 1}]
+    ledger = MemoryLedger(Program.from_document({**DEFAULT, "redeem": {"rewards": counted}}).document())
+    ledger.arrive(shop.paid("o1", shop.d(1), "900"), parse_rfc3339("2026-03-01T10:00:01+08:00"))
+    ledger.arrive(shop.completed("o1", shop.d(5)), MARCH_5)
+    ledger.do(buying("teapot", MARCH_5), MARCH_5)
+    ledger.do(answered(True, MARCH_5), MARCH_5)
+    order = shop.paid("o2", shop.d(6), "200", points_used=500, points_value="5")
+    order["data"]["redemption_id"] = "r1"
+    ledger.arrive(order, parse_rfc3339("2026-03-06T10:00:01+08:00"))
+    changes = [shop.cancelled, shop.reinstated, shop.cancelled, shop.reinstated]
+    for day, change in enumerate(changes, 7):
+        ledger.arrive(change("o2", shop.d(day), id=f"c{day}"), instant(shop.d(day)))
+        standing = change is shop.reinstated
+        assert (ledger.account.available, ledger.account.redeemed) == ((1400, 500) if standing else (1900, 0))
+        assert decode_redemption(ledger.facts["redemption:r1"]).state == ("done" if standing else "cancelled")
+    messages = [message for row in ledger.journal for message in row.outcome.messages][1:]
+    assert [type(message.input_) for message in messages] == [GiveBackReward, KeepReward] * 2
+    assert len({(message.input_.id, message.input_.at) for message in messages}) == 4
+    assert {message.to for message in messages} == {"reward:teapot"}
 
 
 @pytest.mark.parametrize("used", [0, 300, 500])
@@ -187,6 +210,24 @@ def test_no_more_is_granted_than_there_is_and_what_is_given_back_is_granted_agai
     stock.do(asking("mug", "r10"), MARCH_5)
     assert granted(stock)[-1] == (True, "")
     assert decode_stock(stock.facts["stock:mug"]).granted == 2
+
+
+def test_mend_a05_R13_what_was_given_back_and_is_kept_after_all_is_out_even_if_it_is_one_too_many() -> None:
+    stock = MemoryLedger(DOCUMENT)
+    for redemption in ("r0", "r1"):
+        stock.do(asking("mug", redemption), MARCH_5)
+    for number in range(2):  # the second time finds it out already
+        kept = KeepReward("/loyalty/ledger", f"r0:{number}:kept", MARCH_5, "r0")
+        stock.do(GiveBackReward("/loyalty/ledger", f"r0:{number}:given-back", MARCH_5, "r0"), MARCH_5)
+        assert [stock.do(kept, MARCH_5) for _ in range(2)] == ["booked", "known"]
+    assert decode_stock(stock.facts["stock:mug"]).granted == 2
+    stock.do(GiveBackReward("/loyalty/ledger", "r0:2:given-back", MARCH_5, "r0"), MARCH_5)
+    stock.do(asking("mug", "r2"), MARCH_5)
+    stock.do(KeepReward("/loyalty/ledger", "r0:2:kept", MARCH_5, "r0"), MARCH_5)
+    assert stock.journal[-1].outcome.alarms == ["reward_oversold"]
+    assert decode_stock(stock.facts["stock:mug"]).granted == 3
+    stock.do(asking("mug", "r3"), MARCH_5)
+    assert [yes for yes, _ in granted(stock)] == [True, True, True, False]
 
 
 def test_O7_the_stock_is_the_same_in_one_batch_and_one_at_a_time() -> None:

@@ -7,8 +7,9 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.model.drawn_orders import an_order, order_lines
 from tests.model.events import Event, Timer, d, line, paid, part, refunded
-from tests.model.histories import an_order, arrivals, checkouts, facts, order_lines, paid_ahead, programs
+from tests.model.histories import arrivals, checkouts, facts, paid_ahead, programs
 from tests.model.model import Model
 from tests.model.program import Program
 from tests.model.result import Result

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from schemas.events.fields import Id, Shop
 from services.kit.auth import Caller
-from services.kit.calendar import NOT_YET, Day, Micros, rfc3339
+from services.kit.calendar import Day, Micros, rfc3339
 from services.kit.money import decimal_string
 from services.kit.problem import UNAVAILABLE, Problem, kind, responses
 from services.ledger.api.context import MEMBER_UNKNOWN, Context, MemberPath, iso_day, json_response
@@ -71,10 +71,12 @@ class Facts(BaseModel):
     points_value: str
     shipped_at: str | None
     completed_at: str | None
-    cancelled_at: str | None
+    cancelled_at: str | None = Field(description="Null also of an order that was reinstated since.")
+    reinstated_at: str | None
     shipped_lines: list[PartOut]
     completed_lines: list[PartOut]
     refunds: list[RefundOut]
+    failed_refunds: list[str] = Field(description="The ids of refunds that never happened.")
 
 
 class ShareOut(BaseModel):
@@ -184,9 +186,7 @@ def order_state_json(
         "timeline": [_change_json(change, program.decimals) for change in timeline],
         "successful": bool(order.success_from and not order.success_until),
         "due": _time(order.due),
-        "parked_at": None
-        if order.paid_at
-        else _time(min((refund.arrived_at for refund in order.refunds), default=NOT_YET)),
+        "parked_at": _time(order.waits_since),
         "alarms": order.alarms,
     }
 
@@ -214,9 +214,11 @@ def _facts_json(order: Order, lines: tuple[Line, ...], program: Program) -> dict
         "shipped_at": _time(order.shipped_at),
         "completed_at": _time(order.completed_at),
         "cancelled_at": _time(order.cancelled_at),
+        "reinstated_at": _time(order.reinstated_at),
         "shipped_lines": [_part_json(part) for part in order.shipped_lines],
         "completed_lines": [_part_json(part) for part in order.completed_lines],
         "refunds": [_refund_json(refund, decimals) for refund in standing_refunds(order).values()],
+        "failed_refunds": order.failed_refunds,
     }
 
 

@@ -14,7 +14,7 @@ import asyncpg
 import msgspec
 
 from services.kit import clock
-from services.kit.calendar import MICROS_PER_SECOND
+from services.kit.calendar import MICROS_PER_SECOND, NOT_YET
 from services.kit.kafka import Shard, shard_of
 from services.kit.postgres import Connection, Queries
 from services.ledger import store
@@ -223,11 +223,11 @@ class _ShardAudit:
 
     def _waits_too_long(self, state: bytes) -> bool:
         try:
-            refunds = decode_order(state).refunds
+            since = decode_order(state).waits_since
         except msgspec.DecodeError:
             return False
         waits = self._programs.at(self._started_at).park_days * 86_400 * MICROS_PER_SECOND
-        return any(refund.arrived_at < self._started_at - waits for refund in refunds)
+        return since != NOT_YET and since < self._started_at - waits
 
 
 def _entries(rows: Sequence[asyncpg.Record]) -> list[EntryRow]:

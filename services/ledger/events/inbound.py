@@ -24,6 +24,8 @@ from services.ledger.domain.state.inputs import (
     ProfileUpdated,
     Refunded,
     RefundedLine,
+    RefundFailed,
+    Reinstated,
     ReviewPublished,
     ReviewRemoved,
     Shipped,
@@ -35,6 +37,7 @@ from services.ledger.domain.state.messages import (
     AskReward,
     BudgetAnswered,
     GiveBackReward,
+    KeepReward,
     LotPart,
     ReceivePoints,
     ReferralReceived,
@@ -52,6 +55,8 @@ TYPES: Final[Mapping[str, str]] = {
     "completed": "commerce.order.completed.v1",
     "refunded": "commerce.order.refunded.v1",
     "cancelled": "commerce.order.cancelled.v1",
+    "reinstated": "commerce.order.reinstated.v1",
+    "refund_failed": "commerce.order.refund_failed.v1",
     "signed_in": "commerce.member.signed_in.v1",
     "review_published": "commerce.review.published.v1",
     "review_removed": "commerce.review.removed.v1",
@@ -75,6 +80,7 @@ TYPES: Final[Mapping[str, str]] = {
     "ask_reward": "loyalty.reward.asked.v1",
     "reward_answered": "loyalty.reward.answered.v1",
     "give_back_reward": "loyalty.reward.given_back.v1",
+    "keep_reward": "loyalty.reward.kept.v1",
     "ask_budget": "loyalty.budget.asked.v1",
     "budget_answered": "loyalty.budget.answered.v1",
     "timer": "loyalty.timer.due.v1",
@@ -206,6 +212,17 @@ def _cancelled(event: Mapping[str, Any], at: Micros) -> AnyInput:
     return Cancelled(event["source"], event["id"], at, order_ref(data.get("shop", ""), data["order_id"]))
 
 
+def _reinstated(event: Mapping[str, Any], at: Micros) -> AnyInput:
+    data = event["data"]
+    return Reinstated(event["source"], event["id"], at, order_ref(data.get("shop", ""), data["order_id"]))
+
+
+def _refund_failed(event: Mapping[str, Any], at: Micros) -> AnyInput:
+    data = event["data"]
+    order = order_ref(data.get("shop", ""), data["order_id"])
+    return RefundFailed(event["source"], event["id"], at, order, data["refund_id"])
+
+
 def _signed_in(event: Mapping[str, Any], at: Micros) -> AnyInput:
     return SignedIn(event["source"], event["id"], at)
 
@@ -298,6 +315,11 @@ def _reward_given_back(event: Mapping[str, Any], at: Micros) -> AnyInput:
     return GiveBackReward(event["source"], event["id"], at, data["redemption_id"])
 
 
+def _reward_kept(event: Mapping[str, Any], at: Micros) -> AnyInput:
+    data = event["data"]
+    return KeepReward(event["source"], event["id"], at, data["redemption_id"])
+
+
 def _budget_asked(event: Mapping[str, Any], at: Micros) -> AnyInput:
     data = event["data"]
     order = order_ref(data["shop"], data["order_id"])
@@ -329,6 +351,8 @@ _READERS: Final[Mapping[str, Callable[[Mapping[str, Any], Micros], AnyInput]]] =
     "commerce.order.shipped.v1": _shipped,
     "commerce.order.completed.v1": _completed,
     "commerce.order.cancelled.v1": _cancelled,
+    "commerce.order.reinstated.v1": _reinstated,
+    "commerce.order.refund_failed.v1": _refund_failed,
     "commerce.member.signed_in.v1": _signed_in,
     "commerce.review.published.v1": _review_published,
     "commerce.review.removed.v1": _review_removed,
@@ -342,6 +366,7 @@ _READERS: Final[Mapping[str, Callable[[Mapping[str, Any], Micros], AnyInput]]] =
     "loyalty.reward.asked.v1": _reward_asked,
     "loyalty.reward.answered.v1": _reward_answered,
     "loyalty.reward.given_back.v1": _reward_given_back,
+    "loyalty.reward.kept.v1": _reward_kept,
     "loyalty.budget.asked.v1": _budget_asked,
     "loyalty.budget.answered.v1": _budget_answered,
     **dict.fromkeys(TIER_HISTORY_TYPES, _tier),

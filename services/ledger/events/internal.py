@@ -20,6 +20,7 @@ from services.ledger.domain.state.messages import (
     AskReward,
     BudgetAnswered,
     GiveBackReward,
+    KeepReward,
     LotPart,
     ReceivePoints,
     ReferralReceived,
@@ -77,7 +78,7 @@ def _data_json(input_: AccountMessage) -> dict[str, Any]:
         case RewardAnswered():
             code = {"code": input_.code} if input_.code else {}
             return {"redemption_id": input_.redemption, "granted": input_.granted, **code}
-        case GiveBackReward():
+        case GiveBackReward() | KeepReward():
             return {"redemption_id": input_.redemption}
         case AskBudget():
             return {

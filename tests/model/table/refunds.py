@@ -1,9 +1,35 @@
-"""R1, R2, R4, R10, R11: what a refund claws back."""
+"""R1, R2, R4, R10, R11, R12: what a refund claws back, and what becomes of one that failed."""
 
 from __future__ import annotations
 
-from tests.model.events import cancelled, completed, d, gift_card, line, paid, part, refunded, shipped, tier
-from tests.model.table.case import FIRST, PURCHASE, Case, Then, entry, late, order, until
+from tests.model.events import (
+    cancelled,
+    completed,
+    d,
+    gift_card,
+    line,
+    paid,
+    part,
+    refund_failed,
+    refunded,
+    shipped,
+    tier,
+)
+from tests.model.table.case import (
+    FIRST,
+    LOT1,
+    LOT2,
+    PURCHASE,
+    SPENDING,
+    TWO_LOTS,
+    Case,
+    Then,
+    entry,
+    late,
+    order,
+    spender,
+    until,
+)
 
 R1 = [
     Case(
@@ -222,4 +248,148 @@ R11 += [
     ),
 ]
 
-CASES = [*R1, *R2, *R4, *R10, *R11]
+R12 = [
+    Case(
+        "R12",
+        "a_refund_that_failed_never_happened",
+        [
+            paid("o1", d(1), "900"),
+            completed("o1", d(5)),
+            refunded("o1", d(6), "200"),
+            Then(available=1050, orders=order(timeline=[entry(d(5), "900", 1), entry(d(6), "-200")])),
+            refund_failed("o1", d(9)),
+            # ¥900 are left as before: 1,800
+            Then(available=1800, earned=1800, orders=order(timeline=[entry(d(5), "900", 1)])),
+            refund_failed("o1", d(10), id="again"),
+            Then(
+                available=1800,
+                outcomes=[
+                    ("o1:paid:0", "booked"),
+                    ("o1:completed", "booked"),
+                    ("o1:refunded:r1", "booked"),
+                    ("o1:refund_failed:r1", "booked"),
+                    ("again", "known"),
+                ],
+            ),
+        ],
+        PURCHASE,
+    ),
+    Case(
+        "R12",
+        "whichever_of_the_two_came_first_and_for_good",
+        [
+            paid("o1", d(1), "900"),
+            completed("o1", d(5)),
+            refund_failed("o1", d(9)),
+            Then(available=1800),
+            late(refunded("o1", d(6), "200"), d(10)),
+            Then(available=1800, orders=order(timeline=[entry(d(5), "900", 1)])),
+            # dated after the failure, under the same id: that refund failed for good
+            refunded("o1", d(12), "200", id="told again"),
+            Then(available=1800),
+        ],
+        PURCHASE,
+    ),
+    Case(
+        "R12",
+        "another_attempt_has_another_id",
+        [
+            paid("o1", d(1), "900"),
+            completed("o1", d(5)),
+            refunded("o1", d(6), "200", refund="r1"),
+            refund_failed("o1", d(9), refund="r1"),
+            refunded("o1", d(10), "200", refund="r2"),
+            Then(available=1050, orders=order(timeline=[entry(d(5), "900", 1), entry(d(10), "-200")])),
+        ],
+        PURCHASE,
+    ),
+    Case(
+        "R12",
+        "what_it_had_left_no_room_for_counts_again",
+        [
+            paid("o1", d(1), "100"),
+            completed("o1", d(3)),
+            refunded("o1", d(5), "80", refund="r1"),
+            refunded("o1", d(9), "80", refund="r2"),
+            Then(available=0, orders=order(alarms=frozenset({"refund_beyond_line"}))),
+            refund_failed("o1", d(11), refund="r1"),
+            # of ¥100 the second ¥80 are refunded
+            Then(
+                available=20,
+                orders=order(timeline=[entry(d(3), "100", 1), entry(d(9), "-80")], alarms=frozenset()),
+            ),
+        ],
+        PURCHASE,
+    ),
+    Case(
+        "R12",
+        "the_points_it_had_returned_are_used_again",
+        [
+            *TWO_LOTS,
+            spender("s1", d(10), 150),
+            refunded("s1", d(12), "200"),
+            Then(available=200, lots={LOT1: {"available": 100}, LOT2: {"available": 100}}),
+            refund_failed("s1", d(14)),
+            Then(
+                available=50,
+                lots={LOT1: {"available": 0}, LOT2: {"available": 50}},
+                orders={"s1": {"points_used": 150, "points_returned": 0}},
+            ),
+        ],
+        SPENDING,
+    ),
+    Case(
+        "R12",
+        "success_and_bonus_stand_again",
+        [
+            paid("o1", d(1), "100"),
+            completed("o1", d(5)),
+            Then(available=200),
+            refunded("o1", d(6), "100"),
+            Then(available=0, orders=order(timeline=[entry(d(5), "100", 1), entry(d(6), "-100", -1)])),
+            refund_failed("o1", d(9)),
+            Then(available=200, orders=order(timeline=[entry(d(5), "100", 1)])),
+        ],
+        FIRST,
+    ),
+    Case(
+        "R12",
+        "a_line_that_was_not_sent_back_after_all_holds_up_the_success_again",
+        [
+            paid("o1", d(1), [line("l1", "300"), line("l2", "300")]),
+            completed("o1", d(5), [part("l1")]),
+            refunded("o1", d(7), [part("l2", "300")]),
+            Then(orders=order(timeline=[entry(d(5), "300"), entry(d(7), "0", 1)])),
+            refund_failed("o1", d(8)),
+            Then(available=450, pending=450, orders=order(timeline=[entry(d(5), "300")])),
+            until(d(17)),
+            Then(available=1000, orders=order(timeline=[entry(d(5), "300"), entry(d(17, "00:00"), "300", 1)])),
+        ],
+        FIRST,
+    ),
+    Case(
+        "R12",
+        "a_refund_that_failed_waits_for_no_order",
+        [
+            refunded("o1", d(5), "200"),
+            refunded("o1", d(5), "100", refund="r2"),
+            Then(parked=frozenset({("o1", "r1"), ("o1", "r2")})),
+            refund_failed("o1", d(6)),
+            Then(
+                parked=frozenset({("o1", "r2")}),
+                outcomes=[
+                    ("o1:refunded:r1", "parked"),
+                    ("o1:refunded:r2", "parked"),
+                    ("o1:refund_failed:r1", "parked"),
+                ],
+            ),
+            until(d(36)),
+            Then(reported=frozenset({("o1", "r2")})),
+            late(paid("o1", d(35), "900"), d(37)),
+            Then(pending=1200),  # 800 x 1.5
+        ],
+        PURCHASE,
+    ),
+]
+
+CASES = [*R1, *R2, *R4, *R10, *R11, *R12]

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from services.kit.calendar import Micros
+from services.ledger.domain.rules.cancellations import apply_cancellation, apply_reinstatement
 from services.ledger.domain.rules.refunds import standing_refunds
 from services.ledger.domain.state.account import NO_PROGRAM
 from services.ledger.domain.state.fact_keys import hold_key, redemption_key
-from services.ledger.domain.state.inputs import Cancelled, Completed, LinePart, OrderInput, Paid, Refunded, Shipped
+from services.ledger.domain.state.inputs import (
+    Cancelled,
+    Completed,
+    LinePart,
+    OrderInput,
+    Paid,
+    Refunded,
+    RefundFailed,
+    Reinstated,
+    Shipped,
+)
 from services.ledger.domain.state.orders import LineEvent, Order, Refund
 
 
@@ -25,10 +36,11 @@ def apply_fact(order: Order, input_: OrderInput, counted_at: Micros, now: Micros
         case Refunded():
             return _apply_refunded(order, input_, now)
         case Cancelled():
-            if order.cancelled_at and order.cancelled_at <= input_.at:
-                return False
-            order.cancelled_at = input_.at
-            return True
+            return apply_cancellation(order, input_.at)
+        case Reinstated():
+            return apply_reinstatement(order, input_.at)
+        case RefundFailed():
+            return _apply_failure(order, input_.refund_id)
 
 
 def _apply_paid(order: Order, paid: Paid, counted_at: Micros) -> bool:
@@ -115,4 +127,12 @@ def _apply_refunded(order: Order, refunded: Refunded, now: Micros) -> bool:
     )
     before = standing_refunds(order).get(refunded.refund_id)
     order.refunds.append(refund)
-    return standing_refunds(order)[refunded.refund_id] is not before
+    return standing_refunds(order).get(refunded.refund_id) is not before
+
+
+def _apply_failure(order: Order, refund_id: str) -> bool:
+    """R12: the refund never happened, whichever is told first."""
+    if refund_id in order.failed_refunds:
+        return False
+    order.failed_refunds = sorted([*order.failed_refunds, refund_id])
+    return True

@@ -25,7 +25,7 @@ from services.ledger.domain.rules.assessment import OrderAssessment, assess, ass
 from services.ledger.domain.rules.bonus import SuccessChange, settle_bonus
 from services.ledger.domain.rules.budgets import book_shares
 from services.ledger.domain.rules.order_facts import apply_fact
-from services.ledger.domain.rules.rewards import cancel_rewards
+from services.ledger.domain.rules.rewards import cancel_rewards, reinstate_rewards
 from services.ledger.domain.state.account import ORDERS
 from services.ledger.domain.state.inputs import OrderInput, Paid
 from services.ledger.domain.state.member import Member
@@ -38,7 +38,7 @@ def book_order_event(posting: Posting, input_: OrderInput) -> Outcome:
     """Add an event's fact to its order, and book what that changes once the order is paid (O2, O3, O5)."""
     member, ref = posting.member, input_.order
     order = member.order(ref)
-    at, lines_version = input_.at, order.lines_version
+    at, lines_version, was_cancelled = input_.at, order.lines_version, order.cancelled_at
     if isinstance(input_, Paid):
         at = member.account.count_from(ORDERS, input_.at, posting.programs.at(input_.at).max_lateness)
         posting.paying = ref
@@ -62,6 +62,8 @@ def book_order_event(posting: Posting, input_: OrderInput) -> Outcome:
     outcome = Outcome("booked", reasons=reasons, qualified=[qualified], alarms=raised)
     if order.cancelled_at:
         outcome.messages += cancel_rewards(posting, ref, order)
+    elif was_cancelled:
+        outcome.messages += reinstate_rewards(posting, ref, order)
     return outcome
 
 

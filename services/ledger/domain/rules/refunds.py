@@ -14,10 +14,13 @@ from services.ledger.domain.state.orders import Order, Refund
 def standing_refunds(order: Order) -> dict[str, Refund]:
     """Of several events about a refund, the one that holds: the least of the times they count from (O2, R11).
 
-    All are kept, because a paid time that becomes known later can make a tie of them.
+    All are kept, because a paid time that becomes known later can make a tie of them. Of a refund that failed none
+    holds (R12).
     """
     standing: dict[str, Refund] = {}
     for refund in order.refunds:
+        if refund.refund_id in order.failed_refunds:
+            continue
         known = standing.get(refund.refund_id)
         if known is None or _rank(refund, order.paid_at) < _rank(known, order.paid_at):
             standing[refund.refund_id] = refund

@@ -15,10 +15,15 @@ from services.ledger.domain.program.program import Program
 from services.ledger.domain.rules.refusals import refused
 from services.ledger.domain.state.fact_keys import REDEMPTION, redemption_key
 from services.ledger.domain.state.inputs import RedeemReward
-from services.ledger.domain.state.messages import AskReward, GiveBackReward, RewardAnswered
+from services.ledger.domain.state.messages import AskReward, GiveBackReward, KeepReward, RewardAnswered
 from services.ledger.domain.state.orders import Order
 from services.ledger.domain.state.outcome import SOURCE, Message, Outcome
-from services.ledger.domain.state.redemptions import Redemption, decode_redemption, encode_redemption
+from services.ledger.domain.state.redemptions import (
+    Redemption,
+    RedemptionState,
+    decode_redemption,
+    encode_redemption,
+)
 from services.ledger.domain.state.rewards import Issue
 
 
@@ -103,25 +108,52 @@ def settle_reward(posting: Posting, answer: RewardAnswered) -> Outcome:
 
 def cancel_rewards(posting: Posting, ref: str, order: Order) -> list[Message]:
     """Cancel the rewards that a cancelled order paid for in part with points; those that are counted are given back."""
-    member = posting.member
     messages: list[Message] = []
+    for redemption_id, redemption in _change_rewards(posting, ref, order, "done", "cancelled"):
+        messages += back_to_stock(posting, redemption_id, redemption)
+    return messages
+
+
+def reinstate_rewards(posting: Posting, ref: str, order: Order) -> list[Message]:
+    """Let the rewards of a reinstated order be out again (R13): they are goods of that order, also if the stock has
+    given them to others meanwhile."""
+    messages: list[Message] = []
+    for redemption_id, redemption in _change_rewards(posting, ref, order, "cancelled", "done"):
+        if (account := _stock_account(posting, redemption)) is not None:
+            name = f"{redemption_id}:{posting.version}:kept"
+            messages.append(Message(account, KeepReward(SOURCE, name, posting.now, redemption_id)))
+    return messages
+
+
+def _change_rewards(
+    posting: Posting, ref: str, order: Order, before: RedemptionState, after: RedemptionState
+) -> list[tuple[str, Redemption]]:
+    """Change the state of the redemptions of rewards that an order has and that are in the state before; with ids."""
+    member, changed = posting.member, list[tuple[str, Redemption]]()
     for key in order.funding_keys:
         raw = member.fact(key) if key.startswith(REDEMPTION) else None
         redemption = None if raw is None else decode_redemption(raw)
-        if redemption is not None and redemption.order == ref and redemption.reward and redemption.state == "done":
-            redemption.state = "cancelled"
+        if redemption is not None and redemption.order == ref and redemption.reward and redemption.state == before:
+            redemption.state = after
             member.facts[key] = encode_redemption(redemption)
-            messages += back_to_stock(posting, key.removeprefix(REDEMPTION), redemption)
-    return messages
+            changed.append((key.removeprefix(REDEMPTION), redemption))
+    return changed
 
 
 def back_to_stock(posting: Posting, redemption_id: str, redemption: Redemption) -> list[Message]:
     """The message that gives a counted reward back to its account; none if the reward is not counted."""
-    reward = posting.programs.at(redemption.made_at).rewards.get(redemption.issues)
-    if reward is None or reward.account is None:
+    account = _stock_account(posting, redemption)
+    if account is None:
         return []
-    give_back = GiveBackReward(SOURCE, f"{redemption_id}:given-back", posting.now, redemption_id)
-    return [Message(reward.account, give_back)]
+    # An order may be cancelled, reinstated and cancelled again: each time it is another message.
+    name = f"{redemption_id}:{posting.version}:given-back"
+    return [Message(account, GiveBackReward(SOURCE, name, posting.now, redemption_id))]
+
+
+def _stock_account(posting: Posting, redemption: Redemption) -> str | None:
+    """The account that counts what was handed out for a redemption; None if nobody does."""
+    reward = posting.programs.at(redemption.made_at).rewards.get(redemption.issues)
+    return None if reward is None else reward.account
 
 
 def _issue(redemption_id: str, redemption: Redemption, reward: Reward, program: Program) -> Issue:

@@ -13,7 +13,7 @@ from services.ledger.domain.state.fact_keys import CODES, added_code_key, code_k
 from services.ledger.domain.state.inputs import AddCodes
 from services.ledger.domain.state.loaded import Missing, Needs
 from services.ledger.domain.state.member import Member
-from services.ledger.domain.state.messages import AskReward, GiveBackReward, RewardAnswered
+from services.ledger.domain.state.messages import AskReward, GiveBackReward, KeepReward, RewardAnswered
 from services.ledger.domain.state.outcome import SOURCE, Message, Outcome
 from services.ledger.domain.state.rewards import (
     Grant,
@@ -23,6 +23,9 @@ from services.ledger.domain.state.rewards import (
     decode_stock,
     encode,
 )
+
+REWARD_OVERSOLD: Final = "reward_oversold"
+"""The alarm of a reward of which more are out than its stock, because a cancelled order was reinstated (R13)."""
 
 CODES_READ: Final = 200
 """Codes read at once, for all redemptions of one batch."""
@@ -82,6 +85,24 @@ def take_back_reward(posting: Posting, returned: GiveBackReward) -> Outcome:
     stock.granted -= 1
     member.facts[stock_key(grant.reward)] = encode(stock)
     return Outcome("booked")
+
+
+def keep_reward(posting: Posting, kept: KeepReward) -> Outcome:
+    """Count a reward that was given back as out again, with its own code. The order that has it was reinstated and will
+    hand it out (R13), so one too many may be out: that is an alarm."""
+    member, key = posting.member, grant_key(kept.redemption)
+    raw = member.fact(key)
+    grant = None if raw is None else decode_grant(raw)
+    if grant is None or not grant.given_back:
+        return Outcome("known", "nothing of this redemption was given back")
+    grant.given_back = False
+    member.facts[key] = encode(grant)
+    stock = decode_stock(member.fact(stock_key(grant.reward)))
+    stock.granted += 1
+    member.facts[stock_key(grant.reward)] = encode(stock)
+    reward = posting.programs.at(posting.now).rewards.get(grant.reward)
+    too_many = reward is not None and reward.stock is not None and stock.granted > reward.stock
+    return Outcome("booked", alarms=[REWARD_OVERSOLD] if too_many else [])
 
 
 def add_codes(posting: Posting, command: AddCodes) -> Outcome:

@@ -19,6 +19,7 @@ from services.ledger.domain.state.messages import (
     AskReward,
     BudgetAnswered,
     GiveBackReward,
+    KeepReward,
     ReceivePoints,
     ReferralReceived,
     RewardAnswered,
@@ -98,7 +99,20 @@ class Cancelled(Input, frozen=True, array_like=True, tag="cancelled"):
     order: str
 
 
-OrderInput = Paid | Shipped | Completed | Refunded | Cancelled
+class Reinstated(Input, frozen=True, array_like=True, tag="reinstated"):
+    """A cancelled order is on again (R13)."""
+
+    order: str
+
+
+class RefundFailed(Input, frozen=True, array_like=True, tag="refund_failed"):
+    """A refund never happened (R12)."""
+
+    order: str
+    refund_id: str
+
+
+OrderInput = Paid | Shipped | Completed | Refunded | Cancelled | Reinstated | RefundFailed
 
 
 class SignedIn(Input, frozen=True, array_like=True, tag="signed_in"):
@@ -267,6 +281,8 @@ AnyInput = (
     | Completed
     | Refunded
     | Cancelled
+    | Reinstated
+    | RefundFailed
     | SignedIn
     | ReviewPublished
     | ReviewRemoved
@@ -290,6 +306,7 @@ AnyInput = (
     | AskReward
     | RewardAnswered
     | GiveBackReward
+    | KeepReward
     | AskBudget
     | BudgetAnswered
     | DueTimer

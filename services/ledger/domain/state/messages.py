@@ -69,6 +69,12 @@ class GiveBackReward(Input, frozen=True, array_like=True, tag="give_back_reward"
     redemption: str
 
 
+class KeepReward(Input, frozen=True, array_like=True, tag="keep_reward"):
+    """A redemption that gave back its reward to this account has it again, since its order was reinstated (R13)."""
+
+    redemption: str
+
+
 class AskBudget(Input, frozen=True, array_like=True, tag="ask_budget"):
     """A member's order asks for so many points, all in all, of the budget that this account keeps (N6).
 
@@ -101,6 +107,7 @@ AccountMessage = (
     | AskReward
     | RewardAnswered
     | GiveBackReward
+    | KeepReward
     | ReferralReceived
     | AskBudget
     | BudgetAnswered

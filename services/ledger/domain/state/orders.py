@@ -116,6 +116,17 @@ class Order(msgspec.Struct, array_like=True):
     shares: list[Share] = []
     # Booked: what the rewards cost in points that it took over with their redemptions. So many it uses at least.
     reward_points: int = 0
+    # Facts. `cancellations` are all that no later reinstatement has undone, sorted: the first is `cancelled_at` (R13).
+    # `failed_refunds` are the ids of refunds that never happened, told before the failure or after it (R12).
+    cancellations: list[Micros] = []
+    reinstated_at: Micros = NOT_YET
+    failed_refunds: list[str] = []
+
+    @property
+    def waits_since(self) -> Micros:
+        """When the first refund arrived that waits for the order to be paid (O3); `NOT_YET`: none does."""
+        waiting = [refund.arrived_at for refund in self.refunds if refund.refund_id not in self.failed_refunds]
+        return NOT_YET if self.paid_at else min(waiting, default=NOT_YET)
 
     @property
     def is_simple(self) -> bool:
