@@ -19,10 +19,12 @@ from services.ledger.api.commands import (
     refusals,
     unknown,
 )
-from services.ledger.api.context import Context, MemberPath, json_response
+from services.ledger.api.context import READ_ANSWERS, Context, MemberPath, json_response
+from services.ledger.api.pages import Cursor, Limit, page, page_json, version_of
 from services.ledger.domain.state.fact_keys import hold_key
 from services.ledger.domain.state.holds import decode_hold
 from services.ledger.domain.state.inputs import CaptureHold, HoldPoints, ReleaseHold
+from services.ledger.reads import lists
 
 DEFAULT_TTL_SECONDS = 900
 MAX_TTL_SECONDS = 30 * 86_400
@@ -66,6 +68,13 @@ class HoldOut(BaseModel):
     order_id: str | None = None
 
 
+class HoldsOut(BaseModel):
+    """A page of holds."""
+
+    holds: list[HoldOut]
+    next_cursor: str | None = Field(description="Send it as `cursor` for the older ones; null at the end.")
+
+
 class HoldDone(HoldOut):
     """A hold after a command, with the member's points after it."""
 
@@ -77,6 +86,7 @@ def routes(context: Context, commands: Commands) -> APIRouter:
     """The hold's paths."""
     router = APIRouter(tags=["holds"])
     _add_hold(router, commands)
+    _add_list(router, context)
     _add_look(router, context, commands)
     _add_capture(router, commands)
     _add_release(router, commands)
@@ -107,6 +117,30 @@ def _add_hold(router: APIRouter, commands: Commands) -> None:
             ttl_seconds=body.ttl_seconds,
         )
         return await commands.execute(origin, member_id, body, make)
+
+
+def _add_list(router: APIRouter, context: Context) -> None:
+    reader = context.reader()
+
+    @router.get(
+        "/v1/members/{member_id}/holds",
+        response_model=HoldsOut,
+        responses=READ_ANSWERS,
+        summary="A member's holds, the newest first",
+    )
+    async def holds(
+        member_id: MemberPath, caller: Caller = reader, cursor: Cursor = None, limit: Limit = 50
+    ) -> Response:
+        """Each as it is now. It is timed out from its `expires_at` on, whether or not that was booked yet."""
+        before, now = version_of(cursor), context.clock()
+        async with context.reads.snapshot() as tx:
+            shard, account = await context.account(tx, member_id)
+            rows = await lists.listed_before(tx, shard, account.number, "hold", before, limit=limit + 1)
+            listed, more = page(rows, limit)
+            ids = [row.input_.hold for row in listed if isinstance(row.input_, HoldPoints)]
+            states = await lists.facts_by_key(tx, shard, account.number, [hold_key(each) for each in ids])
+        found = [hold_json(member_id, *each, now) for each in zip(ids, map(decode_hold, states), strict=True)]
+        return json_response(page_json("holds", found, str(listed[-1].version) if more else None))
 
 
 def _add_look(router: APIRouter, context: Context, commands: Commands) -> None:

@@ -1,4 +1,4 @@
-"""One order as the ledger knows it: its facts so far, what is booked for them, and its qualifying timeline."""
+"""Orders as the ledger knows them: their facts so far, what is booked for them, and their qualifying timeline."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from services.kit.auth import Caller
 from services.kit.calendar import Day, Micros, rfc3339
 from services.kit.money import decimal_string
 from services.kit.problem import UNAVAILABLE, Problem, kind, responses
-from services.ledger.api.context import MEMBER_UNKNOWN, Context, MemberPath, iso_day, json_response
+from services.ledger.api.context import MEMBER_UNKNOWN, READ_ANSWERS, Context, MemberPath, iso_day, json_response
+from services.ledger.api.pages import Cursor, Limit, cursor_of, page, page_json, place_of
 from services.ledger.domain.program.multipliers import campaign_of
 from services.ledger.domain.program.program import Program, ProgramVersions
 from services.ledger.domain.rules.assessment import assess
@@ -21,8 +22,10 @@ from services.ledger.domain.rules.refunds import standing_refunds
 from services.ledger.domain.state.inputs import Line
 from services.ledger.domain.state.orders import LineEvent, Order, Refund, Share
 from services.ledger.domain.state.outcome import TimelineChange
-from services.ledger.domain.state.refs import order_ref
-from services.ledger.reads.view import order_in
+from services.ledger.domain.state.refs import order_of, order_ref
+from services.ledger.reads import lists
+from services.ledger.reads.lists import OrderRow
+from services.ledger.reads.view import View, order_in
 
 ORDER_UNKNOWN: Final = kind("order-unknown", "No such order", 404)
 
@@ -133,9 +136,81 @@ class OrderOut(BaseModel):
     as_of: str
 
 
+class OrderListed(BaseModel):
+    """An order in a list. Its facts and its timeline are at `/orders/{order_id}`."""
+
+    order_id: str
+    shop: str
+    status: Status
+    paid_at: str | None
+    pending: int
+    confirmed: int
+    points_used: int
+    expires_on: str | None = Field(description="The last day of the lot its points are in.")
+    successful: bool
+    due: str | None
+    alarms: list[str]
+
+
+class OrdersOut(BaseModel):
+    """A page of orders, the one paid last first; those that wait for their `paid` event come after all others."""
+
+    orders: list[OrderListed]
+    next_cursor: str | None = Field(description="Send it as `cursor` for the next page; null at the end.")
+    as_of: str
+
+
 def routes(context: Context) -> APIRouter:
-    """GET /v1/members/{member_id}/orders/{order_id}"""
+    """The paths of a member's orders."""
     router = APIRouter(tags=["members"])
+    _add_list(router, context)
+    _add_look(router, context)
+    return router
+
+
+def _add_list(router: APIRouter, context: Context) -> None:
+    reader = context.reader()
+
+    @router.get(
+        "/v1/members/{member_id}/orders",
+        response_model=OrdersOut,
+        responses=READ_ANSWERS,
+        summary="A member's orders, the newest first",
+    )
+    async def orders(
+        member_id: MemberPath, caller: Caller = reader, cursor: Cursor = None, limit: Limit = 50
+    ) -> Response:
+        """What is due by now is in the figures, whether or not it was booked yet."""
+        now, after = context.clock(), place_of(cursor)
+        async with context.reads.snapshot() as tx:
+            shard, _, view = await context.view(tx, member_id, now)
+            rows = await lists.orders_after(tx, shard, view.account.number, after, limit=limit + 1)
+        listed, more = page(rows, limit)
+        next_cursor = cursor_of(listed[-1].place) if more else None
+        return json_response(
+            page_json("orders", [_listed_json(row, view) for row in listed], next_cursor) | {"as_of": rfc3339(now)}
+        )
+
+
+def _listed_json(row: OrderRow, view: View) -> dict[str, Any]:
+    order = view.as_stored(row.place.ref, row.state)
+    shop, order_id = order_of(row.place.ref) or ("", row.place.ref)
+    return {
+        "order_id": order_id,
+        "shop": shop,
+        "status": status_of(order),
+        "paid_at": _time(order.paid_at),
+        "pending": order.pending,
+        "confirmed": order.confirmed,
+        "points_used": order.used,
+        "expires_on": iso_day(view.member.lots.last_day(order.lot_day)),
+        "successful": _is_successful(order),
+        "due": _time(order.due),
+        "alarms": order.alarms,
+    }
+
+
+def _add_look(router: APIRouter, context: Context) -> None:
     reader = context.reader()
 
     @router.get(
@@ -161,8 +236,6 @@ def routes(context: Context) -> APIRouter:
         body = order_state_json(known, lines, view.member.lots.last_day(known.lot_day), programs, now)
         return json_response({"order_id": order_id, "shop": shop, **body, "as_of": rfc3339(now)})
 
-    return router
-
 
 def order_state_json(
     order: Order, lines: tuple[Line, ...], last_day: Day, programs: ProgramVersions, now: Micros
@@ -184,7 +257,7 @@ def order_state_json(
             "program_version": None if booked_under is None else booked_under.version,
         },
         "timeline": [_change_json(change, program.decimals) for change in timeline],
-        "successful": bool(order.success_from and not order.success_until),
+        "successful": _is_successful(order),
         "due": _time(order.due),
         "parked_at": _time(order.waits_since),
         "alarms": order.alarms,
@@ -198,6 +271,10 @@ def status_of(order: Order) -> Status:
     if order.cancelled_at:
         return "cancelled"
     return "completed" if order.all_confirmed == order.lines_version else "paid"
+
+
+def _is_successful(order: Order) -> bool:
+    return bool(order.success_from and not order.success_until)
 
 
 def _facts_json(order: Order, lines: tuple[Line, ...], program: Program) -> dict[str, Any]:

@@ -25,10 +25,12 @@ from services.ledger.api.commands import (
     response,
     unknown,
 )
-from services.ledger.api.context import Context, MemberPath, json_response
+from services.ledger.api.context import READ_ANSWERS, Context, MemberPath, json_response
+from services.ledger.api.pages import Cursor, Limit, page, page_json, version_of
 from services.ledger.domain.state.fact_keys import redemption_key
 from services.ledger.domain.state.inputs import RedeemPoints, RedeemReward, ReturnRedemption
 from services.ledger.domain.state.redemptions import decode_redemption
+from services.ledger.reads import lists
 
 RedemptionPath = Annotated[str, Path(pattern="^[0-9a-f]{24}$", description="The redemption's id.")]
 
@@ -90,6 +92,13 @@ class RedemptionOut(BaseModel):
     draw: Draw | None = None
 
 
+class RedemptionsOut(BaseModel):
+    """A page of redemptions."""
+
+    redemptions: list[RedemptionOut]
+    next_cursor: str | None = Field(description="Send it as `cursor` for the older ones; null at the end.")
+
+
 class RedemptionDone(RedemptionOut):
     """A redemption after a command, with the member's points after it."""
 
@@ -101,6 +110,7 @@ def routes(context: Context, commands: Commands) -> APIRouter:
     """The redemption's paths."""
     router = APIRouter(tags=["redemptions"])
     _add_redeem(router, commands)
+    _add_list(router, context)
     _add_look(router, context, commands)
     _add_give_back(router, commands)
     return router
@@ -134,6 +144,30 @@ def _add_redeem(router: APIRouter, commands: Commands) -> None:
             make = partial(RedeemPoints, redemption=redemption_id, reference=body.reference, points=body.points)
             return await commands.execute(origin, member_id, body, make)
         return await _buy(commands, origin, member_id, redemption_id, body)
+
+
+def _add_list(router: APIRouter, context: Context) -> None:
+    reader = context.reader()
+
+    @router.get(
+        "/v1/members/{member_id}/redemptions",
+        response_model=RedemptionsOut,
+        responses=READ_ANSWERS,
+        summary="A member's redemptions, the newest first",
+    )
+    async def redemptions(
+        member_id: MemberPath, caller: Caller = reader, cursor: Cursor = None, limit: Limit = 50
+    ) -> Response:
+        """Each as it is now. Points that an order used without naming a redemption are with that order."""
+        before = version_of(cursor)
+        async with context.reads.snapshot() as tx:
+            shard, account = await context.account(tx, member_id)
+            rows = await lists.listed_before(tx, shard, account.number, "redeem", before, limit=limit + 1)
+            listed, more = page(rows, limit)
+            ids = [row.input_.redemption for row in listed if isinstance(row.input_, RedeemPoints | RedeemReward)]
+            states = await lists.facts_by_key(tx, shard, account.number, [redemption_key(each) for each in ids])
+        found = [redemption_json(member_id, *each) for each in zip(ids, map(decode_redemption, states), strict=True)]
+        return json_response(page_json("redemptions", found, str(listed[-1].version) if more else None))
 
 
 def _add_look(router: APIRouter, context: Context, commands: Commands) -> None:

@@ -1,12 +1,13 @@
 """Transfers: points that one member gives to another."""
 
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, Field
 
 from services.kit.auth import Caller
+from services.kit.calendar import rfc3339
 from services.kit.problem import Problem
 from services.ledger.answers import REFUSALS, transfer_json
 from services.ledger.api.commands import (
@@ -23,11 +24,14 @@ from services.ledger.api.commands import (
     response,
     unknown,
 )
-from services.ledger.api.context import MEMBER_ID, Context, json_response
-from services.ledger.domain.state.fact_keys import transfer_key
+from services.ledger.api.context import MEMBER_ID, READ_ANSWERS, Context, MemberPath, json_response
+from services.ledger.api.pages import Cursor, Limit, page, page_json, version_of
+from services.ledger.domain.state.fact_keys import arrival_key, transfer_key
 from services.ledger.domain.state.inputs import SendPoints
+from services.ledger.domain.state.messages import ReceivePoints
 from services.ledger.domain.state.refs import OWN
-from services.ledger.domain.state.transfers import decode_transfer
+from services.ledger.domain.state.transfers import decode_arrived, decode_transfer
+from services.ledger.reads import lists
 from services.ledger.reads.view import account_of
 
 TransferPath = Annotated[str, Path(pattern="^[0-9a-f]{24}$", description="The transfer's id.")]
@@ -56,6 +60,26 @@ class TransferOut(BaseModel):
     arrived_at: str | None = None
 
 
+class TransferListed(BaseModel):
+    """A transfer in the list of its sender or of its receiver."""
+
+    transfer_id: str
+    sender: str = Field(alias="from")
+    to: str
+    reference: str | None = Field(None, description="The sender's own name for it; only in the sender's list.")
+    points: int
+    state: Literal["in_transit", "done"]
+    made_at: str
+    arrived_at: str | None = None
+
+
+class TransfersOut(BaseModel):
+    """A page of transfers, those that the member sent and those that came."""
+
+    transfers: list[TransferListed]
+    next_cursor: str | None = Field(description="Send it as `cursor` for the older ones; null at the end.")
+
+
 class TransferDone(TransferOut):
     """A transfer after the command, with the sender's points after it."""
 
@@ -67,6 +91,7 @@ def routes(context: Context, commands: Commands) -> APIRouter:
     """The transfer's paths."""
     router = APIRouter(tags=["transfers"])
     _add_send(router, context, commands)
+    _add_list(router, context)
     _add_look(router, context, commands)
     return router
 
@@ -100,6 +125,49 @@ def _add_send(router: APIRouter, context: Context, commands: Commands) -> None:
         if done is None:
             return accepted(sent, f"/v1/transfers/{transfer_id}")
         return created(sent, transfer_json(body.sender, transfer_id, decode_transfer(done)))
+
+
+def _add_list(router: APIRouter, context: Context) -> None:
+    reader = context.reader()
+
+    @router.get(
+        "/v1/members/{member_id}/transfers",
+        response_model=TransfersOut,
+        responses=READ_ANSWERS,
+        summary="A member's transfers, sent and received, the newest first",
+    )
+    async def transfers(
+        member_id: MemberPath, caller: Caller = reader, cursor: Cursor = None, limit: Limit = 50
+    ) -> Response:
+        """Those that came are there once their points are booked."""
+        before = version_of(cursor)
+        async with context.reads.snapshot() as tx:
+            shard, account = await context.account(tx, member_id)
+            rows = await lists.listed_before(tx, shard, account.number, "send", before, limit=limit + 1)
+            listed, more = page(rows, limit)
+            inputs = [row.input_ for row in listed if isinstance(row.input_, SendPoints | ReceivePoints)]
+            states = await lists.facts_by_key(tx, shard, account.number, [_key_of(each) for each in inputs])
+        found = [_listed_json(member_id, *each) for each in zip(inputs, states, strict=True)]
+        return json_response(page_json("transfers", found, str(listed[-1].version) if more else None))
+
+
+def _key_of(input_: SendPoints | ReceivePoints) -> str:
+    return transfer_key(input_.transfer) if isinstance(input_, SendPoints) else arrival_key(input_.transfer)
+
+
+def _listed_json(member_id: str, input_: SendPoints | ReceivePoints, state: bytes) -> dict[str, Any]:
+    if isinstance(input_, SendPoints):
+        return transfer_json(member_id, input_.transfer, decode_transfer(state))
+    arrived = decode_arrived(state)
+    return {
+        "transfer_id": input_.transfer,
+        "from": arrived.sender,
+        "to": member_id,
+        "points": arrived.points,
+        "state": "done",
+        "made_at": rfc3339(input_.at),
+        "arrived_at": rfc3339(arrived.at),
+    }
 
 
 def _add_look(router: APIRouter, context: Context, commands: Commands) -> None:

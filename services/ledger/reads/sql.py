@@ -12,6 +12,6 @@ SQL: Final = Queries.load(
     require=(
         "balances", "account", "lots", "sums_until", "version_at", "entries",
         "entries_of_versions", "journal_row", "journal_of_ref", "taken_from_lot", "fact_by_public_id",
-        "facts_of", "journal_of_event",
+        "facts_of", "journal_of_event", "orders_paid_before", "orders_parked_after", "listed_before",
     ),
 )  # fmt: skip

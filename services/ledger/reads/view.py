@@ -29,6 +29,11 @@ class View(NamedTuple):
     loaded: Loaded
     lots: list[LotRow]
 
+    def as_stored(self, ref: str, state: bytes) -> Order:
+        """The order of a row that was read beside the view, with what of it was due."""
+        self.loaded.orders.setdefault(ref, state)
+        return self.member.order(ref)
+
 
 async def view_of(tx: Connection, programs: ProgramVersions, shard: Shard, member_id: str, now: Micros) -> View | None:
     """A member with all that is due by `now`; None if nothing is known of the member."""

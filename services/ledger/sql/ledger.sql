@@ -137,7 +137,7 @@ CROSS JOIN LATERAL (
 ) AS o;
 
 -- name: orders_paid_after
--- orders_pkey, its (shard, account) prefix.
+-- orders_paid.
 SELECT o.account, o.ref, o.paid_at
 FROM unnest($2::bigint[], $3::timestamptz[]) AS asked (account, paid_after)
 CROSS JOIN LATERAL (

@@ -120,3 +120,31 @@ SELECT account, version, digest, at, now, type, outcome, input, record, head, fo
 FROM journal
 WHERE shard = $1 AND digest = $2
 ORDER BY at;
+
+-- name: orders_paid_before
+-- orders_paid, backwards.
+SELECT ref, paid_at, state
+FROM orders
+WHERE shard = $1 AND account = $2 AND paid_at IS NOT NULL AND (paid_at, ref) < ($3::timestamptz, $4::text)
+ORDER BY paid_at DESC, ref DESC
+LIMIT $5;
+
+-- name: orders_parked_after
+-- orders_parked. Orders of which no `paid` event is known.
+SELECT ref, paid_at, state
+FROM orders
+WHERE shard = $1 AND account = $2 AND paid_at IS NULL AND ref > $3
+ORDER BY ref
+LIMIT $4;
+
+-- name: listed_before
+-- journal_listed, backwards, merged over the partitions. The inputs that made the holds ($3 is 'hold'), the redemptions
+-- ('redeem') or the transfers ('send') of an account; the other conditions are the index's own.
+SELECT version, input
+FROM journal
+WHERE shard = $1 AND account = $2
+  AND CASE type WHEN 'redeem_reward' THEN 'redeem' WHEN 'receive' THEN 'send' ELSE type END = $3::text
+  AND version < $4
+  AND outcome = 'booked' AND type IN ('hold', 'redeem', 'redeem_reward', 'send', 'receive')
+ORDER BY version DESC
+LIMIT $5;
