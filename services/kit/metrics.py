@@ -39,6 +39,8 @@ MetricName = Literal[
     "relay_round_seconds",
     # What a sweep found due and booked.
     "swept_total",
+    # Accounts on which something is due and cannot be booked.
+    "failing_accounts",
     # Requests answered, by method, route and status; seconds they took, by method and route.
     "http_requests_total",
     "http_request_seconds",
@@ -79,6 +81,7 @@ _DECLARED: Final[dict[MetricName, _Declared]] = {
     "relayed_total": _Declared(Counter, "Outbox rows acknowledged by the broker.", ("topic",)),
     "relay_round_seconds": _Declared(Histogram, "Seconds of one round of the relay.", buckets=_SECONDS),
     "swept_total": _Declared(Counter, "What sweeps found due."),
+    "failing_accounts": _Declared(Gauge, "Accounts on which something is due and cannot be booked."),
     "http_requests_total": _Declared(Counter, "Requests answered.", ("method", "route", "status")),
     "http_request_seconds": _Declared(Histogram, "Seconds of a request.", ("method", "route"), _SECONDS),
     "rekeyed_total": _Declared(Counter, "Records sent on to their member's shard.", ("topic",)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from services.kit import log, metrics
@@ -20,6 +20,7 @@ Pass = Callable[[Shard], Awaitable[int]]
 """Books what is due in one shard, up to a bound; answers how many it found (0: nothing more is due)."""
 
 STOP_SECONDS: Final = 5.0
+REMEDY_ALARMS: Final = "Look at the log for the cause; it is tried again and again, and everything else goes on."
 
 
 class Sweeper:
@@ -34,9 +35,12 @@ class Sweeper:
         *,
         every_seconds: float = 1.0,
         shards: Shards | None = None,
+        alarms: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         """Sweeps the shards that this process owns, or all of them where `shards` is None. Several sweepers of one
-        shard only cost work: what one has booked, the next does not find."""
+        shard only cost work: what one has booked, the next does not find. `alarms` says what the passes cannot book,
+        although they go through."""
+        self._alarms = alarms
         self._sweep = sweep
         self._every_seconds = every_seconds
         self._owned = shards
@@ -61,31 +65,42 @@ class Sweeper:
                 await asyncio.wait([task])
 
     def state(self) -> State:
-        """Whether the last pass went through."""
+        """Whether the last pass went through, and got through with all that it found."""
         figures = {"seconds_since_last_sweep": round(time.monotonic() - self._last, 1)}
-        remedy = "What is due is booked once the cause is gone; balances are right meanwhile." if self._trouble else ""
-        return State(not self._trouble, self._trouble, remedy, figures)
+        if self._trouble:
+            remedy = "What is due is booked once the cause is gone; balances are right meanwhile."
+            return State(False, self._trouble, remedy, figures)
+        if alarms := self._alarms():
+            return State(False, "; ".join(alarms), REMEDY_ALARMS, figures)
+        return State(True, figures=figures)
 
     async def _run(self) -> None:
         while not self._stopping.is_set():
-            found = 0
             shards = list(self._owned.shards if self._owned is not None else self._all)
             random.shuffle(shards)  # two sweepers of all shards then seldom work on the same one
-            for shard in shards:
-                if self._stopping.is_set():
-                    return
-                try:
-                    found += await self._sweep(shard)
-                except Exception as error:
-                    self._trouble = f"{'database: ' if is_unavailable(error) else ''}{type(error).__name__}: {error}"
-                    _log.warning("sweep_failed", shard=shard, error=repr(error))
-                    break
-            else:
-                self._trouble = ""
+            found, trouble = await self._sweep_all(shards)
+            self._trouble = trouble
+            if not trouble:
                 self._last = time.monotonic()
             metrics.count("swept_total", found)
-            if not found or self._trouble:
+            if not found or trouble:
                 await self._rest()
+
+    async def _sweep_all(self, shards: Sequence[Shard]) -> tuple[int, str]:
+        """A pass over each shard; how many were found, and what went wrong. A shard whose pass raises keeps no other
+        from its turn, unless the database is away."""
+        found, trouble = 0, ""
+        for shard in shards:
+            if self._stopping.is_set():
+                break
+            try:
+                found += await self._sweep(shard)
+            except Exception as error:
+                trouble = f"{type(error).__name__}: {error}"
+                _log.warning("sweep_failed", shard=shard, error=repr(error))
+                if is_unavailable(error):
+                    return found, f"database: {trouble}"
+        return found, trouble
 
     async def _rest(self) -> None:
         try:

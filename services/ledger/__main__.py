@@ -21,7 +21,7 @@ from services.ledger.audit.verify import verify
 from services.ledger.consumer import TOPICS, Decoder
 from services.ledger.executor import Ledger
 from services.ledger.jobs.day_close import DayClose
-from services.ledger.jobs.due import due_pass, passes_in_sequence
+from services.ledger.jobs.due import DueAccounts, passes_in_sequence
 from services.ledger.jobs.expiry_notices import ExpiryNotices
 from services.ledger.jobs.snapshots import Snapshots
 from services.ledger.jobs.upkeep import Upkeep
@@ -54,13 +54,10 @@ def wire(worker: Worker[LedgerSettings]) -> Sequence[Part]:
         worker=worker.number,
     )
     relay.follow(consumer)
-    sweep = passes_in_sequence(
-        due_pass(pool, executor, settings.sweep_batch),
-        ExpiryNotices(pool, executor),
-        Snapshots(pool, executor),
-        DayClose(pool, settings.shards, partial(is_booked_until, settings)),
-    )
-    sweeper = Sweeper(settings, sweep, shards=consumer)
+    due = DueAccounts(pool, executor, settings.sweep_batch)
+    day_close = DayClose(pool, settings.shards, partial(is_booked_until, settings))
+    sweep = passes_in_sequence(due, ExpiryNotices(pool, executor), Snapshots(pool, executor), day_close)
+    sweeper = Sweeper(settings, sweep, shards=consumer, alarms=lambda: [*due.alarms(), *day_close.alarms()])
     publisher = Publisher(settings)
     api = Api(
         worker,

@@ -6,10 +6,11 @@ import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import date
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,13 +26,15 @@ from services.kit.shard_worker import COURTEOUS_BATCH
 from services.kit.sweeper import Sweeper
 from services.ledger.answers import Answer
 from services.ledger.audit.verify import examine, summarise
+from services.ledger.consumer import TOPICS
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
 from services.ledger.domain.state.inputs import AnyInput, DueTimer, RedeemPoints, SignedIn
 from services.ledger.domain.state.outcome import Outcome
 from services.ledger.executor import Ledger
 from services.ledger.inputs import Booked, MemberCommand, MemberInput, Misrouted
-from services.ledger.jobs.due import due_pass
+from services.ledger.jobs.day_close import DayClose
+from services.ledger.jobs.due import DueAccounts
 from services.ledger.jobs.upkeep import Upkeep
 from tests.conftest import REPOSITORY, MakeDatabase
 from tests.fortunes import grant
@@ -54,34 +57,45 @@ async def ledger(make_database: MakeDatabase, jwks_file: Path) -> AsyncIterator[
 class Worker:
     """The executor of a worker and its sweeper on a ledger's clock; it counts the timers that are booked."""
 
-    def __init__(self, ledger: LedgerUnderTest) -> None:
+    def __init__(self, ledger: LedgerUnderTest, page: int = SWEEP) -> None:
         self.timers = 0
+        self.defect: Callable[[MemberInput], bool] = lambda _: False
+        """Of which timers booking raises."""
+        self.lost: Callable[[MemberInput], bool] = lambda _: False
+        """Which timers are said to be booked and are not."""
+        self.tried: Counter[str] = Counter()
         self._ledger = ledger
         self._booking = Ledger()
         self.executor: Executor[MemberInput | Misrouted, Booked] = Executor(ledger.pool, self._book)
-        sweep = due_pass(ledger.pool, self.executor, SWEEP, now=ledger.clock)
-        self._sweeper = Sweeper(ledger.settings, sweep, every_seconds=0.05)
+        sweep = DueAccounts(ledger.pool, self.executor, page, now=ledger.clock)
+        self.sweeper = Sweeper(ledger.settings, sweep, every_seconds=0.05, alarms=sweep.alarms)
         self._upkeep = Upkeep(ledger.pool, self._booking, ledger.settings.shards)
 
     @asynccontextmanager
     async def sweeping(self) -> AsyncIterator[None]:
         """Sweep meanwhile, with the upkeep that a worker has."""
         await self._upkeep.start()
-        await self._sweeper.start()
+        await self.sweeper.start()
         try:
             yield
         finally:
-            await self._sweeper.stop()
+            await self.sweeper.stop()
             await self._upkeep.stop()
 
     async def _book(
         self, tx: Connection, shard: Shard, inputs: Sequence[MemberInput | Misrouted]
     ) -> Sequence[Booked | Refused]:
-        outcomes = await self._booking.book(tx, shard, inputs)
-        self.timers += sum(
-            isinstance(each, MemberInput) and isinstance(each.arrival.input_, DueTimer) for each in inputs
-        )
-        return outcomes
+        timers = [
+            each for each in inputs if isinstance(each, MemberInput) and isinstance(each.arrival.input_, DueTimer)
+        ]
+        if len(inputs) == 1:
+            self.tried.update(each.member_id for each in timers)
+        if any(map(self.defect, timers)):
+            raise ZeroDivisionError("a defect of the fold")
+        lost = [each for each in timers if self.lost(each)]
+        outcomes = await self._booking.book(tx, shard, [each for each in inputs if each not in lost])
+        self.timers += len(timers) - len(lost)
+        return [*outcomes, *[None] * len(lost)]
 
     async def meanwhile(self, asked: Awaitable[T]) -> tuple[T, int]:
         """What was answered, and how many timers were booked until then."""
@@ -215,6 +229,65 @@ def sweeper_of(ledger: LedgerUnderTest, log: Path, **variables: str) -> subproce
 
 async def ended(process: subprocess.Popen[bytes]) -> int:
     return await asyncio.to_thread(process.wait, 60)
+
+
+def on_shard(shard: Shard, name: str, number: int, shards: int) -> list[str]:
+    """So many members of one shard."""
+    names = (f"{name}-{n}" for n in count())
+    return list(islice((each for each in names if shard_of(each, shards) == shard), number))
+
+
+@pytest.mark.parametrize("kind", ["raises", "changes nothing"])
+async def test_mend_c06_accounts_whose_timers_fail_are_gone_past(ledger: LedgerUnderTest, kind: str) -> None:
+    shard = Shard(3)
+    poison = set(on_shard(shard, "poison", 55, ledger.settings.shards))
+    healthy = on_shard(shard, "healthy", 120, ledger.settings.shards)
+    await ledger.receive(*(shop.signed_in(shop.d(1), member=each) for each in poison), at=shop.d(1, "10:00:01"))
+    await ledger.receive(*(shop.signed_in(shop.d(2), member=each) for each in healthy), at=shop.d(2, "10:00:01"))
+    ledger.now = parse_rfc3339("2027-06-01T00:30:00+08:00")
+    worker = Worker(ledger, page=50)
+    broken = [True]
+    if kind == "raises":
+        worker.defect = lambda timer: broken[0] and timer.member_id in poison
+    else:
+        worker.lost = lambda timer: broken[0] and timer.member_id in poison
+    closing = DayClose(ledger.pool, ledger.settings.shards, _all_is_booked, now=ledger.clock)
+    await ledger.tamper(
+        "INSERT INTO consumer_offset (shard, topic, next_offset) SELECT $1, unnest($2::text[]), 0", shard, TOPICS
+    )
+    async with worker.sweeping():
+
+        async def left() -> bool:
+            return await due(ledger) == len(poison)
+
+        await eventually(left, seconds=10, what="the healthy ones, which are due later")
+        tried = dict(worker.tried)
+        await asyncio.sleep(4)
+        again = {each: worker.tried[each] - tried.get(each, 0) for each in poison}
+        assert max(again.values()) <= 3, "after 1, 2 and 4 seconds"
+        state = worker.sweeper.state()
+        assert not state.ok
+        assert state.detail.startswith("what is due on 55 accounts cannot be booked (shard 3 account ")
+        assert await closing(shard) == 0
+        (why,) = closing.alarms()
+        assert why == ("2027-05-31 is not closed on 1 shards (something of before its end is due and not booked)"), (
+            "it is late by more than ten minutes"
+        )
+        broken[0] = False
+
+        async def done() -> bool:
+            return await due(ledger) == 0 and worker.sweeper.state().ok
+
+        await eventually(done, seconds=20, what="the others, once the defect is mended")
+        ledger.now = later(ledger.now, 60_000_000)
+        assert await closing(shard) == 1
+        assert not closing.alarms()
+    assert await expired(ledger) == (175, 175)
+    await holds_together(ledger)
+
+
+async def _all_is_booked(shard: Shard, offsets: object, instant: Micros) -> bool:
+    return True
 
 
 async def test_E1_a_clock_that_jumps_forward_and_back_books_nothing_twice_and_takes_nothing_back(

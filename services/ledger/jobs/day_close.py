@@ -7,15 +7,16 @@ of that day.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import date
 from itertools import count
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 from aiokafka.errors import KafkaError
 
-from services.kit import clock, cloudevent
+from services.kit import clock, cloudevent, metrics
 from services.kit.calendar import MICROS_PER_SECOND, NOT_YET, Day, Micros, rfc3339
 from services.kit.clock import Clock
 from services.kit.kafka import Shard, partition_of
@@ -31,12 +32,35 @@ SQL: Final = Queries.load("services.ledger", "sql/closing.sql", require=("last_c
 AFTER: Final = 60 * MICROS_PER_SECOND
 """How long after its end a day can be closed. By then no broker appends a record with a time before midnight, although
 clocks differ, and no command from before midnight is still running."""
+LATE: Final = 10 * 60 * MICROS_PER_SECOND
+"""A day that is open for so long after it could have been closed is an alarm."""
 AGAIN: Final = 5 * MICROS_PER_SECOND
 """How long to wait before the next look at a shard whose day cannot be closed yet."""
 _log = structlog.get_logger("ledger")
 
+FORGET_SECONDS: Final = 300.0
+"""A shard that was not looked at for so long is no matter of this worker."""
+STILL_DUE: Final = "something of before its end is due and not booked"
+UNREAD: Final = "records of before its end are not booked, or a publisher's transaction is open"
+
 IsBooked = Callable[[Shard, Mapping[str, int], Micros], Awaitable[bool]]
 """Whether no record of a shard's topics from these offsets on was appended before an instant."""
+
+
+class _Ended(NamedTuple):
+    """A local day, and the midnight at its end."""
+
+    day: Day
+    midnight: Micros
+
+
+class _OpenDay(NamedTuple):
+    """A day that could not be closed when it was looked at last (monotonic)."""
+
+    day: Day
+    why: str
+    is_late: bool
+    seen_at: float
 
 
 class DayClose:
@@ -53,6 +77,7 @@ class DayClose:
         self._now = now
         self._programs = KnownPrograms()
         self._not_before: dict[Shard, Micros] = {}
+        self._open: dict[Shard, _OpenDay] = {}
 
     async def __call__(self, shard: Shard) -> int:
         """Close one day of one shard, if one can be closed now."""
@@ -60,39 +85,78 @@ class DayClose:
         if now < self._not_before.get(shard, NOT_YET):
             return 0
         self._not_before[shard] = Micros(now + AGAIN)
+        ended = await self._next_ended(shard, now)
+        if ended is None:
+            self._open.pop(shard, None)
+            return 0
+        if why := await self._close(shard, ended, now):
+            self._note_open(shard, ended, why)
+            return 0
+        self._open.pop(shard, None)
+        self._not_before[shard] = NOT_YET
+        return 1
+
+    def alarms(self) -> list[str]:
+        """Which days are late to be closed, and why, in words."""
+        for shard in [shard for shard, each in self._open.items() if time.monotonic() - each.seen_at > FORGET_SECONDS]:
+            del self._open[shard]  # it is another worker's now
+        late = [each for each in self._open.values() if each.is_late]
+        return [
+            f"{date.fromordinal(day).isoformat()} is not closed on {sum(each.day == day for each in late)} shards ("
+            f"{', '.join(sorted({each.why for each in late if each.day == day}))})"
+            for day in sorted({each.day for each in late})
+        ]
+
+    async def _next_ended(self, shard: Shard, now: Micros) -> _Ended | None:
+        """The next day to be closed, if it has ended."""
         async with self._pool.acquire() as connection:
             try:
                 calendar = (await self._programs.read(connection)).at(now).calendar
             except NoProgram:
-                return 0
+                return None
             last: Day | None = await connection.fetchval(SQL.last_closed, shard)
-            newest_ended = Day(calendar.day_of(Micros(now - AFTER)) - 1)
-            day = newest_ended if last is None else Day(last + 1)
-            if day > newest_ended:
-                self._not_before[shard] = Micros(calendar.end_of(day) + AFTER)
-                return 0
-            midnight = calendar.end_of(day)
-            if await connection.fetchval(SQL.is_due, shard, midnight):
-                return 0
+        newest_ended = Day(calendar.day_of(Micros(now - AFTER)) - 1)
+        day = newest_ended if last is None else Day(last + 1)
+        midnight = calendar.end_of(day)
+        if day > newest_ended:
+            self._not_before[shard] = Micros(midnight + AFTER)
+            return None
+        return _Ended(day, midnight)
+
+    async def _close(self, shard: Shard, ended: _Ended, now: Micros) -> str:
+        """Closes a day; answers what is in the way, or nothing if it is closed."""
+        async with self._pool.acquire() as connection:
+            if await connection.fetchval(SQL.is_due, shard, ended.midnight):
+                return STILL_DUE
             offsets = {row["topic"]: row["next_offset"] for row in await connection.fetch(SQL.offsets, shard, TOPICS)}
-        if len(offsets) < len(TOPICS) or not await self._is_booked_past(shard, offsets, midnight):
-            return 0
+        if len(offsets) < len(TOPICS):
+            return "nothing has been read yet"
+        if why := await self._unread_before(shard, offsets, ended.midnight):
+            return why
         async with self._pool.acquire() as connection, connection.transaction():
             # Checked again: what was booked since the first check may have made something due.
-            if await connection.fetchval(SQL.is_due, shard, midnight):
-                return 0
-            if await connection.fetchval(SQL.close, shard, day, now) is not None:
-                await append(connection, [day_closed_event(shard, self._shards, day, midnight)])
-        self._not_before[shard] = NOT_YET
-        return 1
+            if await connection.fetchval(SQL.is_due, shard, ended.midnight):
+                return STILL_DUE
+            if await connection.fetchval(SQL.close, shard, ended.day, now) is not None:
+                await append(connection, [day_closed_event(shard, self._shards, *ended)])
+        return ""
 
-    async def _is_booked_past(self, shard: Shard, offsets: Mapping[str, int], midnight: Micros) -> bool:
+    def _note_open(self, shard: Shard, ended: _Ended, why: str) -> None:
+        is_late = self._now() > ended.midnight + AFTER + LATE
+        before = self._open.get(shard)
+        self._open[shard] = _OpenDay(ended.day, why, is_late, time.monotonic())
+        if is_late and not (before is not None and before.is_late and before.day == ended.day):
+            metrics.count("alarms_total", kind="day_not_closed")
+            _log.error("day_not_closed", shard=shard, day=date.fromordinal(ended.day).isoformat(), why=why)
+
+    async def _unread_before(self, shard: Shard, offsets: Mapping[str, int], midnight: Micros) -> str:
+        """What keeps the shard from having booked all records of before midnight; nothing if it has."""
         try:
-            return await self._is_booked(shard, offsets, midnight)
+            return "" if await self._is_booked(shard, offsets, midnight) else UNREAD
         except (KafkaError, OSError, TimeoutError) as error:
-            _log.warning("day_not_closed", shard=shard, error=repr(error))
+            _log.warning("day_not_looked_at", shard=shard, error=repr(error))
             self._not_before[shard] = Micros(self._now() + AFTER)
-            return False
+            return "the brokers do not answer"
 
 
 def day_closed_event(shard: Shard, shards: int, day: Day, midnight: Micros) -> OutboxRow:

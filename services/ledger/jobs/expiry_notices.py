@@ -6,12 +6,11 @@ it, so it is booked once, however many sweepers submit it (O1). The rows of `not
 
 from __future__ import annotations
 
-import asyncio
 from datetime import date
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
-from services.kit import clock
+from services.kit import clock, log, metrics
 from services.kit.calendar import NOT_YET, Calendar, Day, Micros
 from services.kit.clock import Clock
 from services.kit.executor import Executor
@@ -23,8 +22,10 @@ from services.ledger.domain.chain import digest_of
 from services.ledger.domain.state.inputs import ExpiryNear
 from services.ledger.domain.state.outcome import SOURCE
 from services.ledger.inputs import MemberInput
+from services.ledger.jobs.submitting import submit_all
 from services.ledger.programs import KnownPrograms
 
+_log = log.get(__name__)
 SQL: Final = Queries.load("services.ledger", "sql/notices.sql", require=("places", "lots_of_day", "move"))
 DAYS_BEFORE: Final = (30, 7, 1)
 """How many days are left to spend the points, the last one included, when a member gets a notice."""
@@ -75,7 +76,10 @@ class ExpiryNotices:
             for row in rows
             if row["available"] > 0 and row["member_id"] is not None
         ]
-        await asyncio.gather(*(self._executor.submit(shard, notice, background=True) for notice in notices))
+        for failure in await submit_all(self._executor, shard, notices):
+            if failure is not None:  # the others get theirs, and this member the next one
+                metrics.count("alarms_total", kind="notice_failed")
+                _log.error("notice_failed", shard=shard, error=type(failure).__name__)
         done = (place.day, rows[-1]["account"]) if len(rows) == self._page else (place.day + 1, 0)
         async with self._pool.acquire() as connection:
             await connection.execute(SQL.move, shard, place.days, *done)

@@ -6,14 +6,13 @@ the account has moved on in between, nothing is journalled, and the account's tu
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import asyncpg
 
-from services.kit import clock
+from services.kit import clock, log, metrics
 from services.kit.calendar import Micros
 from services.kit.clock import Clock
 from services.kit.executor import Executor
@@ -25,7 +24,9 @@ from services.ledger.domain.chain import FORMAT, digest_of
 from services.ledger.domain.state.inputs import SnapshotTaken
 from services.ledger.domain.state.outcome import SOURCE
 from services.ledger.inputs import MemberInput
+from services.ledger.jobs.submitting import submit_all
 
+_log = log.get(__name__)
 _TABLES: Final = ("lots", "orders", "order_lines", "facts")
 SQL: Final = Queries.load(
     "services.ledger", "sql/snapshots.sql", require=("next_accounts", "accounts", *_TABLES, "keep", "finish")
@@ -35,7 +36,7 @@ PAGE: Final = 20
 
 
 class Snapshots:
-    """A pass over one shard: takes the snapshots of the next accounts; answers how many it has looked at.
+    """A pass over one shard: takes the snapshots of the next accounts; answers how many it has got through.
 
     Accounts that could not be done are gone past, and looked at again when the end is reached.
     """
@@ -65,11 +66,15 @@ class Snapshots:
             await connection.execute(SQL.keep, shard, FORMAT, *columns)
         now = self._now()
         inputs = [_input(members[account], version, state, now) for account, version, state in taken]
-        await asyncio.gather(*(self._executor.submit(shard, input_, background=True) for input_ in inputs))
+        failures = await submit_all(self._executor, shard, inputs)
+        for account, failure in zip((account for account, _, _ in taken), failures, strict=True):
+            if failure is not None:
+                metrics.count("alarms_total", kind="snapshot_failed")
+                _log.error("snapshot_failed", shard=shard, account=account, error=type(failure).__name__)
         async with self._pool.acquire() as connection:
             await connection.execute(SQL.finish, shard, FORMAT, list(members))
         self._after[shard] = max(members)
-        return len(rows)
+        return failures.count(None)
 
 
 async def _take(tx: Connection, shard: Shard, accounts: Sequence[int]) -> list[tuple[int, int, bytes]]:

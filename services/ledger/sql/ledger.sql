@@ -238,7 +238,7 @@ SELECT FROM unchanged;
 
 -- name: due_members
 -- account_due, identity_account.
-SELECT i.member_id, a.version, a.next_due
+SELECT a.account, i.member_id, a.version, a.next_due
 FROM account a
 JOIN LATERAL (
     SELECT member_id FROM identity WHERE shard = a.shard AND account = a.account LIMIT 1
