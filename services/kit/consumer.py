@@ -30,7 +30,7 @@ from services.kit import log, metrics
 from services.kit.dead_letter import FailureLimit, Refused, TooManyFailures
 from services.kit.executor import Executor
 from services.kit.kafka import REBALANCE_MS, Record, Shard, new_consumer, stop_quietly
-from services.kit.lag import Lag, StallDetector, lag_of
+from services.kit.lag import Lag, StallDetector, held_back_of, lag_of, unread_of
 from services.kit.offset_report import OffsetReport
 from services.kit.part import Source, State
 from services.kit.postgres import Pool, Queries, backoff, is_unavailable
@@ -44,8 +44,11 @@ O = TypeVar("O")  # noqa: E741
 _log = log.get(__name__)
 _SQL: Final = Queries.load("services.kit", "sql/offsets.sql", require=("stored", "seed"))
 
-READ_SLICE: Final = 1000
-"""Records parsed between two yields to the event loop: some 10 ms."""
+READ_SLICE: Final = 250
+"""Most records of one read: a few milliseconds of parsing, and of the largest ones 64 MiB."""
+READ_BYTES: Final = 2 * 1024 * 1024
+"""What a read should bring at most. The client limits what it fetches by its compressed size alone, so the next read
+takes as few records as the size of the last one's asks for."""
 GATHER_BELOW: Final = 100
 """After a read of fewer records the next one waits a moment (`gather_seconds`)."""
 REVOKE_SECONDS: Final = 20.0
@@ -139,7 +142,7 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
     def state(self) -> State:
         """Whether the consumer works, how far it is behind, and why it stopped."""
         lag = self.lag()
-        held_back = self._held_back()
+        held_back = held_back_of(self._client, self._topics, self._workers)
         figures: dict[str, float | int | str | None] = {
             "shards": ",".join(map(str, sorted(self._workers))),
             "lag_records": lag.records,
@@ -168,29 +171,7 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
         return lag_of(self._workers.values(), self._unread)
 
     def _unread(self, topic: str, shard: Shard) -> int | None:
-        """Offsets of a partition that can be fetched and were not, as the brokers last said; None between two
-        assignments. They end where a publisher's transaction is open: nothing behind that can be read.
-
-        The client's own position counts, not our last record: behind that there may be aborted records and markers of
-        transactions, which the client reads and does not return. (It is not public; `position()` is, but may wait.)
-        """
-        with suppress(Exception):
-            state = self._partition_state(topic, shard)
-            return max(0, int(state.lso - state.position))
-        return None
-
-    def _held_back(self) -> int:
-        """Offsets behind open transactions of publishers, over all owned partitions."""
-        total = 0
-        for topic in self._topics:
-            for shard in self._workers:
-                with suppress(Exception):
-                    state = self._partition_state(topic, shard)
-                    total += max(0, int(state.highwater - state.lso))
-        return total
-
-    def _partition_state(self, topic: str, shard: Shard) -> Any:
-        return self._client._subscription.subscription.assignment.state_value(TopicPartition(topic, shard))
+        return unread_of(self._client, topic, shard)
 
     # The group's callbacks only note what changed: an exception in them would be swallowed by the client.
 
@@ -254,6 +235,7 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
         client.subscribe(self._topics, listener=self)
         self._answered_at = time.monotonic()
         self._trouble = "joining the group"
+        most = READ_SLICE
         while True:
             self._wake.clear()
             if self._assigned is not None:
@@ -271,21 +253,22 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
             # short while some partitions are not asked.
             timeout_ms = 250 if len(wanted) == len(self._workers) * len(self._topics) else 20
             async with asyncio.timeout(REBALANCE_MS / 1000 + SILENT_SECONDS):  # it waits through a rebalance
-                fetched = await self._fetch(client, wanted, timeout_ms)
+                fetched = await self._fetch(client, wanted, timeout_ms, most)
             for partition, records in fetched.items():
                 worker = self._workers.get(partition.partition)
                 if worker is not None:
                     worker.enqueue(partition.topic, records)
             self._check_silence(client, wanted)
-            if sum(map(len, fetched.values())) < GATHER_BELOW:
+            if sum(map(len, fetched.values())) < min(GATHER_BELOW, most):
                 await asyncio.sleep(self._settings.gather_seconds)
+            most = _next_slice(fetched.values())
 
     async def _fetch(
-        self, client: Any, wanted: list[TopicPartition], timeout_ms: int
+        self, client: Any, wanted: list[TopicPartition], timeout_ms: int, most: int
     ) -> dict[TopicPartition, list[Any]]:
         try:
             found: dict[TopicPartition, list[Any]] = await client.getmany(
-                *wanted, timeout_ms=timeout_ms, max_records=READ_SLICE
+                *wanted, timeout_ms=timeout_ms, max_records=most
             )
         except NoOffsetForPartitionError:
             # The client looked for a committed offset before we could seek; the seek is what counts.
@@ -389,3 +372,10 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
         await self._close_workers()
         await self._report.finish(client, workers)
         await stop_quietly(client)
+
+
+def _next_slice(fetched: Iterable[Sequence[Any]]) -> int:
+    """How many records the next read may bring, by the size of those of the last one."""
+    records = [record for each in fetched for record in each]
+    size = sum(len(record.value or b"") for record in records)
+    return min(READ_SLICE, max(1, READ_BYTES * len(records) // size)) if size else READ_SLICE

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from aiokafka import TopicPartition
 
 from services.kit import clock
 from services.kit.kafka import Shard
@@ -28,6 +32,34 @@ def lag_of(workers: Iterable[ShardWorker[Any, Any]], unread: Callable[[str, Shar
         records += worker.waiting + sum(unread(topic, worker.shard) or 0 for topic in worker.booked)
         oldest = min(oldest, worker.oldest() or now)
     return Lag(records, (now - oldest) / 1_000_000)
+
+
+def unread_of(client: Any, topic: str, shard: Shard) -> int | None:
+    """Offsets of a partition that can be fetched and were not, as the brokers last said; None between two assignments.
+    They end where a publisher's transaction is open: nothing behind that can be read.
+
+    The client's own position counts, not our last record: behind that there may be aborted records and markers of
+    transactions, which the client reads and does not return.
+    """
+    with suppress(Exception):
+        state = _partition_state(client, topic, shard)
+        return max(0, int(state.lso - state.position))
+    return None
+
+
+def held_back_of(client: Any, topics: Iterable[str], shards: Iterable[Shard]) -> int:
+    """Offsets of these partitions that are behind open transactions of publishers."""
+    total = 0
+    for topic, shard in product(topics, shards):
+        with suppress(Exception):
+            state = _partition_state(client, topic, shard)
+            total += max(0, int(state.highwater - state.lso))
+    return total
+
+
+def _partition_state(client: Any, topic: str, shard: Shard) -> Any:
+    """What the client knows of a partition. (It is not public; what is public may wait.)"""
+    return client._subscription.subscription.assignment.state_value(TopicPartition(topic, shard))
 
 
 class StallDetector:

@@ -23,6 +23,8 @@ MetricName = Literal[
     "transaction_inputs",
     # Transactions that lost a race (deadlock, serialization) and ran again.
     "transaction_retries_total",
+    # Batches that took too long, after which half as many records were tried.
+    "batches_halved_total",
     # Batches that the fence refused, because another owner had moved the stored offsets.
     "fenced_total",
     # Times that a client of the brokers was dropped and built anew, by client.
@@ -72,6 +74,7 @@ _DECLARED: Final[dict[MetricName, _Declared]] = {
     "transaction_seconds": _Declared(Histogram, "Seconds of a transaction.", buckets=_SECONDS),
     "transaction_inputs": _Declared(Histogram, "Inputs in a transaction.", buckets=_SIZES),
     "transaction_retries_total": _Declared(Counter, "Transactions that lost a race and ran again."),
+    "batches_halved_total": _Declared(Counter, "Batches that took too long, after which half of one was tried."),
     "fenced_total": _Declared(Counter, "Batches refused by the fence: another owner had moved the offsets."),
     "kafka_clients_rebuilt_total": _Declared(Counter, "Clients of the brokers built anew.", ("client",)),
     "lag_records": _Declared(Gauge, "Records that wait to be booked."),

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from heapq import merge
-from itertools import islice
 from typing import Any, Final, Generic, TypeVar
 
 import asyncpg
 
 from services.kit import log, metrics
+from services.kit.buffers import Buffers
 from services.kit.calendar import Micros
 from services.kit.dead_letter import (
     DEAD_LETTERS,
@@ -33,6 +32,7 @@ from services.kit.outbox import OutboxRow, append
 from services.kit.postgres import Connection, backoff
 from services.kit.settings import Settings
 from services.kit.sources import SourceWatch, source_of
+from services.kit.turn import Turn
 
 I = TypeVar("I")  # noqa: E741
 O = TypeVar("O")  # noqa: E741
@@ -41,8 +41,10 @@ _log = log.get(__name__)
 
 COURTEOUS_BATCH: Final = 50
 """Most records of a batch while commands come in: a command waits until the batch in flight is booked."""
-MERGE_SECONDS: Final = 1.0
-"""How long a batch waits for records of a topic that is behind, before it is booked without them."""
+BATCH_SECONDS: Final = 60.0
+"""A batch of several records that takes longer is given up, and half of it is tried."""
+SLOW_SECONDS: Final = 10.0
+"""So is one that loses the database after so long: it may be the batch that was too slow for it."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,10 @@ class Booking(Generic[I, O]):
     sources: SourceWatch = field(default_factory=SourceWatch)
 
 
+class BatchTooSlow(Exception):
+    """A batch has taken longer than `BATCH_SECONDS`. It may stand, if it was in COMMIT."""
+
+
 class ShardWorker(Generic[I, O]):
     """Books one shard's records, batch by batch, each behind the fence of its stored offsets."""
 
@@ -81,11 +87,12 @@ class ShardWorker(Generic[I, O]):
         self._decode = booking.decode
         self._limit = booking.limit
         self._max_batch = booking.settings.max_batch
-        self._buffers: dict[str, deque[Record]] = {topic: deque() for topic in booking.topics}
+        self._tried_batch = self._max_batch
+        """Most records of the next batch: fewer than `max_batch` after one that took too long."""
+        self._last_batch = 0
+        self._buffers = Buffers(booking.topics, self._max_batch, lambda topic: booking.unread(topic, shard) != 0)
         self._fetched: dict[str, int] = {}
         self._reported: dict[str, int] = {}
-        self._size = 0
-        self._blocked_since: float | None = None
         self._arrived = asyncio.Event()
         self._closing = False
         self._task: asyncio.Task[None] | None = None
@@ -94,22 +101,18 @@ class ShardWorker(Generic[I, O]):
 
     def topics_to_fetch(self) -> list[str]:
         """The topics of which less than a batch is buffered; none while the offsets are unknown."""
-        if self.offsets_unknown:
-            return []
-        return [topic for topic, buffer in self._buffers.items() if len(buffer) < self._max_batch]
+        return [] if self.offsets_unknown else self._buffers.topics_to_fetch()
 
     @property
     def waiting(self) -> int:
         """Records that were fetched and are not booked."""
-        return self._size
+        return len(self._buffers)
 
     def resume_at(self, stored: Mapping[str, int]) -> None:
         """Goes on from these offsets; what was buffered before is forgotten."""
         self.booked = dict(stored)
         self._fetched = dict(stored)
-        for buffer in self._buffers.values():
-            buffer.clear()
-        self._size = 0
+        self._buffers.clear()
         self.trouble = ""
         self.offsets_unknown = False
 
@@ -117,16 +120,16 @@ class ShardWorker(Generic[I, O]):
         """Buffers fetched records. Those below the expected offset were fetched before a seek and are ignored."""
         if self.offsets_unknown or self._closing or not fetched or fetched[0].offset < self._fetched[topic]:
             return
-        buffer = self._buffers[topic]
-        for r in fetched:
-            buffer.append(Record(topic, r.partition, r.offset, r.timestamp * 1000, r.key, r.value, r.headers))
+        self._buffers.add(
+            topic,
+            [Record(topic, r.partition, r.offset, r.timestamp * 1000, r.key, r.value, r.headers) for r in fetched],
+        )
         self._fetched[topic] = fetched[-1].offset + 1
-        self._size += len(fetched)
         self._arrived.set()
 
     def oldest(self) -> Micros | None:
         """The append time of the oldest record that waits."""
-        return min((buffer[0].appended_at for buffer in self._buffers.values() if buffer), default=None)
+        return self._buffers.oldest()
 
     def take_unreported(self) -> dict[str, int]:
         """The stored offsets that have moved since the last call, to be reported to the brokers."""
@@ -155,10 +158,11 @@ class ShardWorker(Generic[I, O]):
     async def _run(self) -> None:
         attempt = 0
         while not self._closing:
-            if self._size == 0 or self.offsets_unknown:
+            if not self._buffers or self.offsets_unknown:
                 self._arrived.clear()
                 await self._arrived.wait()
                 continue
+            began = time.monotonic()
             try:
                 if not await self._book_next():
                     await self._wait_for_records()
@@ -171,10 +175,12 @@ class ShardWorker(Generic[I, O]):
                 self.failed = limit
                 self._booking.wake_reader()
                 return
-            except DatabaseUnavailable as error:
+            except (DatabaseUnavailable, BatchTooSlow) as error:
                 # The batch may stand, if its COMMIT was lost: the database knows where to go on.
                 attempt += 1
                 self.trouble = f"database: {error}"
+                if time.monotonic() - began > SLOW_SECONDS or isinstance(error, BatchTooSlow):
+                    self._try_fewer()
                 await self._pause(attempt)
                 self._forget_offsets()
             except Exception as error:
@@ -185,12 +191,22 @@ class ShardWorker(Generic[I, O]):
             else:
                 attempt = 0
                 self.trouble = ""
+                if time.monotonic() - began < BATCH_SECONDS / 4:
+                    self._tried_batch = min(self._max_batch, self._tried_batch * 2)
+
+    def _try_fewer(self) -> None:
+        """Halves the next batch: one that takes too long would otherwise be tried whole for ever."""
+        self._tried_batch = max(1, min(self._tried_batch, self._last_batch) // 2)
+        metrics.count("batches_halved_total")
+        _log.warning("batch_halved", shard=self.shard, records=self._last_batch, next=self._tried_batch)
 
     async def _book_next(self) -> bool:
         """Books the next batch when a slot is free; False when there is none to book now."""
         async with self._booking.slots:
             await self._executor.yield_to_commands()
-            batch = [] if self._closing or self.offsets_unknown else self._peek()
+            most = min(self._tried_batch, COURTEOUS_BATCH) if self._executor.has_commands else self._tried_batch
+            batch = [] if self._closing or self.offsets_unknown else self._buffers.next_batch(most)
+            self._last_batch = len(batch)
             if batch:
                 await self._book(batch)
         return bool(batch)
@@ -210,58 +226,11 @@ class ShardWorker(Generic[I, O]):
             async with asyncio.timeout(0.05):
                 await self._arrived.wait()
 
-    # ── what a batch takes ───────────────────────────────────────────────────────────────────────────────────────
-
-    def _peek(self) -> list[Record]:
-        """The next batch, merged over the topics by append time; a topic's records keep their order.
-
-        Empty while a topic has unread records and none of them is buffered: they may be older than those that are.
-        (A member is registered on one topic and acts on another.) Booking is right in any order, so the wait is only
-        a courtesy and lasts no longer than `MERGE_SECONDS`.
-        """
-        behind = [topic for topic in self._buffers if self._is_behind(topic)]
-        if any(not self._buffers[topic] for topic in behind):
-            now = time.monotonic()
-            if self._blocked_since is None:
-                self._blocked_since = now
-            if now - self._blocked_since < MERGE_SECONDS:
-                return []
-            behind = []
-        self._blocked_since = None
-        filled = [buffer for buffer in self._buffers.values() if buffer]
-        most = min(self._max_batch, COURTEOUS_BATCH) if self._executor.has_commands else self._max_batch
-        if len(filled) == 1:
-            return list(islice(filled[0], most))
-        batch = list(islice(merge(*filled, key=_appended_at), most))
-        return batch[: min((self._end_of_buffered(batch, topic) for topic in behind), default=None)]
-
-    def _is_behind(self, topic: str) -> bool:
-        return self._booking.unread(topic, self.shard) != 0
-
-    def _end_of_buffered(self, batch: Sequence[Record], topic: str) -> int:
-        """How many records of a batch may be booked before the next of a topic must be known. The batch is cut behind
-        the last one that is buffered of the topic."""
-        last = self._buffers[topic][-1]
-        for place in range(len(batch), 0, -1):
-            if batch[place - 1] is last:
-                return place
-        return len(batch)
-
-    def _drop(self, records: Sequence[Record]) -> None:
-        """Takes booked records out of the buffers."""
-        for topic, number in Counter(record.topic for record in records).items():
-            buffer = self._buffers[topic]
-            for _ in range(number):
-                buffer.popleft()
-            if len(buffer) < self._max_batch:
-                self._booking.wake_reader()
-        self._size -= len(records)
-
     # ── one batch ────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _book(self, records: list[Record], failed: Refused | None = None) -> None:
         """Books a batch, all or nothing; with `failed`, its records become dead letters without being decoded."""
-        inputs, sources, rejected = self._decode_all(records, failed)
+        inputs, sources, rejected = await self._decode_all(records, failed)
 
         async def write_dead_letters(tx: Connection, outcomes: Sequence[O | Refused]) -> None:
             all_rejected = rejected + _rejected_of(sources, outcomes)
@@ -270,7 +239,10 @@ class ShardWorker(Generic[I, O]):
 
         fence = self._fence(records)
         try:
-            outcomes = await self._executor.run(self.shard, inputs, fence=fence, also=write_dead_letters)
+            async with asyncio.timeout(BATCH_SECONDS if len(records) > 1 else None):
+                outcomes = await self._executor.run(self.shard, inputs, fence=fence, also=write_dead_letters)
+        except TimeoutError as error:
+            raise BatchTooSlow(f"{len(records)} records took longer than {BATCH_SECONDS:g} s") from error
         except (Fenced, DatabaseUnavailable, TooManyFailures, asyncpg.SyntaxOrAccessError):
             raise  # not the fault of any record (the last one: the schema is not what the code expects)
         except Exception as error:
@@ -280,7 +252,9 @@ class ShardWorker(Generic[I, O]):
             return
         self._count(records, rejected + _rejected_of(sources, outcomes))
         self.booked.update(zip(fence.topics, fence.next, strict=True))
-        self._drop(records)
+        self._buffers.drop(records)
+        if any(self._buffers.runs_short(topic) for topic in fence.topics):
+            self._booking.wake_reader()
 
     async def _isolate(self, records: list[Record], error: Exception) -> None:
         """Halves a batch that raised, until the record that raises stands alone; that one is refused as failed and
@@ -293,14 +267,17 @@ class ShardWorker(Generic[I, O]):
         await self._book(records[:middle])
         await self._book(records[middle:])
 
-    def _decode_all(
+    async def _decode_all(
         self, records: Sequence[Record], failed: Refused | None
     ) -> tuple[list[I], list[Record], list[Rejected]]:
         """The inputs of a batch, the record of each, and the records that are refused."""
+        turn = Turn()
         inputs: list[I] = []
         sources: list[Record] = []
         rejected: list[Rejected] = []
         for record in records:
+            if turn.is_over():
+                await turn.yield_to_others()
             input_ = failed or self._input_of(record)
             if input_ is None:
                 continue
@@ -345,10 +322,6 @@ class ShardWorker(Generic[I, O]):
             _log.warning(
                 "record_refused", **_place(same[0]), number=len(same), reason=reason, field=field_name, source=source
             )
-
-
-def _appended_at(record: Record) -> int:
-    return record.appended_at
 
 
 def _rejected_of(sources: Sequence[Record], outcomes: Sequence[object]) -> list[Rejected]:

@@ -6,10 +6,8 @@ its fence and its retries are the kit's (`services.kit.executor`).
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final
 
 from schemas.events import Refused
 from services.kit import metrics
@@ -17,6 +15,7 @@ from services.kit.faults import fault
 from services.kit.kafka import Shard
 from services.kit.outbox import OutboxRow
 from services.kit.postgres import Connection
+from services.kit.turn import Turn
 from services.ledger import store
 from services.ledger.answers import Answer
 from services.ledger.domain.program.program import ProgramVersions
@@ -31,9 +30,6 @@ from services.ledger.months import Months
 from services.ledger.needs import fact_key
 from services.ledger.programs import KnownPrograms
 from services.ledger.writes import FEW, AnswerRow, write, write_if_unchanged
-
-FOLD_SLICE: Final = 200
-"""Inputs folded between two yields to the event loop: some 10 ms, so that reads and heartbeats go on."""
 
 
 class Ledger:
@@ -69,7 +65,7 @@ class Ledger:
             for each in works:
                 each.settle(outcomes, answers)
             known.answer_repeats(outcomes)
-            outbox += _events_of(shard, works, programs)
+            outbox += await _events_of(shard, works, programs)
         folds = [each.fold for each in works if each.has_changed]
         fault("ledger.folded")
         with self.months.needed_by(folds):
@@ -127,33 +123,33 @@ class Ledger:
         folds = [each.fold for each in works if each.fold.rows]
         fault("ledger.folded")
         with self.months.needed_by(folds):
-            outbox = _events_of(shard, works, programs)
+            outbox = await _events_of(shard, works, programs)
             return not folds or await write_if_unchanged(connection, shard, folds, answers, outbox)
 
 
 async def _fold(connection: Connection, shard: Shard, programs: ProgramVersions, works: Sequence[MemberWork]) -> None:
     """Fold the members' inputs; where a fold lacks something, read it and fold that member again."""
-    waiting = works
+    waiting, turn = works, Turn()
     while waiting:
         missing: list[tuple[MemberWork, Needs]] = []
-        folded = 0
         for each in waiting:
             try:
                 each.run(programs)
             except Missing as question:
                 missing.append((each, question.needs))
-            folded += len(each.inputs)
-            if folded >= FOLD_SLICE:
-                folded = 0
-                await asyncio.sleep(0)
+            if turn.is_over():
+                await turn.yield_to_others()
         await store.load(connection, shard, [(each.account, each.loaded, needs) for each, needs in missing])
         waiting = [each for each, _ in missing]
 
 
-def _events_of(shard: Shard, works: Sequence[MemberWork], programs: ProgramVersions) -> list[OutboxRow]:
+async def _events_of(shard: Shard, works: Sequence[MemberWork], programs: ProgramVersions) -> list[OutboxRow]:
     """The events that follow from these folds, for the outside and for other accounts."""
     events: list[OutboxRow] = []
+    turn = Turn()
     for each in works:
+        if turn.is_over():
+            await turn.yield_to_others()
         member_id = each.fold.member.account.member_id
         for row in each.fold.rows:
             events += render_facts(shard, member_id, row, programs)

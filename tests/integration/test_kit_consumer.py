@@ -8,10 +8,12 @@ from functools import partial
 from typing import Any
 
 import orjson
+import pytest
 from aiokafka import AIOKafkaProducer
 
+from services.kit import metrics, shard_worker
+from services.kit.buffers import MERGE_SECONDS
 from services.kit.kafka import shard_of
-from services.kit.shard_worker import MERGE_SECONDS
 from tests.greeter.routes import SHARDS
 from tests.integration.kit_support import (
     eventually,
@@ -125,6 +127,19 @@ async def test_mend_c01_what_one_publisher_gets_wrong_stops_nobody(database: str
         assert await look.hellos() == said
     letters = [orjson.loads(record.value)["data"] for record in await read(kafka, "loyalty.dead_letters.v1", 1)]
     assert sum(letter["origin"]["topic"] == settings.hellos for letter in letters) == 3000
+
+
+async def test_mend_c03_a_batch_that_takes_too_long_is_halved_until_it_does_not(
+    database: str, kafka: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shard_worker, "BATCH_SECONDS", 1.0)
+    settings = await settings_for(database, kafka)
+    member = members_of(1, 1)[0]
+    await publish(kafka, [(settings.hellos, member, hello(member, n, slow=0.1)) for n in range(40)])
+    halved = metrics.counter("batches_halved_total")._value.get()
+    async with greeter(settings, ("consumer", "relay")), eyes(database) as look:
+        await eventually(lambda: look.has("hello", 40), seconds=30)  # 40 of them would take 4 s together
+    assert metrics.counter("batches_halved_total")._value.get() - halved >= 2
 
 
 class _Aborted(Exception):

@@ -71,7 +71,7 @@ def play(seed: str, *, inputs: int, rate: float | None = None) -> Played:
     random.seed(seed)
     clock = SimpleNamespace(monotonic=loop.time, perf_counter=loop.time)
     try:
-        with patch("services.kit.executor.time", clock):
+        with patch("services.kit.executor.time", clock), patch("services.kit.turn.time", clock):
             loop.run_until_complete(world.play())
         played.broken = list(broken(world, database))
     except Exception as error:
