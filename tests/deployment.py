@@ -220,7 +220,7 @@ class Deployment:
             "PATH": os.environ["PATH"],
             "DATABASE_URL": as_role(dsn or self.dsn, name),
             "KAFKA_BOOTSTRAP_SERVERS": self.broker.bootstrap,
-            "JWKS_FILE": str(self.signer.jwks_file),
+            **self.signer.environment,
             "SESSION_TIMEOUT_SECONDS": "6",
             **self.settings,
             **variables,

@@ -326,7 +326,7 @@ class Stack:
         return self._environment | {
             "DATABASE_URL": wiring.dsn_of(service, self.state.password),
             "KAFKA_BOOTSTRAP_SERVERS": wiring.bootstrap or "127.0.0.1:1",  # a migration speaks to no broker
-            "JWKS_FILE": str(self.signer.jwks_file),
+            **self.signer.environment,
         }
 
     def _command(self, service: str, arguments: list[str], wiring: Wiring, **variables: str) -> None:

@@ -32,6 +32,9 @@ MEMBER_SCOPES = ("ledger:read", "ledger:spend", "tiering:read", "notify:read")
 """What a member's token may do, for its own member only."""
 
 ISSUER = "points-ledger-local"
+AUDIENCE = "points-ledger"
+SHOP_CLAIMS = {"sources": ["/shop/*"], "types": ["commerce.*"]}
+"""What a token with `events:write` may publish here."""
 DEFAULT_TTL_S = 30 * 86_400
 _ALGORITHM = "ES256"
 
@@ -67,6 +70,11 @@ class Signer:
         jwks_file.write_text(json.dumps(jwks, indent=2) + "\n")
         return Signer(key, key_id, jwks_file)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The settings of a service that accepts these tokens, and no others."""
+        return {"JWKS_FILE": str(self.jwks_file), "JWT_ISSUER": ISSUER, "JWT_AUDIENCE": AUDIENCE}
+
     def token(
         self,
         *,
@@ -78,12 +86,15 @@ class Signer:
     ) -> str:
         """A bearer token for `subject` with `scopes`, for `ttl_s` seconds from now (below 0: expired)."""
         now = int(time.time())
+        scopes = tuple(scopes)
         payload: dict[str, object] = {
             "iss": ISSUER,
+            "aud": AUDIENCE,
             "sub": subject,
             "iat": min(now, now + ttl_s),
             "exp": now + ttl_s,
             "scope": " ".join(scopes),
+            **(SHOP_CLAIMS if "events:write" in scopes else {}),
             **claims,
         }
         if member is not None:

@@ -1,8 +1,9 @@
 """Bearer tokens: who calls, with which scopes, and as which member.
 
-A token is a JWT signed by a key of the configured set (RS, PS, ES, EdDSA; never a shared secret). Its claims: `sub`
-(the actor that journals name), `exp`, `scope` (space-separated), and `member` in a member's own token. A member's
-token without `scope` may do what members do for themselves (`MEMBER_SCOPES`).
+A token is a JWT signed by a key of the configured set (RS, PS, ES, EdDSA; never a shared secret). Its claims: `iss`
+and `aud` as the settings say, `sub` (the actor that journals name), `exp`, `scope` (space-separated), `member` in a
+member's own token, and `sources` and `types` in the token of a publisher. A member's token without `scope` may do what
+members do for themselves (`MEMBER_SCOPES`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.request import urlopen
@@ -23,6 +24,7 @@ from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 
 from services.kit import log
+from services.kit.event_sources import matches_any
 from services.kit.problem import FORBIDDEN, NOT_FOUND, UNAUTHENTICATED, UNAVAILABLE, Problem
 from services.kit.settings import Settings
 
@@ -33,10 +35,14 @@ MEMBER_SCOPES: Final = frozenset({"ledger:read", "ledger:spend", "tiering:read",
 LEEWAY_SECONDS: Final = 10
 CACHED_TOKENS: Final = 10_000
 REMEMBER_SECONDS: Final = 60.0
-"""A verified token is not verified again for so long (never beyond its `exp`). A withdrawn key works no longer than
-that."""
+"""A verified token is not verified again for so long, but never beyond its `exp`, nor when the keys have changed."""
 REFRESH_SECONDS: Final = 10.0
 """An unknown key id makes us read the set again, but not more often than this: anyone can send any key id."""
+READ_AGAIN_SECONDS: Final = 300.0
+"""How often the set is read anew in any case, so that a withdrawn key ends."""
+KEEP_SECONDS: Final = 3600.0
+"""How long keys are trusted whose set cannot be read any more: an identity provider may be away for a while, but who
+cuts us off from it must not keep a withdrawn key alive for ever."""
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -54,53 +60,69 @@ class Caller(msgspec.Struct, frozen=True):
 
     def may_publish(self, source: str, event_type: str) -> bool:
         """Whether a credential is bound to this source and type: its claims `sources` and `types` list what it may
-        publish; a `*` at the end of one stands for any rest. Without the claim, everything is allowed."""
-        return _allowed(self.claims.get("sources"), source) and _allowed(self.claims.get("types"), event_type)
+        publish; a `*` at the end of one stands for any rest. Without either claim it may publish nothing."""
+        return _listed(self.claims.get("sources"), source) and _listed(self.claims.get("types"), event_type)
 
 
-def _allowed(patterns: Any, value: str) -> bool:
-    if patterns is None:
-        return True
-    return isinstance(patterns, list) and any(
-        value.startswith(pattern[:-1]) if pattern.endswith("*") else value == pattern
-        for pattern in patterns
-        if isinstance(pattern, str)
-    )
+def _listed(claim: Any, value: str) -> bool:
+    return isinstance(claim, list) and matches_any((each for each in claim if isinstance(each, str)), value)
 
 
 class KeySet:
-    """The keys that sign tokens, from a JWKS address or file, read again when a token names an unknown key."""
+    """The keys that sign tokens, from a JWKS address or file: read anew every `READ_AGAIN_SECONDS`, and when a token
+    names an unknown key."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, on_change: Callable[[], None] = lambda: None) -> None:
+        """`on_change` is called when the keys are others than before."""
         self._url = settings.jwks_url
         self._file = settings.jwks_file
+        self._on_change = on_change
         self._keys: dict[str | None, jwt.PyJWK] = {}
-        self._read_at = -REFRESH_SECONDS
+        self._text = ""
+        self._tried_at = self._read_at = float("-inf")
         self._reading = asyncio.Lock()
+        self._again: asyncio.Task[None] | None = None
 
     async def key(self, key_id: str | None) -> jwt.PyJWK | None:
-        """The key of an id; None when the set has none. Without an id: the only key of the set."""
+        """The key of an id; None when the set has none. Without an id: the only key of the set. Raises Problem (503)
+        when no set could be read within `KEEP_SECONDS`."""
         if key_id not in self._keys:
             await self._refresh()
+        if not self._keys:
+            raise Problem(UNAVAILABLE, "The keys that verify tokens cannot be read.", headers={"Retry-After": "10"})
         return self._keys.get(key_id)
 
     async def _refresh(self) -> None:
         async with self._reading:
-            if time.monotonic() - self._read_at < REFRESH_SECONDS:
+            if time.monotonic() - self._tried_at < (REFRESH_SECONDS if self._keys else 1.0):
                 return
-            self._read_at = time.monotonic()
+            self._tried_at = time.monotonic()
             try:
                 text = await asyncio.to_thread(self._read)
-                found = jwt.PyJWKSet.from_dict(json.loads(text)).keys
+                if text != self._text:
+                    self._take(text)
+                self._read_at = time.monotonic()
             except Exception as error:
                 _log.error("key_set_unreadable", error=repr(error))
-                if not self._keys:
-                    self._read_at = -REFRESH_SECONDS
-                    raise Problem(UNAVAILABLE, "The keys that verify tokens cannot be read.") from error
-                return
-            self._keys = {key.key_id: key for key in found if key.public_key_use in (None, "sig")}
-            if len(found) == 1:
-                self._keys[None] = found[0]
+                if self._keys and time.monotonic() - self._read_at > KEEP_SECONDS:
+                    self._keys, self._text = {}, ""
+                    self._on_change()
+            if self._again is None:
+                self._again = asyncio.create_task(self._keep_reading(), name="key-set")
+
+    async def _keep_reading(self) -> None:
+        """Reads the set anew again and again, for as long as the process lives."""
+        while True:
+            await asyncio.sleep(READ_AGAIN_SECONDS if self._read_at >= self._tried_at else REFRESH_SECONDS)
+            await self._refresh()
+
+    def _take(self, text: str) -> None:
+        found = jwt.PyJWKSet.from_dict(json.loads(text)).keys
+        keys: dict[str | None, jwt.PyJWK] = {key.key_id: key for key in found if key.public_key_use in (None, "sig")}
+        if len(found) == 1:
+            keys[None] = found[0]
+        self._keys, self._text = keys, text
+        self._on_change()
 
     def _read(self) -> str:
         if self._file is not None:
@@ -122,10 +144,11 @@ class Guard(SecurityBase):
     def __init__(self, settings: Settings) -> None:
         self.model = HTTPBearerModel(bearerFormat="JWT")
         self.scheme_name = "token"
-        self._keys = KeySet(settings)
+        self._callers: dict[str, tuple[float, Caller]] = {}
+        self._keys = KeySet(settings, on_change=self._callers.clear)
         self._issuer = settings.jwt_issuer
         self._audience = settings.jwt_audience
-        self._callers: dict[str, tuple[float, Caller]] = {}
+        self._missing = settings.missing_for_tokens()
 
     async def __call__(self, request: HTTPConnection, required: SecurityScopes) -> Caller:
         """The caller of this request."""
@@ -160,6 +183,8 @@ class Guard(SecurityBase):
         return caller
 
     async def _decode(self, token: str) -> tuple[Caller, float]:
+        if self._missing:  # `serve` does not start so; whoever builds an app in another way is safe too
+            raise _unauthenticated(f"No token is accepted here: {' and '.join(self._missing)} not set.")
         try:
             header = jwt.get_unverified_header(token)
             if header.get("alg") not in ALGORITHMS:

@@ -162,6 +162,12 @@ async def _run_command(command: Command[S], settings: S, rest: list[str]) -> int
 
 
 def _serve(service: Service[S], settings: S, parts: frozenset[str]) -> int:
+    if "api" in parts and (missing := settings.missing_for_tokens()):
+        sys.stderr.write(
+            f"{' and '.join(missing)} must say whose tokens are accepted, and for whom they are issued. "
+            "On a developer's machine DEVELOPMENT=1 goes without.\n"
+        )
+        return 2
     try:
         # Held until the end, though it never listens: it keeps the port for the workers.
         reserved = _reserve(settings.http_host, settings.http_port) if "api" in parts else None

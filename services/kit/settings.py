@@ -16,7 +16,7 @@ class Settings(BaseSettings):
     Addresses that may hold a password are secrets: they show as stars in any repr, log or error.
     """
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, env_ignore_empty=True)
 
     service: ClassVar[str] = ""
     """The service's name: its schema, runtime role, consumer group, and `/loyalty/<name>` as event source."""
@@ -70,10 +70,29 @@ class Settings(BaseSettings):
 
     jwks_url: str | None = Field(default=None, description="Address of the JSON Web Key Set that signs tokens.")
     jwks_file: Path | None = Field(default=None, description="The key set as a file, instead of an address.")
-    jwt_issuer: str | None = Field(default=None, description="The `iss` that tokens must carry, if set.")
-    jwt_audience: str | None = Field(default=None, description="The `aud` that tokens must carry, if set.")
+    jwt_issuer: str | None = Field(
+        default=None, description="The `iss` that tokens must carry; required to serve, unless DEVELOPMENT=1."
+    )
+    jwt_audience: str | None = Field(
+        default=None, description="The `aud` that tokens must carry; required to serve, unless DEVELOPMENT=1."
+    )
+    development: bool = Field(
+        default=False,
+        description="1 on a developer's machine or in a test, where what protects a shop may be left out.",
+    )
+    event_sources: dict[str, list[str]] = Field(
+        default={},
+        description='Which source may say which types of the shop\'s events, as JSON: {"/shop/orders": '
+        '["commerce.order.*"]}; a * at the end of a name stands for any rest. Unset: every source may say everything.',
+    )
 
     http_host: str = Field(default="127.0.0.1", description="Address the API listens on.")
     http_port: int = Field(default=8000, ge=0, le=65_535, description="Port the workers share.")
     workers: int = Field(default=1, ge=1, description="Worker processes; each runs every part.")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    def missing_for_tokens(self) -> list[str]:
+        """The variables without which no token may be accepted, and which are not set."""
+        if self.development:
+            return []
+        return [name for name in ("JWT_ISSUER", "JWT_AUDIENCE") if getattr(self, name.lower()) is None]

@@ -9,6 +9,7 @@ from functools import partial
 from services.kit.app import Api
 from services.kit.auth import Guard
 from services.kit.consumer import Consumer
+from services.kit.event_sources import EventSources
 from services.kit.executor import Executor
 from services.kit.part import Part
 from services.kit.relay import Relay
@@ -49,7 +50,7 @@ def wire(worker: Worker[LedgerSettings]) -> Sequence[Part]:
         pool,
         executor,
         topics=TOPICS,
-        decode=Decoder(ledger, settings.shards),
+        decode=Decoder(ledger, settings.shards, EventSources(settings.event_sources)),
         needs=[upkeep],
         worker=worker.number,
     )

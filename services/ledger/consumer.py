@@ -1,4 +1,4 @@
-"""Makes inputs of records: parses each once, and checks its currency, its subject and its time.
+"""Makes inputs of records: parses each once, and checks its currency, its subject, its source and its time.
 
 A record on another shard's partition is not parsed here: it is passed on to its own shard.
 """
@@ -12,6 +12,7 @@ from schemas.events.reading import MAX_EVENT_BYTES
 from schemas.topics import ALL
 from services.kit import metrics
 from services.kit.dead_letter import ORIGIN_HEADER
+from services.kit.event_sources import EventSources
 from services.kit.event_time import check_event_time
 from services.kit.kafka import Record, partition_of
 from services.ledger.domain.batch import Arrival
@@ -39,9 +40,11 @@ _TYPES: Final = {topic.name: topic.accepted for topic in ALL if topic.name in TO
 class Decoder:
     """Makes inputs of records; a record that breaks its contract becomes a dead letter."""
 
-    def __init__(self, ledger: Ledger, shards: int) -> None:
+    def __init__(self, ledger: Ledger, shards: int, sources: EventSources | None = None) -> None:
+        """`sources` are those that may say the shop's events; by default all."""
         self._ledger = ledger
         self._shards = shards
+        self._sources = sources or EventSources()
 
     def __call__(self, record: Record) -> MemberInput | Misrouted | Refused | None:
         """A record as an input; None for an event that the ledger does not use."""
@@ -61,6 +64,7 @@ class Decoder:
                         "subject",
                         f"ids that begin with {' or '.join(OWN)} are the ledger's own",
                     )
+                self._sources.check(event["source"], event["type"])
                 check_event_time(input_.at, record.appended_at)
         except Refused as refused:
             return refused

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from services.kit.app import Api
 from services.kit.auth import Guard
 from services.kit.consumer import Consumer
+from services.kit.event_sources import EventSources
 from services.kit.executor import Executor
 from services.kit.part import Part
 from services.kit.program import ProgramFollower
@@ -40,7 +41,11 @@ def wire(worker: Worker[NotifierSettings]) -> Sequence[Part]:
         pool,
         executor,
         topics=TOPICS,
-        decode=Decoder(shards=settings.shards, max_event_age_days=settings.max_event_age_days),
+        decode=Decoder(
+            shards=settings.shards,
+            max_event_age_days=settings.max_event_age_days,
+            sources=EventSources(settings.event_sources),
+        ),
         needs=[programs],
         worker=worker.number,
     )

@@ -127,7 +127,7 @@ class System:
             **{name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ},
             "DATABASE_URL": database.dsn(service),
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap,
-            "JWKS_FILE": str(self.signer.jwks_file),
+            **self.signer.environment,
         }
 
     def run(self, service: str, database: Database, *arguments: str, **variables: str) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import psutil
 
+from deploy.local.tokens import AUDIENCE, ISSUER
 from tests.conftest import REPOSITORY
 from tests.greeter.service import GreeterSettings
 from tests.integration.kit_support import eventually
@@ -78,6 +79,8 @@ async def served(
         "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
         "CONSUMER_GROUP": str(settings.consumer_group),
         "SESSION_TIMEOUT_SECONDS": "6",
+        "JWT_ISSUER": ISSUER,
+        "JWT_AUDIENCE": AUDIENCE,
         "HELLOS": settings.hellos,
         "WAVES": settings.waves,
         "GREETINGS": settings.greetings,

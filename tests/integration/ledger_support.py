@@ -14,7 +14,7 @@ import httpx
 import orjson
 from fastapi import FastAPI
 
-from deploy.local.tokens import Signer
+from deploy.local.tokens import AUDIENCE, ISSUER, Signer
 from schemas import program
 from schemas.events import Refused, parse_event
 from services.kit import problem
@@ -55,6 +55,8 @@ def ledger_settings(dsn: str, **changes: Any) -> LedgerSettings:
         "database_url": as_role(dsn, "ledger"),
         "migration_database_url": dsn,
         "kafka_bootstrap_servers": "127.0.0.1:1",
+        "jwt_issuer": ISSUER,
+        "jwt_audience": AUDIENCE,
     }
     return LedgerSettings(**{**fields, **changes})
 

@@ -196,6 +196,19 @@ def test_what_is_wrong_with_the_environment_is_said_by_name() -> None:
     assert "hunter2" not in done.stderr
 
 
+def test_mend_d02_nothing_is_served_while_anybodys_tokens_would_do() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.greeter", "serve"],
+        env={"PATH": os.environ["PATH"], "DATABASE_URL": "postgresql://h/d", "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"},
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("JWT_ISSUER and JWT_AUDIENCE must say")
+
+
 def test_a_port_that_another_process_listens_on_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serve, "PORT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0), reuse_port=True) as other, pytest.raises(OSError, match="in use"):

@@ -178,7 +178,7 @@ async def test_the_form_of_a_request_is_checked(client: httpx.AsyncClient) -> No
     assert await status(b" " * (5 * 1024 * 1024), BATCH) == 413
 
 
-async def test_a_credential_is_bound_to_its_sources_types_and_member(
+async def test_mend_d02_a_credential_is_bound_to_its_sources_types_and_member(
     ledger: LedgerUnderTest, publisher: Publisher, signer: Signer
 ) -> None:
     scopes = ["events:write"]
@@ -186,6 +186,9 @@ async def test_a_credential_is_bound_to_its_sources_types_and_member(
         None: 401,
         signer.token(scopes=["ledger:read"]): 403,
         signer.token(scopes=scopes, sources=["/erp"]): 403,
+        signer.token(scopes=scopes, sources=None): 403,
+        signer.token(scopes=scopes, types=None): 403,
+        signer.token(scopes=scopes, sources="/shop/orders", types="commerce.order.paid.v1"): 403,
         signer.token(scopes=scopes, types=["commerce.review.published.v1"]): 403,
         signer.token(scopes=scopes, member="ev8"): 404,
         signer.token(scopes=scopes, sources=["/shop/*"], types=["commerce.order.*"]): 202,
@@ -195,6 +198,20 @@ async def test_a_credential_is_bound_to_its_sources_types_and_member(
         async with client_of(ledger.app(publisher), token) as client:
             answer = await client.post("/v1/events", content=orjson.dumps(order("ev7")), headers=ONE)
         assert answer.status_code == status, answer.text
+
+
+async def test_mend_d02_a_source_says_only_the_types_that_the_settings_give_it(
+    ledger: LedgerUnderTest, publisher: Publisher, signer: Signer
+) -> None:
+    bound = LedgerUnderTest(
+        ledger.dsn,
+        ledger.pool,
+        ledger.settings.model_copy(update={"event_sources": {"/shop/*": ["commerce.review.*"]}}),
+    )
+    bound.now = ledger.now
+    async with client_of(bound.app(publisher), signer.token(scopes=["events:write"])) as client:
+        answer = await client.post("/v1/events", content=orjson.dumps(order("ev9")), headers=ONE)
+    assert (answer.status_code, answer.json()["field"], answer.json()["reason"]) == (422, "source", "broken_field")
 
 
 async def test_brokers_away_is_said_in_time_and_passes(

@@ -222,14 +222,14 @@ class Stage:
 
 @pytest.fixture(scope="module")
 async def stage(
-    make_database: MakeDatabase, kafka: str, jwks_file: Path, others: Others, tmp_path_factory: pytest.TempPathFactory
+    make_database: MakeDatabase, kafka: str, signer: Signer, others: Others, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Stage]:
     dsn = make_database()
     environment = {
         "PATH": os.environ["PATH"],
         "DATABASE_URL": as_role(dsn, "notifier"),
         "KAFKA_BOOTSTRAP_SERVERS": kafka,
-        "JWKS_FILE": str(jwks_file),
+        **signer.environment,
         "SESSION_TIMEOUT_SECONDS": "6",
         "INSTANCE": "test",
         "SHOP_NAME": "示例商店",

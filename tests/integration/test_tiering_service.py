@@ -205,14 +205,14 @@ class Stage:
 
 @pytest.fixture
 async def stage(
-    make_database: MakeDatabase, kafka: str, jwks_file: Path, shop: Shop, tmp_path: Path
+    make_database: MakeDatabase, kafka: str, signer: Signer, shop: Shop, tmp_path: Path
 ) -> AsyncIterator[Stage]:
     dsn = make_database()
     environment = {
         "PATH": os.environ["PATH"],
         "DATABASE_URL": as_role(dsn, "tiering"),
         "KAFKA_BOOTSTRAP_SERVERS": kafka,
-        "JWKS_FILE": str(jwks_file),
+        **signer.environment,
         "SESSION_TIMEOUT_SECONDS": "6",
     }
     settings = TieringSettings(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
@@ -13,13 +14,14 @@ import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from pydantic import SecretStr
 
-from deploy.local.tokens import Signer
+from deploy.local.tokens import AUDIENCE, ISSUER, Signer
 from services.kit import auth
 from services.kit.app import MAX_BODY, build_app, measured
 from services.kit.auth import Guard
-from services.kit.problem import Kind, kind
+from services.kit.dead_letter import RefusalReason, Refused
+from services.kit.event_sources import EventSources
+from services.kit.problem import Kind, Problem, kind
 from services.kit.serve import Worker
 from tests.greeter.routes import routes
 from tests.greeter.service import GreeterSettings
@@ -32,11 +34,20 @@ def signer(tmp_path: Path) -> Signer:
     return Signer.kept_in(tmp_path / "keys")
 
 
+def _settings(signer: Signer, **changes: Any) -> GreeterSettings:
+    fields: dict[str, Any] = {
+        "database_url": "postgresql://none",
+        "kafka_bootstrap_servers": "127.0.0.1:1",
+        "jwks_file": signer.jwks_file,
+        "jwt_issuer": ISSUER,
+        "jwt_audience": AUDIENCE,
+    }
+    return GreeterSettings(**{**fields, **changes})
+
+
 @pytest.fixture
 async def client(signer: Signer) -> AsyncIterator[httpx.AsyncClient]:
-    settings = GreeterSettings(
-        database_url=SecretStr("postgresql://none"), kafka_bootstrap_servers="127.0.0.1:1", jwks_file=signer.jwks_file
-    )
+    settings = _settings(signer)
     executor: Any = Mock()
     app = build_app(Worker(settings, Mock()), routers=[routes(executor, Guard(settings))])
     transport = httpx.ASGITransport(app=measured(app), raise_app_exceptions=False)
@@ -91,7 +102,7 @@ async def test_scopes_and_members(
 async def test_without_a_valid_token_401_says_how(client: httpx.AsyncClient, signer: Signer) -> None:
     other = ec.generate_private_key(ec.SECP256R1())
     good = signer.token()
-    claims = {"sub": "x", "exp": time.time() + 60, "scope": "ledger:read"}
+    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "x", "exp": time.time() + 60, "scope": "ledger:read"}
     forged = {
         "no header": None,
         "another scheme": "Basic abc",
@@ -103,7 +114,12 @@ async def test_without_a_valid_token_401_says_how(client: httpx.AsyncClient, sig
         "none": "Bearer " + jwt.encode(claims, "", algorithm="none"),
         "changed": "Bearer " + good[:-4] + ("AAAA" if good[-4:] != "AAAA" else "BBBB"),
         "no exp": "Bearer "
-        + jwt.encode({"sub": "x", "scope": "ledger:read"}, signer.private_key, "ES256", headers={"kid": signer.key_id}),
+        + jwt.encode(
+            {name: value for name, value in claims.items() if name != "exp"},
+            signer.private_key,
+            "ES256",
+            headers={"kid": signer.key_id},
+        ),
     }
     for what, header in forged.items():
         answer = await client.get(READ, headers={"Authorization": header} if header else {})
@@ -112,7 +128,7 @@ async def test_without_a_valid_token_401_says_how(client: httpx.AsyncClient, sig
 
 
 async def test_a_members_token_without_scopes_does_what_members_do(client: httpx.AsyncClient, signer: Signer) -> None:
-    claims = {"sub": "m-1", "member": "m-1", "exp": time.time() + 60}
+    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "m-1", "member": "m-1", "exp": time.time() + 60}
     token = jwt.encode(claims, signer.private_key, "ES256", headers={"kid": signer.key_id})
     assert (await client.get(READ, headers=_bearer(token))).status_code == 200
 
@@ -127,6 +143,80 @@ async def test_a_new_key_is_read_when_a_token_names_it(
     both = [json.loads(path.read_text())["keys"][0] for path in (signer.jwks_file, second.jwks_file)]
     signer.jwks_file.write_text(json.dumps({"keys": both}))
     assert (await client.get(READ, headers=_bearer(second.token()))).status_code == 200
+
+
+async def test_mend_d02_a_withdrawn_key_ends_when_the_set_is_read_anew(
+    signer: Signer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auth, "REFRESH_SECONDS", 0.01)
+    monkeypatch.setattr(auth, "READ_AGAIN_SECONDS", 0.05)
+    guard = Guard(_settings(signer))
+    header = f"Bearer {signer.token()}"
+    assert (await guard.verify(header)).subject == "shop"
+    signer.jwks_file.write_text(Signer.kept_in(tmp_path / "more").jwks_file.read_text())
+    await asyncio.sleep(0.2)  # nobody sends an unknown key, and the token is remembered as good
+    with pytest.raises(Problem, match="unauthenticated"):
+        await guard.verify(header)
+
+
+async def test_mend_d02_keys_that_cannot_be_read_any_more_are_trusted_for_an_hour(
+    signer: Signer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auth, "REFRESH_SECONDS", 0.01)
+    monkeypatch.setattr(auth, "READ_AGAIN_SECONDS", 0.05)
+    guard = Guard(_settings(signer))
+    header = f"Bearer {signer.token()}"
+    await guard.verify(header)
+    signer.jwks_file.unlink()
+    await asyncio.sleep(0.2)
+    assert (await guard.verify(header)).subject == "shop"
+    monkeypatch.setattr(auth, "KEEP_SECONDS", 0.0)
+    await asyncio.sleep(0.2)
+    with pytest.raises(Problem, match="unavailable"):
+        await guard.verify(header)
+
+
+@pytest.mark.parametrize(
+    ("changes", "claims", "accepted"),
+    [
+        ({}, {}, True),
+        ({}, {"aud": "another-shop"}, False),
+        ({}, {"aud": ["another-shop", AUDIENCE]}, True),
+        ({}, {"iss": "somebody"}, False),
+        ({}, {"aud": None}, False),
+        ({"jwt_audience": None}, {}, False),
+        ({"jwt_issuer": None}, {}, False),
+        ({"jwt_audience": None, "jwt_issuer": None, "development": True}, {"iss": "any", "aud": "any"}, True),
+        ({"development": True}, {"aud": "another-shop"}, False),
+    ],
+)
+async def test_mend_d02_issuer_and_audience_are_required(
+    changes: dict[str, Any], claims: dict[str, Any], accepted: bool, signer: Signer
+) -> None:
+    guard = Guard(_settings(signer, **changes))
+    header = f"Bearer {signer.token(**claims)}"
+    if accepted:
+        await guard.verify(header)
+    else:
+        with pytest.raises(Problem, match="unauthenticated"):
+            await guard.verify(header)
+
+
+def test_mend_d02_a_source_says_its_own_types_alone() -> None:
+    sources = EventSources({"/shop/orders": ["commerce.order.*"], "/reviews/*": ["commerce.review.published.v1"]})
+    for _ in range(2):  # the second from memory
+        sources.check("/shop/orders", "commerce.order.paid.v1")
+        sources.check("/reviews/7", "commerce.review.published.v1")
+        for source, type_ in (
+            ("/shop/orders", "commerce.review.published.v1"),
+            ("/shop/orders/2", "commerce.order.paid.v1"),
+            ("/reviews/7", "commerce.order.paid.v1"),
+            ("/elsewhere", "commerce.order.paid.v1"),
+        ):
+            with pytest.raises(Refused, match="EVENT_SOURCES") as refused:
+                sources.check(source, type_)
+            assert (refused.value.reason, refused.value.field) == (RefusalReason.BROKEN_FIELD, "source")
+    EventSources({}).check("/anybody", "commerce.order.paid.v1")
 
 
 async def test_a_body_that_is_wrong_names_the_field_and_repeats_no_value(
@@ -187,9 +277,11 @@ def test_a_code_means_one_problem() -> None:
         kind("not-found", "Gone", 410)
 
 
-def test_a_credential_is_bound_to_sources_and_types() -> None:
+def test_mend_d02_a_credential_is_bound_to_sources_and_types() -> None:
     caller = auth.Caller("shop", frozenset(), None, {"sources": ["/shop/1"], "types": ["commerce.order.*"]})
     assert caller.may_publish("/shop/1", "commerce.order.paid.v1")
     assert not caller.may_publish("/shop/2", "commerce.order.paid.v1")
     assert not caller.may_publish("/shop/1", "commerce.review.published.v1")
-    assert auth.Caller("shop", frozenset(), None, {}).may_publish("/any", "any")
+    for claims in ({}, {"sources": ["*"]}, {"types": ["*"]}, {"sources": "/any", "types": "any"}, {"sources": [7]}):
+        assert not auth.Caller("shop", frozenset(), None, claims).may_publish("/any", "any")
+    assert auth.Caller("shop", frozenset(), None, {"sources": ["*"], "types": ["*"]}).may_publish("/any", "any")

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 
 from services.kit.auth import Guard
 from services.kit.clock import Clock, now
+from services.kit.event_sources import EventSources
 from services.kit.executor import Executor
 from services.kit.postgres import Pool
 from services.kit.settings import Settings
@@ -62,5 +63,5 @@ def routers(
         shortfalls.routes(context, commands),
         transfers.routes(context, commands),
         inputs.routes(context),
-        events.routes(context, publisher),
+        events.routes(context, publisher, EventSources(settings.event_sources)),
     ]

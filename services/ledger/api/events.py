@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -12,6 +13,7 @@ from schemas.events import MAX_EVENT_BYTES, Event, RefusalReason, Refused, parse
 from schemas.topics import TOPIC_OF
 from services.kit.auth import Caller
 from services.kit.calendar import Micros, rfc3339, to_micros
+from services.kit.event_sources import EventSources
 from services.kit.event_time import check_event_time
 from services.kit.problem import FORBIDDEN, MALFORMED, UNAVAILABLE, Problem, kind, responses
 from services.ledger.api.context import Context
@@ -55,7 +57,7 @@ class AcceptedOut(BaseModel):
     events: list[Accepted] = Field(description="In the order of the request.")
 
 
-def routes(context: Context, publisher: Publisher) -> APIRouter:
+def routes(context: Context, publisher: Publisher, sources: EventSources) -> APIRouter:
     """POST /v1/events"""
     router = APIRouter(tags=["inputs"])
     writer: Any = Security(context.guard, scopes=["events:write"])
@@ -74,7 +76,8 @@ def routes(context: Context, publisher: Publisher) -> APIRouter:
         Sending the same event again does no harm, so repeat the request after a 503 or a lost answer.
         """
         sent = _split(request.headers.get("content-type", ""), await _body(request))
-        checked = _checked_all(sent, caller, await context.reads.newest_program(), context.clock())
+        check = _Check(caller, sources, await context.reads.newest_program(), context.clock())
+        checked = check.all(sent)
         topics = [TOPIC_OF[event["type"]].name for event in checked]
         messages = [
             Message(topic, event["subject"].encode(), raw)
@@ -130,54 +133,62 @@ def _rendered(event: Any) -> bytes:
         return b""
 
 
-def _checked_all(sent: list[bytes], caller: Caller, program: Program | None, now: Micros) -> list[Event]:
-    """The events of a request, parsed. Raises Problem 422 with all that are refused, 403."""
-    events: list[Event] = []
-    faults: list[dict[str, str]] = []
-    for index, raw in enumerate(sent):
-        try:
-            event = _checked(raw, program, now)
-            _check_caller(caller, event)
-        except Refused as refused:
-            place = f"[{index}]" if len(sent) > 1 else ""
-            field = ".".join(part for part in (place, refused.field) if part)
-            faults.append({"field": field, "detail": refused.detail, "reason": refused.reason.value})
-        else:
-            events.append(event)
-    if faults:
-        raise Problem(
-            EVENT_REFUSED,
-            f"{faults[0]['detail']}. Nothing was published.",
-            field=faults[0]["field"] or None,
-            reason=faults[0]["reason"],
-            errors=faults,
-        )
-    return events
-
-
-def _checked(raw: bytes, program: Program | None, now: Micros) -> Event:
-    """An event as the consumers will read it. Raises Refused where they would refuse it.
+@dataclass(frozen=True)
+class _Check:
+    """What the events of a request are checked by: as the consumers will read them, and by what the caller may publish.
 
     Currency and decimals need the program: while it is not known here, the consumers alone check them.
     """
-    if len(raw) > MAX_EVENT_BYTES:
-        raise Refused(RefusalReason.TOO_LARGE, None, f"An event has at most {MAX_EVENT_BYTES} bytes")
-    event = parse_event(raw)
-    if TOPIC_OF[event["type"]].writer != "shop":
-        raise Refused(RefusalReason.UNKNOWN_TYPE, "type", "The shop does not publish this type")
-    check_event_time(to_micros(event["time"]), now)
-    if program is not None:
-        input_of(event, program.currency, program.decimals)
-    return event
 
+    caller: Caller
+    sources: EventSources
+    program: Program | None
+    now: Micros
 
-def _check_caller(caller: Caller, event: Event) -> None:
-    """Refuse sources and types that the credential does not name, and other members than the token's."""
-    caller.require_member(event["subject"])
-    if not caller.may_publish(event["source"], event["type"]):
-        raise Problem(
-            FORBIDDEN, f"This credential may not publish {event['type']} of {event['source']}. Nothing was published."
-        )
+    def all(self, sent: list[bytes]) -> list[Event]:
+        """The events of a request, parsed. Raises Problem 422 with all that are refused, 403."""
+        events: list[Event] = []
+        faults: list[dict[str, str]] = []
+        for index, raw in enumerate(sent):
+            try:
+                events.append(self.one(raw))
+            except Refused as refused:
+                place = f"[{index}]" if len(sent) > 1 else ""
+                field = ".".join(part for part in (place, refused.field) if part)
+                faults.append({"field": field, "detail": refused.detail, "reason": refused.reason.value})
+        if faults:
+            raise Problem(
+                EVENT_REFUSED,
+                f"{faults[0]['detail']}. Nothing was published.",
+                field=faults[0]["field"] or None,
+                reason=faults[0]["reason"],
+                errors=faults,
+            )
+        return events
+
+    def one(self, raw: bytes) -> Event:
+        """An event, parsed. Raises Refused where the consumers would refuse it, Problem 403 and 404."""
+        if len(raw) > MAX_EVENT_BYTES:
+            raise Refused(RefusalReason.TOO_LARGE, None, f"An event has at most {MAX_EVENT_BYTES} bytes")
+        event = parse_event(raw)
+        if TOPIC_OF[event["type"]].writer != "shop":
+            raise Refused(RefusalReason.UNKNOWN_TYPE, "type", "The shop does not publish this type")
+        self._check_caller(event)
+        self.sources.check(event["source"], event["type"])
+        check_event_time(to_micros(event["time"]), self.now)
+        if self.program is not None:
+            input_of(event, self.program.currency, self.program.decimals)
+        return event
+
+    def _check_caller(self, event: Event) -> None:
+        """Refuse sources and types that the credential does not name, and other members than the token's."""
+        self.caller.require_member(event["subject"])
+        if not self.caller.may_publish(event["source"], event["type"]):
+            raise Problem(
+                FORBIDDEN,
+                f"This credential may not publish {event['type']} of {event['source']}: its claims sources and types "
+                "must list them. Nothing was published.",
+            )
 
 
 def _accepted_json(event: Event, topic: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ from schemas import events
 from schemas.topics import BY_NAME
 from services.kit import metrics
 from services.kit.calendar import Micros, to_micros
+from services.kit.event_sources import EventSources
 from services.kit.event_time import check_event_time
 from services.kit.kafka import Record, shard_of
 from services.notifier.domain.inputs import (
@@ -44,8 +45,10 @@ _OF_DEBT: Final = re.compile(rb"loyalty\.points\.(?:clawed_back|redeemed)\.v1")
 class Decoder:
     """Makes inputs of records; a record that breaks its contract becomes a dead letter."""
 
-    def __init__(self, *, shards: int, max_event_age_days: int) -> None:
+    def __init__(self, *, shards: int, max_event_age_days: int, sources: EventSources | None = None) -> None:
+        """`sources` are those that may say the shop's events; by default all."""
         self._shards = shards
+        self._sources = sources or EventSources()
         self._max_event_age_days = max_event_age_days
 
     def __call__(self, record: Record) -> Input | None:
@@ -68,6 +71,7 @@ class Decoder:
     def _profile(self, event: Any, arrived_at: Micros) -> Input | None:
         at = to_micros(event["time"])
         member_id, event_type, data = event["subject"], event["type"], event["data"]
+        self._sources.check(event["source"], event_type)
         if event_type == "commerce.member.erased.v1":
             # Never too late: a member who asked to be forgotten is forgotten, however late the event arrives.
             check_event_time(at, arrived_at, max_age_days=None)

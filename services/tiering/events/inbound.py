@@ -14,6 +14,7 @@ from schemas.events.points import OrderQualified
 from schemas.events.reasons import RefusalReason, Refused
 from services.kit import metrics
 from services.kit.calendar import to_micros
+from services.kit.event_sources import EventSources
 from services.kit.event_time import check_event_time
 from services.kit.kafka import Record, shard_of
 from services.kit.money import minor_units
@@ -33,9 +34,18 @@ _WANTED_BYTES: Final = {topic: wanted.encode() for topic, wanted in _WANTED.item
 class Decoder:
     """Makes inputs of records; a record that breaks its contract becomes a dead letter."""
 
-    def __init__(self, versions: Callable[[], ProgramVersions], *, shards: int, max_event_age_days: int) -> None:
-        """`versions` gives the program versions known now, which say how many decimals an amount has."""
+    def __init__(
+        self,
+        versions: Callable[[], ProgramVersions],
+        *,
+        shards: int,
+        max_event_age_days: int,
+        sources: EventSources | None = None,
+    ) -> None:
+        """`versions` gives the program versions known now, which say how many decimals an amount has. `sources` are
+        those that may say the shop's events; by default all."""
         self._versions = versions
+        self._sources = sources or EventSources()
         self._shards = shards
         self._max_event_age_days = max_event_age_days
 
@@ -77,5 +87,6 @@ class Decoder:
 
     def _enrolment(self, event: MemberRegistered, record: Record) -> Enrolment:
         time = to_micros(event["time"])
+        self._sources.check(event["source"], event["type"])
         check_event_time(time, record.appended_at, self._max_event_age_days)
         return Enrolment(event["subject"], Cause(event["type"], event["source"], event["id"], time))
