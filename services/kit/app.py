@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Generator, MutableMapping, Sequence
+from collections.abc import Callable, Generator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from functools import cache, partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 import uvicorn
@@ -18,10 +19,11 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import Response
 from prometheus_client import Counter, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.kit import log, metrics, problem
+from services.kit.http_protocol import BoundedProtocol
+from services.kit.limits import limited
 from services.kit.part import State
 
 if TYPE_CHECKING:
@@ -31,8 +33,6 @@ _log = log.get(__name__)
 
 DRAIN_SECONDS: Final = 3
 """How long a stop waits for the requests in flight."""
-MAX_BODY: Final = 8 * 1024 * 1024
-"""Bytes; an event has at most 256 KiB, and a batch of them comes in one body."""
 SLOW_SECONDS: Final = 1.0
 """A request that takes longer is logged (there is no access log)."""
 
@@ -51,19 +51,23 @@ class Api:
         title: str = "",
         summary: str = "",
         drain: Callable[[], Any] | None = None,
+        max_bodies: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
-        """`drain` is awaited when a stop has ended the requests (an executor's commands in flight)."""
+        """`drain` is awaited when a stop has ended the requests (an executor's commands in flight). `max_bodies` has
+        the bytes of a body on the paths that take larger ones than `limits.MAX_BODY`."""
         self._worker = worker
         self._drain = drain
         self.app = build_app(worker, routers=routers, title=title, summary=summary)
+        self._max_bodies = max_bodies
         self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Listens."""
+        settings = self._worker.settings
         config = uvicorn.Config(
-            measured(self.app),
-            http="httptools",
+            measured(limited(self.app, max_requests=settings.http_requests, max_bodies=self._max_bodies)),
+            http=cast("Any", partial(BoundedProtocol, max_connections=settings.http_connections)),
             ws="none",
             loop="none",
             lifespan="off",
@@ -94,11 +98,20 @@ class Api:
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves signals to the worker."""
+    """A server that leaves signals to the worker, and ends connections that ask for nothing."""
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         yield
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second."""
+        if counter % 5 == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                assert isinstance(connection, BoundedProtocol)
+                connection.check(now)
+        return await super().on_tick(counter)
 
 
 def build_app(worker: Worker[Any], *, routers: Sequence[APIRouter], title: str = "", summary: str = "") -> FastAPI:
@@ -146,7 +159,7 @@ def _health_document(answer: tuple[bool, dict[str, Any]]) -> Response:
 
 
 def measured(app: ASGIApp) -> ASGIApp:
-    """Counts and times requests by route, and refuses bodies that are too large, as plain ASGI."""
+    """Counts and times requests by route, as plain ASGI."""
 
     async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -162,7 +175,7 @@ def measured(app: ASGIApp) -> ASGIApp:
             await send(message)
 
         try:
-            await app(scope, receive if scope["method"] == "GET" else _limited(receive), send_and_note)
+            await app(scope, receive, send_and_note)
         except Exception:
             if not status:
                 raise
@@ -171,22 +184,6 @@ def measured(app: ASGIApp) -> ASGIApp:
             _count(scope, status, time.perf_counter() - began)
 
     return asgi
-
-
-def _limited(receive: Receive) -> Receive:
-    """Reads a body of at most `MAX_BODY` bytes."""
-    left = MAX_BODY
-
-    async def limited() -> MutableMapping[str, Any]:
-        nonlocal left
-        message = await receive()
-        left -= len(message.get("body", b""))
-        if left < 0:
-            # An HTTPException, because FastAPI makes "400" of any other error while it reads a body.
-            raise HTTPException(413, f"A body has at most {MAX_BODY} bytes.")
-        return message
-
-    return limited
 
 
 def _count(scope: Scope, status: int, seconds: float) -> None:

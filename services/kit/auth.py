@@ -20,6 +20,7 @@ import jwt
 import msgspec
 from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
 from fastapi.requests import HTTPConnection
+from fastapi.routing import APIRoute
 from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 
@@ -212,6 +213,19 @@ class Guard(SecurityBase):
         default = MEMBER_SCOPES if member is not None else frozenset[str]()
         scopes = default if scope is None else frozenset(scope.split())
         return Caller(str(claims["sub"]), scopes, member, claims), float(claims["exp"])
+
+
+def guard_of(route: APIRoute) -> tuple[Guard, SecurityScopes] | None:
+    """The guard of a route and the scopes that it asks for; None for an open route."""
+    waiting = [route.dependant]
+    while waiting:
+        dependant = waiting.pop()
+        if isinstance(dependant.call, Guard):
+            return dependant.call, SecurityScopes(
+                [*(dependant.parent_oauth_scopes or ()), *(dependant.own_oauth_scopes or ())]
+            )
+        waiting += dependant.dependencies
+    return None
 
 
 def _unauthenticated(detail: str, *, challenge: str = 'Bearer error="invalid_token"') -> Problem:

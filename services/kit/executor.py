@@ -14,12 +14,13 @@ answers from its journal what it had booked.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -39,6 +40,8 @@ O = TypeVar("O")  # noqa: E741
 
 EXPECT_SECONDS: Final = 1.0
 """For so long after a command the next one is expected."""
+WAIT_SECONDS: Final = 5.0
+"""A command that has waited longer for its turn is let go: whoever sent it has gone, or will send it again."""
 YIELD_SECONDS: Final = 0.1
 """How long records wait for commands at most: they go on however many commands there are."""
 
@@ -84,6 +87,10 @@ class DatabaseUnavailable(Exception):
     """The database cannot be reached or takes no transactions now; the batch may be tried again."""
 
 
+class Overloaded(Exception):
+    """Too many commands wait for their transaction, or this one has waited too long: it was not booked."""
+
+
 class _CommitUnknown(Exception):
     """The connection was lost in COMMIT: nobody knows yet whether the transaction was committed."""
 
@@ -103,6 +110,26 @@ class _Batch(Generic[I, O]):
     outcomes: list[O | Refused] = field(default_factory=list)
 
 
+class _Waiting(NamedTuple, Generic[I, O]):
+    """A command that waits for its turn until an instant of the monotonic clock, and the answer to it."""
+
+    command: I
+    answer: asyncio.Future[O | Refused]
+    waits_until: float
+
+
+def _still_waiting(batch: list[_Waiting[I, O]]) -> list[_Waiting[I, O]]:
+    """The commands whose turn has come in time; the others are let go."""
+    now = time.monotonic()
+    if all(now <= one.waits_until for one in batch):
+        return batch
+    for late in batch:
+        if now > late.waits_until and not late.answer.done():
+            metrics.count("commands_shed_total", why="late")
+            late.answer.set_exception(Overloaded(f"It has waited for {WAIT_SECONDS:g} s"))
+    return [one for one in batch if now <= one.waits_until]
+
+
 class Executor(Generic[I, O]):
     """Makes one transaction of a batch of inputs of one shard."""
 
@@ -115,10 +142,12 @@ class Executor(Generic[I, O]):
         committed: Callable[[Shard], None] | None = None,
         max_batch: int = 1000,
         concurrent_shards: int = 2,
+        max_waiting: int = 250,
         timeout_seconds: float = 5.0,
     ) -> None:
         """Commands are tried by `optimistic` first, which saves the round trips of a transaction. The commands of
         `concurrent_shards` shards are booked side by side; those of other shards wait, and then share a transaction.
+        Of one shard `max_waiting` commands wait at most, and `WAIT_SECONDS` at most; then they raise `Overloaded`.
         `committed(shard)` is called after each COMMIT (it wakes the relay). Commands wait `timeout_seconds` for a
         database that cannot be reached before they raise `DatabaseUnavailable`."""
         self._pool = pool
@@ -126,9 +155,10 @@ class Executor(Generic[I, O]):
         self._optimistic = optimistic
         self._committed = committed
         self._max_batch = max_batch
+        self._max_waiting = max_waiting
         self._slots = asyncio.Semaphore(concurrent_shards)
         self._timeout_seconds = timeout_seconds
-        self._queues: dict[Shard, deque[tuple[I, asyncio.Future[O | Refused]]]] = {}
+        self._queues: dict[Shard, deque[_Waiting[I, O]]] = {}
         self._tasks: dict[Shard, asyncio.Task[None]] = {}
         self._last_command = self._last_batch = float("-inf")
         self._commands_waiting = 0
@@ -177,15 +207,18 @@ class Executor(Generic[I, O]):
         """Books one command, in one transaction with others that arrive together. Nobody waits for a command in the
         `background`, so records do not wait for it either.
 
-        Raises `DatabaseUnavailable`, or what `book` raised for this command.
+        Raises `Overloaded`, `DatabaseUnavailable`, or what `book` raised for this command.
         """
         if background:
             return await self._enqueue(shard, command)
+        if len(self._queues.get(shard, ())) >= self._max_waiting:
+            metrics.count("commands_shed_total", why="queue")
+            raise Overloaded(f"{self._max_waiting} commands wait for members beside this one")
         self._last_command = time.monotonic()
         self._commands_waiting += 1
         self._no_command_waits.clear()
         try:
-            return await self._enqueue(shard, command)
+            return await self._enqueue(shard, command, waits_until=time.monotonic() + WAIT_SECONDS)
         finally:
             self._commands_waiting -= 1
             if not self._commands_waiting:
@@ -198,9 +231,9 @@ class Executor(Generic[I, O]):
                 async with asyncio.timeout(YIELD_SECONDS):
                     await self._no_command_waits.wait()
 
-    async def _enqueue(self, shard: Shard, command: I) -> O | Refused:
+    async def _enqueue(self, shard: Shard, command: I, *, waits_until: float = math.inf) -> O | Refused:
         answer: asyncio.Future[O | Refused] = asyncio.get_running_loop().create_future()
-        self._queues.setdefault(shard, deque()).append((command, answer))
+        self._queues.setdefault(shard, deque()).append(_Waiting(command, answer, waits_until))
         if shard not in self._tasks:
             self._tasks[shard] = asyncio.create_task(self._serve(shard), name=f"commands-{shard}")
         return await answer
@@ -217,26 +250,27 @@ class Executor(Generic[I, O]):
             while queue:
                 async with self._slots:
                     batch = [queue.popleft() for _ in range(min(len(queue), self._max_batch))]
-                    await self._answer(shard, batch)
+                    if batch := _still_waiting(batch):
+                        await self._answer(shard, batch)
         finally:
             del self._queues[shard], self._tasks[shard]
 
-    async def _answer(self, shard: Shard, batch: list[tuple[I, asyncio.Future[O | Refused]]]) -> None:
+    async def _answer(self, shard: Shard, batch: list[_Waiting[I, O]]) -> None:
         try:
-            outcomes = await self._run_commands(shard, [command for command, _ in batch])
+            outcomes = await self._run_commands(shard, [one.command for one in batch])
         except Exception as error:
             if len(batch) > 1 and not isinstance(error, DatabaseUnavailable):
                 # One command has broken the batch. Each is now booked by itself, so that only this one fails.
                 for one in batch:
                     await self._answer(shard, [one])
                 return
-            for _, answer in batch:
-                if not answer.done():
-                    answer.set_exception(error)
+            for one in batch:
+                if not one.answer.done():
+                    one.answer.set_exception(error)
         else:
-            for (_, answer), outcome in zip(batch, outcomes, strict=True):
-                if not answer.done():
-                    answer.set_result(outcome)
+            for one, outcome in zip(batch, outcomes, strict=True):
+                if not one.answer.done():
+                    one.answer.set_result(outcome)
 
     async def _run_commands(self, shard: Shard, commands: Sequence[I]) -> Sequence[O | Refused]:
         deadline = time.monotonic() + self._timeout_seconds

@@ -45,6 +45,8 @@ MetricName = Literal[
     "failing_accounts",
     # Requests answered, by method, route and status; seconds they took, by method and route.
     "http_requests_total",
+    "http_turned_away_total",
+    "commands_shed_total",
     "http_request_seconds",
     # Records that came on another shard's partition (their publisher hashes keys otherwise) and were sent on, by topic.
     "rekeyed_total",
@@ -86,6 +88,8 @@ _DECLARED: Final[dict[MetricName, _Declared]] = {
     "swept_total": _Declared(Counter, "What sweeps found due."),
     "failing_accounts": _Declared(Gauge, "Accounts on which something is due and cannot be booked."),
     "http_requests_total": _Declared(Counter, "Requests answered.", ("method", "route", "status")),
+    "http_turned_away_total": _Declared(Counter, "Connections ended before there was a request.", ("why",)),
+    "commands_shed_total": _Declared(Counter, "Commands answered 503 because too many waited.", ("why",)),
     "http_request_seconds": _Declared(Histogram, "Seconds of a request.", ("method", "route"), _SECONDS),
     "rekeyed_total": _Declared(Counter, "Records sent on to their member's shard.", ("topic",)),
     "outcomes_total": _Declared(Counter, "Inputs by outcome.", ("outcome",)),

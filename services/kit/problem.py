@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from services.kit import log
-from services.kit.executor import DatabaseUnavailable
+from services.kit.executor import DatabaseUnavailable, Overloaded
 from services.kit.postgres import DATABASE_ERRORS, is_unavailable
 from services.kit.program import NoProgram
 
@@ -53,6 +53,9 @@ FORBIDDEN: Final = kind("forbidden", "The token does not allow this", 403)
 NOT_FOUND: Final = kind("not-found", "Not found", 404)
 METHOD_NOT_ALLOWED: Final = kind("method-not-allowed", "The path has no such method", 405)
 TOO_LARGE: Final = kind("too-large", "The request is too large", 413)
+TOO_SLOW: Final = kind("too-slow", "The request came too slowly", 408)
+HEAD_TOO_LARGE: Final = kind("headers-too-large", "The headers are too large", 431)
+OVERLOADED: Final = kind("overloaded", "Too much is asked at once", 503)
 UNAVAILABLE: Final = kind("unavailable", "Not available at the moment", 503)
 INTERNAL: Final = kind("internal", "Something went wrong here", 500)
 
@@ -68,8 +71,9 @@ class Document(BaseModel):
     errors: list[dict[str, str]] | None = Field(default=None, description="All fields that are wrong: field, detail.")
 
 
-class Problem(Exception):
-    """Raised by an endpoint to answer with a problem document."""
+class Problem(HTTPException):
+    """Raised to answer with a problem document. (An HTTPException, because FastAPI makes "400" of any other error that
+    is raised while it reads a body.)"""
 
     def __init__(
         self,
@@ -82,13 +86,14 @@ class Problem(Exception):
         **members: Any,
     ) -> None:
         """`detail` is for this occurrence; `members` are further members of the document."""
-        super().__init__(of.code, detail)
+        super().__init__(of.status, detail, headers)
         self.kind = of
-        self.detail = detail
         self.field = field
         self.errors = errors
-        self.headers = headers
         self.members = members
+
+    def __str__(self) -> str:
+        return f"{self.kind.code}: {self.detail}"
 
     def document(self) -> dict[str, Any]:
         """The document as JSON."""
@@ -132,6 +137,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Overloaded, _overloaded)
     for unavailable in (DatabaseUnavailable, *DATABASE_ERRORS):
         app.add_exception_handler(unavailable, _unavailable)
     app.add_exception_handler(NoProgram, _no_program)
@@ -164,6 +170,7 @@ def _replace_validation_errors(schema: dict[str, Any]) -> None:
             if "requestBody" in operation:
                 answers.setdefault("400", {"description": MALFORMED.title, **problem})
                 answers.setdefault("413", {"description": TOO_LARGE.title, **problem})
+                answers.setdefault("408", {"description": TOO_SLOW.title, **problem})
             if operation.get("security"):
                 answers.setdefault("401", {"description": UNAUTHENTICATED.title, **problem})
                 answers.setdefault("403", {"description": FORBIDDEN.title, **problem})
@@ -220,6 +227,11 @@ async def _unavailable(request: Request, error: Exception) -> Response:
     _log.warning("request_unavailable", error=repr(error))
     detail = "The database cannot be reached. Nothing was booked, or the same request sent again answers what was."
     return Problem(UNAVAILABLE, detail, headers={"Retry-After": "2"}).response()
+
+
+async def _overloaded(_: Request, error: Exception) -> Response:
+    detail = f"{error}. Nothing was booked; send the same request again later."
+    return Problem(OVERLOADED, detail, headers={"Retry-After": "1"}).response()
 
 
 async def _no_program(_: Request, error: Exception) -> Response:

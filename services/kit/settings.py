@@ -88,6 +88,17 @@ class Settings(BaseSettings):
 
     http_host: str = Field(default="127.0.0.1", description="Address the API listens on.")
     http_port: int = Field(default=8000, ge=0, le=65_535, description="Port the workers share.")
+    http_connections: int = Field(
+        default=500, ge=1, description="Open connections of one worker; one more is answered 503 and closed."
+    )
+    http_requests: int = Field(
+        default=400, ge=1, description="Requests of one worker that are being answered; one more is answered 503."
+    )
+    waiting_commands: int = Field(
+        default=250,
+        ge=1,
+        description="Commands of one shard and worker that wait for their transaction; one more is answered 503.",
+    )
     workers: int = Field(default=1, ge=1, description="Worker processes; each runs every part.")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -16,7 +16,7 @@ from services.kit.relay import Relay
 from services.kit.serve import Service, Worker, main
 from services.kit.sweeper import Sweeper
 from services.kit.unread import is_booked_until
-from services.ledger.api import routers
+from services.ledger.api import MAX_BODIES, routers
 from services.ledger.api.publisher import Publisher
 from services.ledger.audit.verify import verify
 from services.ledger.consumer import TOPICS, Decoder
@@ -44,6 +44,7 @@ def wire(worker: Worker[LedgerSettings]) -> Sequence[Part]:
         committed=relay.wake,
         max_batch=settings.max_batch,
         concurrent_shards=settings.concurrent_shards,
+        max_waiting=settings.waiting_commands,
     )
     consumer = Consumer(
         settings,
@@ -65,6 +66,7 @@ def wire(worker: Worker[LedgerSettings]) -> Sequence[Part]:
         routers=routers(pool, executor, publisher, Guard(settings), settings),
         title="Ledger",
         summary="Points: what members have, and why.",
+        max_bodies=MAX_BODIES,
     )
     return [upkeep, relay, consumer, sweeper, publisher, api]
 

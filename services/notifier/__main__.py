@@ -34,7 +34,11 @@ def wire(worker: Worker[NotifierSettings]) -> Sequence[Part]:
     relay = Relay(settings)
     notifier = Notifier(settings, programs, texts)
     executor: Executor[Input, Outcome] = Executor(
-        pool, notifier.book, committed=relay.wake, max_batch=settings.max_batch
+        pool,
+        notifier.book,
+        committed=relay.wake,
+        max_batch=settings.max_batch,
+        max_waiting=settings.waiting_commands,
     )
     consumer = Consumer(
         settings,

@@ -30,7 +30,13 @@ def wire(worker: Worker[TieringSettings]) -> Sequence[Part]:
     programs = ProgramFollower(settings, parse=compile_program)
     versions = KnownVersions(programs)
     relay = Relay(settings)
-    executor = Executor(pool, Booking(versions, settings.shards), committed=relay.wake, max_batch=settings.max_batch)
+    executor = Executor(
+        pool,
+        Booking(versions, settings.shards),
+        committed=relay.wake,
+        max_batch=settings.max_batch,
+        max_waiting=settings.waiting_commands,
+    )
     consumer = Consumer(
         settings,
         pool,

@@ -12,7 +12,8 @@ import pytest
 from pydantic import SecretStr
 
 from schemas.events import Refused
-from services.kit.executor import DatabaseUnavailable, Executor, Fence, Fenced
+from services.kit import executor as executor_module
+from services.kit.executor import DatabaseUnavailable, Executor, Fence, Fenced, Overloaded
 from services.kit.kafka import Shard
 from services.kit.migrate import migrate
 from services.kit.postgres import Connection, Pool, new_pool
@@ -97,6 +98,35 @@ async def test_a_command_whose_commit_was_cut_is_run_again_and_known(cut: str, d
         assert await executor.submit(SHARD, Hello("m", 1)) == ("booked" if cut == "before" else "known")
         assert await look.count("hello") == 1
         assert await look.count("outbox") == 1
+
+
+async def test_mend_c02_commands_that_nobody_can_book_in_time_are_shed(
+    database: str, look: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor_module, "WAIT_SECONDS", 0.05)
+    begun, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def stuck(tx: Connection, shard: Shard, inputs: Sequence[Hello]) -> Sequence[str | Refused]:
+        begun.set()
+        await goes_on.wait()
+        return await BOOK(tx, shard, inputs)
+
+    async with _pooled(_settings(database)) as pool:
+        executor = Executor[Hello, str](pool, stuck, max_waiting=3)
+        first = asyncio.create_task(executor.submit(SHARD, Hello("m", 1)))
+        await begun.wait()  # it is being booked, and waits no longer
+        waiting = [asyncio.create_task(executor.submit(SHARD, Hello("m", n))) for n in (2, 3)]
+        waiting.append(asyncio.create_task(executor.submit(SHARD, Hello("m", 4), background=True)))
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded, match="3 commands wait"):
+            await executor.submit(SHARD, Hello("m", 5))
+        await asyncio.sleep(0.1)
+        goes_on.set()
+        assert await first == "booked"
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [Overloaded, Overloaded, str]
+        assert await look.hellos() == {("m", 1), ("m", 4)}  # what was let go was not booked, and may come again
+        assert await executor.submit(SHARD, Hello("m", 2)) == "booked"
 
 
 async def test_commands_that_arrive_together_share_a_transaction(database: str, look: Database) -> None:

@@ -17,10 +17,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from deploy.local.tokens import AUDIENCE, ISSUER, Signer
 from services.kit import auth
-from services.kit.app import MAX_BODY, build_app, measured
+from services.kit.app import build_app, measured
 from services.kit.auth import Guard
 from services.kit.dead_letter import RefusalReason, Refused
 from services.kit.event_sources import EventSources
+from services.kit.limits import MAX_BODY, limited
 from services.kit.problem import Kind, Problem, kind
 from services.kit.serve import Worker
 from tests.greeter.routes import routes
@@ -50,7 +51,8 @@ async def client(signer: Signer) -> AsyncIterator[httpx.AsyncClient]:
     settings = _settings(signer)
     executor: Any = Mock()
     app = build_app(Worker(settings, Mock()), routers=[routes(executor, Guard(settings))])
-    transport = httpx.ASGITransport(app=measured(app), raise_app_exceptions=False)
+    bounded = limited(app, max_requests=100, max_bodies={})
+    transport = httpx.ASGITransport(app=measured(bounded), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://greeter") as client:
         yield client
 
@@ -237,6 +239,21 @@ async def test_a_body_that_is_wrong_names_the_field_and_repeats_no_value(
 async def test_a_body_beyond_all_measure_is_turned_away(client: httpx.AsyncClient, signer: Signer) -> None:
     headers = _bearer(signer.token()) | {"content-type": "application/json"}
     _problem(await client.post(READ, content=b"x" * (MAX_BODY + 1), headers=headers), 413, "too-large")
+
+
+@pytest.mark.parametrize(
+    ("claims", "status"),
+    [({"ttl_s": -60}, 401), ({"scopes": ["ledger:read"]}, 403), ({"scopes": ["ledger:spend"], "member": "m-2"}, 404)],
+)
+async def test_mend_c02_the_token_is_checked_before_a_body_is_read(
+    claims: dict[str, Any], status: int, client: httpx.AsyncClient, signer: Signer
+) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        pytest.fail("the body was read")
+        yield b""
+
+    headers = _bearer(signer.token(**claims)) | {"content-type": "application/json"}
+    assert (await client.post(READ, content=body(), headers=headers)).status_code == status
 
 
 async def test_what_we_did_wrong_says_nothing_of_the_inside(client: httpx.AsyncClient) -> None:

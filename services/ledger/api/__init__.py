@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter
 
@@ -34,7 +34,10 @@ from services.ledger.api.context import Context
 from services.ledger.api.publisher import Publisher
 from services.ledger.reads.balances import Reads
 
-__all__ = ["Publisher", "routers"]
+__all__ = ["MAX_BODIES", "Publisher", "routers"]
+
+MAX_BODIES: Final = {"/v1/events": events.MAX_BYTES}
+"""Bytes of a body, of the paths that take large ones."""
 
 
 def routers(

@@ -28,7 +28,7 @@ TOO_LARGE: Final = kind("too-large", "The request is too large", 413)
 SINGLE: Final = "application/cloudevents+json"
 BATCH: Final = "application/cloudevents-batch+json"
 MAX_EVENTS: Final = 1000
-MAX_BYTES: Final = 4 * 1024 * 1024
+MAX_BYTES: Final = 1024 * 1024
 
 _BODY: Final = {
     "requestBody": {
