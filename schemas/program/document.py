@@ -31,6 +31,7 @@ from schemas.program.fields import (
     Version,
     Zone,
 )
+from schemas.program.transfers import Transfers
 
 
 class Condition(Part):
@@ -250,6 +251,7 @@ class Program(Part):
     earn: Annotated[tuple[EarningRule, ...], Field(min_length=1)]
     redeem: Redeem | None = None
     adjustments: Adjustments | None = None
+    transfers: Transfers | None = None
     tiers: Tiers
     benefits: tuple[Benefit, ...] | None = None
     segments: tuple[Segment, ...] | None = None

@@ -71,7 +71,7 @@ class Bands(Part):
 
 
 class OrderRule(CappedRule):
-    """Points for what an order's eligible lines cost (N1, N5, P1): `rate`, or `bands`."""
+    """Points for what an order's eligible lines cost (N1, N5, N9, P1): `rate`, `bands`, or `each_full` and `points`."""
 
     on: Literal["order"]
     base: Literal["net_of_points", "gross"] = "net_of_points"
@@ -82,6 +82,10 @@ class OrderRule(CappedRule):
     rate: Decimal | None = None
     """Points for one unit of the currency (固定换算)."""
     bands: Bands | None = None
+    each_full: Money | None = None
+    """`points` for each full such amount; what is beyond the last full one earns nothing (N9)."""
+    points: PositivePoints | None = None
+    """For each full `each_full`, before multipliers."""
     tier_multiplier: Mapping[Name, Decimal] = Field(default={})
     """By tier, `none` for members without one; 1 for a tier that is not named."""
     stacking: Literal["multiply", "add", "max"] = "multiply"

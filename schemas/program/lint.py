@@ -26,6 +26,7 @@ from schemas.program.earning import (
     SignInRule,
 )
 from schemas.program.problems import Finding, Path
+from schemas.program.transfers import transfer_errors
 
 NO_TIER: Final = "none"
 """The name of having no tier yet; no step of the ladder may be called so."""
@@ -53,6 +54,7 @@ def errors(program: Program) -> Iterator[Finding]:
     yield from _names(program)
     yield from _triggers(program)
     yield from reward_errors(program)
+    yield from transfer_errors(program.transfers)
     for index, rule in enumerate(program.earn):
         path: Path = ("earn", index)
         if isinstance(rule, OrderRule):
@@ -206,8 +208,14 @@ def _campaign(rule: CampaignRule, path: Path) -> Iterator[Finding]:
 def _order_rule(rule: OrderRule, path: Path, program: Program) -> Iterator[Finding]:
     if has_more_decimals(rule.min_spend, program.currency):
         yield _too_fine((*path, "min_spend"), program)
-    if (rule.rate is None) == (rule.bands is None):
-        yield Finding(path, "an order earns by `rate` or by `bands`", "give one of them")
+    if sum(way is not None for way in (rule.rate, rule.bands, rule.each_full)) != 1:
+        yield Finding(path, "an order earns by `rate`, by `bands` or by `each_full`", "give one of them")
+    if (rule.each_full is None) != (rule.points is None):
+        yield Finding(path, "`each_full` says for which amount, `points` how many it earns", "give both, or neither")
+    if rule.each_full is not None and not Fraction(rule.each_full):
+        yield Finding((*path, "each_full"), "nothing is full of amounts of 0", "use an amount above 0")
+    if rule.each_full is not None and has_more_decimals(rule.each_full, program.currency):
+        yield _too_fine((*path, "each_full"), program)
     if rule.bands is not None:
         yield from _bands(rule.bands, Fraction(rule.min_spend), (*path, "bands", "steps"), program)
 

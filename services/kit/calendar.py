@@ -84,6 +84,11 @@ def add_months(day: Day, months: int) -> Day:
     return day_from(date(year, month + 1, min(start.day, monthrange(year, month + 1)[1])))
 
 
+def first_of_month(day: Day) -> Day:
+    """The first day of a day's month."""
+    return day_from(date.fromordinal(day).replace(day=1))
+
+
 YearDay = tuple[int, int]
 """A day of every year, (month, day); 29 February is the 28th in common years."""
 

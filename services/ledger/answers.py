@@ -90,6 +90,23 @@ _REFUSALS: Final[Mapping[Refusal, tuple[int, str, str]]] = {
         "Nothing is known of the member who is to receive the points: check the id.",
     ),
     "transfer_unknown": (404, "No such transfer", "No transfer has this id."),
+    "transfers_not_allowed": (
+        409,
+        "Points cannot be given away",
+        "The program in force does not let members give points to each other.",
+    ),
+    "transfer_below_minimum": (409, "Too few points to give away at once", "Give at least {minimum} points."),
+    "beyond_day_limit": (
+        409,
+        "More points than can be given away on one day",
+        "A member gives at most {limit} points on one day, and has given {given} today: give fewer, or wait for tomorrow.",
+    ),
+    "beyond_month_limit": (
+        409,
+        "More points than can be given away in one month",
+        "A member gives at most {limit} points in one month, and has given {given} in this one: give fewer, or wait for "
+        "the next.",
+    ),
     "reward_unknown": (
         404,
         "No such reward",

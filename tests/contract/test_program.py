@@ -33,6 +33,9 @@ rule: first-purchase
     points: 100"""
 CAMPAIGN = '{from: 2026-06-08T00:00:00+08:00, to: 2026-06-09T00:00:00+08:00, multiplier: "2"}'
 
+NOBODY_GIVES = "transfers: {allowed: false, per_day: 100}"
+ODD_LIMITS = "transfers: {allowed: true, minimum: 100, per_day: 50, per_month: 20}"
+
 
 def changed(*changes: tuple[str, str], text: str = TEXT) -> str:
     """The default program with some text replaced."""
@@ -155,6 +158,12 @@ def test_a_document_reads_back_as_the_same_program_under_the_same_hash() -> None
     assert load(json.dumps(document)) == program
 
 
+def test_documents_of_the_past_keep_their_hash_when_there_is_more_to_say() -> None:
+    """A new option is optional and has no default in the model: where nothing is said of it, nothing is hashed."""
+    hash_ = "sha256:8e88eb9df425f50820422c64625c2c6c3a33f13555b829b99ba97e4415cb8244"
+    assert content_hash(load(TEXT).document()) == hash_
+
+
 def test_the_hash_goes_by_content_not_by_spelling() -> None:
     spelled = changed(('rate: "1.5"', "rate: 1.5"), ("# Change it", "# Do change it"), ("skus: []", "skus: [] "))
     assert content_hash(load(spelled).document()) == content_hash(load(TEXT).document())
@@ -224,7 +233,11 @@ def test_what_is_not_built_is_refused_with_its_line_and_the_way_out(
         ('upto: "800"', 'upto: "800.005"', "earn[0].bands.steps[1].upto", "CNY has 2 decimals"),
         ('{upto: "800", rate', "{rate", "earn[0].bands.steps[1]", "only the last step"),
         ('- {rate: "2"}', '- {upto: "900", rate: "2"}', "earn[0].bands.steps[2].upto", "nothing is said"),
-        ("    bands:\n", '    rate: "1"\n    bands:\n', "earn[0]", "by `rate` or by `bands`"),
+        ("    bands:\n", '    rate: "1"\n    bands:\n', "earn[0]", "by `rate`, by `bands` or by `each_full`"),
+        ("    bands:\n", '    each_full: "2.50"\n    bands:\n', "earn[0]", "an order earns by `rate`, by"),
+        ("    bands:\n", "    points: 5\n    bands:\n", "earn[0]", "`points` how many it earns"),
+        ("    bands:\n", '    each_full: "0"\n    bands:\n', "earn[0].each_full", "nothing is full of amounts of 0"),
+        ("    bands:\n", '    each_full: "2.505"\n    bands:\n', "earn[0].each_full", "CNY has 2 decimals"),
         ('vip: "1.2"', 'vp: "1.2"', "earn[0].tier_multiplier.vp", "the tier `vp` is not defined"),
         ('vip: "1.2"', 'vip: "-0.1"', "earn[0].tier_multiplier.vip", "is not written as expected"),
         ("streak: {7: 30}", "streak: {2: 10, 7: 30}", "earn[2].streak", "would take points: 10 + 10"),
@@ -280,6 +293,19 @@ def test_what_is_not_built_is_refused_with_its_line_and_the_way_out(
         ("on: first_order\n    points: 100", "on: first_order", "earn[1].points", "is missing"),
         ("points: 100", 'points: "100"', "earn[1].points", "valid integer"),
         ("currency: CNY", "currency: CNY\ncurrency: USD", "currency", "`currency` is given twice"),
+        ("\ntiers:\n", f"\n{NOBODY_GIVES}\ntiers:\n", "transfers.per_day", "may not give points away at all"),
+        (
+            "\ntiers:\n",
+            f"\n{ODD_LIMITS}\ntiers:\n",
+            "transfers.minimum",
+            "`minimum` is above `per_day`: 100 against 50",
+        ),
+        (
+            "\ntiers:\n",
+            f"\n{ODD_LIMITS}\ntiers:\n",
+            "transfers.per_day",
+            "`per_day` is above `per_month`: 50 against 20",
+        ),
         ("timezone: Asia/Shanghai", "timezone: Asia/Peking", "timezone", "no name of the tz database"),
         ("T00:00:00+08:00", "T00:00:00", "effective_from", "no time with offset"),
         ("says: [points_earned, ", "says: [gossip, ", "touchpoints[1].says[0]", "nothing is known to say"),

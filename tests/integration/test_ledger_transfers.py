@@ -13,8 +13,12 @@ from services.kit.calendar import later, parse_rfc3339
 from services.ledger.api import commands
 from services.ledger.audit.verify import examine, summarise
 from services.ledger.inputs import Known
-from tests.integration.ledger_support import LedgerUnderTest, client_of, completed_order, post
+from services.ledger.publication import publish_document
+from tests.conftest import MakeDatabase
+from tests.integration.ledger_support import DOCUMENT, LedgerUnderTest, client_of, completed_order, ledger_on, post
 from tests.model import events as shop
+
+SPENDER = ["ledger:read", "ledger:spend"]
 
 
 @pytest.fixture(autouse=True)
@@ -209,3 +213,40 @@ async def test_a_half_without_the_other_is_found(
     ]
     await ledger.tamper("UPDATE fact SET key = $1 WHERE key = 'arrival:other'", f"arrival:{made['transfer_id']}")
     await holds(ledger, monkeypatch)
+
+
+async def test_X1_what_the_program_does_not_let_go_is_a_409_and_nothing_moves(
+    make_database: MakeDatabase, signer: Signer
+) -> None:
+    """A member of 1,900 points gives them to another and sends the goods back: not beyond what the program lets go."""
+    limits = {"allowed": True, "minimum": 100, "per_day": 500, "per_month": 700}
+    async with ledger_on(make_database(), publish=False, jwks_file=signer.jwks_file) as ledger:
+        async with ledger.pool.acquire() as connection:
+            await publish_document(connection, DOCUMENT | {"transfers": limits})
+        await completed_order(ledger, "a")
+        await known(ledger, "b")
+        async with client_of(ledger.app(), signer.token(scopes=SPENDER)) as client:
+            few, many = [await send(client, from_="a", to="b", points=points) for points in (99, 501)]
+            assert refusal(few) == (409, "transfer-below-minimum")
+            assert (refusal(many), many.json()["limit"], many.json()["given"]) == ((409, "beyond-day-limit"), 500, 0)
+            assert (await balance(client, "a"))["available"] == 1900
+            assert (await send(client, from_="a", to="b", points=500, reference="one")).status_code == 202
+            ledger.now = later(ledger.now, 86_400_000_000)
+            beyond = await send(client, from_="a", to="b", points=300, reference="two")
+            assert (refusal(beyond), beyond.json()["given"]) == ((409, "beyond-month-limit"), 500)
+            assert "has given 500 in this one" in beyond.json()["detail"]
+            assert (await send(client, from_="a", to="b", points=200, reference="two")).status_code == 202
+            await ledger.deliver()
+            assert (await balance(client, "a"))["available"] == 1200
+            assert (await balance(client, "b"))["available"] == 705
+
+
+async def test_X1_a_program_may_let_nobody_give_points_away(make_database: MakeDatabase, signer: Signer) -> None:
+    async with ledger_on(make_database(), publish=False, jwks_file=signer.jwks_file) as ledger:
+        async with ledger.pool.acquire() as connection:
+            await publish_document(connection, DOCUMENT | {"transfers": {"allowed": False}})
+        await completed_order(ledger, "a")
+        await known(ledger, "b")
+        async with client_of(ledger.app(), signer.token(scopes=SPENDER)) as client:
+            assert refusal(await send(client, from_="a", to="b", points=100)) == (409, "transfers-not-allowed")
+            assert (await balance(client, "a"))["available"] == 1900

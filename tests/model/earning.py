@@ -129,6 +129,13 @@ def banded(bands: Mapping[str, Any], amount: Fraction) -> Fraction:
     raise ValueError("the last band is open")
 
 
+def worth_of(rule: Rule, amount: Fraction) -> Fraction:
+    """What a rule gives for an amount before multipliers: by its rate, its bands, or for each full amount (N9)."""
+    if "each_full" in rule:
+        return Fraction(amount // Fraction(rule["each_full"]) * rule["points"])
+    return banded(rule.get("bands") or {"steps": [{"rate": rule["rate"]}]}, amount)
+
+
 def work_out(
     order: Order, rule: Rule, tier: str, profile: Sequence[Report] = (), without: Collection[str] = ()
 ) -> Working:
@@ -142,8 +149,7 @@ def work_out(
     proportional = program["points"]["refund"]["mode"] == "proportional"
     units = whole if proportional else left
     amount = Fraction(major(sum(units.values()), program["currency"]))
-    bands = rule.get("bands") or {"steps": [{"rate": rule["rate"]}]}
-    worth = banded(bands, amount) if amount >= Fraction(rule.get("min_spend", "0")) else Fraction(0)
+    worth = worth_of(rule, amount) if amount >= Fraction(rule.get("min_spend", "0")) else Fraction(0)
     rate = worth / amount if amount else Fraction(0)
     by_line = {line.line_id: multiplier(order, line, rule, tier, profile, without) for line in order.eligible(rule)}
     exact = rate * _multiplied(units, by_line, program["currency"])

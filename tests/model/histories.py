@@ -86,7 +86,7 @@ def programs(
     rules: list[dict[str, Any]] = []
     if more:
         purchase["stacking"] = draw(st.sampled_from(["multiply", "add", "max"]))
-        purchase["bands"] = DEFAULT["earn"][0]["bands"] | {"mode": draw(st.sampled_from(["whole", "marginal"]))}
+        purchase |= draw(st.sampled_from(WAYS_TO_EARN))
         sign_in["make_up"] = {"cost": 3, "within_days": 4}
         drawn = st.sampled_from([*MORE_RULES, *AHEAD_RULES] if ahead else MORE_RULES)
         rules = draw(st.lists(drawn, min_size=draw(st.integers(0, 3)), unique_by=lambda rule: rule["rule"]))
@@ -110,6 +110,7 @@ def programs(
             "review": {"cap": {"per": "day", "points": 30}},
         },
         more=rules,
+        **({"transfers": draw(st.sampled_from(GIVING))} if ahead else {}),
         redeem={"cash_offset": DEFAULT["redeem"]["cash_offset"] | draw(st.sampled_from(LIMITS))},
     )
 
@@ -142,8 +143,21 @@ LIMITS: list[dict[str, Any]] = [
     {"exclude": {"categories": ["apparel"]}},
 ]
 """What points may pay: of any number, so that no command is refused for it, and as the program says."""
+GIVING: list[dict[str, Any]] = [
+    {"allowed": True},
+    {"allowed": True},
+    {"allowed": True, "minimum": 5, "per_day": 60},
+    {"allowed": True, "per_day": 110, "per_month": 140},
+    {"allowed": False},
+]
 START_TIMES = st.sampled_from(["00:00", "12:00"])
 CAMPAIGN = {"from": d(3, "00:00"), "to": d(12), "multiplier": "1.5"}
+BANDS = DEFAULT["earn"][0]["bands"]
+WAYS_TO_EARN: list[dict[str, Any]] = [
+    {"bands": BANDS | {"mode": "whole"}},
+    {"bands": BANDS | {"mode": "marginal"}},
+    {"bands": None, "each_full": "2.50", "points": 5},
+]
 MORE_RULES: list[dict[str, Any]] = [
     {"rule": "days", "on": "order", "campaign": CAMPAIGN},
     {"rule": "evening", "on": "order", "campaign": CAMPAIGN | {"multiplier": "0.7", "from": d(8)}},

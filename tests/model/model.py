@@ -97,7 +97,7 @@ class Model:
             case Referred():
                 outcome = self.known.hear_of(command)
             case Send() | Receive():
-                outcome = self.transfers.do(command)
+                outcome = self.transfers.do(command, program)
             case _:
                 outcome = self.spending.do(command, _grace_days(program))
         if isinstance(command, Hold | Redeem | RepairStreak | Send) and outcome == "booked":

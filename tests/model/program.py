@@ -130,8 +130,8 @@ def program(
 ) -> Program:
     """The default program with only `rules`, and with what is named replaced.
 
-    `points` and `tiers` replace whole keys of those sections, `rule` keys of the rule of that name; `more` are rules
-    beside these, and other words keys of the document: `program(["purchase"], points={"expiry": {"kind": "none"}})`.
+    `points` and `tiers` replace whole keys of those sections, `rule` keys of the rule of that name, or None leaves them
+    out; `more` are rules beside these, and other words keys of the document: `program(["purchase"], points={"expiry": {"kind": "none"}})`.
     """
     made = deepcopy(DEFAULT)
     made["points"].update(deepcopy(dict(points or {})))
@@ -140,6 +140,8 @@ def program(
     wanted = set(rules)
     made["earn"] = [known for known in made["earn"] if known["rule"] in wanted]
     for known in made["earn"]:
-        known.update(deepcopy(dict((rule or {}).get(known["rule"], {}))))
+        changed = {**known, **deepcopy(dict((rule or {}).get(known["rule"], {})))}
+        known.clear()
+        known.update({key: value for key, value in changed.items() if value is not None})
     made["earn"] += deepcopy([dict(one) for one in more])
     return made

@@ -56,6 +56,19 @@ def test_N4_an_entry_is_explained_in_a_sentence() -> None:
     assert sum_json(nothing, PROGRAMS)["points"] == 0
 
 
+def test_N9_points_for_each_full_amount_are_explained() -> None:
+    """9.90 is three times full of 2.50: 3 x 5, times 1.1 for a senior member, rounded once."""
+    purchase = {"rule": "tea", "on": "order", "each_full": "2.50", "points": 5, "tier_multiplier": {"senior": "1.1"}}
+    compiled = compile_program(1, DOCUMENT | {"earn": [purchase]})
+    reason = AwardReason("tea", 1, "senior", 990, 16)
+    assert (
+        "The eligible part of the order, 9.90 CNY, earns 5 points for each full 2.50, 3 times × 1.1 for tier senior: "
+        "16.5, rounded (floor) to 16;" in describe(entry("issued", "pending", 16, rule="tea"), compiled, reason)
+    )
+    shown = sum_json(reason, ProgramVersions([compiled]))
+    assert (shown["each_full"], shown["band"]["rate"], shown["exact"]) == ("2.50", "2", "16.5")
+
+
 def test_a_change_says_what_a_member_sees() -> None:
     assert balance_changes(entry("pending", "available", 7)) == {"pending": -7, "available": 7}
     assert balance_changes(entry("available", "debt", 7)) == {"available": -7, "debt": -7}

@@ -19,6 +19,17 @@ LOTS = st.tuples(
 )
 
 
+GIVING = st.fixed_dictionaries(
+    {"allowed": st.sampled_from([True] * 4 + [False])},
+    optional={
+        "minimum": st.just(2),
+        "per_day": st.sampled_from([701, 1900]),
+        "per_month": st.sampled_from([1400, 2600]),
+    },
+)
+"""X1: what the program lets a member give."""
+
+
 def dealings(now: Micros) -> st.SearchStrategy[Command | Timer]:
     """What moves points between members, and between what they have, owe and hold."""
     at = st.just(now)
@@ -46,4 +57,4 @@ def test_P6_the_fold_sends_and_receives_as_the_model_does_at_every_step(data: st
         if data.draw(st.integers(0, 9)) == 0:
             refund = shop.refunded("o1", shop.d(6), "300", refund=f"x{now}")
             history.append(Arrival(refund, now))
-    compare([program()], history)
+    compare([program(transfers=data.draw(GIVING))], history)

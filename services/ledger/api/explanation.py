@@ -87,6 +87,7 @@ class Sum(BaseModel):
     )
     units: int | None = Field(description="For other facts: units, days in a row, or fields.")
     band: Band | None
+    each_full: str | None = Field(description="Only full amounts of so much earn, at the band's rate; null: all does.")
     multipliers: dict[str, str] = Field(description="The tier's, then those of the rules that held for the order.")
     by_goods: list[GoodsOut] = Field(description="The parts of the basis, where a campaign is for certain goods.")
     stacking: str | None = Field(description="How several multipliers combine: multiply, add or max.")
@@ -187,7 +188,7 @@ def sum_json(reason: AwardReason, programs: ProgramVersions) -> dict[str, Any]:
     if not reason.tier:
         return {
             "tier": None, "amount": None, "basis": None, "units": None if reason.granted is not None else reason.amount,
-            "band": None, "multipliers": {}, "by_goods": [], "stacking": None, "exact": None, "rounding": None,
+            "band": None, "each_full": None, "multipliers": {}, "by_goods": [], "stacking": None, "exact": None, "rounding": None,
             **result,
         }  # fmt: skip
     basis = reason.basis or reason.amount
@@ -203,6 +204,7 @@ def sum_json(reason: AwardReason, programs: ProgramVersions) -> dict[str, Any]:
             "exclusive": step.exclusive,
             "rate": exact_string(step.rate),
         },
+        "each_full": decimal_string(rule.each_full, decimals) if rule.each_full > 1 else None,
         "multipliers": {name: exact_string(factor) for name, factor in _factors(reason, rule).items()},
         "by_goods": [
             {"campaigns": list(campaigns), "amount": decimal_string(amount, decimals)}
@@ -275,7 +277,11 @@ def _describe_reason(reason: AwardReason, program: Program) -> str:
     band, exact = earn_rate.rate(basis), exact_string(earn_rate.exact(reason.amount, basis))
     rate = exact_string(band.band.rate)
     rounded = "" if exact == str(reason.points) else f", rounded ({rule.rounding}) to {reason.points}"
-    if band.offset:
+    if rule.each_full > 1:
+        each, full = decimal_string(rule.each_full, program.decimals), basis // rule.each_full
+        of_each = exact_string(band.band.rate * rule.each_full / rule.unit)
+        how = f"{of_each} points for each full {each}, {full} times{factors}: {exact}"
+    elif band.offset:
         how = f"points step by step, {rate} a unit in the last{factors}: {exact}"
     else:
         how = f"{rate} points a unit: {amount} × {rate}{factors} = {exact}"

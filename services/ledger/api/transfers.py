@@ -105,10 +105,13 @@ def _add_send(router: APIRouter, context: Context, commands: Commands) -> None:
         response_model=TransferDone,
         responses={
             202: {"model": TransferDone, "description": "In transit: `Location` has the result."},
-            **refusals("insufficient_points", "reference_used", "same_member", "receiver_unknown"),
+            **refusals(
+                "insufficient_points", "reference_used", "same_member", "receiver_unknown", "transfers_not_allowed",
+                "transfer_below_minimum", "beyond_day_limit", "beyond_month_limit",
+            ),
         },
         summary="Give points to another member",
-    )
+    )  # fmt: skip
     async def send(body: TransferIn, origin: Origin = spender) -> Response:
         """The points keep their last days. 201 once the receiver has them, 202 if that takes more than two seconds."""
         origin.caller.require_member(body.sender)

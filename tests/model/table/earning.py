@@ -1,4 +1,4 @@
-"""N1, N5, R3, N4: what an order earns, also in proportion to what is left of it, and how it shows its working."""
+"""N1, N5, N9, R3, N4: what an order earns, also in proportion to what is left of it, and how it shows its working."""
 
 from __future__ import annotations
 
@@ -184,4 +184,78 @@ N4 = [
     ),
 ]
 
-CASES = [*N1, *N5, *R3, *N4]
+TEA = {"rule": "tea", "on": "order", "each_full": "2.50", "points": 5}
+FULL = program([], more=[TEA | {"tier_multiplier": {"senior": "1.1"}}])
+PROPORTIONAL = {"mode": "proportional", "returned_expired": {"grace_days": 30}, "park_days": 30}
+TEA_DAY = {"from": d(0), "to": d(3), "multiplier": "1.5"}
+
+
+def full(name: str, amount: str, points: int, programs: Program = FULL, at_tier: str = "none") -> Case:
+    """A completed order of one line that earns for each full amount."""
+    made = earns(name, amount, points, programs, at_tier)
+    return Case("N9", name, made.steps, programs, "received")
+
+
+N9 = [
+    full("each_full_amount_earns", "9.90", 15),  # 3 x 5; 2.40 are beyond the last full 2.50
+    full("nothing_is_full", "2.49", 0),
+    full("just_full", "2.50", 5),
+    full("multipliers_come_before_the_one_rounding", "9.90", 16, at_tier="senior"),  # 15 x 1.1 = 16.5
+    full("a_least_spend_holds", "9.90", 0, program([], more=[TEA | {"min_spend": "10"}])),
+    full(
+        "a_campaign_multiplies_it",
+        "9.90",
+        22,  # 15 x 1.5 = 22.5
+        program([], more=[TEA, {"rule": "tea-day", "on": "order", "campaign": TEA_DAY}]),
+    ),
+    Case(
+        "N9",
+        "a_refund_takes_what_is_full_no_more",
+        [
+            paid("o1", d(1), "9.90"),
+            completed("o1", d(2)),
+            refunded("o1", d(3), "2.40", refund="r1"),  # 7.50 are left: 3 x 5 still
+            Then(available=15),
+            refunded("o1", d(4), "0.01", refund="r2"),  # 7.49: 2 x 5
+            Then(available=10),
+            refunded("o1", d(5), "7.49", refund="r3"),
+            Then(available=0),
+        ],
+        FULL,
+    ),
+    Case(
+        "N9",
+        "what_points_paid_makes_nothing_full",
+        [
+            paid("o1", d(1), "9.90", points_used=250, points_value="2.50"),  # 7.40: 2 x 5
+            completed("o1", d(2)),
+            Then(earned=10, debt=240),  # of 250 that were not there
+        ],
+        FULL,
+    ),
+    Case(
+        "N9",
+        "completed_lines_confirm_their_part",
+        [
+            paid("o1", d(1), [line("l1", "5"), line("l2", "4.90")]),  # 9.90: 15
+            completed("o1", d(2), [part("l1")]),
+            Then(available=7, pending=8),  # 5.00 of 9.90: 15 x 5 / 9.9 = 7.57
+            completed("o1", d(3), [part("l2")]),
+            Then(available=15, pending=0),
+        ],
+        FULL,
+    ),
+    Case(
+        "N9",
+        "a_proportional_refund_keeps_its_part_of_the_whole",
+        [
+            paid("o1", d(1), "10"),  # 4 x 5 = 20
+            completed("o1", d(2)),
+            refunded("o1", d(3), "2.60"),  # 7.40 of 10: 20 x 0.74 = 14.8
+            Then(available=14),
+        ],
+        program([], more=[TEA], points={"refund": PROPORTIONAL}),
+    ),
+]
+
+CASES = [*N1, *N9, *N5, *R3, *N4]

@@ -1,8 +1,9 @@
-"""E6, E5, P6: points that go from one member to another keep their days."""
+"""E6, E5, P6, X1: points that go from one member to another keep their days, and are as many as the program lets go."""
 
 from __future__ import annotations
 
-from tests.model.events import d
+from tests.model.events import completed, d, paid
+from tests.model.program import program
 from tests.model.table.case import (
     HUNDRED,
     LOT1,
@@ -13,13 +14,86 @@ from tests.model.table.case import (
     TWO_LOTS,
     Case,
     Then,
+    give_back,
     receive,
+    redeem,
     send,
     spender,
     until,
 )
 
+LIMITED = program(["purchase"], transfers={"allowed": True, "minimum": 10, "per_day": 60, "per_month": 100})
+AND_LATER = [
+    program(["purchase"], transfers={"allowed": True, "per_day": 60}),
+    program(["purchase"], transfers={"allowed": False}, version="2026.2", effective_from="2026-03-08T00:00:00+08:00"),
+]
+RICH = [paid("o1", d(1), "500"), completed("o1", d(5))]
+"""500 x 1.5 = 750 points."""
+
+X1 = [
+    Case(
+        "X1",
+        "a_member_gives_as_many_a_day_and_a_month_as_the_program_says",
+        [
+            *RICH,
+            send(d(6), 9, reference="few"),
+            send(d(6), 61, reference="many"),
+            send(d(6), 40, reference="t1"),
+            send(d(6, "23:59:59"), 21, reference="one-too-many"),
+            send(d(6, "23:59:59"), 20, reference="t2"),  # 60 of 60 on that day
+            send(d(7, "00:00"), 41, reference="beyond-march"),  # 60 + 41 > 100
+            send(d(7, "00:00"), 40, reference="t3"),  # 100 of 100 in March
+            send(d(31, "23:59:59"), 10, reference="still-march"),
+            send(d(32, "00:00"), 60, reference="t4"),  # 1 April
+            Then(
+                available=590,  # 750 - 40 - 20 - 40 - 60
+                in_transit=160,
+                outcomes=[
+                    ("o1:paid:0", "booked"),
+                    ("o1:completed", "booked"),
+                    ("Send few", "transfer_below_minimum"),
+                    ("Send many", "beyond_day_limit"),
+                    ("Send t1", "booked"),
+                    ("Send one-too-many", "beyond_day_limit"),
+                    ("Send t2", "booked"),
+                    ("Send beyond-march", "beyond_month_limit"),
+                    ("Send t3", "booked"),
+                    ("Send still-march", "beyond_month_limit"),
+                    ("Send t4", "booked"),
+                ],
+            ),
+        ],
+        LIMITED,
+    ),
+    Case(
+        "X1",
+        "the_version_in_force_says_whether_points_may_be_given_at_all",
+        [
+            *RICH,
+            send(d(7, "23:59:59"), 60, reference="t1"),
+            send(d(8, "00:00"), 1, reference="t2"),
+            receive(d(8, "01:00"), ("2027-03-01", None, 5)),  # what comes in is never refused
+            Then(available=695, in_transit=55),
+        ],
+        AND_LATER,
+    ),
+    Case(
+        "X1",
+        "what_is_refused_does_not_count",
+        [
+            *HUNDRED,
+            redeem(d(5, "11:00"), 80),
+            send(d(6), 50, reference="t1"),  # 20 are there
+            give_back(d(6, "11:00")),
+            send(d(6, "12:00"), 60, reference="t2"),
+            Then(available=40, in_transit=60),
+        ],
+        LIMITED,
+    ),
+]
+
 CASES = [
+    *X1,
     Case(
         "E6",
         "points_are_sent_in_spending_order",

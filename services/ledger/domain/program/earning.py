@@ -1,4 +1,4 @@
-"""What an order earns: bands, the multipliers it meets, and one rounding (N1, N2, N5)."""
+"""What an order earns: bands, the multipliers it meets, and one rounding (N1, N2, N5, N9)."""
 
 from __future__ import annotations
 
@@ -60,6 +60,8 @@ class EarnRate:
     rates: tuple[BandRate, ...]
     min_spend: int
     rounding: Rounding
+    each_full: int = 1
+    """Minor units: the basis counts as far as it is full of them (N9)."""
 
     def rate(self, amount: int) -> BandRate:
         """The rate of an eligible amount in minor units."""
@@ -91,7 +93,7 @@ class EarnRate:
         if amount <= 0 or basis < self.min_spend:
             return 0, 1
         rate = self.rate(basis)
-        exact = basis * rate.numerator + rate.offset
+        exact = (basis - basis % self.each_full) * rate.numerator + rate.offset
         if amount == basis:
             return exact, rate.denominator
         return amount * exact, basis * rate.denominator
@@ -116,6 +118,8 @@ class OrderRule:
     stacking: Stacking
     rounding: Rounding
     cap: int | None
+    each_full: int
+    """Minor units of which only full ones earn (N9); 1 where every one does."""
     limited: Mapping[str, Goods]
     """The goods of the campaigns that are for some goods alone."""
     budgeted: Mapping[str, Campaign]
@@ -184,7 +188,7 @@ class OrderRule:
 
     def _make_earn_rate(self, multiplier: Fraction) -> EarnRate:
         rates = _rates(self.bands, multiplier, self.unit, self.marginal)
-        return EarnRate(multiplier, rates, self.min_spend, self.rounding)
+        return EarnRate(multiplier, rates, self.min_spend, self.rounding, self.each_full)
 
 
 def sum_by_goods(parts: Iterable[AmountByGoods]) -> list[AmountByGoods]:
@@ -228,13 +232,16 @@ def compile_order_rule(
         stacking=rule.get("stacking") or "multiply",
         rounding=rounding,
         cap=None if cap is None else int(cap["points"]),
+        each_full=minor_units(rule["each_full"], decimals) if rule.get("each_full") else 1,
         limited={each.name: each.goods for each in campaigns if each.goods is not None},
         budgeted={each.name: each for each in campaigns if each.budget is not None},
     )
 
 
 def _compile_bands(rule: Mapping[str, Any], decimals: int) -> tuple[Band, ...]:
-    """The bands of a rule; one without end where it has a single rate."""
+    """The bands of a rule; one without end where it has a single rate, or points for each full amount (N9)."""
+    if rule.get("each_full"):
+        return (Band(None, False, Fraction(rule["points"]) / Fraction(rule["each_full"])),)
     if not rule.get("bands"):
         return (Band(None, False, Fraction(rule["rate"])),)
     return tuple(

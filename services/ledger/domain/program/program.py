@@ -30,6 +30,7 @@ from services.ledger.domain.program.fact_rules import (
     SignInRule,
     compile_fact_rules,
 )
+from services.ledger.domain.program.giving import Giving, compile_giving
 from services.ledger.domain.program.goods import Goods, compile_goods
 from services.ledger.domain.program.multipliers import is_multiplier
 from services.ledger.domain.state.entries import SLIDING
@@ -67,6 +68,7 @@ class Program:
     points_cannot_pay: Goods
     cash_offset: CashOffset | None
     rewards: Mapping[str, Reward]
+    giving: Giving
     order: OrderRule
     first_order: FactRule | None
     sign_in: SignInRule | None
@@ -127,6 +129,8 @@ class ProgramVersions:
         """Whether points of a version slide (E3)."""
         self.offer_streak_repairs = any(program.sign_in and program.sign_in.streak_repair for program in self.versions)
         """Whether a version lets missed days be bought."""
+        self.limit_giving = any(program.giving.is_limited for program in self.versions)
+        """Whether a version limits what members give away on a day or in a month (X1)."""
 
     def at(self, instant: Micros) -> Program:
         """The version in force at a business time."""
@@ -179,6 +183,7 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
         points_cannot_pay=compile_goods(cash_offset.get("exclude")),
         cash_offset=compile_cash_offset(document),
         rewards=compile_rewards(document),
+        giving=compile_giving(document),
         order=compile_order_rule(
             earn.on_orders, earn.multipliers, points.get("rounding") or "floor", decimals, calendar
         ),
