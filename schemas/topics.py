@@ -98,7 +98,7 @@ _COMMERCE: Final[tuple[Topic, ...]] = (
         # Personal data: long enough for a service to come back, no archive of people.
         retention_ms=30 * _DAY_MS,
     ),
-    Topic("commerce.activities.v1", ("commerce.activity.recorded.v1",), "shop"),
+    Topic("commerce.activities.v1", ("commerce.activity.recorded.v1", "commerce.activity.withdrawn.v1"), "shop"),
 )
 
 ALL: Final[tuple[Topic, ...]] = (

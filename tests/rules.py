@@ -13,7 +13,7 @@ from tests.model.table import CASES
 _TESTS: Final = Path(__file__).parent
 _OF_THE_MODEL: Final = {"test_table_model.py", "test_model_properties.py"}
 """These tests hold the naive model to the rules and show nothing of the services."""
-_CODE: Final = re.compile(r"(?<![A-Za-z0-9])[NRPEDOTVBMS]\d{1,2}(?![A-Za-z0-9])")
+_CODE: Final = re.compile(r"(?<![A-Za-z0-9])[NRPEDOFXTVBMS]\d{1,2}(?![A-Za-z0-9])")
 
 
 class Rule(NamedTuple):
@@ -45,6 +45,8 @@ RULES: Final = {
     "N4": Rule("Each entry can be explained: its event, rule and program version, and what was taken from it later."),
     "N5": Rule("Band and rate look at eligible lines alone; paying less never earns more."),
     "N6": Rule("A campaign's budget is a pool; when it is spent, its account reports it once."),
+    "N7": Rule("An activity earns once for what it is about, if the program says so, and not once it is withdrawn."),
+    "N9": Rule("An order may earn points for each full amount; multipliers come before the one rounding."),
     "R1": Rule("A clawback takes what the order earned so far less what the rest of it earns."),
     "R2": Rule("However refunds are split, the end is the same, and no refund gains a point."),
     "R3": Rule("A refund is recomputed or proportional; either way on the sum of refunds."),
@@ -97,6 +99,7 @@ RULES: Final = {
     "O12": Rule(
         "Numbers have bounds where a fact enters; equal ones are the same however spelled.", "bounds", partly=True
     ),
+    "X1": Rule("Members give points away as far as the program lets them: at once, in a day and in a month."),
     "T1": Rule("An order earns at the tier before its paid time; a tier that arrives late is trued up."),
     "T2": Rule("Tiers are half-open intervals of growth; one order may rise several, with one message."),
     "T3": Rule(

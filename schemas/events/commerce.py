@@ -340,6 +340,7 @@ class ActivityRecordedData(TypedDict):
     activity_id: Id
     """Unique within the activity; the same one never earns twice."""
     sku: NotRequired[Id]
+    """What it was about; a program may award the same thing once, whatever the ids (N7)."""
     units: NotRequired[Quantity]
     """How much of it; 1 if absent."""
     cost: NotRequired[Money]
@@ -351,6 +352,20 @@ class ActivityRecorded(Envelope):
 
     type: Literal["commerce.activity.recorded.v1"]
     data: ActivityRecordedData
+
+
+class ActivityWithdrawnData(TypedDict):
+    """Which activity; final, also before it was recorded (N7)."""
+
+    activity: Token
+    activity_id: Id
+
+
+class ActivityWithdrawn(Envelope):
+    """Something that a member did was taken back: goods are no favourite any more."""
+
+    type: Literal["commerce.activity.withdrawn.v1"]
+    data: ActivityWithdrawnData
 
 
 CommerceEvent = (
@@ -370,5 +385,6 @@ CommerceEvent = (
     | DeviceRegistered
     | MemberErased
     | ActivityRecorded
+    | ActivityWithdrawn
 )
 """Everything the shop tells us."""

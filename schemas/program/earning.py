@@ -152,6 +152,8 @@ class ActivityRule(CappedRule):
     on: Activity
     points: PositivePoints | None = None
     points_per_unit: Decimal | None = None
+    once_per: Literal["item"] | None = None
+    """`item`: one award for each thing that the activity is about (its `sku`), whatever the ids (N7)."""
 
 
 class EnrolledRule(Rule):

@@ -99,13 +99,12 @@ _REFUSALS: Final[Mapping[Refusal, tuple[int, str, str]]] = {
     "beyond_day_limit": (
         409,
         "More points than can be given away on one day",
-        "A member gives at most {limit} points on one day, and has given {given} today: give fewer, or wait for tomorrow.",
+        "A member gives at most {limit} points on one day, and has given {given} today: give fewer, or wait a day.",
     ),
     "beyond_month_limit": (
         409,
         "More points than can be given away in one month",
-        "A member gives at most {limit} points in one month, and has given {given} in this one: give fewer, or wait for "
-        "the next.",
+        "A member gives at most {limit} points in one month, and has given {given} in this one: give fewer, or wait.",
     ),
     "reward_unknown": (
         404,

@@ -11,7 +11,13 @@ from services.kit.kafka import Shard
 from services.kit.postgres import Connection
 from services.ledger import store
 from services.ledger.answers import Answer, key_reused
-from services.ledger.domain.state.inputs import AnyInput, decode_input, encode_input, with_plain_quantities
+from services.ledger.domain.state.inputs import (
+    AnyInput,
+    decode_fields,
+    decode_input,
+    encode_input,
+    with_plain_quantities,
+)
 from services.ledger.inputs import Booked, Known, MemberCommand, Placed
 
 
@@ -73,9 +79,15 @@ class KnownInputs:
 def _is_same(journalled: bytes, input_: AnyInput) -> bool:
     """Whether an input is the one that was journalled.
 
-    Older rows have other bytes: fewer fields (K4), and quantities as their publisher spelled them (O12).
+    Older rows have other bytes: fewer fields (K4), and quantities as their publisher spelled them (O12). The fields that
+    they have are equal, then.
     """
-    return journalled == encode_input(input_) or with_plain_quantities(decode_input(journalled)) == input_
+    arrived = encode_input(input_)
+    if journalled == arrived:
+        return True
+    had = len(decode_fields(journalled))
+    plain = encode_input(with_plain_quantities(decode_input(journalled)))
+    return decode_fields(plain)[:had] == decode_fields(arrived)[:had]
 
 
 def repeated_answer(command: MemberCommand, request: bytes, answer: Answer) -> Answer:

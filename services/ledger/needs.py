@@ -23,6 +23,7 @@ from services.ledger.domain.state.fact_keys import (
 )
 from services.ledger.domain.state.inputs import (
     ActivityRecorded,
+    ActivityWithdrawn,
     AddCodes,
     AnyInput,
     CaptureHold,
@@ -117,7 +118,7 @@ def fact_key(input_: AnyInput) -> str | None:
     match input_:
         case ReviewPublished(review_id=review) | ReviewRemoved(review_id=review):
             return review_key(review)
-        case ActivityRecorded():
+        case ActivityRecorded() | ActivityWithdrawn():
             return activity_key(input_.activity, input_.activity_id)
         case SignedIn() | RepairStreak():
             return SIGN_IN_RUNS

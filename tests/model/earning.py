@@ -71,6 +71,7 @@ class MemberFacts:
     published: list[Report] = field(default_factory=list)
     removed: set[str] = field(default_factory=set)
     activities: list[Report] = field(default_factory=list)
+    withdrawn: set[tuple[str, str]] = field(default_factory=set)
     profile: list[Report] = field(default_factory=list)
     enrolled: list[Report] = field(default_factory=list)
     repaired: dict[date, Report] = field(default_factory=dict)
@@ -81,6 +82,7 @@ class MemberFacts:
     def holding(self, zone: str) -> dict[tuple[str, ...], Any]:
         """O2: the facts received so far, each with the report that holds; one that changes nothing is `known`."""
         holding: dict[tuple[str, ...], Any] = {("removed", review_id): True for review_id in self.removed}
+        holding.update({("withdrawn", *named): True for named in self.withdrawn})
         for report in sorted([*self.signed_in, *self.published, *self.activities], key=Report.rank):
             data = report.data
             if "review_id" in data:
@@ -298,11 +300,17 @@ def reviews(facts: MemberFacts, program_at: ProgramAt) -> list[Award]:
 
 
 def activities(facts: MemberFacts, program_at: ProgramAt) -> list[Award]:
-    """Favourites, games and the like: points each, or by unit."""
+    """Favourites, games and the like, while not withdrawn: points each, or by unit; or once a sku, the first (N7)."""
     awards = []
+    given: set[tuple[str, str]] = set()
     for (kind, activity_id), report in _least(facts.activities, "activity", "activity_id").items():
         program = program_at(report.at)
         for rule in rules_on(program, {"activity": kind}):
+            item = rule["rule"], report.data.get("sku") or ""
+            if (kind, activity_id) in facts.withdrawn or (rule.get("once_per") == "item" and item in given):
+                continue
+            if rule.get("once_per") == "item":
+                given.add(item)
             units = Fraction(str(report.data.get("units") or 1))
             exact = Fraction(rule["points_per_unit"]) * units if "points_per_unit" in rule else rule["points"]
             points = rounded(Fraction(exact), program["points"]["rounding"])

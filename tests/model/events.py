@@ -310,9 +310,18 @@ def activity(
     return event("commerce.activity.recorded.v1", data, id=made, at=at, member=member, source=MEMBERS)
 
 
-def favourite(activity_id: str, at: str, *, id: str | None = None, member: str = MEMBER) -> Event:
-    """Goods marked as a favourite."""
-    return activity("favourite", activity_id, at, sku="sku-l1", id=id, member=member)
+def activity_withdrawn(kind: str, activity_id: str, at: str, *, id: str | None = None, member: str = MEMBER) -> Event:
+    """`commerce.activity.withdrawn.v1`."""
+    data = {"activity": kind, "activity_id": activity_id}
+    made = id or f"{kind}:{activity_id}:withdrawn"
+    return event("commerce.activity.withdrawn.v1", data, id=made, at=at, member=member, source=MEMBERS)
+
+
+def favourite(
+    activity_id: str, at: str, *, sku: str | None = "sku-l1", id: str | None = None, member: str = MEMBER
+) -> Event:
+    """Goods marked as a favourite; the shop itself, without a `sku`."""
+    return activity("favourite", activity_id, at, sku=sku, id=id, member=member)
 
 
 def game(activity_id: str, at: str, units: int | str = 1, *, id: str | None = None) -> Event:

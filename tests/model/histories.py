@@ -107,6 +107,7 @@ def programs(
         rule={
             "purchase": purchase,
             "sign-in": sign_in,
+            "favourite": {"once_per": draw(st.sampled_from([None, "item", "item"]))},
             "review": {"cap": {"per": "day", "points": 30}},
         },
         more=rules,

@@ -72,6 +72,8 @@ class Known:
         before = self.member.holding(self.zone)
         if word == "removed":
             self.member.removed.add(data["review_id"])
+        elif word == "withdrawn":
+            self.member.withdrawn.add((data["activity"], data["activity_id"]))
         else:
             report = Report(self._counts_from(kind, at), event["source"], event["id"], data)
             facts = {

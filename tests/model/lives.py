@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.model.events import (
     Event,
     activity,
+    activity_withdrawn,
     d,
     line,
     paid,
@@ -61,7 +62,11 @@ def a_life(draw: st.DrawFn) -> list[Event]:
     for number in draw(st.lists(st.integers(1, 8), max_size=4)):
         kind = draw(st.sampled_from(["favourite", "game"]))
         units = draw(st.sampled_from([1, 7])) if kind == "game" else None
-        happened.append(activity(kind, f"a{number}", draw(times(5, 1)), units=units))
+        sku = draw(st.sampled_from([None, "sku-l1", "sku-l2"])) if kind == "favourite" else None
+        happened.append(activity(kind, f"a{number}", draw(times(5, 1)), units=units, sku=sku))
+    for number in draw(st.sets(st.integers(1, 8), max_size=2)):
+        kind = draw(st.sampled_from(["favourite", "favourite", "game"]))
+        happened.append(activity_withdrawn(kind, f"a{number}", draw(times(5, 20))))
     if draw(st.booleans()):
         happened.append(registered(draw(times(1, 5)), name="Lin", phone="+8613800000000"))
     for _ in range(draw(st.integers(0, 3))):

@@ -130,8 +130,9 @@ def program(
 ) -> Program:
     """The default program with only `rules`, and with what is named replaced.
 
-    `points` and `tiers` replace whole keys of those sections, `rule` keys of the rule of that name, or None leaves them
-    out; `more` are rules beside these, and other words keys of the document: `program(["purchase"], points={"expiry": {"kind": "none"}})`.
+    `points` and `tiers` replace whole keys of those sections, `rule` keys of the rule of that name (None: without it);
+    `more` are rules beside these, and other words keys of the document:
+    `program(["purchase"], points={"expiry": {"kind": "none"}})`.
     """
     made = deepcopy(DEFAULT)
     made["points"].update(deepcopy(dict(points or {})))

@@ -188,8 +188,8 @@ def sum_json(reason: AwardReason, programs: ProgramVersions) -> dict[str, Any]:
     if not reason.tier:
         return {
             "tier": None, "amount": None, "basis": None, "units": None if reason.granted is not None else reason.amount,
-            "band": None, "each_full": None, "multipliers": {}, "by_goods": [], "stacking": None, "exact": None, "rounding": None,
-            **result,
+            "band": None, "each_full": None, "multipliers": {}, "by_goods": [], "stacking": None, "exact": None,
+            "rounding": None, **result,
         }  # fmt: skip
     basis = reason.basis or reason.amount
     earn_rate = rule.earn_rate(reason.tier, reason.multipliers, reason.by_goods)

@@ -32,6 +32,7 @@ from services.ledger.domain.rules import (
 )
 from services.ledger.domain.state.inputs import (
     ActivityRecorded,
+    ActivityWithdrawn,
     AddCodes,
     AnyInput,
     Cancelled,
@@ -87,6 +88,7 @@ _RULES: Final[Mapping[type, Callable[[Posting, Any], Outcome]]] = {
     ReviewRemoved: reviews.remove_review,
     ProfileUpdated: profile.update_profile,
     ActivityRecorded: activities.record_activity,
+    ActivityWithdrawn: activities.withdraw_activity,
     TierHistoryReceived: tiers.receive_tier_history,
     Enrolled: enrolment.enrol,
     HoldPoints: holds.hold_points,

@@ -14,6 +14,7 @@ from services.kit.calendar import NEVER, NO_DAY, Day, Micros, day_from, parse_rf
 from services.kit.money import minor_units, plain_decimal
 from services.ledger.domain.state.inputs import (
     ActivityRecorded,
+    ActivityWithdrawn,
     AnyInput,
     Cancelled,
     Completed,
@@ -62,6 +63,7 @@ TYPES: Final[Mapping[str, str]] = {
     "review_removed": "commerce.review.removed.v1",
     "profile": "commerce.profile.updated.v1",
     "activity": "commerce.activity.recorded.v1",
+    "activity_withdrawn": "commerce.activity.withdrawn.v1",
     "tier": "loyalty.tier.upgraded.v1",
     "enrolled": "loyalty.tier.enrolled.v1",
     "hold": "loyalty.command.hold.v1",
@@ -262,8 +264,19 @@ def _with_contents(update: ProfileUpdated, data: Mapping[str, Any], needed: froz
 def _activity(event: Mapping[str, Any], at: Micros) -> AnyInput:
     data = event["data"]
     return ActivityRecorded(
-        event["source"], event["id"], at, data["activity"], data["activity_id"], plain_decimal(data.get("units", 1))
+        event["source"],
+        event["id"],
+        at,
+        data["activity"],
+        data["activity_id"],
+        plain_decimal(data.get("units", 1)),
+        data.get("sku", ""),
     )
+
+
+def _activity_withdrawn(event: Mapping[str, Any], at: Micros) -> AnyInput:
+    data = event["data"]
+    return ActivityWithdrawn(event["source"], event["id"], at, data["activity"], data["activity_id"])
 
 
 def _tier(event: Mapping[str, Any], at: Micros) -> AnyInput:
@@ -359,6 +372,7 @@ _READERS: Final[Mapping[str, Callable[[Mapping[str, Any], Micros], AnyInput]]] =
     "commerce.member.registered.v1": _profile,
     "commerce.profile.updated.v1": _profile,
     "commerce.activity.recorded.v1": _activity,
+    "commerce.activity.withdrawn.v1": _activity_withdrawn,
     "loyalty.tier.enrolled.v1": _enrolled,
     "loyalty.transfer.sent.v1": _transfer_sent,
     "loyalty.transfer.arrived.v1": _transfer_arrived,

@@ -16,6 +16,8 @@ class FactRule:
     points: int
     per_unit: Fraction | None = None
     cap: int | None = None
+    once_per_item: bool = False
+    """One award for each thing that an activity is about, whatever the ids (N7)."""
 
     def award(self, units: str = "1") -> int:
         """The uncapped points of one fact of so many units (a decimal string)."""
@@ -107,4 +109,5 @@ def _fact_rule(rule: Mapping[str, Any]) -> FactRule:
         points=int(rule.get("points") or 0),
         per_unit=None if per_unit is None else Fraction(per_unit),
         cap=None if cap is None else int(cap["points"]),
+        once_per_item=rule.get("once_per") == "item",
     )

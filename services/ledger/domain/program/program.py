@@ -22,7 +22,7 @@ from services.kit.calendar import (
 from services.kit.money import exponent
 from services.ledger.domain.program.cash_offset import CashOffset, compile_cash_offset
 from services.ledger.domain.program.catalogue import Reward, compile_rewards
-from services.ledger.domain.program.earning import OrderRule, compile_order_rule
+from services.ledger.domain.program.earning import OrderRule, Rounding, compile_order_rule
 from services.ledger.domain.program.fact_rules import (
     FactRule,
     ProfileRule,
@@ -160,6 +160,7 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
     expiry, refund = points["expiry"], points.get("refund") or {}
     cash_offset = (document.get("redeem") or {}).get("cash_offset") or {}
     earn = _sort_rules(document["earn"])
+    rounding: Rounding = points.get("rounding") or "floor"
     facts = compile_fact_rules(earn.on_facts, earn.on_activities)
     return Program(
         number=number,
@@ -184,9 +185,7 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
         cash_offset=compile_cash_offset(document),
         rewards=compile_rewards(document),
         giving=compile_giving(document),
-        order=compile_order_rule(
-            earn.on_orders, earn.multipliers, points.get("rounding") or "floor", decimals, calendar
-        ),
+        order=compile_order_rule(earn.on_orders, earn.multipliers, rounding, decimals, calendar),
         first_order=facts.first_order,
         sign_in=facts.sign_in,
         review=facts.review,

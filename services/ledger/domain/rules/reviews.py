@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-from services.ledger.domain.posting.account import Cause
-from services.ledger.domain.posting.awards import award_of, replace_award
 from services.ledger.domain.posting.posting import Posting
-from services.ledger.domain.rules.facts import FactEvent, record_fact
+from services.ledger.domain.program.fact_rules import FactRule
+from services.ledger.domain.program.program import Program
+from services.ledger.domain.rules.facts import FactEvent, record_fact, remove_fact
 from services.ledger.domain.state.account import REVIEWS
 from services.ledger.domain.state.fact_keys import review_key
-from services.ledger.domain.state.facts import decode_fact, encode_fact
 from services.ledger.domain.state.inputs import ReviewPublished, ReviewRemoved
 from services.ledger.domain.state.outcome import Outcome
 
 
 def publish_review(posting: Posting, published: ReviewPublished) -> Outcome:
     """Award a published review once, unless it is removed, before or after (N3)."""
-    key = review_key(published.review_id)
-    return record_fact(posting, published, FactEvent(REVIEWS, key, key), lambda program: program.review)
+    return record_fact(posting, published, _event(published.review_id), _rule)
 
 
 def remove_review(posting: Posting, removed: ReviewRemoved) -> Outcome:
     """Claw back a removed review's award. `removed` is final for its review, also before `published` (N3)."""
-    member, key = posting.member, review_key(removed.review_id)
-    state = decode_fact(member.fact(key))
-    if state.removed:
+    if not remove_fact(posting, _event(removed.review_id), _rule):
         return Outcome("known", "this review is removed already")
-    if state.points:
-        program = posting.programs.by_number[state.program]
-        assert program.review is not None
-        cause = Cause(program.review.name, key, state.day, program)
-        replace_award(posting, award_of(program.review, state.points, cause), None)
-    state.removed, state.points = True, 0
-    member.facts[key] = encode_fact(state)
     return Outcome("booked")
+
+
+def _event(review_id: str) -> FactEvent:
+    key = review_key(review_id)
+    return FactEvent(REVIEWS, key, key)
+
+
+def _rule(program: Program) -> FactRule | None:
+    return program.review

@@ -14,6 +14,7 @@ from services.kit.calendar import Day
 # Facts of a member.
 REVIEW: Final = "review:"
 ACTIVITY: Final = "activity:"
+ITEM: Final = "item:"
 REFERRAL: Final = "referral:"
 HOLD: Final = "hold:"
 REDEMPTION: Final = "redemption:"
@@ -47,6 +48,11 @@ def review_key(review_id: str) -> str:
 def activity_key(activity: str, activity_id: str) -> str:
     """The key of an activity. The contract lets no activity's name have a colon, so name and id stay apart."""
     return f"{ACTIVITY}{activity}:{activity_id}"
+
+
+def item_key(rule: str, sku: str) -> str:
+    """The key of a thing for which a rule gives one award (N7). No rule's name has a colon."""
+    return f"{ITEM}{rule}:{sku}"
 
 
 def referral_key(member_id: str) -> str:

@@ -13,7 +13,8 @@ class FactState(msgspec.Struct, array_like=True):
     """A review or an activity: the event that holds (`at`, `source`, `id`), and what it awards before any cap.
 
     Of several events about one fact, the one that counts from the least time holds (O2). `at` is `NOT_YET` while there
-    is none. `removed`: the review was removed, and that is final (N3).
+    is none. `removed`: the review was removed or the activity withdrawn, and that is final (N3, N7). `item` is the
+    key of the thing that an activity is about, if its rule gives one award for each thing, which then has the award.
     """
 
     at: Micros = NOT_YET
@@ -23,6 +24,7 @@ class FactState(msgspec.Struct, array_like=True):
     points: int = 0
     day: Day = NO_DAY
     program: int = NO_PROGRAM
+    item: str = ""
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -146,11 +146,19 @@ class ProfileUpdated(Input, frozen=True, array_like=True, tag="profile"):
 
 
 class ActivityRecorded(Input, frozen=True, array_like=True, tag="activity"):
-    """A favourite, a game, … with the units it counts, a decimal string."""
+    """A favourite, a game, … with the units it counts, a decimal string, and the goods it is about, if any."""
 
     activity: str
     activity_id: str
     units: str = "1"
+    sku: str = ""
+
+
+class ActivityWithdrawn(Input, frozen=True, array_like=True, tag="activity_withdrawn"):
+    """An activity was taken back; final, also when this comes before `recorded` (N7)."""
+
+    activity: str
+    activity_id: str
 
 
 class TierHistoryReceived(Input, frozen=True, array_like=True, tag="tier"):
@@ -288,6 +296,7 @@ AnyInput = (
     | ReviewRemoved
     | ProfileUpdated
     | ActivityRecorded
+    | ActivityWithdrawn
     | TierHistoryReceived
     | Enrolled
     | HoldPoints
@@ -316,6 +325,7 @@ AnyInput = (
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[AnyInput] = msgspec.msgpack.Decoder(AnyInput)
+_fields_decoder = msgspec.msgpack.Decoder(list[object])
 
 
 def encode_input(input_: AnyInput) -> bytes:
@@ -344,6 +354,11 @@ def with_plain_quantities(input_: AnyInput) -> AnyInput:
 
 def _plain_part(part: LinePart) -> LinePart:
     return part if part.quantity is None else structs.replace(part, quantity=plain_decimal(part.quantity))
+
+
+def decode_fields(raw: bytes) -> list[object]:
+    """The tag and the fields of an input that `encode_input` wrote: those that its release knew."""
+    return _fields_decoder.decode(raw)
 
 
 def type_of(input_: AnyInput) -> str:
