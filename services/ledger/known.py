@@ -79,8 +79,8 @@ class KnownInputs:
 def _is_same(journalled: bytes, input_: AnyInput) -> bool:
     """Whether an input is the one that was journalled.
 
-    Older rows have other bytes: fewer fields (K4), and quantities as their publisher spelled them (O12). The fields that
-    they have are equal, then.
+    Older rows have other bytes: fewer fields (K4), of which those that they have are equal, and quantities as their
+    publisher spelled them (O12).
     """
     arrived = encode_input(input_)
     if journalled == arrived:

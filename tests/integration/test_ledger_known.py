@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from services.kit.calendar import later, parse_rfc3339
 from services.kit.dead_letter import RefusalReason, Refused
-from services.ledger.domain.state.inputs import AnyInput, Completed, Line, LinePart, Paid, Shipped
+from services.ledger.domain.state.inputs import AnyInput, Completed, Line, LinePart, Paid, Shipped, decode_fields
 from services.ledger.domain.state.refs import order_ref
 from services.ledger.inputs import Known
 from tests.integration.ledger_support import LedgerUnderTest
@@ -79,3 +80,20 @@ async def test_mend_a11_what_an_older_release_journalled_as_it_was_spelled_is_kn
     ]
     await ledger.book([(member, input_) for input_ in older])
     assert await ledger.receive(*events) == [Known(), Known(), Known()]
+
+
+async def test_N7_what_an_older_release_journalled_without_the_goods_is_known(ledger: LedgerUnderTest) -> None:
+    """An activity had no `sku` in the journal of the release before; it is the same event all the same (K4)."""
+    member, event = "told.favourite", shop.favourite("f1", shop.d(1), member="told.favourite")
+    await ledger.receive(event, at=shop.d(1, "10:00:01"))
+    row = "SELECT input FROM journal JOIN identity USING (shard, account) WHERE member_id = $1"
+    async with ledger.pool.acquire() as connection:
+        raw = await connection.fetchval(row, member)
+    older = msgspec.msgpack.encode(decode_fields(raw)[:-1])
+    change = "UPDATE journal j SET input = $2 FROM identity i WHERE j.account = i.account AND i.member_id = $1"
+    await ledger.tamper(change, member, older)
+    assert await ledger.receive(event) == [Known()]
+    (conflict,) = await ledger.receive(shop.favourite("f2", shop.d(1), id=event["id"], member=member))
+    assert isinstance(conflict, Refused)
+    withdrawn = shop.activity_withdrawn("favourite", "f1", shop.d(2), member=member)
+    assert [each.kind for each in await ledger.receive(withdrawn, at=shop.d(2))] == ["booked"]  # type: ignore[union-attr]
