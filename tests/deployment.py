@@ -56,11 +56,13 @@ QUIET = Console(quiet=True)
 class Service:
     """One service as its supervisor sees it: a command that runs, ends, or is ended."""
 
-    def __init__(self, name: str, log: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, name: str, log: Path, environment: Mapping[str, str], operator: str) -> None:
+        """`operator` is a token with the scope ops:read."""
         self.name = name
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
+        self.operator = operator
         self.environment = dict(environment)
         self._popen: subprocess.Popen[bytes] | None = None
 
@@ -138,7 +140,7 @@ class Service:
         """What /status answers now; status 0 if nobody answers."""
         with suppress(httpx.TransportError):
             async with httpx.AsyncClient(timeout=5) as client:  # a connection of its own: any worker may get it
-                answer = await client.get(f"{self.url}/status")
+                answer = await client.get(f"{self.url}/status", headers={"Authorization": f"Bearer {self.operator}"})
                 return answer.status_code, answer.json()
         return 0, {}
 
@@ -225,7 +227,7 @@ class Deployment:
             **self.settings,
             **variables,
         }
-        return Service(name, self.directory / f"{name}.log", environment)
+        return Service(name, self.directory / f"{name}.log", environment, self.signer.token(scopes=["ops:read"]))
 
     # ── the servers ──────────────────────────────────────────────────────────────────────────────────────────────
 

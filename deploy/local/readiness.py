@@ -7,10 +7,11 @@ import urllib.error
 import urllib.request
 
 
-def readiness(url: str) -> tuple[bool, str]:
-    """Whether the service at `url` answers and is well, and if not, what it says is wrong."""
+def readiness(url: str, token: str = "") -> tuple[bool, str]:
+    """Whether the service at `url` answers and is well, and if not, what it says is wrong to a token with ops:read."""
+    asked = urllib.request.Request(f"{url}/status", headers={"Authorization": f"Bearer {token}"})  # noqa: S310
     try:
-        with urllib.request.urlopen(f"{url}/status", timeout=5):  # noqa: S310  # loopback http
+        with urllib.request.urlopen(asked, timeout=5):  # noqa: S310  # loopback http
             return True, ""
     except urllib.error.HTTPError as not_well:
         with not_well:
@@ -24,7 +25,7 @@ def _reasons(document: bytes) -> str:
     try:
         workers = json.loads(document)["workers"].values()
         wrong = {
-            f"{name}: {check['detail']}. {check['remedy']}".strip()
+            f"{name}: {check['detail']}. {check['remedy']}".strip() if "detail" in check else name
             for checks in workers
             for name, check in checks.items()
             if not check["ok"]

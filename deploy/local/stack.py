@@ -208,11 +208,12 @@ class Stack:
     def _await_ready(self) -> None:
         began = time.monotonic()
         waiting = list(SERVICES)
+        token = self.signer.token(scopes=["ops:read"])
         while waiting:
             for name in list(waiting):
                 if self.state.running(name) is None:
                     raise StartError(f"{name} ended. The end of {self.log(name)}:\n{tail(self.log(name))}")
-                ready, reasons = readiness(self.url(name))
+                ready, reasons = readiness(self.url(name), token)
                 if ready:
                     waiting.remove(name)
                     self.say(f"{name:<10} ready on {self.url(name)} ({time.monotonic() - began:.1f} s)")
@@ -324,7 +325,7 @@ class Stack:
 
     def _service_environment(self, service: str, wiring: Wiring) -> dict[str, str]:
         return self._environment | {
-            "DATABASE_URL": wiring.dsn_of(service, self.state.password),
+            "DATABASE_URL": wiring.dsn_of(service, self.state.password_of(service)),
             "KAFKA_BOOTSTRAP_SERVERS": wiring.bootstrap or "127.0.0.1:1",  # a migration speaks to no broker
             **self.signer.environment,
         }
@@ -333,7 +334,8 @@ class Stack:
         """Run one of a service's commands to its end. Raises StartError with what it said."""
         done = subprocess.run(
             [sys.executable, "-m", f"services.{service}", *arguments],
-            env=self._service_environment(service, wiring) | {"RUNTIME_PASSWORD": self.state.password, **variables},
+            env=self._service_environment(service, wiring)
+            | {"RUNTIME_PASSWORD": self.state.password_of(service), **variables},
             cwd=CHECKOUT,
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hmac
 import os
 import secrets
 import threading
@@ -34,13 +35,17 @@ class State(msgspec.Struct):
     """The contents of `state.json`. Ports stay the same over stops, so that addresses that people noted stay valid."""
 
     password: str = msgspec.field(default_factory=lambda: secrets.token_hex(16))
-    """The password of the database's superuser and of the services' roles, over TCP."""
+    """The password of the database's superuser, over TCP; those of the services' roles are made of it."""
     ports: dict[str, int] = {}
     processes: dict[str, Kept] = {}
     program: str = ""
     """SHA-256 of the program file that was published last."""
     day_done: bool = False
     """Whether a shop's day was published since the start."""
+
+    def password_of(self, role: str) -> str:
+        """The password of a service's role: no role's tells that of another."""
+        return hmac.digest(self.password.encode(), role.encode(), "sha256").hex()[:32]
 
     @staticmethod
     def of(directory: Path) -> State:

@@ -113,7 +113,7 @@ def _service(stack: Stack, name: str) -> Line:
     process = stack.state.running(name)
     if process is None:
         return Line(name, "–", None, False)
-    ready, reasons = readiness(stack.url(name))
+    ready, reasons = readiness(stack.url(name), stack.signer.token(scopes=["ops:read"]))
     return Line(name, stack.url(name), process, ready, reasons)
 
 

@@ -25,6 +25,7 @@ SCOPES = (
     "notify:admin",
     "program:publish",
     "audit:read",
+    "ops:read",
 )
 """Every scope of the contract: what the shop's backend and its operator hold together."""
 

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 import uvicorn
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import Response
 from prometheus_client import Counter, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.kit import log, metrics, problem
+from services.kit.auth import Guard
 from services.kit.http_protocol import BoundedProtocol
 from services.kit.limits import limited
 from services.kit.part import State
@@ -33,6 +34,8 @@ _log = log.get(__name__)
 
 DRAIN_SECONDS: Final = 3
 """How long a stop waits for the requests in flight."""
+OPERATE: Final = "ops:read"
+"""The scope of who operates the services: the details of `/status`."""
 SLOW_SECONDS: Final = 1.0
 """A request that takes longer is logged (there is no access log)."""
 
@@ -117,6 +120,7 @@ class _Server(uvicorn.Server):
 def build_app(worker: Worker[Any], *, routers: Sequence[APIRouter], title: str = "", summary: str = "") -> FastAPI:
     """The app of a service; its own routers come first, then the endpoints that all have."""
     service = worker.settings.service
+    guard = Guard(worker.settings)
     app = FastAPI(title=title or f"loyalty {service}", summary=summary or None, version="1")
     problem.install(app)
     for router in routers:
@@ -143,8 +147,9 @@ def build_app(worker: Worker[Any], *, routers: Sequence[APIRouter], title: str =
         responses={503: {"description": "Not well; the same document says why and what to do."}},
         response_class=Response,
     )
-    async def status() -> Response:
-        return _health_document(worker.health.well())
+    async def status(request: Request) -> Response:
+        """Why, and what to do, is for a token with the scope `ops:read`. Anybody else is told which parts are well."""
+        return _health_document(worker.health.well(details=await guard.allows(request, OPERATE)))
 
     @app.get("/metrics", tags=["operation"], summary="Prometheus metrics of all workers", response_class=Response)
     async def exposition() -> Response:

@@ -167,6 +167,16 @@ class Guard(SecurityBase):
                 caller.require_member(member_id)
         return caller
 
+    async def allows(self, request: HTTPConnection, scope: str) -> bool:
+        """Whether the request has a valid token with this scope, for an open path that tells some callers more."""
+        authorization = request.headers.get("authorization")
+        if authorization is None:
+            return False
+        try:
+            return scope in (await self.verify(authorization)).scopes
+        except Problem:
+            return False
+
     async def verify(self, authorization: str | None) -> Caller:
         """The caller of an `Authorization` header; a Problem (401) says what is wrong with it."""
         if authorization is None:

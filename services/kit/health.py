@@ -55,15 +55,19 @@ class Health:
         }
         return not lacking, {"status": "not ready" if lacking else "ready", "lacking": sorted(lacking)}
 
-    def well(self) -> tuple[bool, dict[str, Any]]:
-        """Whether every check of every worker succeeds, and the document of `/status`."""
+    def well(self, *, details: bool) -> tuple[bool, dict[str, Any]]:
+        """Whether every check of every worker succeeds, and the document of `/status`: without `details`, which part
+        of which worker is well and no more, for errors name addresses, tables and members of the inside."""
         workers = self._status.states(self._states)
         ok = all(state.ok for states in workers.values() for state in states.values())
         document = {
             "status": "well" if ok else "not well",
-            "workers": {str(worker): states for worker, states in workers.items()},
+            "workers": {
+                str(worker): states if details else {name: {"ok": state.ok} for name, state in states.items()}
+                for worker, states in workers.items()
+            },
         }
-        return ok, document
+        return ok, document if details else document | {"details": "Send a token with the scope ops:read."}
 
     async def start(self) -> None:
         """Begins to check."""

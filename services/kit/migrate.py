@@ -16,9 +16,9 @@ from typing import Final, NamedTuple
 import asyncpg
 from pydantic import SecretStr
 
-from services.kit import log
+from services.kit import log, scram
 from services.kit.calendar import Micros, rfc3339
-from services.kit.postgres import Connection
+from services.kit.postgres import Connection, address_of
 from services.kit.settings import Settings
 
 _log = log.get(__name__)
@@ -66,7 +66,7 @@ async def migrate(settings: Settings, package: str) -> list[str]:
     """
     if settings.migration_database_url is None:
         raise MigrationError("MIGRATION_DATABASE_URL is not set: migrating needs a role that may create roles")
-    connection = await asyncpg.connect(settings.migration_database_url.get_secret_value())
+    connection = await asyncpg.connect(address_of(settings, settings.migration_database_url))
     try:
         # One lock for the cluster's roles and for this schema; it ends with the session.
         await connection.execute("SELECT pg_advisory_lock(hashtext('migrate'))")
@@ -148,9 +148,12 @@ async def _make_roles(connection: Connection, owner: str, runtime: str, password
         if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
             await connection.execute(f"CREATE ROLE {role} {options}")
     if password is not None:
-        # A utility statement takes no parameters; the server quotes the literal.
-        literal = await connection.fetchval("SELECT quote_literal($1::text)", password.get_secret_value())
-        await connection.execute(f"ALTER ROLE {runtime} PASSWORD {literal}")
+        try:
+            # In no statement, and so in no log of the server, is there more than what the server would store.
+            secret = scram.verifier(password.get_secret_value())
+        except ValueError as wrong:
+            raise MigrationError(f"RUNTIME_PASSWORD: {wrong}") from None
+        await connection.execute(f"ALTER ROLE {runtime} PASSWORD '{secret}'")
 
 
 async def _pending(connection: Connection, schema: str, package: str) -> list[Migration]:

@@ -8,11 +8,13 @@ import re
 from collections.abc import Callable, Coroutine
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
+    from pydantic import SecretStr
 
     from services.kit.settings import Settings
 
@@ -77,7 +79,7 @@ def new_pool(
     LISTEN, advisory session lock or temporary table.
     """
     return asyncpg.create_pool(
-        settings.database_url.get_secret_value(),
+        address_of(settings, settings.database_url),
         min_size=0,
         max_size=size or settings.database_connections,
         init=prepare,
@@ -88,6 +90,15 @@ def new_pool(
         max_cached_statement_lifetime=0,
         server_settings=session_settings(settings, part),
     )
+
+
+def address_of(settings: Settings, url: SecretStr) -> str:
+    """An address of the database with the TLS that the settings ask for; what the address says itself goes before."""
+    parts = urlsplit(url.get_secret_value())
+    asked = {"sslmode": settings.database_sslmode, "sslrootcert": settings.database_ssl_root_cert}
+    said = parse_qs(parts.query)
+    added = urlencode({name: str(value) for name, value in asked.items() if value is not None and name not in said})
+    return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, added)))))
 
 
 def session_settings(settings: Settings, part: str) -> dict[str, str]:
@@ -103,7 +114,7 @@ def session_settings(settings: Settings, part: str) -> dict[str, str]:
 async def connect(settings: Settings, *, part: str) -> asyncpg.Connection[asyncpg.Record]:
     """A connection outside the pool, for a caller that needs session state (the relay's advisory locks)."""
     return await asyncpg.connect(
-        settings.database_url.get_secret_value(),
+        address_of(settings, settings.database_url),
         timeout=CONNECT_SECONDS,
         command_timeout=COMMAND_SECONDS,
         server_settings=session_settings(settings, part),

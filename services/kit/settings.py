@@ -28,7 +28,15 @@ class Settings(BaseSettings):
     )
     runtime_password: SecretStr | None = Field(
         default=None,
-        description="The password `migrate` gives the runtime role; without it the role has none.",
+        description="The password `migrate` gives the service's runtime role; without it the role keeps what it has.",
+    )
+    database_sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None = Field(
+        default=None,
+        description="TLS to PostgreSQL; verify-full is what keeps somebody on the way out. By default as the address "
+        "says, and without TLS where it says nothing and the server offers none.",
+    )
+    database_ssl_root_cert: Path | None = Field(
+        default=None, description="The authority's certificate for verify-ca and verify-full, as a PEM file."
     )
     database_connections: int = Field(default=4, ge=2, description="Connections of one worker process.")
     concurrent_shards: int = Field(

@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
+from deploy.local import postgres
 from services.kit import migrate as migrating
 from services.kit.calendar import later, parse_rfc3339
 from services.kit.migrate import MigrationError, ensure_months, migrate, pending
@@ -113,14 +114,28 @@ async def test_the_runtime_role_gets_months_of_registered_tables_while_others_wr
         await other.close()
 
 
-async def test_a_runtime_password_is_set_when_there_is_one(database: str) -> None:
-    await migrate(_settings(database, runtime_password=SecretStr("it's \\ secret")), "tests.greeter")
-    connection = await asyncpg.connect(database)
+async def test_mend_d03_a_runtime_password_is_set_and_never_sent(server_dir: Path) -> None:
+    """On a server of its own, for it must ask for passwords, and log each statement."""
+    log = server_dir / "passwords.log"
+    server = postgres.start(
+        server_dir / "passwords", log=log, password="of the superuser", durable=False, die_with_parent=True,
+        settings={"log_statement": "all"},
+    )  # fmt: skip
     try:
-        assert await connection.fetchval("SELECT rolpassword FROM pg_authid WHERE rolname = 'greeter'")
-        await connection.execute("ALTER ROLE greeter PASSWORD NULL")
-    finally:
+        secret = "it's \\ secret"
+        settings = _settings(server.dsn(), runtime_password=SecretStr(secret))
+        await migrate(settings, "tests.greeter")
+        assert "ALTER ROLE greeter PASSWORD 'SCRAM-SHA-256$4096:" in log.read_text()
+        assert secret not in log.read_text()
+        assert "secret" not in log.read_text()
+        connection = await asyncpg.connect(server.tcp_dsn(secret, user="greeter"))
         await connection.close()
+        with pytest.raises(asyncpg.InvalidPasswordError):
+            await asyncpg.connect(server.tcp_dsn("another", user="greeter"))
+        with pytest.raises(MigrationError, match=r"RUNTIME_PASSWORD: .* ASCII"):
+            await migrating.migrate(_settings(server.dsn(), runtime_password=SecretStr("秘密")), "tests.greeter")
+    finally:
+        postgres.stop(server)
 
 
 async def test_without_an_address_to_migrate_by_it_says_so(database: str) -> None:

@@ -36,7 +36,8 @@ async def test_two_workers_share_port_and_shards_and_answer_for_each_other(
     ):
         await process.ready()
         await eventually(lambda: look.has("hello", 200))
-        state = (await process.get("/status")).json()
+        operator = f"Bearer {signer.token(scopes=['ops:read'])}"
+        state = (await process.get("/status", authorization=operator)).json()
         shards = [worker["consumer"]["figures"]["shards"].split(",") for worker in state["workers"].values()]
         assert sorted(int(shard) for own in shards for shard in own) == list(range(SHARDS))
         assert [len(own) for own in shards] == [2, 2]

@@ -24,7 +24,7 @@ import pytest
 from deploy.local import kafka as kafka_server
 from deploy.local import postgres as postgres_server
 from deploy.local.processes import Process, ancestors, free_port, marked, spawn, stop, wait_until
-from deploy.local.tokens import Signer
+from deploy.local.tokens import AUDIENCE, ISSUER, Signer
 from tests.conftest import REPOSITORY
 
 CLEAN = {
@@ -407,7 +407,8 @@ def test_a_signer_keeps_its_key_and_signs_what_its_key_set_verifies(directory: P
 
     signer = Signer.kept_in(directory / "keys")
     keys = jwt.PyJWKSet.from_json(signer.jwks_file.read_text())
-    claims = jwt.decode(Signer.kept_in(directory / "keys").member_token("m-1"), keys[signer.key_id], ["ES256"])
+    token = Signer.kept_in(directory / "keys").member_token("m-1")
+    claims = jwt.decode(token, keys[signer.key_id], ["ES256"], audience=AUDIENCE, issuer=ISSUER)
     assert claims["member"] == "m-1"
     assert "ledger:read" in claims["scope"].split()
     assert "ledger:adjust" not in claims["scope"].split()

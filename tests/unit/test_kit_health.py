@@ -22,7 +22,7 @@ def _health(**states: State) -> Health:
 def test_mend_c01_what_no_request_needs_takes_no_request_away(part: str) -> None:
     health = _health(**{"database": WELL, "program": WELL, "api": WELL, part: BROKEN})
     assert health.ready() == (True, {"status": "ready", "lacking": []})
-    ok, document = health.well()
+    ok, document = health.well(details=True)
     assert (ok, document["status"], document["workers"]["0"][part]) == (False, "not well", BROKEN)
 
 
@@ -35,4 +35,4 @@ def test_mend_c01_readiness_names_what_is_lacking_and_no_more(part: str) -> None
 def test_mend_c01_a_program_that_cannot_be_used_leaves_those_before_it() -> None:
     health = _health(database=WELL, program=State(False, "a version cannot be used", serves=True))
     assert health.ready()[0]
-    assert not health.well()[0]
+    assert not health.well(details=True)[0]

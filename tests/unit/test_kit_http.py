@@ -22,6 +22,7 @@ from services.kit.auth import Guard
 from services.kit.dead_letter import RefusalReason, Refused
 from services.kit.event_sources import EventSources
 from services.kit.limits import MAX_BODY, limited
+from services.kit.part import State
 from services.kit.problem import Kind, Problem, kind
 from services.kit.serve import Worker
 from tests.greeter.routes import routes
@@ -285,7 +286,30 @@ async def test_health_and_metrics_are_open(client: httpx.AsyncClient) -> None:
     for path, word in (("/readyz", "ready"), ("/status", "well")):
         answer = await client.get(path)  # nothing was added to check
         assert (answer.status_code, answer.json()["status"]) == (200, word)
+    assert (await client.get("/status", headers=_bearer("expired"))).status_code == 200
     assert 'lag_records{worker="0"}' in (await client.get("/metrics")).text
+
+
+async def test_mend_d03_what_is_wrong_inside_is_for_operators(signer: Signer) -> None:
+    async def away() -> State:
+        return State(False, "cannot reach db-7.internal", "Bring it back.", {"port": 5432})
+
+    settings = _settings(signer)
+    worker = Worker(settings, Mock())
+    worker.health.add("database", away)
+    await worker.health.start()
+    await asyncio.sleep(0.01)
+    transport = httpx.ASGITransport(app=build_app(worker, routers=[]))
+    async with httpx.AsyncClient(transport=transport, base_url="http://greeter") as client:
+        for headers in ({}, _bearer("nonsense"), _bearer(signer.token(scopes=["ledger:read"]))):
+            for path in ("/readyz", "/status"):
+                answer = await client.get(path, headers=headers)
+                assert answer.status_code == 503
+                assert "database" in answer.text
+                assert not any(word in answer.text for word in ("db-7", "Bring", "5432"))
+        answer = await client.get("/status", headers=_bearer(signer.token(scopes=["ops:read"])))
+        assert answer.json()["workers"]["0"]["database"]["detail"] == "cannot reach db-7.internal"
+    await worker.health.stop()
 
 
 def test_a_code_means_one_problem() -> None:

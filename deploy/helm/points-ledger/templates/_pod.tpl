@@ -25,6 +25,21 @@ seccompProfile: {type: RuntimeDefault}
   value: {{ .Values.kafka.shards | quote }}
 {{- end }}
 
+{{- define "pod.database" -}}
+- name: DATABASE_SSLMODE
+  value: {{ .Values.database.sslmode | quote }}
+{{- if hasPrefix "verify" .Values.database.sslmode }}
+- name: DATABASE_SSL_ROOT_CERT
+  value: /run/database/ca.crt
+{{- end }}
+{{- end }}
+
+{{/* The certificate of the authority that the database's own is verified by. */}}
+{{- define "pod.certificates" -}}
+- name: database
+  secret: {secretName: {{ .Values.database.secret }}, items: [{key: ca.crt, path: ca.crt}], optional: true}
+{{- end }}
+
 {{/* One entry of the database's secret as a variable: dict "name" … "key" … "secret" … */}}
 {{- define "pod.secret" -}}
 - name: {{ .name }}
