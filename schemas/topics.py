@@ -109,6 +109,7 @@ ALL: Final[tuple[Topic, ...]] = (
             *_points("pending", "earned", "confirmed", "redeemed", "held", "released", "returned"),
             *_points("clawed_back", "expired", "expiring", "adjusted", "transferred"),
             "loyalty.order.qualified.v1",
+            "loyalty.order.alarmed.v1",
             "loyalty.reward.issued.v1",
             "loyalty.day.closed.v1",
         ),

@@ -96,6 +96,8 @@ RULES: Final = {
     "O7": Rule("Any cut into batches writes the same rows."),
     "O8": Rule("A line is completed when its receipt is reported or when it falls due, and confirms its share."),
     "O9": Rule("A limit on lateness, applied where a fact enters, bounds what a late fact can change."),
+    "O10": Rule("Events about an order that contradict each other leave an alarm on it."),
+    "O11": Rule("A revision that lowers a line by what was refunded of it is an alarm; both are booked."),
     "O12": Rule(
         "Numbers have bounds where a fact enters; equal ones are the same however spelled.", "bounds", partly=True
     ),

@@ -239,6 +239,33 @@ class OrderQualified(Envelope):
     data: OrderQualifiedData
 
 
+class OrderAlarm(TypedDict):
+    """Something odd about an order, for a person to look at."""
+
+    kind: Token
+    """A stable name, `told_differently`; the runbook says what each means."""
+    detail: Text
+    """What it is, in words, naming the events or amounts that do not go together."""
+    at: Instant
+    """Business time of what made it so."""
+
+
+class OrderAlarmedData(Numbered):
+    """What is odd about an order since this event. It stands on the order until a later fact resolves it."""
+
+    order_id: Id
+    shop: Shop
+    """Empty where there is only one."""
+    alarms: Annotated[list[OrderAlarm], Field(min_length=1)]
+
+
+class OrderAlarmed(Envelope):
+    """Events about an order contradict each other or say more than there is: a person should look at it (O10)."""
+
+    type: Literal["loyalty.order.alarmed.v1"]
+    data: OrderAlarmedData
+
+
 class RewardIssuedData(Numbered):
     """What the shop has to hand out."""
 
@@ -293,6 +320,7 @@ PointsEvent = (
     | PointsAdjusted
     | PointsTransferred
     | OrderQualified
+    | OrderAlarmed
     | RewardIssued
     | DayClosed
 )

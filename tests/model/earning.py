@@ -18,7 +18,8 @@ from tests.model.days import is_over, local_day, major, midnight_after
 from tests.model.events import MEMBER
 from tests.model.lot_days import SLIDING, order_lot, other_lot
 from tests.model.multipliers import budgeted, is_multiplier, multiplier
-from tests.model.orders import Order, Report
+from tests.model.order_facts import Report
+from tests.model.orders import Order
 from tests.model.program import Program
 
 Rule = dict[str, Any]

@@ -9,11 +9,13 @@ from typing import Any
 
 from services.kit.calendar import NOT_YET, Micros
 from tests.model.commands import Referred
+from tests.model.contradictions import AGAINST_EACH_OTHER
 from tests.model.days import DAY, MINUTE, instant, local_day, midnight_after
 from tests.model.earning import MemberFacts, TierHistory, rules_on
 from tests.model.events import Event
 from tests.model.lot_days import expiry_day, order_day
-from tests.model.orders import Facts, Order, Report, order_key, read
+from tests.model.order_facts import Facts, Report
+from tests.model.orders import Order, order_key, read
 from tests.model.program import Program
 
 MAX_EVENT_AGE = 400 * DAY
@@ -121,7 +123,7 @@ class Known:
         if word == "paid":
             at = self._counts_from("order", at)
         reports: list[Report] = getattr(facts, word)
-        reports.append(Report(at, event["source"], event["id"], data))
+        reports.append(Report(at, event["source"], event["id"], data, instant(event["time"])))
         order = self._read(key)
         if order is None:
             if word == "refunded":
@@ -198,4 +200,4 @@ def _facts_of(order: Order) -> tuple[Any, ...]:
     paid = (order.paid_at, order.lines, order.points_used, names, lines)
     reinstated = max((report.at for report in order.facts.reinstated), default=None)
     undone = (reinstated, order.facts.failed())
-    return (*paid, order.cancelled_at, undone, order.refunds, never_due, dues, order.alarms)
+    return (*paid, order.cancelled_at, undone, order.refunds, never_due, dues, order.alarms - AGAINST_EACH_OTHER)

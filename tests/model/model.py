@@ -330,7 +330,7 @@ class Model:
                 points_returned=order.points_back(),
                 owed=self.wallet.owed(key),
                 timeline=timelines[key],
-                alarms=frozenset(order.alarms | ({"points_short"} if key in self._short else set())),
+                alarms=frozenset(order.alarms | self._met_in_booking(key)),
                 working=tuple(
                     earning.work_out(order, rule, tier, profile).as_dict()
                     for rule in earning.order_rules(order.program)
@@ -373,6 +373,11 @@ class Model:
         )
         result.check_books()
         return result
+
+    def _met_in_booking(self, key: str) -> set[str]:
+        """The alarms of an order that do not follow from its facts: points that were missing (P7, R6)."""
+        short = {"points_short"} if key in self._short else set()
+        return short | ({"clawback_under_review"} if key in self.shortfalls.under_review else set())
 
     def _lots(self) -> dict[LotName, dict[str, int]]:
         """The lots by their last days: one that slides may end with another (E3)."""

@@ -10,7 +10,8 @@ from math import prod
 from typing import Any
 
 from tests.model.days import instant, local_day, midnight_after
-from tests.model.orders import Line, Order, Report, excluded
+from tests.model.order_facts import Report
+from tests.model.orders import Line, Order, excluded
 
 Rule = dict[str, Any]
 MIN_NOTICE = timedelta(days=30)

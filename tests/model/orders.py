@@ -7,59 +7,20 @@ nothing of points, of tiers or of what has been booked.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from fractions import Fraction
 from math import floor
 from typing import Any
 
-from services.kit.calendar import NOT_YET, Micros
+from services.kit.calendar import Micros
+from tests.model.contradictions import contradictions
 from tests.model.days import local_day, midnight_after, minor
+from tests.model.order_facts import Facts, Report, amounts_of, revision
 from tests.model.program import Program
 
 TimelineEntry = tuple[Micros, int, int]
 """(at, change of the qualifying amount in minor units, change of the number of successful orders)."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """One report of a fact: the time it counts from (O9), its source and id, its data."""
-
-    at: Micros
-    source: str
-    id: str
-    data: dict[str, Any]
-
-    def rank(self, not_before: Micros = NOT_YET) -> tuple[Micros, str, str]:
-        """O2: of two reports the least of these holds; an order's facts count from its paid time (R11)."""
-        return max(self.at, not_before), self.source, self.id
-
-
-@dataclass
-class Facts:
-    """Every report about one order."""
-
-    order_id: str
-    shop: str = ""
-    paid: list[Report] = field(default_factory=list)
-    shipped: list[Report] = field(default_factory=list)
-    completed: list[Report] = field(default_factory=list)
-    refunded: list[Report] = field(default_factory=list)
-    cancelled: list[Report] = field(default_factory=list)
-    reinstated: list[Report] = field(default_factory=list)
-    refund_failed: list[Report] = field(default_factory=list)
-
-    def cancelled_at(self) -> Micros | None:
-        """R13: of cancellations and reinstatements the latest holds, at one instant the cancellation.
-
-        They are compared by their own times; of several cancellations since then the earliest holds (O2).
-        """
-        reinstated = max((report.at for report in self.reinstated), default=NOT_YET)
-        return min((report.at for report in self.cancelled if report.at >= reinstated), default=None)
-
-    def failed(self) -> set[str]:
-        """R12: the refunds that never happened."""
-        return {report.data["refund_id"] for report in self.refund_failed}
 
 
 @dataclass(frozen=True)
@@ -244,12 +205,8 @@ def read(facts: Facts, program_at: Callable[[Micros], Program]) -> Order | None:
     cancelled = facts.cancelled_at()
     cancelled_at = None if cancelled is None else max(cancelled, paid_at)
     refunds = _refunds(facts, lines, paid_at, cancelled_at, program["currency"], alarms)
+    alarms |= contradictions(facts, holding, paid_at, cancelled_at, program["currency"])
     return Order(facts, program, paid_at, lines, used, cancelled_at, refunds, alarms, holding)
-
-
-def revision(paid: Report) -> int:
-    """A `paid` without one is revision 0."""
-    return int(paid.data.get("revision") or 0)
 
 
 def _lines(data: dict[str, Any], program: Program, alarms: set[str]) -> tuple[list[Line], int]:
@@ -310,17 +267,10 @@ def _refunds(
     alarms: set[str],
 ) -> list[tuple[Micros, str, int]]:
     """R11: refunds in the order (time, refund_id), each as far as its line goes."""
-    holding: dict[str, Report] = {}
-    for report in facts.refunded:
-        refund_id = report.data["refund_id"]
-        if refund_id in facts.failed():
-            continue
-        known = holding.get(refund_id)
-        if known is None or report.rank(paid_at) < known.rank(paid_at):
-            holding[refund_id] = report
+    named = {line_id for report in facts.paid for line_id in amounts_of(report, currency)}
     left = {line.line_id: line.amount for line in lines}
     taken: list[tuple[Micros, str, int]] = []
-    for at, _, report in sorted((t.rank(paid_at)[0], refund_id, t) for refund_id, t in holding.items()):
+    for at, _, report in sorted((t.rank(paid_at)[0], refund_id, t) for refund_id, t in facts.refunds(paid_at).items()):
         if cancelled_at is not None and at > cancelled_at:
             continue
         asked = [(one["line_id"], minor(one["amount"], currency)) for one in report.data.get("lines") or []]
@@ -328,7 +278,7 @@ def _refunds(
         asked += [(TAX, minor(report.data.get("tax"), currency))]
         for line_id, amount in asked:
             if line_id not in left:
-                alarms.add("unknown_line")
+                alarms |= set() if line_id in named else {"unknown_line"}
                 continue
             take = min(amount, left[line_id])
             if take < amount:

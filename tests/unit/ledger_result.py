@@ -82,7 +82,7 @@ def result_of(ledger: MemoryLedger) -> Result:
             points_returned=order.counted_points - order.used,
             owed=sum(debt.points for debt in ledger.account.details.debts if debt.spend and debt.order == ref),
             timeline=_timeline(ledger, ref),
-            alarms=frozenset(order.alarms),
+            alarms=frozenset(alarm.kind for alarm in order.alarms),
             working=tuple(_working(ledger, reason) for reason in _reasons(ledger, ref)),
         )
     account = ledger.account

@@ -44,6 +44,7 @@ def the_same_whatever_the_arrival(result: Result, document: Program) -> dict[str
         "orders": {
             key: (
                 order.timeline,
+                order.alarms - {"points_short", "clawback_under_review"},
                 order.points_used,
                 order.points_returned,
                 # Of a pool, each fact books the change of the total (N3), so its share goes by arrival.

@@ -16,9 +16,11 @@ from services.ledger.api.context import MEMBER_UNKNOWN, READ_ANSWERS, Context, M
 from services.ledger.api.pages import Cursor, Limit, cursor_of, page, page_json, place_of
 from services.ledger.domain.program.multipliers import campaign_of
 from services.ledger.domain.program.program import Program, ProgramVersions
+from services.ledger.domain.rules.alarms import standing_alarms
 from services.ledger.domain.rules.assessment import assess
 from services.ledger.domain.rules.order_parts import points_value
 from services.ledger.domain.rules.refunds import standing_refunds
+from services.ledger.domain.state.alarms import Alarm
 from services.ledger.domain.state.inputs import Line
 from services.ledger.domain.state.orders import LineEvent, Order, Refund, Share
 from services.ledger.domain.state.outcome import TimelineChange
@@ -117,6 +119,14 @@ class TimelineChangeOut(BaseModel):
     cause: str
 
 
+class AlarmOut(BaseModel):
+    """Something odd about the order."""
+
+    kind: str = Field(description="A stable name; the runbook says what each means.")
+    detail: str
+    at: str = Field(description="The business time of what made it so.")
+
+
 class OrderOut(BaseModel):
     """An order. `parked`: facts of it wait for its `paid` event."""
 
@@ -132,7 +142,7 @@ class OrderOut(BaseModel):
     successful: bool
     due: str | None = Field(description="When the lines that are not completed yet will count as completed.")
     parked_at: str | None = Field(description="When the first refund that waits for the order arrived.")
-    alarms: list[str] = Field(description="What a person should look at.")
+    alarms: list[AlarmOut] = Field(description="What a person should look at.")
     as_of: str
 
 
@@ -149,7 +159,7 @@ class OrderListed(BaseModel):
     expires_on: str | None = Field(description="The last day of the lot its points are in.")
     successful: bool
     due: str | None
-    alarms: list[str]
+    alarms: list[AlarmOut]
 
 
 class OrdersOut(BaseModel):
@@ -194,6 +204,8 @@ def _add_list(router: APIRouter, context: Context) -> None:
 
 def _listed_json(row: OrderRow, view: View) -> dict[str, Any]:
     order = view.as_stored(row.place.ref, row.state)
+    # An older release has kept the kinds alone; the order itself, read by its lines, says more.
+    alarms = order.alarms or [Alarm(kind, "", order.paid_at) for kind in order.older_alarms]
     shop, order_id = order_of(row.place.ref) or ("", row.place.ref)
     return {
         "order_id": order_id,
@@ -206,7 +218,7 @@ def _listed_json(row: OrderRow, view: View) -> dict[str, Any]:
         "expires_on": iso_day(view.member.lots.last_day(order.lot_day)),
         "successful": _is_successful(order),
         "due": _time(order.due),
-        "alarms": order.alarms,
+        "alarms": [_alarm_json(alarm) for alarm in alarms],
     }
 
 
@@ -243,7 +255,7 @@ def order_state_json(
     """An order's state as the contract has it; `last_day` is that of the lot its points are in."""
     program = programs.at(order.paid_at or now)
     booked_under = programs.by_number.get(order.booked_under)
-    timeline = assess(order, lines, program, now).timeline if order.paid_at else []
+    assessment = assess(order, lines, program, now) if order.paid_at else None
     return {
         "status": status_of(order),
         "currency": program.currency,
@@ -256,11 +268,11 @@ def order_state_json(
             "points_used": order.used,
             "program_version": None if booked_under is None else booked_under.version,
         },
-        "timeline": [_change_json(change, program.decimals) for change in timeline],
+        "timeline": [_change_json(change, program.decimals) for change in assessment.timeline] if assessment else [],
         "successful": _is_successful(order),
         "due": _time(order.due),
         "parked_at": _time(order.waits_since),
-        "alarms": order.alarms,
+        "alarms": [_alarm_json(alarm) for alarm in standing_alarms(order, assessment.alarms)] if assessment else [],
     }
 
 
@@ -344,6 +356,10 @@ def _change_json(change: TimelineChange, decimals: int) -> dict[str, Any]:
         "orders": change.orders,
         "cause": change.cause,
     }
+
+
+def _alarm_json(alarm: Alarm) -> dict[str, Any]:
+    return {"kind": alarm.kind, "detail": alarm.detail, "at": rfc3339(alarm.at)}
 
 
 def _time(instant: Micros) -> str | None:

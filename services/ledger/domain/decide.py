@@ -155,7 +155,7 @@ def _complete(outcome: Outcome, posting: Posting, qualified: list[OrderQualified
         # The input may have undone what fell due: only the last message for each referrer goes out.
         outcome.referrals = list({referral.referrer: referral for referral in posting.referrals}.values())
     if posting.alarms:
-        outcome.alarms = [*outcome.alarms, *posting.alarms]
+        outcome.alarms, outcome.alarmed = [*outcome.alarms, *posting.alarms], posting.alarmed
     if qualified:
         newer = {each.order for each in outcome.qualified}
         outcome.qualified = [each for each in qualified if each.order not in newer] + outcome.qualified

@@ -1,4 +1,5 @@
-"""Renders the facts of an outcome: `loyalty.points.*`, `loyalty.reward.issued` and `loyalty.order.qualified`.
+"""Renders the facts of an outcome: `loyalty.points.*`, `loyalty.reward.issued`, `loyalty.order.qualified` and
+`loyalty.order.alarmed`.
 
 An input makes one event for each kind of movement, rule and ref. Events are rendered straight to bytes; a test proves
 that they validate. An id is the member, the account's version and the place among that version's events, so a reader
@@ -19,6 +20,7 @@ from services.kit.outbox import OutboxRow
 from services.ledger.answers import order_json, ref_json
 from services.ledger.domain.batch import NewJournalRow
 from services.ledger.domain.program.program import ProgramVersions
+from services.ledger.domain.state.alarms import Alarm
 from services.ledger.domain.state.entries import Entry, EntryKind, last_day
 from services.ledger.domain.state.fact_keys import REDEMPTION
 from services.ledger.domain.state.holds import Hold
@@ -30,6 +32,8 @@ from services.ledger.domain.state.rewards import Issue
 from services.ledger.events.inbound import TYPES
 
 TOPIC: Final = "loyalty.points.v1"
+MAX_ALARMS: Final = 100
+"""Alarms of one event, so that it stays well below what its readers take; what is more goes out in another."""
 _COVERS: Final = {
     "available": "available",
     "pending": "pending",
@@ -44,9 +48,9 @@ _Fact = tuple[str, dict[str, Any]]
 
 
 def render_facts(shard: Shard, member_id: str, row: NewJournalRow, programs: ProgramVersions) -> list[OutboxRow]:
-    """The events of one journal row, in order: points, then rewards, then timelines."""
+    """The events of one journal row, in order: points, then rewards, timelines and alarms."""
     outcome = row.outcome
-    if not (outcome.entries or outcome.qualified or outcome.expiring or outcome.issued):
+    if not (outcome.entries or outcome.qualified or outcome.expiring or outcome.issued or outcome.alarmed):
         return []
     input_ = row.arrival.input_
     time = rfc3339(input_.at)
@@ -54,6 +58,11 @@ def render_facts(shard: Shard, member_id: str, row: NewJournalRow, programs: Pro
     facts = _points_facts(row, cause, programs) if outcome.entries or outcome.expiring else []
     facts += [("loyalty.reward.issued.v1", _issued_json(issue, cause, programs)) for issue in outcome.issued]
     facts += [("loyalty.order.qualified.v1", _qualified_json(qualified)) for qualified in outcome.qualified]
+    for ref, alarms in outcome.alarmed.items():
+        facts += [
+            ("loyalty.order.alarmed.v1", _alarmed_json(ref, alarms[n : n + MAX_ALARMS]))
+            for n in range(0, len(alarms), MAX_ALARMS)
+        ]
     key, version = member_id.encode(), row.version
     rows = []
     for number, (kind, data) in enumerate(facts):
@@ -182,6 +191,12 @@ def _issued_json(issue: Issue, cause: dict[str, Any], programs: ProgramVersions)
 
 def _cause_json(entry: Entry, version: str) -> dict[str, Any]:
     return {"rule": entry.rule, "program_version": version, **order_json(entry.ref)}
+
+
+def _alarmed_json(ref: str, alarms: Sequence[Alarm]) -> dict[str, Any]:
+    shop, order_id = order_of(ref) or ("", ref)
+    told = [{"kind": alarm.kind, "detail": alarm.detail, "at": rfc3339(alarm.at)} for alarm in alarms]
+    return {"order_id": order_id, "shop": shop, "alarms": told}
 
 
 def _qualified_json(qualified: OrderQualified) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from services.ledger.domain.posting import sliding
 from services.ledger.domain.posting.account import Cause, PointsAccount, allocate
 from services.ledger.domain.program.program import ProgramVersions
 from services.ledger.domain.state.account import Shortfall
+from services.ledger.domain.state.alarms import Alarm, AlarmKind
 from services.ledger.domain.state.entries import NO_LOT, SLIDING, AccountName, LotKey, lot_of_day
 from services.ledger.domain.state.fact_keys import HOLD
 from services.ledger.domain.state.holds import Hold, decode_hold, encode_hold
@@ -24,14 +25,15 @@ from services.ledger.domain.state.member import Member
 from services.ledger.domain.state.orders import Order
 from services.ledger.domain.state.outcome import BudgetRequest, Referral
 from services.ledger.domain.state.redemptions import Redemption, decode_redemption, encode_redemption
+from services.ledger.domain.state.refs import order_of
 
 PendingAndConfirmed = tuple[int, int]
 """The points of an award: those that are pending, and those that are confirmed."""
 
-POINTS_SHORT: Final = "points_short"
+POINTS_SHORT: Final[AlarmKind] = "points_short"
 """The alarm of an order that used points which the member did not have (P7)."""
 
-UNDER_REVIEW: Final = "clawback_under_review"
+UNDER_REVIEW: Final[AlarmKind] = "clawback_under_review"
 """The alarm of a clawback that found too few points, and of which somebody has to decide (R6)."""
 
 
@@ -76,7 +78,7 @@ class Posting(PointsAccount):
     """One input being booked: the member, the program versions, the time, and what rules have asked for so far."""
 
     __slots__ = (
-        "_awards", "_clawbacks", "_returns", "_spends", "alarms", "budget_requests", "paying", "programs",
+        "_awards", "_clawbacks", "_returns", "_spends", "alarmed", "alarms", "budget_requests", "paying", "programs",
         "referrals",
     )  # fmt: skip
 
@@ -84,6 +86,9 @@ class Posting(PointsAccount):
         super().__init__(member, now)
         self.programs = programs
         self.alarms: list[str] = []
+        """The kinds of all that is raised."""
+        self.alarmed: dict[str, list[Alarm]] = {}
+        """By order, what is raised on it."""
         self.referrals: list[Referral] = []
         self.budget_requests: dict[tuple[str, str], BudgetRequest] = {}
         """What orders ask of budgets, by (the budget's account, order)."""
@@ -168,6 +173,18 @@ class Posting(PointsAccount):
             self._make_available(lot_of_day(day), award.points, award.out_of, award.cause)
         self._returns, self._clawbacks, self._spends, self._awards = [], [], [], []
 
+    def raise_alarm(self, ref: str, alarm: Alarm) -> None:
+        """Put an alarm on an order, where it stays."""
+        self.member.order(ref).alarms.append(alarm)
+        self.member.touched.add(ref)
+        self.report_alarms(ref, [alarm])
+
+    def report_alarms(self, ref: str, alarms: list[Alarm]) -> None:
+        """Count alarms that an order has from now on, and let others know of them (O10)."""
+        if alarms:
+            self.alarms += [alarm.kind for alarm in alarms]
+            self.alarmed.setdefault(ref, []).extend(alarms)
+
     # How each is booked
 
     def _post_clawback(self, clawback: _Clawback) -> None:
@@ -213,13 +230,19 @@ class Posting(PointsAccount):
                 self._book("written_off", "issued", points, NO_LOT, cause)
                 account.written_off -= points
             case "review":
-                if UNDER_REVIEW not in self.alarms:
-                    self.alarms.append(UNDER_REVIEW)
+                self._raise_review(clawback.order, points)
                 for shortfall in details.shortfalls:
                     if shortfall.ref == clawback.order:
                         shortfall.points += points
                         return
                 details.shortfalls.append(Shortfall(clawback.order, points))
+
+    def _raise_review(self, ref: str, points: int) -> None:
+        """Somebody has to decide of points that were not there: an alarm, on the order if they are of one (R6)."""
+        if order_of(ref) is not None:
+            self.raise_alarm(ref, Alarm(UNDER_REVIEW, f"{points} points to claw back were not there", self.now))
+        elif UNDER_REVIEW not in self.alarms:
+            self.alarms.append(UNDER_REVIEW)
 
     def _post_spend(self, spend: _Spend) -> None:
         """P7: points that the order did not take over come in spending order; the shortfall is debt and an alarm."""
@@ -233,8 +256,7 @@ class Posting(PointsAccount):
             self._book("debt", "redeemed", left, NO_LOT, spend.cause)
             self._owe(spend.ref, left, spend=True)
             self.member.account.redeemed += left
-            if POINTS_SHORT not in order.alarms:
-                order.alarms.append(POINTS_SHORT)
+            self.raise_alarm(spend.ref, Alarm(POINTS_SHORT, f"{left} of the points it used were not there", self.now))
 
     def _take_over(self, spend: _Spend, uncovered: int) -> None:
         """Take up to `uncovered` points of what the order names; what is then too much returns in the same input (O5).

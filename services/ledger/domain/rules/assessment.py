@@ -13,8 +13,10 @@ from typing import Final
 from services.kit.calendar import NOT_YET, Micros
 from services.ledger.domain.program.earning import ByGoods, sum_by_goods
 from services.ledger.domain.program.program import Program
+from services.ledger.domain.rules.alarms import contradictions, going_on
 from services.ledger.domain.rules.order_parts import OrderPart, parts_of
 from services.ledger.domain.rules.refunds import apply_refunds
+from services.ledger.domain.state.alarms import Alarm
 from services.ledger.domain.state.inputs import Line
 from services.ledger.domain.state.orders import LineEvent, Order
 from services.ledger.domain.state.outcome import TimelineCause, TimelineChange
@@ -44,7 +46,7 @@ class OrderAssessment:
     success_from: Micros
     success_until: Micros
     due: Micros
-    alarms: list[str]
+    alarms: list[Alarm]
     by_goods: ByGoods
     confirmed_by_goods: ByGoods
 
@@ -83,7 +85,7 @@ def assess_simple(order: Order, program: Program, now: Micros) -> OrderAssessmen
         success_from=since,
         success_until=until,
         due=NOT_YET if at or cancelled_at else due,
-        alarms=[],
+        alarms=going_on(order) if cancelled_at else [],
         by_goods=order.by_goods,
         confirmed_by_goods=order.by_goods,
     )
@@ -93,10 +95,11 @@ def assess(order: Order, lines: tuple[Line, ...], program: Program, now: Micros)
     """Assess an order line by line. `lines` are those of the version that counts."""
     net = program.order.net_of_points
     cancelled_at = max(order.cancelled_at, order.paid_at) if order.cancelled_at else NOT_YET
-    alarms: list[str] = []
+    alarms: list[Alarm] = []
     parts = parts_of(order, lines, program, alarms)
     goods = parts.goods
-    apply_refunds(order, parts, cancelled_at, alarms)
+    apply_refunds(order, parts, cancelled_at, program.decimals, alarms)
+    alarms += contradictions(order, lines, program.decimals)
     _complete(order, lines, goods, program, now)
     if cancelled_at:
         _undo_completions(goods, cancelled_at)

@@ -30,8 +30,10 @@ def apply_fact(order: Order, input_: OrderInput, counted_at: Micros, now: Micros
         case Paid():
             return _apply_paid(order, input_, counted_at)
         case Shipped():
+            order.continued_at = max(order.continued_at, input_.at)
             return _apply_shipped(order, input_)
         case Completed():
+            order.continued_at = max(order.continued_at, input_.at)
             return _apply_completed(order, input_)
         case Refunded():
             return _apply_refunded(order, input_, now)
@@ -49,6 +51,8 @@ def _apply_paid(order: Order, paid: Paid, counted_at: Micros) -> bool:
     What any of them names is the order's, so that it does not matter which came first (P7).
     """
     changed = False
+    if paid.revision > 0:
+        order.continued_at = max(order.continued_at, paid.at)
     if not order.paid_at or counted_at < order.paid_at:
         order.paid_at = counted_at
         changed = True

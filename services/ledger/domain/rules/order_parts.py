@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Final
 
 from services.kit.calendar import NOT_YET, Micros
+from services.kit.money import decimal_string
 from services.ledger.domain.program.program import Program
+from services.ledger.domain.state.alarms import Alarm, AlarmKind
 from services.ledger.domain.state.inputs import Line
 from services.ledger.domain.state.orders import Order
 from services.ledger.domain.state.outcome import TimelineCause
-
-POINTS_BEYOND_PROGRAM: Final = "points_beyond_program"
-"""The alarm of an order that uses points in a way that the program does not offer (P8)."""
 
 
 @dataclass(slots=True)
@@ -80,7 +78,7 @@ class OrderParts:
         return [*self.goods, self.shipping, self.tax]
 
 
-def parts_of(order: Order, lines: tuple[Line, ...], program: Program, alarms: list[str]) -> OrderParts:
+def parts_of(order: Order, lines: tuple[Line, ...], program: Program, alarms: list[Alarm]) -> OrderParts:
     """An order's parts, with the points that pay for each; `lines` are those of the version that counts."""
     rule = program.order
     goods = [OrderPart(line.line_id, line.amount, not rule.excludes.has(line)) for line in lines]
@@ -101,7 +99,7 @@ def points_value(order: Order, program: Program) -> int:
     return program.worth(order.points_used) if order.points_value is None else order.points_value
 
 
-def _apportion_points(order: Order, program: Program, parts: list[OrderPart], alarms: list[str]) -> int:
+def _apportion_points(order: Order, program: Program, parts: list[OrderPart], alarms: list[Alarm]) -> int:
     """P2: points and their value over the parts they can pay for, by largest remainder, ties to the earlier.
 
     How many points that are is returned: of a value beyond these parts nothing counts, so the points it stood for are
@@ -111,15 +109,21 @@ def _apportion_points(order: Order, program: Program, parts: list[OrderPart], al
     weights = [part.amount for part in parts]
     whole = sum(weights)
     if not order.reward_points and _is_beyond_program(order, value, whole, program):
-        alarms.append(POINTS_BEYOND_PROGRAM)
+        alarms.append(_alarm("points_beyond_program", order, value, whole, program.decimals))
     if value > whole:
+        alarms.append(_alarm("value_beyond_order", order, value, whole, program.decimals))
         used, value = used * whole // value, whole
-        alarms.append("value_beyond_order")
     used = max(used, order.reward_points)
     shares = zip(parts, _largest_remainder(used, weights), _largest_remainder(value, weights), strict=True)
     for part, points, worth in shares:
         part.points, part.value = points, worth
     return used
+
+
+def _alarm(kind: AlarmKind, order: Order, value: int, payable: int, decimals: int) -> Alarm:
+    """An alarm about the points used, of this value, where points can pay `payable` minor units."""
+    worth, most = decimal_string(value, decimals), decimal_string(payable, decimals)
+    return Alarm(kind, f"{order.points_used} points worth {worth}, where points can pay {most}", order.revision_at)
 
 
 def _is_beyond_program(order: Order, value: int, payable: int, program: Program) -> bool:

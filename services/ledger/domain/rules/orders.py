@@ -14,17 +14,18 @@ from services.kit.calendar import NO_DAY, Day
 from services.ledger.domain.posting.account import Cause
 from services.ledger.domain.posting.caps import change_pool
 from services.ledger.domain.posting.posting import (
-    POINTS_SHORT,
     PendingAndConfirmed,
     Posting,
     available_funding,
 )
 from services.ledger.domain.program.earning import OrderRule, sum_by_goods
 from services.ledger.domain.program.program import Program
+from services.ledger.domain.rules.alarms import settle_alarms
 from services.ledger.domain.rules.assessment import OrderAssessment, assess, assess_simple
 from services.ledger.domain.rules.bonus import SuccessChange, settle_bonus
 from services.ledger.domain.rules.budgets import book_shares
 from services.ledger.domain.rules.order_facts import apply_fact
+from services.ledger.domain.rules.revisions import keep_paid_event
 from services.ledger.domain.rules.rewards import cancel_rewards, reinstate_rewards
 from services.ledger.domain.state.account import ORDERS
 from services.ledger.domain.state.inputs import OrderInput, Paid
@@ -43,6 +44,8 @@ def book_order_event(posting: Posting, input_: OrderInput) -> Outcome:
         at = member.account.count_from(ORDERS, input_.at, posting.programs.at(input_.at).max_lateness)
         posting.paying = ref
     member.touched.add(ref)
+    if isinstance(input_, Paid) and lines_version:
+        keep_paid_event(order, member.lines(ref, lines_version), input_, at)
     is_new = apply_fact(order, input_, at, posting.now)
     if posting.paying and order.funding_keys:
         found = available_funding(member, order.funding_keys)
@@ -50,16 +53,16 @@ def book_order_event(posting: Posting, input_: OrderInput) -> Outcome:
         rewards = [each for each in found if isinstance(each, Redemption) and each.reward]
         order.reward_points += sum(reward.points - reward.returned for reward in rewards)
     if not is_new:
+        if order.paid_at:
+            settle_alarms(posting, ref, order, _assess(posting, ref, order, posting.programs.at(order.paid_at)).alarms)
         return Outcome("known", "this fact is told already")
     if isinstance(input_, Paid) and order.lines_version > lines_version:
         member.add_lines(ref, order.lines_version, input_.lines)
     if not order.paid_at:
         return Outcome("parked", "waits for the order to be paid")
-    alarms = set(order.alarms)
     [(qualified, reasons)] = book_orders(posting, [ref])
     posting.post()
-    raised = [alarm for alarm in order.alarms if alarm not in alarms]
-    outcome = Outcome("booked", reasons=reasons, qualified=[qualified], alarms=raised)
+    outcome = Outcome("booked", reasons=reasons, qualified=[qualified])
     if order.cancelled_at:
         outcome.messages += cancel_rewards(posting, ref, order)
     elif was_cancelled:
@@ -104,12 +107,7 @@ def _book_order(
     member = posting.member
     order = member.order(ref)
     program = posting.programs.at(order.paid_at)
-    _keep_eligible_sum(member, ref, order, program)
-    if order.is_simple and order.confirms_by_version:
-        assessment = assess_simple(order, program, posting.now)
-    else:
-        _keep_confirmed_lines(member, ref, order)
-        assessment = assess(order, member.lines(ref, order.lines_version), program, posting.now)
+    assessment = _assess(posting, ref, order, program)
     day = program.calendar.day_of(order.paid_at)
     changes.append(SuccessChange(ref, (order.success_from, order.success_until), order.booked_day not in (NO_DAY, day)))
     order.success_from, order.success_until = assessment.success_from, assessment.success_until
@@ -119,10 +117,19 @@ def _book_order(
     if assessment.due:
         member.account.due_by(assessment.due)
     order.due = assessment.due
-    # That points were missing once stays an alarm; the other alarms are what the facts amount to now.
-    order.alarms = assessment.alarms + [alarm for alarm in order.alarms if alarm == POINTS_SHORT]
+    settle_alarms(posting, ref, order, assessment.alarms)
     member.touched.add(ref)
     return OrderQualified(ref, order.paid_at, assessment.timeline, program.decimals), reasons
+
+
+def _assess(posting: Posting, ref: str, order: Order, program: Program) -> OrderAssessment:
+    """What an order's facts amount to now; its lines are read only where they have no one status."""
+    member = posting.member
+    _keep_eligible_sum(member, ref, order, program)
+    if order.is_simple and order.confirms_by_version:
+        return assess_simple(order, program, posting.now)
+    _keep_confirmed_lines(member, ref, order)
+    return assess(order, member.lines(ref, order.lines_version), program, posting.now)
 
 
 def _keep_eligible_sum(member: Member, ref: str, order: Order, program: Program) -> None:

@@ -7,7 +7,9 @@ no points, and neither does a refund without lines (R10).
 from __future__ import annotations
 
 from services.kit.calendar import Micros
+from services.kit.money import decimal_string
 from services.ledger.domain.rules.order_parts import OrderParts
+from services.ledger.domain.state.alarms import Alarm
 from services.ledger.domain.state.orders import Order, Refund
 
 
@@ -31,7 +33,7 @@ def _rank(refund: Refund, paid_at: Micros) -> tuple[Micros, str, str]:
     return max(refund.at, paid_at), refund.source, refund.id
 
 
-def apply_refunds(order: Order, parts: OrderParts, cancelled_at: Micros, alarms: list[str]) -> None:
+def apply_refunds(order: Order, parts: OrderParts, cancelled_at: Micros, decimals: int, alarms: list[Alarm]) -> None:
     """R11: refunds in the order (time, refund_id), capped at what is left; none after a cancellation."""
     by_line = {part.line_id: part for part in parts.goods}
     refunds = sorted(standing_refunds(order).values(), key=lambda each: (max(each.at, order.paid_at), each.refund_id))
@@ -39,20 +41,19 @@ def apply_refunds(order: Order, parts: OrderParts, cancelled_at: Micros, alarms:
         at = max(refund.at, order.paid_at)
         if cancelled_at and at > cancelled_at:
             continue
-        amounts = [(by_line.get(line_id), amount) for line_id, amount in refund.lines]
+        unknown = [line_id for line_id, _ in refund.lines if line_id not in by_line]
+        amounts = [(by_line[line_id], amount) for line_id, amount in refund.lines if line_id in by_line]
         amounts += [(parts.shipping, refund.shipping), (parts.tax, refund.tax)]
+        beyond = 0
         for part, amount in amounts:
-            if part is None:
-                _raise_alarm(alarms, "unknown_line")
-                continue
             refunded = min(amount, part.amount - part.refunded)
-            if refunded < amount:
-                _raise_alarm(alarms, "refund_beyond_line")
+            beyond += amount - refunded
             if refunded:
                 part.refunded += refunded
                 part.refunds.append((at, refunded))
-
-
-def _raise_alarm(alarms: list[str], alarm: str) -> None:
-    if alarm not in alarms:
-        alarms.append(alarm)
+        if unknown and (unknown := sorted({*unknown} - {*order.named_lines})):
+            more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+            alarms.append(Alarm("unknown_line", f"refund {refund.refund_id} is of line {unknown[0]}{more}", at))
+        if beyond:
+            detail = f"refund {refund.refund_id} is {decimal_string(beyond, decimals)} more than was left"
+            alarms.append(Alarm("refund_beyond_line", detail, at))

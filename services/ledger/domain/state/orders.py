@@ -13,6 +13,7 @@ import msgspec
 
 from services.kit.calendar import NO_DAY, NOT_YET, Day, Micros
 from services.ledger.domain.state.account import NO_PROGRAM
+from services.ledger.domain.state.alarms import Alarm, AlarmKind
 from services.ledger.domain.state.inputs import Line
 from services.ledger.domain.state.lots import LotAllocation
 
@@ -43,6 +44,23 @@ class Refund(msgspec.Struct, array_like=True):
     shipping: int
     tax: int
     arrived_at: Micros
+
+
+class PaidEvent(msgspec.Struct, frozen=True, array_like=True):
+    """A `paid` beside the one that counts; `contents` is a digest of all that it says."""
+
+    revision: int
+    at: Micros
+    source: str
+    id: str
+    contents: bytes
+
+
+class RevisedLines(msgspec.Struct, frozen=True, array_like=True):
+    """The lines of an order before its last revision, as (line, amount), and the event that says so."""
+
+    event: PaidEvent
+    lines: list[tuple[str, int]]
 
 
 class Share(msgspec.Struct, array_like=True):
@@ -92,6 +110,7 @@ class Order(msgspec.Struct, array_like=True):
     refunds: list[Refund] = []
     # Booked. `used` is net of returns. `pending` and `confirmed` are what this order's facts earn before a cap. A line
     # once confirmed stays so for its points: those in `confirmed_lines`, and all lines of version `all_confirmed`.
+    # `older_alarms` are the kinds of alarms that an older release found, until the order is booked again.
     pending: int = 0
     confirmed: int = 0
     lot_day: Day = NO_DAY
@@ -104,7 +123,7 @@ class Order(msgspec.Struct, array_like=True):
     success_from: Micros = NOT_YET
     success_until: Micros = NOT_YET
     due: Micros = NOT_YET
-    alarms: list[str] = []
+    older_alarms: list[AlarmKind] = []
     # `funding_keys`, a fact: the keys of all holds, then of all redemptions that its `paid` events name.
     # `counted_points`, booked: how many of the points used count (P2); 0 in rows of an older release.
     funding_keys: tuple[str, ...] = ()
@@ -121,6 +140,14 @@ class Order(msgspec.Struct, array_like=True):
     cancellations: list[Micros] = []
     reinstated_at: Micros = NOT_YET
     failed_refunds: list[str] = []
+    # `continued_at`, a fact, is the date of the latest `shipped`, `completed` or revision (O10). Of several `paid`
+    # events are kept: those that say otherwise of the revision that counts (O10), the lines of the revision before it,
+    # and the ids of all lines that any of them names (O11). `alarms`, booked, are those that stand.
+    continued_at: Micros = NOT_YET
+    told_otherwise: list[PaidEvent] = []
+    revised: RevisedLines | None = None
+    named_lines: list[str] = []
+    alarms: list[Alarm] = []
 
     @property
     def waits_since(self) -> Micros:
@@ -139,6 +166,8 @@ class Order(msgspec.Struct, array_like=True):
             or self.reward_points
             or self.used
             or self.confirmed_lines
+            or self.told_otherwise
+            or self.revised
         )
 
     @property

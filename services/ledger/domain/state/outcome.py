@@ -8,6 +8,7 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from services.kit.calendar import Day, Micros
+from services.ledger.domain.state.alarms import Alarm
 from services.ledger.domain.state.entries import Entry
 from services.ledger.domain.state.holds import Hold
 from services.ledger.domain.state.messages import AccountMessage
@@ -116,6 +117,9 @@ class Outcome:
     qualified: list[OrderQualified] = field(default_factory=list)
     """The orders whose timeline changed."""
     alarms: list[str] = field(default_factory=list)
+    """The kinds of what was raised."""
+    alarmed: dict[str, list[Alarm]] = field(default_factory=dict)
+    """By order, what was raised on it."""
     referrals: list[Referral] = field(default_factory=list)
     """For other accounts, at most one each."""
     messages: list[Message] = field(default_factory=list)
