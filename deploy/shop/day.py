@@ -228,9 +228,7 @@ class _Member:
         facts = {"order_id": order.order_id}
         shipped_at = self._after(later(order.paid_at, HOUR * 6), DAY)
         if ending == "cancelled":
-            reason = {**facts, "reason": "changed mind"}
-            cancelled_at = self._after(order.paid_at, 6 * HOUR)
-            self._emit("commerce.order.cancelled.v1", f"{order.order_id}:cancelled", cancelled_at, reason)
+            self._cancel(order, self._after(order.paid_at, 6 * HOUR), {"reason": "changed mind"})
             return
         self._emit(
             "commerce.order.shipped.v1",
@@ -250,11 +248,22 @@ class _Member:
         if ending == "refunded":
             self._refund(order, self._after(completed_at, 6 * DAY), whole=self.rng.random() < 0.3)
         if ending == "cancelled_late":
-            cancelled_at = self._after(completed_at, 3 * DAY)
-            self._emit("commerce.order.cancelled.v1", f"{order.order_id}:cancelled", cancelled_at, facts)
+            self._cancel(order, self._after(completed_at, 3 * DAY), {})
             order.points_at_least = 0
         if self.rng.random() < 0.4:
             self._review(order, self._after(completed_at, 5 * DAY))
+
+    def _cancel(self, order: _Order, at: Micros, reason: dict[str, Any]) -> None:
+        """The whole order is off; now and then it is on again hours later (R13)."""
+        facts = {"order_id": order.order_id, **reason}
+        self._emit("commerce.order.cancelled.v1", f"{order.order_id}:cancelled", at, facts)
+        if self._is_undone(order.order_id):
+            again = {"order_id": order.order_id, "reason": "changed mind again"}
+            self._emit("commerce.order.reinstated.v1", f"{order.order_id}:reinstated", later(at, 4 * HOUR), again)
+
+    def _is_undone(self, what: str) -> bool:
+        """Whether something is taken back; drawn apart, so that the rest of the story does not go by it."""
+        return random.Random(f"{self.id}:{what}:taken-back").random() < 0.3
 
     def _refund(self, order: _Order, at: Micros, *, whole: bool) -> None:
         """Send back the whole order, or a line, or a part of a line's amount."""
@@ -268,6 +277,9 @@ class _Member:
         }
         refund = self._emit("commerce.order.refunded.v1", f"{refund_id}:refunded", at, data)
         self.refunds.append((order.paid, refund))
+        if self._is_undone(refund_id):
+            failed = {"order_id": order.order_id, "refund_id": refund_id}
+            self._emit("commerce.order.refund_failed.v1", f"{refund_id}:failed", later(at, 2 * DAY), failed)
         order.points_at_least = 0
 
     def _review(self, order: _Order, at: Micros) -> None:

@@ -74,6 +74,8 @@ def test_everything_happens_that_happens_in_a_shop(seed: int) -> None:
         "commerce.order.completed.v1",
         "commerce.order.refunded.v1",
         "commerce.order.cancelled.v1",
+        "commerce.order.reinstated.v1",
+        "commerce.order.refund_failed.v1",
         "commerce.member.signed_in.v1",
         "commerce.review.published.v1",
         "commerce.review.removed.v1",
