@@ -30,6 +30,13 @@ settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
 
+RESTARTS = 4
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--restarts", type=int, default=RESTARTS, help="restarts of one ledger in a loop")
+
+
 SERVICES = ("ledger", "tiering", "notifier")
 REPOSITORY = Path(__file__).parent.parent
 

@@ -31,6 +31,7 @@ from services.kit.dead_letter import FailureLimit, Refused, TooManyFailures
 from services.kit.executor import Executor
 from services.kit.kafka import REBALANCE_MS, Record, Shard, new_consumer, stop_quietly
 from services.kit.lag import Lag, StallDetector, held_back_of, lag_of, unread_of
+from services.kit.membership import remove_absent
 from services.kit.offset_report import OffsetReport
 from services.kit.part import Source, State
 from services.kit.postgres import Pool, Queries, backoff, is_unavailable
@@ -232,6 +233,8 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
         self._client = client = new_consumer(self._settings, self._number)
         async with asyncio.timeout(SILENT_SECONDS):
             await client.start()
+            if self._number == 0:
+                await remove_absent(client, self._settings)
         client.subscribe(self._topics, listener=self)
         self._answered_at = time.monotonic()
         self._trouble = "joining the group"

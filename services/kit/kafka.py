@@ -20,6 +20,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
 
 from services.kit.calendar import Micros
+from services.kit.membership import group_of, instance_of
 
 if TYPE_CHECKING:
     from services.kit.settings import Settings
@@ -114,8 +115,8 @@ def new_consumer(settings: Settings, worker: int) -> Any:
     return AIOKafkaConsumer(
         bootstrap_servers=settings.kafka_bootstrap_servers,
         client_id=f"{settings.service}-consumer",
-        group_id=settings.consumer_group or settings.service,
-        group_instance_id=f"{settings.service}-{settings.instance}-{worker}",
+        group_id=group_of(settings),
+        group_instance_id=instance_of(settings, worker),
         partition_assignment_strategy=(RangePartitionAssignor,),
         auto_offset_reset="none",
         enable_auto_commit=False,

@@ -63,7 +63,8 @@ class Settings(BaseSettings):
     session_timeout_seconds: float = Field(
         default=30.0,
         gt=0,
-        description="How long a dead worker keeps its shards (a restarted one has them at once).",
+        description="How long the shards of a lost host's workers wait for them. One that is started again has its own "
+        "at once, and where there are fewer workers than before, they share all of them.",
     )
     failure_limit: float = Field(
         default=0.05,
