@@ -8,6 +8,9 @@ from typing import Final, Literal
 SHARDS: Final = 16
 """Partitions of every member-keyed topic unless the deployment says otherwise: partition = shard."""
 
+SERVICES: Final = ("ledger", "tiering", "notifier")
+"""Ours. Each is a principal of the brokers, as are `shop` and `gateways`."""
+
 _DAY_MS: Final = 24 * 60 * 60 * 1000
 _UNTIL_TOO_LATE_MS: Final = 400 * _DAY_MS  # an event older than this is refused anyway
 
@@ -21,6 +24,8 @@ class Topic:
     """The event types whose topic it is."""
     writer: Literal["shop", "gateways", "ledger", "tiering", "notifier", "services"]
     """Who may write to it; `services` is any of ours."""
+    readers: tuple[str, ...] = ("ledger",)
+    """Who reads it."""
     sent_on: tuple[str, ...] = ()
     """Types of other topics whose records are sent on over this one, as they were."""
     member_keyed: bool = True
@@ -37,6 +42,17 @@ class Topic:
     def accepted(self) -> frozenset[str]:
         """Every event type that may be on it."""
         return frozenset((*self.types, *self.sent_on))
+
+    @property
+    def writers(self) -> tuple[str, ...]:
+        """All who may write to it. The ledger takes the shop's events over HTTP."""
+        match self.writer:
+            case "services":
+                return SERVICES
+            case "shop":
+                return ("shop", "ledger")
+            case _:
+                return (self.writer,)
 
     @property
     def inbound(self) -> bool:
@@ -66,7 +82,13 @@ def _tier(*kinds: str) -> tuple[str, ...]:
 
 def _requests(channel: str) -> Topic:
     # Requests hold contact details, so they are kept no longer than a gateway needs them.
-    return Topic(f"notify.{channel}.v1", (f"notify.{channel}.requested.v1",), "notifier", retention_ms=3 * _DAY_MS)
+    return Topic(
+        f"notify.{channel}.v1",
+        (f"notify.{channel}.requested.v1",),
+        "notifier",
+        readers=("gateways",),
+        retention_ms=3 * _DAY_MS,
+    )
 
 
 _COMMERCE: Final[tuple[Topic, ...]] = (
@@ -95,6 +117,7 @@ _COMMERCE: Final[tuple[Topic, ...]] = (
             "commerce.member.erased.v1",
         ),
         "shop",
+        readers=SERVICES,
         # Personal data: long enough for a service to come back, no archive of people.
         retention_ms=30 * _DAY_MS,
     ),
@@ -114,16 +137,19 @@ ALL: Final[tuple[Topic, ...]] = (
             "loyalty.day.closed.v1",
         ),
         "ledger",
+        readers=("tiering", "notifier"),
     ),
     Topic(
         "loyalty.tiers.v1",
         _tier("enrolled", "upgraded", "downgraded", "kept", "at_risk", "overridden"),
         "tiering",
+        readers=("ledger", "notifier"),
     ),
     Topic(
         "loyalty.program.v1",
         ("loyalty.program.published.v1",),
         "ledger",
+        readers=SERVICES,
         member_keyed=False,
         partitions=1,
         cleanup="compact",
@@ -133,6 +159,7 @@ ALL: Final[tuple[Topic, ...]] = (
         "loyalty.checkpoints.v1",
         ("loyalty.ledger.checkpoint.v1",),
         "ledger",
+        readers=(),
         member_keyed=False,
         partitions=1,
         retention_ms=-1,
@@ -160,12 +187,13 @@ ALL: Final[tuple[Topic, ...]] = (
     _requests("push"),
     _requests("inapp"),
     _requests("parcel"),
-    Topic("notify.receipts.v1", ("notify.receipt.v1",), "gateways", retention_ms=3 * _DAY_MS),
-    Topic("notify.inbound.v1", ("notify.inbound.v1",), "gateways", retention_ms=3 * _DAY_MS),
+    Topic("notify.receipts.v1", ("notify.receipt.v1",), "gateways", readers=("notifier",), retention_ms=3 * _DAY_MS),
+    Topic("notify.inbound.v1", ("notify.inbound.v1",), "gateways", readers=("notifier",), retention_ms=3 * _DAY_MS),
     Topic(
         "loyalty.dead_letters.v1",
         ("loyalty.dead_letter.recorded.v1",),
         "services",
+        readers=SERVICES,
         member_keyed=False,
         partitions=1,
         retention_ms=90 * _DAY_MS,

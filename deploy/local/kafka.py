@@ -41,6 +41,7 @@ JVM = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 """For a broker on a machine that has other work: the full compiler would take a core from it for the first minutes
 (44 µs of processor a record where this takes 15, over the first 40,000), and a broker gains little from it."""
 
+_ADDED_TO = frozenset({"listeners", "advertised.listeners", "listener.security.protocol.map"})
 _JAVA_AT_LEAST = 17
 _START_TIMEOUT_S = 90  # a broker that was killed checks its logs first
 _CLUSTER_ID = "bG95YWx0eS1sb2NhbC1rZg"  # 16 bytes in base64; any will do for a cluster of one
@@ -71,19 +72,22 @@ def start(
     env: Mapping[str, str] | None = None,
     die_with_parent: bool = False,
     say: Say = lambda _: None,
+    more: Mapping[str, str] | None = None,
+    scram: Mapping[str, str] | None = None,
 ) -> Kafka:
     """Start a broker on `data`, formatting it first if it is new; return when it answers requests.
 
-    `port` is taken if it is free, else another. Raises StartError: Java or Maven is missing, or the end of
-    its log.
+    `port` is taken if it is free, else another. `more` are further properties; what they say of listeners is added to
+    the broker's own. `scram` has passwords by user, which a new broker knows for SCRAM-SHA-512. Raises StartError: Java
+    or Maven is missing, or the end of its log.
     """
     java = find_java()
     libs = jars(say)
     data = data.resolve()
     port, controller_port = free_port(port), free_port()
-    properties = _properties(data / "log", port, controller_port)
+    properties = _properties(data / "log", port, controller_port, more or {})
     if not (data / "log" / "meta.properties").exists():
-        _format(java, libs, data, port, controller_port)
+        _format(java, libs, data, port, controller_port, scram or {})
     config = data / "server.properties"
     config.write_text(properties)
     process = spawn(
@@ -187,14 +191,16 @@ def _java(java: str, libs: Path, *options: str) -> list[str]:
     return [java, *options, f"-Dlog4j2.configurationFile={LOG4J}", "-cp", f"{libs}/*"]
 
 
-def _format(java: str, libs: Path, data: Path, port: int, controller_port: int) -> None:
+def _format(java: str, libs: Path, data: Path, port: int, controller_port: int, scram: Mapping[str, str]) -> None:
     """Make the metadata directory: whole or not at all, so that a killed start leaves nothing half-made."""
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     shutil.rmtree(data / "log", ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=data) as scratch:
         config = Path(scratch) / "format.properties"
-        config.write_text(_properties(Path(scratch) / "log", port, controller_port))
+        config.write_text(_properties(Path(scratch) / "log", port, controller_port, {}))
         tool = ["kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", str(config)]
+        for user, password in scram.items():
+            tool += ["--add-scram", f"SCRAM-SHA-512=[name={user},password={password}]"]
         command = [*_java(java, libs, *JVM), *tool]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         if done.returncode != 0:
@@ -202,8 +208,8 @@ def _format(java: str, libs: Path, data: Path, port: int, controller_port: int) 
         (Path(scratch) / "log").rename(data / "log")
 
 
-def _properties(log_dir: Path, port: int, controller_port: int) -> str:
-    settings = {
+def _properties(log_dir: Path, port: int, controller_port: int, more: Mapping[str, str]) -> str:
+    settings: dict[str, object] = {
         "process.roles": "broker,controller",
         "node.id": 1,
         "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
@@ -233,6 +239,8 @@ def _properties(log_dir: Path, port: int, controller_port: int) -> str:
         # Offsets live in the services' databases; the broker's copy only serves lag tools.
         "offsets.retention.minutes": 60 * 24 * 30,
     }
+    for name, value in more.items():
+        settings[name] = f"{settings[name]},{value}" if name in _ADDED_TO else value
     return "".join(f"{name}={value}\n" for name, value in settings.items())
 
 

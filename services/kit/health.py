@@ -140,12 +140,13 @@ class BrokerCheck:
         from aiokafka.admin import AIOKafkaAdminClient
 
         from services.kit import topics
+        from services.kit.brokers import connection_of
         from services.kit.kafka import stop_quietly
 
         try:
             if self._admin is None:
                 admin = AIOKafkaAdminClient(
-                    bootstrap_servers=self._settings.kafka_bootstrap_servers,
+                    **connection_of(self._settings),
                     client_id=f"{self._settings.service}-health",
                 )
                 self._admin = admin

@@ -19,6 +19,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
 
+from services.kit.brokers import connection_of
 from services.kit.calendar import Micros
 from services.kit.membership import group_of, instance_of
 
@@ -99,7 +100,7 @@ def shard_of(member_id: str, shards: int) -> Shard:
 def new_producer(settings: Settings, *, client: str) -> AIOKafkaProducer:
     """An idempotent producer (acks of all replicas, lz4); the caller starts it. `client` names it in broker logs."""
     return AIOKafkaProducer(
-        bootstrap_servers=settings.kafka_bootstrap_servers,
+        **connection_of(settings),
         client_id=f"{settings.service}-{client}",
         enable_idempotence=True,
         acks="all",
@@ -113,7 +114,7 @@ def new_producer(settings: Settings, *, client: str) -> AIOKafkaProducer:
 def new_consumer(settings: Settings, worker: int) -> Any:
     """A member of the service's consumer group, static by installation and worker; the caller starts it."""
     return AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap_servers,
+        **connection_of(settings),
         client_id=f"{settings.service}-consumer",
         group_id=group_of(settings),
         group_instance_id=instance_of(settings, worker),
@@ -134,7 +135,7 @@ def new_reader(settings: Settings, client: str, **more: Any) -> AIOKafkaConsumer
     """A consumer without a group, which is assigned its partitions; the caller starts it. `client` names it in broker
     logs, `more` are further options of the client."""
     return AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap_servers,
+        **connection_of(settings),
         client_id=f"{settings.service}-{client}",
         enable_auto_commit=False,
         **({"auto_offset_reset": "none", "isolation_level": READ_COMMITTED} | more),

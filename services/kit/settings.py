@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.kit.brokers import BrokerSettings
 
 
-class Settings(BaseSettings):
-    """The settings that all services share; each is an environment variable of the field's name in capitals.
+class Settings(BrokerSettings):
+    """The settings that all services share, with those of the brokers; each
+    is an environment variable of the field's name in capitals.
 
     Addresses that may hold a password are secrets: they show as stars in any repr, log or error.
     """
-
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, env_ignore_empty=True)
 
     service: ClassVar[str] = ""
     """The service's name: its schema, runtime role, consumer group, and `/loyalty/<name>` as event source."""
@@ -43,7 +43,6 @@ class Settings(BaseSettings):
         default=2, ge=1, description="Shards of one worker that are in a transaction at the same time."
     )
 
-    kafka_bootstrap_servers: str = Field(description="host:port[,host:port…] of the brokers.")
     shards: int = Field(default=16, ge=1, description="Partitions of every member-keyed topic.")
     max_batch: int = Field(default=1000, ge=1, description="Most records (or commands) in one transaction.")
     gather_seconds: float = Field(

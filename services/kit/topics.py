@@ -4,22 +4,26 @@ Three settings matter. The partition count, because the partition is the shard. 
 append time of a record is its arrival. Compaction where a topic is a table. A topic that has others is never
 changed here: other partitions would move members between shards, so an operator decides.
 
-`python -m services.kit.topics` makes and checks them on KAFKA_BOOTSTRAP_SERVERS with SHARDS shards.
+`python -m services.kit.topics` makes and checks them on KAFKA_BOOTSTRAP_SERVERS with SHARDS shards; with `--acls` it
+also tells the brokers who may read and write what.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
-import os
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from pydantic import Field, ValidationError
 
 from schemas.topics import ALL, SHARDS, Topic
+from services.kit import acls
+from services.kit.brokers import BrokerSettings, connection_of
 
 CHECKED_SETTINGS = ("message.timestamp.type", "cleanup.policy")
 _NONE = 0
@@ -35,15 +39,17 @@ class TopicError(Exception):
 
 
 async def ensure_topics(
-    bootstrap: str, shards: int = SHARDS, topics: Iterable[Topic] = ALL, *, timeout_s: float = 60.0
+    brokers: str | BrokerSettings, shards: int = SHARDS, topics: Iterable[Topic] = ALL, *, timeout_s: float = 60.0
 ) -> list[str]:
     """Make the topics that are missing and return their names; safe to call again, and by several at once.
+
+    `brokers` are addresses that ask for no login, or settings.
 
     Returns when every partition has a leader. Raises TopicError if a topic that exists differs from the
     contracts, TimeoutError after `timeout_s` seconds, KafkaError if the broker cannot be reached or refuses.
     """
     wanted = list(topics)
-    async with asyncio.timeout(timeout_s), _admin(bootstrap) as admin:
+    async with asyncio.timeout(timeout_s), _admin(brokers) as admin:
         there = {found["topic"] for found in await admin.describe_topics() if found["error_code"] == _NONE}
         missing = [topic for topic in wanted if topic.name not in there]
         made = await _create(admin, missing, shards)
@@ -125,8 +131,9 @@ async def _settings(admin: AIOKafkaAdminClient, topics: Iterable[str]) -> dict[s
 
 
 @contextlib.asynccontextmanager
-async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, client_id="topics")
+async def _admin(brokers: str | BrokerSettings) -> AsyncIterator[AIOKafkaAdminClient]:
+    settings = BrokerSettings(kafka_bootstrap_servers=brokers) if isinstance(brokers, str) else brokers
+    client = AIOKafkaAdminClient(**connection_of(settings), client_id="topics")
     try:
         await client.start()
         yield client
@@ -134,19 +141,48 @@ async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
         await client.close()
 
 
-def main() -> int:
-    """Make and check the topics of the environment's broker; the exit code is 1 if something is wrong."""
-    bootstrap = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
-    if not bootstrap:
-        sys.stderr.write("KAFKA_BOOTSTRAP_SERVERS is not set.\n")
+class TopicSettings(BrokerSettings):
+    """The environment of this command. It logs in as somebody who may make topics and, for `--acls`, alter rules."""
+
+    shards: int = Field(default=SHARDS, ge=1, description="Partitions of every member-keyed topic.")
+    kafka_principals: dict[str, str] = Field(
+        default={},
+        description="Whom the brokers know ledger, tiering, notifier, gateways and shop by, as JSON, where that is "
+        'another name: {"ledger": "CN=ledger,O=Shop"}.',
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Make and check the topics of the environment's brokers; the exit code is 1 if something is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m services.kit.topics")
+    parser.add_argument("--acls", action="store_true", help="print who may read and write what, and tell the brokers")
+    chosen = parser.parse_args(arguments)
+    try:
+        settings = TopicSettings()
+    except ValidationError as wrong:
+        for error in wrong.errors(include_input=False, include_url=False):
+            name = ".".join(map(str, error["loc"])).upper() or "environment"
+            sys.stderr.write(f"{name}: {error['msg']}\n")
         return 2
     try:
-        made = asyncio.run(ensure_topics(bootstrap, int(os.environ.get("SHARDS", SHARDS))))
+        made = asyncio.run(ensure_topics(settings, settings.shards))
+        if chosen.acls:
+            asyncio.run(_apply_acls(settings))
     except TopicError as wrong:
         sys.stderr.write("\n".join(wrong.problems) + "\n")
         return 1
+    except acls.AclError as wrong:
+        sys.stderr.write(f"{wrong}\n")
+        return 1
     sys.stdout.write(f"{len(ALL)} topics are as the contracts say, {len(made)} of them new.\n")
     return 0
+
+
+async def _apply_acls(settings: TopicSettings) -> None:
+    rules = acls.rules_of(principals=settings.kafka_principals)
+    async with _admin(settings) as admin:
+        await acls.apply(admin, rules)
+    sys.stdout.write("".join(f"{rule}\n" for rule in rules))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import pytest
 from schemas.events import RefusalReason
 from schemas.topics import ALL
 from services.kit.metrics import MetricName
+from services.kit.topics import TopicSettings
 from services.ledger.settings import LedgerSettings
 from services.notifier.settings import NotifierSettings
 from services.tiering.settings import TieringSettings
@@ -55,12 +56,22 @@ def test_every_command_topic_and_setting_exists(page: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text("utf-8"), re.MULTILINE))
     assert set(TARGET.findall(text)) <= targets
     assert set(TOPIC.findall(text)) <= {topic.name for topic in ALL} | {kind for topic in ALL for kind in topic.types}
-    fields = {name for each in (LedgerSettings, TieringSettings, NotifierSettings) for name in each.model_fields}
+    read = (LedgerSettings, TieringSettings, NotifierSettings, TopicSettings)
+    fields = {name for each in read for name in each.model_fields}
     settings = SETTING.findall(NAME_IN_FILE.sub("", text))
     assert {name.lower() for name in settings} <= fields | OUTSIDE_SETTINGS
 
 
-OUTSIDE_SETTINGS = {"commit", "dead_letter_limit", "missing", "redeem", "shop_token"}
+OUTSIDE_SETTINGS = {
+    "commit",
+    "dead_letter_limit",
+    "missing",
+    "oauthbearer",
+    "redeem",
+    "sasl_plaintext",
+    "sasl_ssl",
+    "shop_token",
+}
 """Words in capitals that no service reads from its environment; `DEAD_LETTER_LIMIT` is what one was called before."""
 
 

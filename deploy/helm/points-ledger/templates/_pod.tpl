@@ -18,11 +18,50 @@ runAsUser: 10001
 seccompProfile: {type: RuntimeDefault}
 {{- end }}
 
+{{/* The way to the brokers, logged in as one of ours: dict "root" $ "name" … */}}
 {{- define "pod.kafka" -}}
+{{- $kafka := .root.Values.kafka -}}
 - name: KAFKA_BOOTSTRAP_SERVERS
-  value: {{ required "kafka.bootstrapServers says where the brokers are" .Values.kafka.bootstrapServers | quote }}
+  value: {{ required "kafka.bootstrapServers says where the brokers are" $kafka.bootstrapServers | quote }}
 - name: SHARDS
-  value: {{ .Values.kafka.shards | quote }}
+  value: {{ $kafka.shards | quote }}
+- name: KAFKA_SECURITY_PROTOCOL
+  value: {{ $kafka.securityProtocol | quote }}
+{{- if hasPrefix "SASL" $kafka.securityProtocol }}
+- name: KAFKA_SASL_MECHANISM
+  value: {{ $kafka.saslMechanism | quote }}
+{{ include "pod.secret" (dict "name" "KAFKA_USERNAME" "key" (printf "%s-username" .name) "secret" $kafka.secret) }}
+{{ include "pod.secret" (dict "name" "KAFKA_PASSWORD" "key" (printf "%s-password" .name) "secret" $kafka.secret) }}
+{{- with $kafka.oauthTokenUrl }}
+- name: KAFKA_OAUTH_TOKEN_URL
+  value: {{ . | quote }}
+{{- end }}
+{{- with $kafka.oauthScope }}
+- name: KAFKA_OAUTH_SCOPE
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- if hasSuffix "SSL" $kafka.securityProtocol }}
+- name: KAFKA_SSL_CA_FILE
+  value: /run/kafka/ca.crt
+{{- end }}
+{{- if eq "SSL" $kafka.securityProtocol }}
+- name: KAFKA_SSL_CERTIFICATE_FILE
+  value: /run/kafka/{{ .name }}.pem
+{{- end }}
+{{- end }}
+
+{{/* Its files: the authority's certificate, and our own for mTLS: dict "root" $ "name" … */}}
+{{- define "pod.kafka.files" -}}
+- name: kafka-{{ .name }}
+  secret:
+    secretName: {{ .root.Values.kafka.secret }}
+    optional: true
+    items:
+      - {key: ca.crt, path: ca.crt}
+      {{- if eq "SSL" .root.Values.kafka.securityProtocol }}
+      - {key: {{ .name }}.pem, path: {{ .name }}.pem}
+      {{- end }}
 {{- end }}
 
 {{- define "pod.database" -}}
