@@ -26,6 +26,7 @@ from services.tiering.domain.member import (
     TimelineReceived,
     decide,
     needs,
+    refuses,
     settle,
 )
 from services.tiering.domain.program import ProgramVersions
@@ -41,6 +42,8 @@ class Outcome(NamedTuple):
     """The member's enrolment after the input."""
     tier: str
     """The tier held after the input."""
+    is_refused: bool = False
+    """Whether it was refused because its member is erased (Z1)."""
 
 
 class Booking:
@@ -111,10 +114,11 @@ async def _book(tx: Connection, versions: ProgramVersions, shard: Shard, inputs:
         if locked.needs(versions, input_):
             # An earlier input of this batch has settled an order that this one changes.
             await _fetch_settled(tx, versions, shard, (input_,), members)
+        is_refused = refuses(locked.member, input_)
         decision = locked.decide(versions, input_)
         if decision is not None:
             decisions.append((input_.member_id, decision))
-        outcomes.append(Outcome(decision, locked.member.enrolled_at, locked.member.position.tier))
+        outcomes.append(Outcome(decision, locked.member.enrolled_at, locked.member.position.tier, is_refused))
     newly_settled = {member_id: locked.newly_settled for member_id, locked in members.items() if locked.newly_settled}
     await store.save_settled(tx, shard, newly_settled)
     await store.save_members(tx, shard, opened)

@@ -17,7 +17,16 @@ from services.kit.migrate import migrate
 from services.kit.postgres import Pool, new_pool
 from services.tiering import store
 from services.tiering.audit.verify import examine
-from services.tiering.domain.member import MAX_OPEN_ORDERS, Cause, Enrolment, Input, Order, TimelineReceived, order_key
+from services.tiering.domain.member import (
+    MAX_OPEN_ORDERS,
+    Cause,
+    Enrolment,
+    Erasure,
+    Input,
+    Order,
+    TimelineReceived,
+    order_key,
+)
 from services.tiering.domain.program import ProgramVersions, compile_program
 from services.tiering.domain.timeline import Entry, canonical
 from services.tiering.executor import Booking
@@ -255,3 +264,18 @@ async def test_verify_names_what_does_not_agree(make_database: MakeDatabase) -> 
         found = await report(pool)
     assert found["broken"] == 1
     assert found["examples"][0].startswith(f"{member_id}: the row says supreme")
+
+
+async def test_mend_b06_an_erased_member_joins_by_registering_anew(pool: Pool) -> None:
+    (member_id,) = members_of(Shard(1), 1)
+    command = joined(member_id, 6)._replace(is_command=True)
+    erasure = Erasure(member_id, Cause("commerce.member.erased.v1", "/shop", "e1", on(5)))
+    async with pool.acquire() as tx, tx.transaction():
+        booked = await BOOK(tx, Shard(1), [erasure, joined(member_id, 5), command, joined(member_id, 7), command])
+    assert [outcome.is_refused for outcome in booked] == [False, True, True, False, False]
+    # Once the member has registered, a call may say that they joined earlier than that, but after the erasure.
+    assert [outcome.enrolled_at for outcome in booked] == [None, None, None, on(7), on(6)]
+    async with pool.acquire() as tx, tx.transaction():
+        (outcome,) = await BOOK(tx, Shard(1), [joined(member_id, 4)])
+    assert (outcome.is_refused, outcome.enrolled_at) == (True, on(6))
+    assert (await report(pool))["broken"] == 0

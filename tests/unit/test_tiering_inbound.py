@@ -10,7 +10,7 @@ import pytest
 from schemas.events.reasons import RefusalReason, Refused
 from services.kit.calendar import parse_rfc3339
 from services.kit.kafka import Record, Shard
-from services.tiering.domain.member import Cause, Enrolment, Order, TimelineReceived, order_key
+from services.tiering.domain.member import Cause, Enrolment, Erasure, Order, TimelineReceived, order_key
 from services.tiering.domain.program import ProgramVersions, compile_program
 from services.tiering.domain.timeline import Entry
 from services.tiering.events.inbound import POINTS, PROFILES, Decoder
@@ -97,11 +97,18 @@ def test_a_registration_in_binary_mode_is_read_too() -> None:
     assert input_ == Enrolment("m-1", Cause("commerce.member.registered.v1", "/shop", "r1", at))
 
 
+def test_mend_b06_an_erasure_is_read_however_old_it_is() -> None:
+    for time in ("2026-05-31T00:00:00Z", "2024-05-31T00:00:00Z"):
+        at = parse_rfc3339(time)
+        cause = Cause("commerce.member.erased.v1", "/loyalty/ledger", "m-1:7:2", at)
+        assert decode(record(PROFILES, event("commerce.member.erased.v1", {}, time=time))) == Erasure("m-1", cause)
+
+
 @pytest.mark.parametrize(
     "unused",
     [
         record(POINTS, event("loyalty.points.earned.v1", {"points": 5})),
-        record(PROFILES, event("commerce.member.erased.v1", {})),
+        record(PROFILES, event("commerce.consent.changed.v1", {"channel": "sms", "class": "promo", "granted": True})),
         record(PROFILES, event("commerce.profile.updated.v1", {"name": "commerce.member.registered.v1"})),
         record(POINTS, b"not an event"),
         Record(PROFILES, Shard(0), 0, ARRIVED, b"m-1", None),

@@ -11,7 +11,7 @@ from schemas.events.reasons import Refused
 from services.kit.auth import Caller
 from services.kit.calendar import rfc3339
 from services.kit.executor import Executor
-from services.kit.problem import FORBIDDEN, NOT_FOUND, UNAVAILABLE, Problem, responses
+from services.kit.problem import FORBIDDEN, MEMBER_ERASED, NOT_FOUND, UNAVAILABLE, Problem, responses
 from services.tiering.api.context import Context, MemberPath, answer
 from services.tiering.domain.member import Cause, Enrolment, Input
 from services.tiering.events import outbound
@@ -37,7 +37,7 @@ def routes(context: Context, executor: Executor[Input, Outcome]) -> APIRouter:
         "/v1/members/{member_id}/enrolment",
         response_model=Enrolled,
         responses={
-            **responses(NOT_FOUND, FORBIDDEN, UNAVAILABLE),
+            **responses(NOT_FOUND, FORBIDDEN, MEMBER_ERASED, UNAVAILABLE),
             201: {"model": Enrolled, "description": "Joined now"},
         },
         summary="Join the program; again is a no-op",
@@ -49,8 +49,10 @@ def routes(context: Context, executor: Executor[Input, Outcome]) -> APIRouter:
         context.versions()
         at = context.clock()
         cause = Cause(CAUSE_TYPE, outbound.SOURCE, f"{member_id}:{at}", at, actor=caller.subject)
-        outcome = await executor.submit(context.shard(member_id), Enrolment(member_id, cause))
+        outcome = await executor.submit(context.shard(member_id), Enrolment(member_id, cause, is_command=True))
         assert not isinstance(outcome, Refused), "open membership refuses nobody"
+        if outcome.is_refused:
+            raise Problem(MEMBER_ERASED, "The member asked to be forgotten; the shop has to register them anew.")
         assert outcome.enrolled_at is not None
         body = {"member_id": member_id, "enrolled_at": rfc3339(outcome.enrolled_at), "tier": outcome.tier}
         return answer(body, status=201 if outcome.enrolled_at == at else 200)

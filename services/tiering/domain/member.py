@@ -78,6 +78,15 @@ class Member(msgspec.Struct, array_like=True):
     """The position up to which orders are settled; its `at` is None when no order is."""
     orders: dict[OrderKey, Order] = {}
     """Open orders: their entries may be on either side of the base."""
+    erased_at: Micros = NOT_YET
+    """The business time up to which the member is erased (Z1)."""
+    registered_at: Micros = NOT_YET
+    """The business time of the newest registration that counts."""
+
+    @property
+    def is_erased(self) -> bool:
+        """Whether the member asked to be forgotten and has not registered since."""
+        return self.erased_at != NOT_YET and self.registered_at <= self.erased_at
 
 
 class TimelineReceived(NamedTuple):
@@ -90,13 +99,21 @@ class TimelineReceived(NamedTuple):
 
 
 class Enrolment(NamedTuple):
-    """The member joined at `cause.time` (T10)."""
+    """The member joined at `cause.time` (T10): the shop registered them, or somebody called (`is_command`)."""
+
+    member_id: str
+    cause: Cause
+    is_command: bool = False
+
+
+class Erasure(NamedTuple):
+    """The member is to be forgotten as of `cause.time` (Z1)."""
 
     member_id: str
     cause: Cause
 
 
-Input = TimelineReceived | Enrolment
+Input = TimelineReceived | Enrolment | Erasure
 
 
 class Fact(NamedTuple):
@@ -160,6 +177,8 @@ def needs(versions: ProgramVersions, member: Member, input_: Input, settled: Map
         case Enrolment(_, cause):
             is_earlier = member.enrolled_at is None or cause.time < member.enrolled_at
             return Need.ALL if versions.any_from_enrolment and is_earlier else Need.NOTHING
+        case Erasure():
+            return Need.NOTHING
     assert_never(input_)
 
 
@@ -181,7 +200,20 @@ def decide(
             return _book_timeline(versions, member, input_, settled, complete)
         case Enrolment():
             return _book_enrolment(versions, member, input_, settled, complete)
+        case Erasure():
+            # What the ledger reports goes on, for it books nothing that is dated up to the erasure. Of its own,
+            # tiering keeps nothing that identifies a person.
+            member.erased_at = max(member.erased_at, input_.cause.time)
+            return None
     assert_never(input_)
+
+
+def refuses(member: Member, input_: Input) -> bool:
+    """Whether an enrolment is refused because its member is erased: it is dated up to the erasure, or it is a command
+    and the shop has not registered the member since (Z1)."""
+    if not isinstance(input_, Enrolment) or member.erased_at == NOT_YET:
+        return False
+    return input_.cause.time <= member.erased_at or (input_.is_command and member.is_erased)
 
 
 def settle(member: Member, versions: ProgramVersions) -> dict[OrderKey, Order]:
@@ -240,6 +272,10 @@ def _book_enrolment(
     complete: bool,
 ) -> Decision | None:
     at = input_.cause.time
+    if refuses(member, input_):
+        return None
+    if not input_.is_command:
+        member.registered_at = max(member.registered_at, at)
     if member.enrolled_at is not None and at >= member.enrolled_at:
         return None
     base, orders, position = member.base, member.orders, member.position

@@ -1,4 +1,4 @@
-"""Records as inputs: registrations from the shop's profiles, qualifying timelines from the ledger.
+"""Records as inputs: registrations and erasures from the shop's profiles, qualifying timelines from the ledger.
 
 Tiering uses few records of either topic. The others are skipped by a search of their bytes, before they are parsed.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from schemas import events
-from schemas.events.commerce import MemberRegistered
+from schemas.events.commerce import MemberErased, MemberRegistered
 from schemas.events.points import OrderQualified
 from schemas.events.reasons import RefusalReason, Refused
 from services.kit import metrics
@@ -18,7 +18,7 @@ from services.kit.event_sources import EventSources
 from services.kit.event_time import check_event_time
 from services.kit.kafka import Record, shard_of
 from services.kit.money import minor_units
-from services.tiering.domain.member import Cause, Enrolment, Input, Order, TimelineReceived, order_key
+from services.tiering.domain.member import Cause, Enrolment, Erasure, Input, Order, TimelineReceived, order_key
 from services.tiering.domain.program import ProgramVersions
 from services.tiering.domain.timeline import Entry, canonical
 
@@ -26,9 +26,13 @@ PROFILES: Final = "commerce.profiles.v1"
 POINTS: Final = "loyalty.points.v1"
 TOPICS: Final = (PROFILES, POINTS)
 
-_WANTED: Final = {PROFILES: "commerce.member.registered.v1", POINTS: "loyalty.order.qualified.v1"}
-"""The one event type that tiering reads of each topic."""
-_WANTED_BYTES: Final = {topic: wanted.encode() for topic, wanted in _WANTED.items()}
+_ERASED: Final = "commerce.member.erased.v1"
+_WANTED: Final = {
+    PROFILES: ("commerce.member.registered.v1", _ERASED),
+    POINTS: ("loyalty.order.qualified.v1",),
+}
+"""The event types that tiering reads of each topic."""
+_WANTED_BYTES: Final = {topic: tuple([each.encode() for each in wanted]) for topic, wanted in _WANTED.items()}
 
 
 class Decoder:
@@ -52,17 +56,20 @@ class Decoder:
     def __call__(self, record: Record) -> Input | None:
         """A record as an input; None for a record that tiering does not use. Raises Refused."""
         wanted = _WANTED_BYTES[record.topic]
-        if record.value is None or (
-            wanted not in record.value and not any(value == wanted for _, value in record.headers)
+        value = record.value
+        if value is None or not (
+            any(each in value for each in wanted) or any(content in wanted for _, content in record.headers)
         ):
             return None
-        event = events.read_event(record.value, record.headers, record.key)
-        if event["type"] != _WANTED[record.topic]:
+        event = events.read_event(value, record.headers, record.key)
+        if event["type"] not in _WANTED[record.topic]:
             return None
         if shard_of(event["subject"], self._shards) != record.partition:
             metrics.count("rekeyed_total", topic=record.topic)
         if record.topic == POINTS:
             return self._timeline(cast(OrderQualified, event))
+        if event["type"] == _ERASED:
+            return _erasure(event, record)
         return self._enrolment(cast(MemberRegistered, event), record)
 
     def _timeline(self, event: OrderQualified) -> TimelineReceived:
@@ -90,3 +97,10 @@ class Decoder:
         self._sources.check(event["source"], event["type"])
         check_event_time(time, record.appended_at, self._max_event_age_days)
         return Enrolment(event["subject"], Cause(event["type"], event["source"], event["id"], time))
+
+
+def _erasure(event: MemberErased, record: Record) -> Erasure:
+    """A member who asked to be forgotten is forgotten, however late the event arrives."""
+    time = to_micros(event["time"])
+    check_event_time(time, record.appended_at, max_age_days=None)
+    return Erasure(event["subject"], Cause(event["type"], event["source"], event["id"], time))
