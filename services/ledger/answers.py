@@ -10,7 +10,7 @@ import msgspec
 import orjson
 
 from services.kit.calendar import Micros, rfc3339
-from services.kit.problem import Kind, Problem, kind
+from services.kit.problem import MEMBER_ERASED, Kind, Problem, kind
 from services.ledger.domain.batch import NewJournalRow
 from services.ledger.domain.rules.refusals import Refusal
 from services.ledger.domain.state.fact_keys import HOLD, REDEMPTION
@@ -105,6 +105,11 @@ _REFUSALS: Final[Mapping[Refusal, tuple[int, str, str]]] = {
         409,
         "More points than can be given away in one month",
         "A member gives at most {limit} points in one month, and has given {given} in this one: give fewer, or wait.",
+    ),
+    "member_erased": (
+        MEMBER_ERASED.status,
+        MEMBER_ERASED.title,
+        "The member asked to be forgotten, so nothing can be asked for until the shop registers the member anew.",
     ),
     "reward_unknown": (
         404,

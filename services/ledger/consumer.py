@@ -13,10 +13,11 @@ from schemas.topics import ALL
 from services.kit import metrics
 from services.kit.dead_letter import ORIGIN_HEADER
 from services.kit.event_sources import EventSources
-from services.kit.event_time import check_event_time
+from services.kit.event_time import MAX_EVENT_AGE_DAYS, check_event_time
 from services.kit.kafka import Record, partition_of
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
+from services.ledger.domain.state.inputs import Erased
 from services.ledger.domain.state.refs import OWN
 from services.ledger.events.inbound import input_of
 from services.ledger.events.internal import INTERNAL
@@ -65,7 +66,9 @@ class Decoder:
                         f"ids that begin with {' or '.join(OWN)} are the ledger's own",
                     )
                 self._sources.check(event["source"], event["type"])
-                check_event_time(input_.at, record.appended_at)
+                # A member who asked to be forgotten is forgotten, however late the event arrives.
+                max_age_days = None if isinstance(input_, Erased) else MAX_EVENT_AGE_DAYS
+                check_event_time(input_.at, record.appended_at, max_age_days)
         except Refused as refused:
             return refused
         member_id = event["subject"]

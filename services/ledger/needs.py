@@ -27,6 +27,7 @@ from services.ledger.domain.state.inputs import (
     AddCodes,
     AnyInput,
     CaptureHold,
+    Erased,
     ExpiryNear,
     HoldPoints,
     OrderInput,
@@ -122,7 +123,7 @@ def fact_key(input_: AnyInput) -> str | None:
             return activity_key(input_.activity, input_.activity_id)
         case SignedIn() | RepairStreak():
             return SIGN_IN_RUNS
-        case ProfileUpdated():
+        case ProfileUpdated() | Erased():
             return PROFILE
         case HoldPoints() | CaptureHold() | ReleaseHold():
             return hold_key(input_.hold)

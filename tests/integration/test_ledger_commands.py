@@ -14,6 +14,7 @@ from schemas.events import parse_event
 from services.kit.calendar import later, parse_rfc3339, rfc3339, to_micros
 from services.ledger.api.commands import public_id
 from services.ledger.audit.verify import examine, summarise
+from services.ledger.domain.state.outcome import Outcome
 from services.ledger.store import ANSWERS_KEPT, forget_answers
 from tests.integration.ledger_support import LedgerUnderTest, client_of, completed_order, held, points_of, post, refusal
 from tests.model import events as shop
@@ -42,6 +43,37 @@ async def test_a_reference_is_unique_for_the_member_and_kind(
         assert refusal(await post(client, f"/v1/members/n2/{path}", body)) == (409, "reference-used")
     await completed_order(ledger, "n3")
     assert (await post(client, "/v1/members/n3/holds", body)).status_code == 201
+
+
+async def test_mend_b06_an_erased_member_asks_for_nothing_until_it_registers_anew(
+    ledger: LedgerUnderTest, client: httpx.AsyncClient
+) -> None:
+    await completed_order(ledger, "n4")
+    hold = await held(client, "n4", 100)
+    erased = shop.erased(shop.d(6), member="n4")
+    await ledger.receive(erased, at=shop.d(8))
+    late = [shop.signed_in(shop.d(5), member="n4"), shop.refunded("o1", shop.d(5, "11:00"), "200", member="n4")]
+    outcomes = await ledger.receive(*late, at=shop.d(8))
+    assert [(each.kind, each.detail) for each in outcomes if isinstance(each, Outcome)] == [
+        ("refused", "of_an_erased_member")
+    ] * 2
+    body = {"points": 100, "reference": "r1"}
+    asked = [
+        ("/v1/members/n4/holds", body),
+        ("/v1/members/n4/redemptions", body),
+        (f"/v1/holds/{hold['hold_id']}/release", None),
+        ("/v1/members/n4/streak-repairs", {"day": "2026-03-05"}),
+        ("/v1/transfers", {"from": "n4", "to": "n4b", "points": 5, "reference": "t"}),
+    ]
+    await completed_order(ledger, "n4b")
+    ledger.now = parse_rfc3339(shop.d(8))
+    for path, asks in asked:
+        assert refusal(await post(client, path, asks)) == (409, "member-erased"), path
+    assert await points_of(client, "n4") == (1900, 0, 0, 0), "the hold has ended by itself"
+    await ledger.receive(shop.registered(shop.d(9), member="n4"), at=shop.d(9))
+    assert (await post(client, "/v1/members/n4/redemptions", body)).status_code == 201
+    summary = summarise(*await examine(ledger.settings))
+    assert (summary["broken"], summary["examples"]) == (0, [])
 
 
 @pytest.mark.parametrize(

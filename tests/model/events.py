@@ -283,6 +283,11 @@ def registered(
     return _profile("commerce.member.registered.v1", id or "registered", at, member, fields)
 
 
+def erased(at: str, *, id: str | None = None, member: str = MEMBER) -> Event:
+    """`commerce.member.erased.v1`."""
+    return event("commerce.member.erased.v1", {}, id=id or f"erased:{at}", at=at, member=member, source=MEMBERS)
+
+
 def profile(at: str, *, id: str | None = None, member: str = MEMBER, **fields: str | None) -> Event:
     """`commerce.profile.updated.v1`: None deletes a field, a field that is not named stays."""
     return _profile("commerce.profile.updated.v1", id or f"profile:{at}", at, member, fields)

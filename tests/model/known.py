@@ -40,6 +40,8 @@ class Known:
         self._seen: dict[tuple[str, ...], tuple[str, Any]] = {}
         self._newest: dict[str, Micros] = {}
         self._tier_version = (-1, -1)
+        self._erased_at = NOT_YET
+        self._registered = [NOT_YET]
 
     def program_at(self, at: Micros) -> Program:
         """The version in force at a business time; the first covers all earlier times."""
@@ -59,7 +61,13 @@ class Known:
         if name in self._seen:
             return "known" if self._seen[name] == payload else "conflict"
         self._seen[name] = payload
-        return None
+        is_fact = event["type"].startswith("commerce.") or event["type"] == "loyalty.tier.enrolled.v1"
+        return "of_an_erased_member" if is_fact and at <= self._erased_at else None
+
+    @property
+    def is_erased(self) -> bool:
+        """Z1: whether the member asked to be forgotten and has not registered since."""
+        return max(self._registered) < self._erased_at
 
     def learn(self, event: Event, now: Micros) -> str:
         """Add a fact to what is known; `booked` if that changes it, `known` or `parked` if not."""
@@ -70,6 +78,11 @@ class Known:
             return self._learn_tiers(event)
         if group == "order":
             return self._learn_order(event, word, now)
+        if word == "erased":
+            self._erased_at = max(self._erased_at, at)
+            return "booked"
+        if word == "registered":
+            self._registered.append(at)
         kind = {"signed_in": "sign-in", "published": "review", "recorded": "activity"}.get(word, "profile")
         before = self.member.holding(self.zone)
         if word == "removed":

@@ -90,6 +90,8 @@ class Model:
         self._pass_time(command.now)
         program = self.known.program_at(self.wallet.now)
         match command:
+            case _ if self.known.is_erased and not isinstance(command, Referred | Receive):
+                outcome = "member_erased"
             case Decide():
                 outcome = self.shortfalls.decide(command)
             case RepairStreak():

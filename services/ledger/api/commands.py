@@ -214,7 +214,7 @@ def public_id(what: str, member_id: str, reference: str) -> str:
 
 def refusals(*whys: Refusal) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI responses of a command that may be refused for these reasons."""
-    kinds: list[Kind] = [KEY_MISSING, KEY_REUSED, UNAVAILABLE, *(REFUSALS[why][0] for why in whys)]
+    kinds: list[Kind] = [KEY_MISSING, KEY_REUSED, UNAVAILABLE, *(REFUSALS[why][0] for why in (*whys, "member_erased"))]
     return responses(*kinds)
 
 

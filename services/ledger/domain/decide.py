@@ -17,6 +17,7 @@ from services.ledger.domain.rules import (
     activities,
     budgets,
     enrolment,
+    erasure,
     holds,
     orders,
     profile,
@@ -41,6 +42,7 @@ from services.ledger.domain.state.inputs import (
     DecideShortfall,
     DueTimer,
     Enrolled,
+    Erased,
     ExpiryNear,
     HoldPoints,
     Paid,
@@ -87,6 +89,7 @@ _RULES: Final[Mapping[type, Callable[[Posting, Any], Outcome]]] = {
     ReviewPublished: reviews.publish_review,
     ReviewRemoved: reviews.remove_review,
     ProfileUpdated: profile.update_profile,
+    Erased: erasure.erase,
     ActivityRecorded: activities.record_activity,
     ActivityWithdrawn: activities.withdraw_activity,
     TierHistoryReceived: tiers.receive_tier_history,
@@ -127,16 +130,26 @@ def decide(programs: ProgramVersions, member: Member, input_: AnyInput, now: Mic
     now = account.now = max(now, account.now)
     posting = Posting(member, programs, now)
     qualified = _book_what_is_due(posting) if _is_due(member, now) else []
-    if programs.slide:
-        sliding.follow(member, programs, input_, now)
-    outcome = _RULES[type(input_)](posting, input_)
-    if programs.slide and outcome.kind == "booked":
-        sliding.follow_command(member, programs, input_, now)
+    outcome = _apply(posting, input_)
     if _says_nothing(input_, posting, outcome) and not (posting.entries or qualified):
         return None
     posting.post()
     _complete(outcome, posting, qualified)
     account.version = posting.version
+    return outcome
+
+
+def _apply(posting: Posting, input_: AnyInput) -> Outcome:
+    """Apply the rule of an input, unless its member is erased (Z1)."""
+    member, programs, now = posting.member, posting.programs, posting.now
+    details = member.account.details
+    if details.erased_at and (refusal := erasure.refuse(details, input_)) is not None:
+        return refusal
+    if programs.slide:
+        sliding.follow(member, programs, input_, now)
+    outcome = _RULES[type(input_)](posting, input_)
+    if programs.slide and outcome.kind == "booked":
+        sliding.follow_command(member, programs, input_, now)
     return outcome
 
 

@@ -19,6 +19,7 @@ from services.ledger.domain.state.inputs import (
     Cancelled,
     Completed,
     Enrolled,
+    Erased,
     Line,
     LinePart,
     Paid,
@@ -50,6 +51,7 @@ from services.ledger.domain.state.refs import order_ref
 TIER_HISTORY_TYPES: Final = frozenset(
     f"loyalty.tier.{kind}.v1" for kind in ("upgraded", "downgraded", "kept", "overridden")
 )
+ERASED: Final = "commerce.member.erased.v1"
 TYPES: Final[Mapping[str, str]] = {
     "paid": "commerce.order.paid.v1",
     "shipped": "commerce.order.shipped.v1",
@@ -62,6 +64,7 @@ TYPES: Final[Mapping[str, str]] = {
     "review_published": "commerce.review.published.v1",
     "review_removed": "commerce.review.removed.v1",
     "profile": "commerce.profile.updated.v1",
+    "erased": ERASED,
     "activity": "commerce.activity.recorded.v1",
     "activity_withdrawn": "commerce.activity.withdrawn.v1",
     "tier": "loyalty.tier.upgraded.v1",
@@ -279,6 +282,10 @@ def _activity_withdrawn(event: Mapping[str, Any], at: Micros) -> AnyInput:
     return ActivityWithdrawn(event["source"], event["id"], at, data["activity"], data["activity_id"])
 
 
+def _erased(event: Mapping[str, Any], at: Micros) -> AnyInput:
+    return Erased(event["source"], event["id"], at)
+
+
 def _tier(event: Mapping[str, Any], at: Micros) -> AnyInput:
     data = event["data"]
     return TierHistoryReceived(
@@ -371,6 +378,7 @@ _READERS: Final[Mapping[str, Callable[[Mapping[str, Any], Micros], AnyInput]]] =
     "commerce.review.removed.v1": _review_removed,
     "commerce.member.registered.v1": _profile,
     "commerce.profile.updated.v1": _profile,
+    ERASED: _erased,
     "commerce.activity.recorded.v1": _activity,
     "commerce.activity.withdrawn.v1": _activity_withdrawn,
     "loyalty.tier.enrolled.v1": _enrolled,

@@ -21,6 +21,7 @@ from services.ledger.domain.rules.referrals import refer
 from services.ledger.domain.state.account import NO_BIRTHDAY, NO_PROGRAM, PROFILES
 from services.ledger.domain.state.fact_keys import PROFILE
 from services.ledger.domain.state.inputs import ProfileUpdated
+from services.ledger.domain.state.member import Member
 from services.ledger.domain.state.outcome import AwardReason, Outcome
 
 BIRTHDAY_TRUE_UP: Final = "birthday-true-up"
@@ -59,6 +60,9 @@ def update_profile(posting: Posting, updated: ProfileUpdated) -> Outcome:
     own = posting.programs.at(updated.at)
     at = posting.member.account.count_from(PROFILES, updated.at, own.max_lateness)
     outcome = Outcome("booked")
+    if updated.registers:
+        details = posting.member.account.details
+        details.registered_at = max(details.registered_at, updated.at)
     if updated.registers and own.open_membership:
         join(posting, at, outcome)
     if updated.filled or updated.emptied:
@@ -128,12 +132,7 @@ def _first_completed(changes: list[ProfileChange], programs: ProgramVersions) ->
 def _know_birthdays(posting: Posting, changes: list[ProfileChange], outcome: Outcome) -> None:
     """B2: true up orders that met another birthday than is known now, in whatever order the events came."""
     member, programs = posting.member, posting.programs
-    birthdays: list[tuple[Micros, int]] = []
-    for change in changes:
-        emptied = _BIRTHDAY in change.emptied
-        birthday = NO_BIRTHDAY if emptied else change.birthday
-        if birthday != (birthdays[-1][1] if birthdays else NO_BIRTHDAY) and (birthday or emptied):
-            birthdays.append((change.at, birthday))
+    birthdays = _birthdays_of(changes)
     before = member.account.details.birthdays
     if birthdays == before:
         return
@@ -147,3 +146,29 @@ def _know_birthdays(posting: Posting, changes: list[ProfileChange], outcome: Out
         if rule.met(paid_at, "", before) != rule.met(paid_at, "", birthdays)
     ]
     outcome.reasons += true_up(posting, refs, BIRTHDAY_TRUE_UP)
+
+
+def _birthdays_of(changes: list[ProfileChange]) -> list[tuple[Micros, int]]:
+    birthdays: list[tuple[Micros, int]] = []
+    for change in changes:
+        emptied = _BIRTHDAY in change.emptied
+        birthday = NO_BIRTHDAY if emptied else change.birthday
+        if birthday != (birthdays[-1][1] if birthdays else NO_BIRTHDAY) and (birthday or emptied):
+            birthdays.append((change.at, birthday))
+    return birthdays
+
+
+def forget_contents(member: Member, until: Micros) -> None:
+    """Forget the birthdays and referrers that updates up to an instant named (Z1); which fields they filled stays."""
+    details = member.account.details
+    if (raw := member.fact(PROFILE)) is None:
+        return
+    profile = _decode(raw)
+    named = {change.referred_by for change in profile.changes if change.at <= until}
+    for change in profile.changes:
+        if change.at <= until:
+            change.birthday, change.referred_by = NO_BIRTHDAY, ""
+    member.facts[PROFILE] = _encode(profile)
+    details.birthdays = _birthdays_of(profile.changes)
+    if details.referrer in named:
+        details.referrer = ""

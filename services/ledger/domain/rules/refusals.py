@@ -34,6 +34,7 @@ Refusal = Literal[
     "reward_asked",
     "reward_drawn",
     "sold_out",
+    "member_erased",
 ]
 """Why a command was refused."""
 

@@ -76,7 +76,8 @@ class Details(msgspec.Struct, array_like=True):
 
     `tiers` is the tier history, `tiers_seen` the (member version, event number) that it came with. `newest` has the
     newest business time by kind of fact. `holds` are the open ones, by (time of expiry, id). `birthdays` are as in
-    `multipliers`. `sliding_last_days` are the last days of the lots that slide (E3), by number.
+    `multipliers`. `sliding_last_days` are the last days of the lots that slide (E3), by number. `erased_at` is the
+    business time up to which the member is erased, `registered_at` that of the newest registration (Z1).
     Fields are only ever appended.
     """
 
@@ -94,6 +95,13 @@ class Details(msgspec.Struct, array_like=True):
     referrer: str = ""
     referral: Award | None = None
     sliding_last_days: list[Day] = []
+    erased_at: Micros = NOT_YET
+    registered_at: Micros = NOT_YET
+
+    @property
+    def is_erased(self) -> bool:
+        """Whether the member asked to be forgotten and has not registered since."""
+        return self.erased_at != NOT_YET and self.registered_at <= self.erased_at
 
 
 def tier_of(history: Sequence[tuple[Micros, str]], instant: Micros) -> str:

@@ -145,6 +145,10 @@ class ProfileUpdated(Input, frozen=True, array_like=True, tag="profile"):
     referred_by: str = ""
 
 
+class Erased(Input, frozen=True, array_like=True, tag="erased"):
+    """The member is to be forgotten as of the business time (Z1)."""
+
+
 class ActivityRecorded(Input, frozen=True, array_like=True, tag="activity"):
     """A favourite, a game, … with the units it counts, a decimal string, and the goods it is about, if any."""
 
@@ -173,6 +177,10 @@ class TierHistoryReceived(Input, frozen=True, array_like=True, tag="tier"):
 
 class Enrolled(Input, frozen=True, array_like=True, tag="enrolled"):
     """Tiering enrolled the member (T10)."""
+
+
+Fact = OrderInput | SignedIn | ReviewPublished | ReviewRemoved | ProfileUpdated | ActivityRecorded | ActivityWithdrawn | Enrolled
+"""What the member did, as the shop and tiering report it; of an erased member it books nothing (Z1)."""
 
 
 class HoldPoints(Input, frozen=True, array_like=True, tag="hold"):
@@ -284,34 +292,13 @@ class SnapshotTaken(Input, frozen=True, array_like=True, tag="snapshot_taken"):
 
 
 AnyInput = (
-    Paid
-    | Shipped
-    | Completed
-    | Refunded
-    | Cancelled
-    | Reinstated
-    | RefundFailed
-    | SignedIn
-    | ReviewPublished
-    | ReviewRemoved
-    | ProfileUpdated
-    | ActivityRecorded
-    | ActivityWithdrawn
+    Fact
+    | Erased
     | TierHistoryReceived
-    | Enrolled
-    | HoldPoints
-    | CaptureHold
-    | ReleaseHold
-    | RedeemPoints
-    | ReturnRedemption
-    | RepairStreak
-    | DecideShortfall
+    | Command
     | ReferralReceived
-    | SendPoints
     | ReceivePoints
     | TransferArrived
-    | RedeemReward
-    | AddCodes
     | AskReward
     | RewardAnswered
     | GiveBackReward
