@@ -13,7 +13,7 @@ from tests.model.table import CASES
 _TESTS: Final = Path(__file__).parent
 _OF_THE_MODEL: Final = {"test_table_model.py", "test_model_properties.py"}
 """These tests hold the naive model to the rules and show nothing of the services."""
-_CODE: Final = re.compile(r"(?<![A-Za-z0-9])[NRPEDOFXTVBMSZ]\d{1,2}(?![A-Za-z0-9])")
+_CODE: Final = re.compile(r"(?<![A-Za-z0-9])[NRPEDOFXTVBMSCZ]\d{1,2}(?![A-Za-z0-9])")
 
 
 class Rule(NamedTuple):
@@ -141,6 +141,7 @@ RULES: Final = {
     "S5": Rule("Nothing is sent before its attempt is committed."),
     "S6": Rule("After consent is withdrawn nothing of its class is sent any more."),
     "S7": Rule("A message names the policy that applies, not only the news."),
+    "C1": Rule("No clock moves points alone: the present is the database's, and a record from ahead of it waits."),
     "Z1": Rule(
         "Of an erased member nothing is booked that is dated up to the erasure, and no command until it registers.",
         "new accounts for later events of an erased member", partly=True,

@@ -27,6 +27,7 @@ from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from services.kit import log, metrics
+from services.kit.database_clock import DatabaseClock
 from services.kit.dead_letter import FailureLimit, Refused, TooManyFailures
 from services.kit.executor import Executor
 from services.kit.kafka import REBALANCE_MS, Record, Shard, new_consumer, stop_quietly
@@ -82,9 +83,11 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
         decode: Callable[[Record], I | Refused | None],
         needs: Sequence[Source] = (),
         worker: int = 0,
+        clock: DatabaseClock | None = None,
     ) -> None:
         """`decode` makes an input of a record: a `Refused`, returned or raised, becomes a dead letter; None is
-        passed over. `worker` numbers this process among the service's workers (its static membership)."""
+        passed over. `worker` numbers this process among the service's workers (its static membership). By `clock` a
+        record waits that was appended too far ahead of the database's time (C1)."""
         self._settings = settings
         self._pool = pool
         self._topics = sorted(topics)
@@ -100,6 +103,7 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
             slots=asyncio.Semaphore(settings.concurrent_shards),
             unread=self._unread,
             wake_reader=self._wake.set,
+            clock=clock,
         )
         self._workers: dict[Shard, ShardWorker[I, O]] = {}
         self._listeners: list[Callable[[frozenset[Shard]], None]] = []
@@ -108,12 +112,10 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
         self._reader: asyncio.Task[None] | None = None
         self._report = OffsetReport()
         self._failed_loads = 0
-        self._load_again_at = 0.0
-        self._answered_at = 0.0
+        self._load_again_at = self._answered_at = 0.0
         self._offers_all = False
         self._stall = StallDetector(settings.stalled_after_seconds)
-        self._trouble = "starting"
-        self._remedy = ""
+        self._trouble, self._remedy = "starting", ""
 
     @property
     def shards(self) -> frozenset[Shard]:

@@ -71,6 +71,13 @@ class BookOptimistically(Protocol[I_contra, O_co]):
     ) -> Sequence[O_co | Refused] | None: ...
 
 
+class ClockCheck(Protocol):
+    """Whether what goes by the present instant may be booked in this process."""
+
+    def check(self) -> None:
+        """Raises `ClockOff` if not."""
+
+
 class Fence(msgspec.Struct, frozen=True):
     """The stored offsets of one shard that a batch moves: `expected` is what this owner last wrote or loaded."""
 
@@ -85,6 +92,10 @@ class Fenced(Exception):
 
 class DatabaseUnavailable(Exception):
     """The database cannot be reached or takes no transactions now; the batch may be tried again."""
+
+
+class ClockOff(DatabaseUnavailable):
+    """Nothing that goes by the present instant may be booked in this process (C1); the message says why."""
 
 
 class Overloaded(Exception):
@@ -140,6 +151,7 @@ class Executor(Generic[I, O]):
         *,
         optimistic: BookOptimistically[I, O] | None = None,
         committed: Callable[[Shard], None] | None = None,
+        clock: ClockCheck | None = None,
         max_batch: int = 1000,
         concurrent_shards: int = 2,
         max_waiting: int = 250,
@@ -148,12 +160,14 @@ class Executor(Generic[I, O]):
         """Commands are tried by `optimistic` first, which saves the round trips of a transaction. The commands of
         `concurrent_shards` shards are booked side by side; those of other shards wait, and then share a transaction.
         Of one shard `max_waiting` commands wait at most, and `WAIT_SECONDS` at most; then they raise `Overloaded`.
+        While `clock` is off, commands are refused (C1).
         `committed(shard)` is called after each COMMIT (it wakes the relay). Commands wait `timeout_seconds` for a
         database that cannot be reached before they raise `DatabaseUnavailable`."""
         self._pool = pool
         self._book = book
         self._optimistic = optimistic
         self._committed = committed
+        self._clock = clock
         self._max_batch = max_batch
         self._max_waiting = max_waiting
         self._slots = asyncio.Semaphore(concurrent_shards)
@@ -207,8 +221,10 @@ class Executor(Generic[I, O]):
         """Books one command, in one transaction with others that arrive together. Nobody waits for a command in the
         `background`, so records do not wait for it either.
 
-        Raises `Overloaded`, `DatabaseUnavailable`, or what `book` raised for this command.
+        Raises `Overloaded`, `DatabaseUnavailable`, `ClockOff` (C1), or what `book` raised for this command.
         """
+        if self._clock is not None:
+            self._clock.check()
         if background:
             return await self._enqueue(shard, command)
         if len(self._queues.get(shard, ())) >= self._max_waiting:

@@ -54,6 +54,8 @@ MetricName = Literal[
     "outcomes_total",
     # Oddities that a person should look at, by kind (a refund beyond its line, points used without a hold, …).
     "alarms_total",
+    # By how many seconds this host's clock is ahead of the database's.
+    "clock_off_seconds",
     # Messages by touchpoint, channel and decision.
     "messages_total",
 ]
@@ -79,6 +81,7 @@ _DECLARED: Final[dict[MetricName, _Declared]] = {
     "batches_halved_total": _Declared(Counter, "Batches that took too long, after which half of one was tried."),
     "fenced_total": _Declared(Counter, "Batches refused by the fence: another owner had moved the offsets."),
     "kafka_clients_rebuilt_total": _Declared(Counter, "Clients of the brokers built anew.", ("client",)),
+    "clock_off_seconds": _Declared(Gauge, "Seconds by which this host's clock is ahead of the database's."),
     "lag_records": _Declared(Gauge, "Records that wait to be booked."),
     "lag_seconds": _Declared(Gauge, "Age of the oldest record that waits to be booked."),
     "held_back_records": _Declared(Gauge, "Records behind a publisher's open transaction."),

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from services.kit import log
-from services.kit.executor import DatabaseUnavailable, Overloaded
+from services.kit.executor import ClockOff, DatabaseUnavailable, Overloaded
 from services.kit.postgres import DATABASE_ERRORS, is_unavailable
 from services.kit.program import NoProgram
 
@@ -226,6 +226,8 @@ async def _unavailable(request: Request, error: Exception) -> Response:
     if not (isinstance(error, DatabaseUnavailable) or is_unavailable(error)):
         return await _unknown(request, error)
     _log.warning("request_unavailable", error=repr(error))
+    if isinstance(error, ClockOff):
+        return Problem(UNAVAILABLE, f"Nothing is booked: {error}.", headers={"Retry-After": "30"}).response()
     detail = "The database cannot be reached. Nothing was booked, or the same request sent again answers what was."
     return Problem(UNAVAILABLE, detail, headers={"Retry-After": "2"}).response()
 

@@ -28,6 +28,7 @@ from pydantic import ValidationError
 from schemas.topics import ALL, Topic
 from services.kit import log, migrate, redrive
 from services.kit.consumer import Consumer
+from services.kit.database_clock import DatabaseClock, shift_clock
 from services.kit.health import BrokerCheck, Health, database_check
 from services.kit.part import Part, State
 from services.kit.postgres import Pool, Prepare, new_pool
@@ -57,6 +58,8 @@ class Worker(Generic[S]):
         self.settings: Final = settings
         self.pool: Final = pool
         """Connects when it is first used."""
+        self.clock: Final = DatabaseClock(settings, pool)
+        """The present instant, as the database has it."""
         self.number: Final = number
         """0, 1, … among the service's workers."""
         self.status: Final = status or WorkerStatus()
@@ -94,7 +97,8 @@ class Service(Generic[S]):
 def main(service: Service[S], argv: Sequence[str] | None = None) -> int:
     """Runs `serve`, `migrate`, `redrive` or one of the service's own commands; answers the exit code."""
     arguments, rest = _parser(service).parse_known_args(argv)
-    if rest and arguments.command not in service.commands:
+    own = {**service.commands, "shift-clock": shift_clock}
+    if rest and arguments.command not in own:
         _parser(service).error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         settings = service.settings()
@@ -113,7 +117,7 @@ def main(service: Service[S], argv: Sequence[str] | None = None) -> int:
     if arguments.command == "redrive":
         chosen = redrive.Choice(frozenset(arguments.reason), frozenset(arguments.topic), arguments.limit)
         return uvloop.run(redrive.run(settings, chosen))
-    return uvloop.run(_run_command(service.commands[arguments.command], settings, rest))
+    return uvloop.run(_run_command(own[arguments.command], settings, rest))
 
 
 def _parser(service: Service[Any]) -> argparse.ArgumentParser:
@@ -131,7 +135,7 @@ def _parser(service: Service[Any]) -> argparse.ArgumentParser:
     )
     again.add_argument("--topic", action="append", default=[], help="only records of this topic (may be repeated)")
     again.add_argument("--limit", type=int, default=None, help="at most so many")
-    for name, command in service.commands.items():
+    for name, command in {**service.commands, "shift-clock": shift_clock}.items():
         summary = (command.__doc__ or "").strip().partition("\n")[0]
         commands.add_parser(name, help=summary, add_help=False)
     return parser
@@ -375,7 +379,7 @@ async def running(
     worker.health.add("database", database_check(pool, service.package, settings.service), every_seconds=2.0)
     worker.health.add("brokers", broker, every_seconds=10.0)
     chosen: list[Part] = []
-    for part in service.wire(worker):
+    for part in (worker.clock, *service.wire(worker)):
         if part.name in PARTS and part.name not in parts:
             if isinstance(part, Consumer):
                 part.offer_all_shards()

@@ -15,6 +15,7 @@ import asyncpg
 from services.kit import log, metrics
 from services.kit.buffers import Buffers
 from services.kit.calendar import Micros
+from services.kit.database_clock import DatabaseClock
 from services.kit.dead_letter import (
     DEAD_LETTERS,
     MAX_KEY,
@@ -63,6 +64,8 @@ class Booking(Generic[I, O]):
     wake_reader: Callable[[], object]
     """Called when the consumer has something to do for a shard worker: to fetch, to load offsets, or to end it."""
     sources: SourceWatch = field(default_factory=SourceWatch)
+    clock: DatabaseClock | None = None
+    """Says which records were appended too far ahead of the database's time, which therefore wait (C1)."""
 
 
 class BatchTooSlow(Exception):
@@ -205,7 +208,7 @@ class ShardWorker(Generic[I, O]):
         async with self._booking.slots:
             await self._executor.yield_to_commands()
             most = min(self._tried_batch, COURTEOUS_BATCH) if self._executor.has_commands else self._tried_batch
-            batch = [] if self._closing or self.offsets_unknown else self._buffers.next_batch(most)
+            batch = [] if self._closing or self.offsets_unknown else self._in_time(self._buffers.next_batch(most))
             self._last_batch = len(batch)
             if batch:
                 await self._book(batch)
@@ -225,6 +228,15 @@ class ShardWorker(Generic[I, O]):
         with suppress(TimeoutError):
             async with asyncio.timeout(0.05):
                 await self._arrived.wait()
+
+    def _in_time(self, batch: list[Record]) -> list[Record]:
+        """The records of a batch before the first that was appended too far ahead of the database's time (C1)."""
+        if self._booking.clock is None or not batch:
+            return batch
+        taken, why = self._booking.clock.take(batch)
+        if not taken:
+            self.trouble = why
+        return list(taken)
 
     # ── one batch ────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from services.kit import log, metrics
+from services.kit.executor import ClockCheck, ClockOff
 from services.kit.kafka import Shard
 from services.kit.part import Shards, State
 from services.kit.postgres import is_unavailable
@@ -36,14 +37,16 @@ class Sweeper:
         every_seconds: float = 1.0,
         shards: Shards | None = None,
         alarms: Callable[[], Sequence[str]] = tuple,
+        clock: ClockCheck | None = None,
     ) -> None:
         """Sweeps the shards that this process owns, or all of them where `shards` is None. Several sweepers of one
         shard only cost work: what one has booked, the next does not find. `alarms` says what the passes cannot book,
-        although they go through."""
+        although they go through. While `clock` is off, nothing is swept (C1)."""
         self._alarms = alarms
         self._sweep = sweep
         self._every_seconds = every_seconds
         self._owned = shards
+        self._clock = clock
         self._all = frozenset(map(Shard, range(settings.shards)))
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -90,6 +93,12 @@ class Sweeper:
         """A pass over each shard; how many were found, and what went wrong. A shard whose pass raises keeps no other
         from its turn, unless the database is away."""
         found, trouble = 0, ""
+        try:
+            if self._clock is not None:
+                self._clock.check()
+        except ClockOff as off:
+            _log.warning("sweep_waits", why=str(off))
+            return 0, str(off)
         for shard in shards:
             if self._stopping.is_set():
                 break

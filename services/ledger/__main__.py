@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from services.kit.app import Api
 from services.kit.auth import Guard
+from services.kit.calendar import Micros, later
 from services.kit.consumer import Consumer
+from services.kit.database_clock import DatabaseClock
 from services.kit.event_sources import EventSources
 from services.kit.executor import Executor
+from services.kit.kafka import Shard
 from services.kit.part import Part
 from services.kit.relay import Relay
 from services.kit.serve import Service, Worker, main
@@ -21,7 +24,7 @@ from services.ledger.api.publisher import Publisher
 from services.ledger.audit.verify import verify
 from services.ledger.consumer import TOPICS, Decoder
 from services.ledger.executor import Ledger
-from services.ledger.jobs.day_close import DayClose
+from services.ledger.jobs.day_close import DayClose, IsBooked
 from services.ledger.jobs.due import DueAccounts, passes_in_sequence
 from services.ledger.jobs.expiry_notices import ExpiryNotices
 from services.ledger.jobs.snapshots import Snapshots
@@ -31,17 +34,31 @@ from services.ledger.settings import LedgerSettings
 from services.ledger.store import prepare
 
 
+def _is_booked(settings: LedgerSettings, clock: DatabaseClock) -> IsBooked:
+    """Looks into the log, whose append times know of no shift of time."""
+
+    async def is_booked(shard: Shard, offsets: Mapping[str, int], instant: Micros) -> bool:
+        return await is_booked_until(settings, shard, offsets, later(instant, -clock.shift))
+
+    return is_booked
+
+
+def _alarms_of(due: DueAccounts, day_close: DayClose) -> list[str]:
+    return [*due.alarms(), *day_close.alarms()]
+
+
 def wire(worker: Worker[LedgerSettings]) -> Sequence[Part]:
     """Build the parts of one worker process. Nothing connects before it is started."""
-    settings, pool = worker.settings, worker.pool
+    settings, pool, clock = worker.settings, worker.pool, worker.clock
     ledger = Ledger()
-    upkeep = Upkeep(pool, ledger, settings.shards)
+    upkeep = Upkeep(pool, ledger, settings.shards, now=clock.now)
     relay = Relay(settings)
     executor = Executor(
         pool,
         ledger.book,
         optimistic=ledger.book_optimistically,
         committed=relay.wake,
+        clock=clock,
         max_batch=settings.max_batch,
         concurrent_shards=settings.concurrent_shards,
         max_waiting=settings.waiting_commands,
@@ -54,16 +71,19 @@ def wire(worker: Worker[LedgerSettings]) -> Sequence[Part]:
         decode=Decoder(ledger, settings.shards, EventSources(settings.event_sources)),
         needs=[upkeep],
         worker=worker.number,
+        clock=clock,
     )
     relay.follow(consumer)
-    due = DueAccounts(pool, executor, settings.sweep_batch)
-    day_close = DayClose(pool, settings.shards, partial(is_booked_until, settings))
-    sweep = passes_in_sequence(due, ExpiryNotices(pool, executor), Snapshots(pool, executor), day_close)
-    sweeper = Sweeper(settings, sweep, shards=consumer, alarms=lambda: [*due.alarms(), *day_close.alarms()])
+    due = DueAccounts(pool, executor, settings.sweep_batch, now=clock.now)
+    day_close = DayClose(pool, settings.shards, _is_booked(settings, clock), now=clock.now)
+    notices, snapshots = ExpiryNotices(pool, executor, now=clock.now), Snapshots(pool, executor, now=clock.now)
+    sweep = passes_in_sequence(due, notices, snapshots, day_close)
+    alarms = partial(_alarms_of, due, day_close)
+    sweeper = Sweeper(settings, sweep, shards=consumer, alarms=alarms, clock=clock)
     publisher = Publisher(settings)
     api = Api(
         worker,
-        routers=routers(pool, executor, publisher, Guard(settings), settings),
+        routers=routers(pool, executor, publisher, Guard(settings), settings, clock=clock.now),
         title="Ledger",
         summary="Points: what members have, and why.",
         max_bodies=MAX_BODIES,

@@ -28,7 +28,7 @@ from services.notifier.texts.rendering import Texts
 
 def wire(worker: Worker[NotifierSettings]) -> Sequence[Part]:
     """Build the parts of one worker process. Nothing connects before it is started."""
-    settings, pool = worker.settings, worker.pool
+    settings, pool, clock = worker.settings, worker.pool, worker.clock
     texts = Texts.load()
     programs = ProgramFollower(settings, parse=policy_of)
     relay = Relay(settings)
@@ -37,6 +37,7 @@ def wire(worker: Worker[NotifierSettings]) -> Sequence[Part]:
         pool,
         notifier.book,
         committed=relay.wake,
+        clock=clock,
         max_batch=settings.max_batch,
         max_waiting=settings.waiting_commands,
     )
@@ -52,11 +53,12 @@ def wire(worker: Worker[NotifierSettings]) -> Sequence[Part]:
         ),
         needs=[programs],
         worker=worker.number,
+        clock=clock,
     )
     relay.follow(consumer)
     api = Api(
         worker,
-        routers=routers(Context(settings, pool, executor, Guard(settings), programs, texts)),
+        routers=routers(Context(settings, pool, executor, Guard(settings), programs, texts, clock.now)),
         title="Notifier",
         summary="Messages to members, the preferences they rest on, and the inbox.",
         drain=executor.drain,

@@ -26,7 +26,7 @@ from services.tiering.versions import KnownVersions
 
 def wire(worker: Worker[TieringSettings]) -> Sequence[Part]:
     """Build the parts of one worker process. Nothing connects before it is started."""
-    settings, pool = worker.settings, worker.pool
+    settings, pool, clock = worker.settings, worker.pool, worker.clock
     programs = ProgramFollower(settings, parse=compile_program)
     versions = KnownVersions(programs)
     relay = Relay(settings)
@@ -34,6 +34,7 @@ def wire(worker: Worker[TieringSettings]) -> Sequence[Part]:
         pool,
         Booking(versions, settings.shards),
         committed=relay.wake,
+        clock=clock,
         max_batch=settings.max_batch,
         max_waiting=settings.waiting_commands,
     )
@@ -50,11 +51,12 @@ def wire(worker: Worker[TieringSettings]) -> Sequence[Part]:
         ),
         needs=[programs],
         worker=worker.number,
+        clock=clock,
     )
     relay.follow(consumer)
     api = Api(
         worker,
-        routers=routers(Context(pool, Guard(settings), versions, settings.shards), executor),
+        routers=routers(Context(pool, Guard(settings), versions, settings.shards, clock.now), executor),
         title="Tiering",
         summary="Where members stand, and what is missing for the next tier.",
         drain=executor.drain,

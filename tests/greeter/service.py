@@ -89,6 +89,7 @@ def new_executor(worker: Worker[GreeterSettings], relay: Relay) -> Executor[Hell
         worker.pool,
         partial(book, worker.settings.greetings),
         committed=relay.wake,
+        clock=worker.clock,
         max_batch=worker.settings.max_batch,
     )
 
@@ -99,7 +100,13 @@ def wire(worker: Worker[GreeterSettings]) -> Sequence[Part]:
     relay = Relay(settings)
     executor = new_executor(worker, relay)
     consumer = Consumer(
-        settings, worker.pool, executor, topics=[settings.hellos, settings.waves], decode=decode, worker=worker.number
+        settings,
+        worker.pool,
+        executor,
+        topics=[settings.hellos, settings.waves],
+        decode=decode,
+        worker=worker.number,
+        clock=worker.clock,
     )
     relay.follow(consumer)
 
@@ -107,7 +114,7 @@ def wire(worker: Worker[GreeterSettings]) -> Sequence[Part]:
         await worker.pool.fetchval("SELECT count(*) FROM hello WHERE shard = $1", shard)
         return 0
 
-    sweeper = Sweeper(settings, sweep, every_seconds=0.2, shards=consumer)
+    sweeper = Sweeper(settings, sweep, every_seconds=0.2, shards=consumer, clock=worker.clock)
     api = Api(worker, routers=[routes(executor, Guard(settings))], drain=executor.drain)
     return [relay, consumer, sweeper, api]
 

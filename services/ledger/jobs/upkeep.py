@@ -8,6 +8,7 @@ from contextlib import suppress
 import structlog
 
 from services.kit import clock
+from services.kit.clock import Clock
 from services.kit.part import State
 from services.kit.postgres import Pool, is_unavailable
 from services.kit.program import NoProgram
@@ -23,9 +24,10 @@ class Upkeep:
 
     name = "program"
 
-    def __init__(self, pool: Pool, ledger: Ledger, shards: int) -> None:
+    def __init__(self, pool: Pool, ledger: Ledger, shards: int, *, now: Clock = clock.now) -> None:
         self._pool = pool
         self._shards = shards
+        self._now = now
         self._ledger = ledger
         self._ready = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -57,9 +59,9 @@ class Upkeep:
                 async with self._pool.acquire() as connection, connection.transaction():
                     await self._ledger.programs.read(connection)
                 async with self._pool.acquire() as connection:
-                    await self._ledger.months.lay(connection, clock.now())
+                    await self._ledger.months.lay(connection, self._now())
                     self._ready.set()
-                    await forget_answers(connection, self._shards, clock.now())
+                    await forget_answers(connection, self._shards, self._now())
                 pause = 3600.0
             except NoProgram:
                 self._problem, pause = "no program is published", 0.5
