@@ -379,7 +379,7 @@ async def running(
     worker.health.add("database", database_check(pool, service.package, settings.service), every_seconds=2.0)
     worker.health.add("brokers", broker, every_seconds=10.0)
     chosen: list[Part] = []
-    for part in (worker.clock, *service.wire(worker)):
+    for part in (*service.wire(worker), worker.clock):
         if part.name in PARTS and part.name not in parts:
             if isinstance(part, Consumer):
                 part.offer_all_shards()

@@ -76,10 +76,6 @@ class Settings(BrokerSettings):
         default=60.0, gt=0, description="Not well when records wait and none was booked for so long."
     )
 
-    development: bool = Field(
-        default=False, description="1 on a development installation: what would be dangerous elsewhere is allowed."
-    )
-
     jwks_url: str | None = Field(default=None, description="Address of the JSON Web Key Set that signs tokens.")
     jwks_file: Path | None = Field(default=None, description="The key set as a file, instead of an address.")
     jwt_issuer: str | None = Field(

@@ -1,4 +1,4 @@
-"""python -m services.ledger serve|migrate|redrive|publish|verify"""
+"""python -m services.ledger serve|migrate|redrive|publish|proceed|verify"""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from services.ledger.api.publisher import Publisher
 from services.ledger.audit.verify import verify
 from services.ledger.consumer import TOPICS, Decoder
 from services.ledger.executor import Ledger
+from services.ledger.horizon import Horizon, proceed
 from services.ledger.jobs.day_close import DayClose, IsBooked
 from services.ledger.jobs.due import DueAccounts, passes_in_sequence
 from services.ledger.jobs.expiry_notices import ExpiryNotices
@@ -50,7 +51,8 @@ def _alarms_of(due: DueAccounts, day_close: DayClose) -> list[str]:
 def wire(worker: Worker[LedgerSettings]) -> Sequence[Part]:
     """Build the parts of one worker process. Nothing connects before it is started."""
     settings, pool, clock = worker.settings, worker.pool, worker.clock
-    ledger = Ledger()
+    days = Horizon(pool, settings.shards, settings.max_jump_days, clock.now)
+    ledger = Ledger(days.limit)
     upkeep = Upkeep(pool, ledger, settings.shards, now=clock.now)
     relay = Relay(settings)
     executor = Executor(
@@ -69,26 +71,27 @@ def wire(worker: Worker[LedgerSettings]) -> Sequence[Part]:
         executor,
         topics=TOPICS,
         decode=Decoder(ledger, settings.shards, EventSources(settings.event_sources)),
-        needs=[upkeep],
+        needs=[upkeep, days],
         worker=worker.number,
         clock=clock,
     )
     relay.follow(consumer)
-    due = DueAccounts(pool, executor, settings.sweep_batch, now=clock.now)
-    day_close = DayClose(pool, settings.shards, _is_booked(settings, clock), now=clock.now)
-    notices, snapshots = ExpiryNotices(pool, executor, now=clock.now), Snapshots(pool, executor, now=clock.now)
+    due = DueAccounts(pool, executor, settings.sweep_batch, now=clock.now, until=days.due_until)
+    day_close = DayClose(pool, settings.shards, _is_booked(settings, clock), now=clock.now, horizon=days)
+    notices = ExpiryNotices(pool, executor, now=clock.now, limit=days.limit)
+    snapshots = Snapshots(pool, executor, now=clock.now)
     sweep = passes_in_sequence(due, notices, snapshots, day_close)
     alarms = partial(_alarms_of, due, day_close)
     sweeper = Sweeper(settings, sweep, shards=consumer, alarms=alarms, clock=clock)
     publisher = Publisher(settings)
     api = Api(
         worker,
-        routers=routers(pool, executor, publisher, Guard(settings), settings, clock=clock.now),
+        routers=routers(pool, executor, publisher, Guard(settings), settings, clock=clock.now, limit=days.limit),
         title="Ledger",
         summary="Points: what members have, and why.",
         max_bodies=MAX_BODIES,
     )
-    return [upkeep, relay, consumer, sweeper, publisher, api]
+    return [upkeep, days, relay, consumer, sweeper, publisher, api]
 
 
 SERVICE = Service(
@@ -96,7 +99,7 @@ SERVICE = Service(
     "services.ledger",
     LedgerSettings,
     wire,
-    commands={"publish": publish, "verify": verify},
+    commands={"publish": publish, "proceed": proceed, "verify": verify},
     prepare=prepare,
 )
 

@@ -7,10 +7,12 @@ its fence and its retries are the kit's (`services.kit.executor`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 
 from schemas.events import Refused
 from services.kit import metrics
+from services.kit.calendar import NOT_YET
 from services.kit.faults import fault
 from services.kit.kafka import Shard
 from services.kit.outbox import OutboxRow
@@ -23,7 +25,8 @@ from services.ledger.domain.state.loaded import Missing, Needs
 from services.ledger.domain.state.outcome import Outcome
 from services.ledger.events.internal import INTERNAL, internal_messages
 from services.ledger.events.outbound import render_facts
-from services.ledger.inputs import Booked, Known, MemberCommand, MemberInput, Misrouted, Placed
+from services.ledger.horizon import Limit, without_limit
+from services.ledger.inputs import Booked, Known, MemberCommand, MemberInput, Misrouted, Placed, arriving_by
 from services.ledger.known import KnownInputs, repeated_answer
 from services.ledger.member_work import MemberWork
 from services.ledger.months import Months
@@ -35,7 +38,9 @@ from services.ledger.writes import FEW, AnswerRow, write, write_if_unchanged
 class Ledger:
     """Books batches. In each it asks whether there is a newer program than it knows."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: Limit = without_limit) -> None:
+        """`limit` says how far the present may go on a shard (C2)."""
+        self._limit = limit
         self.programs = KnownPrograms()
         self.months = Months()
 
@@ -55,6 +60,7 @@ class Ledger:
             else:
                 members.setdefault(input_.member_id, []).append((place, input_))
         if members:
+            self._bound(shard, members)
             rows = await store.lock_accounts(tx, shard, sorted(members))
             programs = await self.programs.up_to(next(iter(rows.values()))["newest_program"], tx)
             known = await KnownInputs.read(tx, shard, members)
@@ -83,7 +89,7 @@ class Ledger:
         None, and nothing is booked, if one has, or if these inputs are not such commands: then the caller uses `book`.
         """
         commands = {each.member_id: (n, each) for n, each in enumerate(inputs) if isinstance(each, MemberCommand)}
-        if len(commands) < len(inputs) or len(inputs) > FEW:
+        if len(commands) < len(inputs) or len(inputs) > FEW or self._is_bounded(shard, commands.values()):
             return None
         asked = [
             (member, command.arrival.digest, fact_key(command.arrival.input_))
@@ -107,6 +113,17 @@ class Ledger:
             return None
         _count(outcomes)
         return outcomes
+
+    def _is_bounded(self, shard: Shard, placed: Iterable[Placed]) -> bool:
+        """Whether one of these inputs arrives later than the present may go on the shard (C2)."""
+        newest = max((each.arrival.now for _, each in placed), default=NOT_YET)
+        return self._limit(shard, newest) < newest
+
+    def _bound(self, shard: Shard, members: dict[str, list[Placed]]) -> None:
+        """Let no input arrive later than the present may go on the shard (C2)."""
+        if self._is_bounded(shard, chain.from_iterable(members.values())):
+            for placed in members.values():
+                placed[:] = [(place, arriving_by(each, self._limit(shard, each.arrival.now))) for place, each in placed]
 
     async def _write_if_unchanged(
         self,

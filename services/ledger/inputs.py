@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec import structs
 
+from services.kit.calendar import Micros
 from services.ledger.answers import Answer
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.state.outcome import Outcome
@@ -21,6 +23,12 @@ class MemberCommand(MemberInput, frozen=True):
     digest of the body."""
 
     request: bytes
+
+
+def arriving_by(input_: MemberInput, latest: Micros) -> MemberInput:
+    """The input, as if it had arrived at an instant if it arrived later."""
+    arrival = input_.arrival
+    return input_ if arrival.now <= latest else structs.replace(input_, arrival=structs.replace(arrival, now=latest))
 
 
 class Misrouted(msgspec.Struct, frozen=True):

@@ -35,6 +35,7 @@ from services.ledger.domain.state.inputs import AnyInput, DueTimer, TierHistoryR
 from services.ledger.events.inbound import input_of
 from services.ledger.events.internal import INTERNAL
 from services.ledger.executor import Ledger
+from services.ledger.horizon import Limit, without_limit
 from services.ledger.inputs import Booked, MemberInput
 from services.ledger.publication import publish_document
 from services.ledger.settings import LedgerSettings
@@ -71,6 +72,8 @@ class LedgerUnderTest:
         self.ledger = Ledger()
         self.now: Micros = parse_rfc3339("2026-03-01T00:00:00+08:00")
         """When events arrive, and what the API takes for the present."""
+        self.limit: Limit = without_limit
+        """How far the present may go (C2)."""
 
     def clock(self) -> Micros:
         """The present of this test."""
@@ -166,7 +169,7 @@ class LedgerUnderTest:
         guard = Guard(self.settings)
         executor = Executor(self.pool, self.ledger.book, optimistic=self.ledger.book_optimistically)
         brokers = publisher or Publisher(self.settings)
-        for router in routers(self.pool, executor, brokers, guard, self.settings, clock=self.clock):
+        for router in routers(self.pool, executor, brokers, guard, self.settings, clock=self.clock, limit=self.limit):
             app.include_router(router)
         return app
 

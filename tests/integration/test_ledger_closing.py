@@ -14,7 +14,8 @@ from schemas.events import parse_event
 from services.kit.calendar import Micros, later, parse_rfc3339
 from services.kit.kafka import Shard, partition_of, shard_of
 from services.ledger.consumer import TOPICS
-from services.ledger.jobs.day_close import AFTER, DayClose, key_on
+from services.ledger.horizon import CLOSED_AFTER
+from services.ledger.jobs.day_close import DayClose, key_on
 from tests.conftest import MakeDatabase
 from tests.integration.ledger_support import LedgerUnderTest, ledger_on
 from tests.model import events as shop
@@ -120,7 +121,7 @@ async def test_T8_a_day_waits_for_the_inputs_that_arrived_on_it(ledger: LedgerUn
     closing = closing_of(ledger, log)
     midnight = parse_rfc3339("2026-03-02T00:00:00+08:00")
     log.unbooked_at = later(midnight, -1)
-    ledger.now = later(midnight, AFTER)
+    ledger.now = later(midnight, CLOSED_AFTER)
     assert await closing(SHARD) == 0
     ledger.now = later(ledger.now, 5_000_000)
     assert await closing(SHARD) == 0
@@ -137,7 +138,7 @@ async def test_T8_no_day_is_closed_while_the_brokers_are_away_or_a_topic_has_no_
     assert await closing(SHARD) == 0
     log.away = False
     assert await closing(SHARD) == 0, "it leaves them a minute"
-    ledger.now = later(ledger.now, AFTER)
+    ledger.now = later(ledger.now, CLOSED_AFTER)
     assert await closing(SHARD) == 1
     await ledger.tamper("DELETE FROM consumer_offset WHERE topic = $1", TOPICS[0])
     ledger.now = parse_rfc3339("2026-03-03T12:00:00+08:00")

@@ -32,6 +32,7 @@ from services.ledger.api import (
 from services.ledger.api.commands import Commands
 from services.ledger.api.context import Context
 from services.ledger.api.publisher import Publisher
+from services.ledger.horizon import Limit, without_limit
 from services.ledger.reads.balances import Reads
 
 __all__ = ["MAX_BODIES", "Publisher", "routers"]
@@ -48,9 +49,10 @@ def routers(
     settings: Settings,
     *,
     clock: Clock = now,
+    limit: Limit = without_limit,
 ) -> Sequence[APIRouter]:
     """All paths of the ledger. `publisher` is also a part of the worker, for it holds a connection to the brokers."""
-    context = Context(Reads(pool), guard, settings.shards, clock)
+    context = Context(Reads(pool), guard, settings.shards, clock, limit)
     commands = Commands(pool, executor, guard, settings.shards, clock)
     return [  # the busiest paths come first: a request tries the routers in this order
         balance.routes(context),

@@ -130,7 +130,7 @@ def routes(context: Context) -> APIRouter:
 
 
 async def _balance_now(context: Context, member_id: str, if_none_match: str | None) -> Response:
-    now = context.clock()
+    now = context.present(member_id)
     found = await context.reads.balance(context.shard(member_id), member_id, now)
     if found is None:
         raise unknown_member(member_id)

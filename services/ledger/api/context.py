@@ -18,6 +18,7 @@ from services.kit.postgres import Connection
 from services.kit.problem import INVALID, NOT_FOUND, UNAVAILABLE, Problem, kind, responses
 from services.ledger.domain.program.program import ProgramVersions
 from services.ledger.domain.state.account import Account
+from services.ledger.horizon import Limit, without_limit
 from services.ledger.reads.balances import Reads
 from services.ledger.reads.history import FOREVER
 from services.ledger.reads.view import View, account_of, view_of
@@ -42,6 +43,11 @@ class Context:
     guard: Guard
     shards: int
     clock: Clock
+    limit: Limit = without_limit
+
+    def present(self, member_id: str) -> Micros:
+        """The present of a member: while its shard waits, the end of the last day that may be closed (C2)."""
+        return self.limit(self.shard(member_id), self.clock())
 
     def reader(self) -> Any:
         """The dependency of a reading path: a token with `ledger:read`. A member's token is for its member."""

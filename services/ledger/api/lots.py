@@ -55,7 +55,7 @@ def routes(context: Context) -> APIRouter:
         spent: Annotated[bool, Query(description="Also the lots of which nothing is left.")] = False,
     ) -> Response:
         """What is due by now is in the figures, whether or not it was booked yet."""
-        now = context.clock()
+        now = context.present(member_id)
         async with context.reads.snapshot() as tx:
             _, _, view = await context.view(tx, member_id, now)
         slid = view.account.details.sliding_last_days

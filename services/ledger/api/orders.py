@@ -238,7 +238,7 @@ def _add_look(router: APIRouter, context: Context) -> None:
         shop: Annotated[Shop, Query(description="The shop's name, where there is more than one.")] = "",
     ) -> Response:
         """What is due by now is in the figures, whether or not it was booked yet."""
-        now = context.clock()
+        now = context.present(member_id)
         async with context.reads.snapshot() as tx:
             shard, programs, view = await context.view(tx, member_id, now)
             found = await order_in(tx, shard, view, order_ref(shop, order_id))

@@ -128,7 +128,7 @@ def routes(context: Context) -> APIRouter:
         member_id = body.member_id or caller.member
         if member_id is not None:
             caller.require_member(member_id)
-        now = context.clock()
+        now = context.clock() if member_id is None else context.present(member_id)
         async with context.reads.snapshot() as tx:
             programs = await context.reads.programs.read(tx)
             cart = cart_of(body, programs.at(now))

@@ -62,7 +62,7 @@ def routes(context: Context, commands: Commands) -> APIRouter:
     )
     async def waiting(member_id: MemberPath, caller: Caller = reader) -> Response:
         """What is due by now is in the figures, whether or not it was booked yet."""
-        now = context.clock()
+        now = context.present(member_id)
         async with context.reads.snapshot() as tx:
             _, _, view = await context.view(tx, member_id, now)
         listed = [

@@ -26,12 +26,10 @@ from services.kit.program import NoProgram
 from services.ledger.consumer import TOPICS
 from services.ledger.domain.state.outcome import SOURCE
 from services.ledger.events.outbound import TOPIC
+from services.ledger.horizon import CLOSED_AFTER, Horizon
 from services.ledger.programs import KnownPrograms
 
 SQL: Final = Queries.load("services.ledger", "sql/closing.sql", require=("last_closed", "offsets", "is_due", "close"))
-AFTER: Final = 60 * MICROS_PER_SECOND
-"""How long after its end a day can be closed. By then no broker appends a record with a time before midnight, although
-clocks differ, and no command from before midnight is still running."""
 LATE: Final = 10 * 60 * MICROS_PER_SECOND
 """A day that is open for so long after it could have been closed is an alarm."""
 AGAIN: Final = 5 * MICROS_PER_SECOND
@@ -70,11 +68,14 @@ class DayClose:
     one transaction, so the event is sent once, however many sweepers there are.
     """
 
-    def __init__(self, pool: Pool, shards: int, is_booked: IsBooked, *, now: Clock = clock.now) -> None:
+    def __init__(
+        self, pool: Pool, shards: int, is_booked: IsBooked, *, now: Clock = clock.now, horizon: Horizon | None = None
+    ) -> None:
         self._pool = pool
         self._shards = shards
         self._is_booked = is_booked
         self._now = now
+        self._horizon = horizon
         self._programs = KnownPrograms()
         self._not_before: dict[Shard, Micros] = {}
         self._open: dict[Shard, _OpenDay] = {}
@@ -115,11 +116,13 @@ class DayClose:
             except NoProgram:
                 return None
             last: Day | None = await connection.fetchval(SQL.last_closed, shard)
-        newest_ended = Day(calendar.day_of(Micros(now - AFTER)) - 1)
+        newest_ended = Day(calendar.day_of(Micros(now - CLOSED_AFTER)) - 1)
+        if self._horizon is not None and self._horizon.days_waiting(shard):
+            newest_ended = self._horizon.allowed(shard)  # else too many days would be closed at once (C2)
         day = newest_ended if last is None else Day(last + 1)
         midnight = calendar.end_of(day)
         if day > newest_ended:
-            self._not_before[shard] = Micros(midnight + AFTER)
+            self._not_before[shard] = max(self._not_before[shard], Micros(midnight + CLOSED_AFTER))
             return None
         return _Ended(day, midnight)
 
@@ -139,10 +142,12 @@ class DayClose:
                 return STILL_DUE
             if await connection.fetchval(SQL.close, shard, ended.day, now) is not None:
                 await append(connection, [day_closed_event(shard, self._shards, *ended)])
+        if self._horizon is not None:
+            self._horizon.close(shard, ended.day)
         return ""
 
     def _note_open(self, shard: Shard, ended: _Ended, why: str) -> None:
-        is_late = self._now() > ended.midnight + AFTER + LATE
+        is_late = self._now() > ended.midnight + CLOSED_AFTER + LATE
         before = self._open.get(shard)
         self._open[shard] = _OpenDay(ended.day, why, is_late, time.monotonic())
         if is_late and not (before is not None and before.is_late and before.day == ended.day):
@@ -155,7 +160,7 @@ class DayClose:
             return "" if await self._is_booked(shard, offsets, midnight) else UNREAD
         except (KafkaError, OSError, TimeoutError) as error:
             _log.warning("day_not_looked_at", shard=shard, error=repr(error))
-            self._not_before[shard] = Micros(self._now() + AFTER)
+            self._not_before[shard] = Micros(self._now() + CLOSED_AFTER)
             return "the brokers do not answer"
 
 

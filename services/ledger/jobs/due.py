@@ -26,6 +26,7 @@ from services.kit.sweeper import Pass
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
 from services.ledger.domain.state.inputs import DueTimer
+from services.ledger.horizon import Limit, without_limit
 from services.ledger.inputs import MemberInput
 from services.ledger.jobs.submitting import submit_all
 from services.ledger.store import SQL
@@ -84,18 +85,28 @@ class DueAccounts:
     A timer fails if it raises, and also if its account is as due afterwards as it was before.
     """
 
-    def __init__(self, pool: Pool, executor: Executor[Any, Any], limit: int, *, now: Clock = clock.now) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        executor: Executor[Any, Any],
+        limit: int,
+        *,
+        now: Clock = clock.now,
+        until: Limit = without_limit,
+    ) -> None:
+        """`until` says how far the due work of a shard may go: local day by local day (C2)."""
         self._pool = pool
         self._executor = executor
         self._limit = limit
         self._now = now
+        self._until = until
         self._failing: defaultdict[Shard, dict[int, _Failing]] = defaultdict(dict)
         self._booked: defaultdict[Shard, dict[int, tuple[int, Micros]]] = defaultdict(dict)
         self._swept_at: dict[Shard, float] = {}
 
     async def __call__(self, shard: Shard) -> int:
         """One page of one shard. An account that fails for the first time counts too: those behind it wait."""
-        present, began = self._now(), time.monotonic()
+        present, began = self._until(shard, self._now()), time.monotonic()
         self._swept_at[shard] = began
         limit = min(self._limit, COURTEOUS_BATCH) if self._executor.is_busy else self._limit
         rows = await self._page(shard, present, limit)

@@ -21,6 +21,7 @@ from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
 from services.ledger.domain.state.inputs import ExpiryNear
 from services.ledger.domain.state.outcome import SOURCE
+from services.ledger.horizon import Limit, without_limit
 from services.ledger.inputs import MemberInput
 from services.ledger.jobs.submitting import submit_all
 from services.ledger.programs import KnownPrograms
@@ -47,17 +48,26 @@ class ExpiryNotices:
     A lot that gets its first points after its notice was due has to wait for the next notice.
     """
 
-    def __init__(self, pool: Pool, executor: Executor[Any, Any], *, now: Clock = clock.now, page: int = PAGE) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        executor: Executor[Any, Any],
+        *,
+        now: Clock = clock.now,
+        limit: Limit = without_limit,
+        page: int = PAGE,
+    ) -> None:
         self._pool = pool
         self._executor = executor
         self._now = now
+        self._limit = limit
         self._page = page
         self._programs = KnownPrograms()
         self._done_until: dict[Shard, Micros] = {}
 
     async def __call__(self, shard: Shard) -> int:
         """One page of one shard, or nothing until the next local midnight."""
-        now = self._now()
+        now = self._limit(shard, self._now())
         if now < self._done_until.get(shard, NOT_YET):
             return 0
         async with self._pool.acquire() as connection:
