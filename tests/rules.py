@@ -143,6 +143,7 @@ RULES: Final = {
     "S7": Rule("A message names the policy that applies, not only the news."),
     "C1": Rule("No clock moves points alone: the present is the database's, and a record from ahead of it waits."),
     "C2": Rule("What falls due is booked day by day; a jump over many days waits for somebody to confirm it."),
+    "C3": Rule("A restore begins an epoch: no message of the lost future is booked, what was told is booked again."),
     "Z1": Rule(
         "Of an erased member nothing is booked that is dated up to the erasure, and no command until it registers.",
         "new accounts for later events of an erased member", partly=True,

@@ -29,7 +29,11 @@ class Envelope(TypedDict):
 
 
 class Numbered(TypedDict):
-    """What lets a consumer drop the repeated and the outdated: keep the last pair a member and source."""
+    """What lets a consumer drop the repeated and the outdated: keep the last (epoch, member_version, event_no) a member
+    and source."""
+
+    epoch: NotRequired[Count]
+    """How often the service was restored from a backup; 0 if absent. All of an epoch is newer than the one before."""
 
     member_version: Count
     """The member's version after the input that caused this event; one sequence a service and member."""

@@ -28,6 +28,7 @@ from services.kit import log, metrics
 from services.kit.dead_letter import Refused
 from services.kit.faults import fault
 from services.kit.kafka import Shard
+from services.kit.part import ClockCheck
 from services.kit.postgres import ATTEMPTS, CONFLICTS, Connection, Pool, Queries, backoff, is_unavailable
 
 if TYPE_CHECKING:
@@ -69,13 +70,6 @@ class BookOptimistically(Protocol[I_contra, O_co]):
     async def __call__(
         self, connection: Connection, shard: Shard, inputs: Sequence[I_contra], /
     ) -> Sequence[O_co | Refused] | None: ...
-
-
-class ClockCheck(Protocol):
-    """Whether what goes by the present instant may be booked in this process."""
-
-    def check(self) -> None:
-        """Raises `ClockOff` if not."""
 
 
 class Fence(msgspec.Struct, frozen=True):

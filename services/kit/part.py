@@ -63,3 +63,10 @@ class Shards(Protocol):
 
     def on_shards_changed(self, listener: Callable[[frozenset[Shard]], None]) -> None:
         """Calls `listener` with the shards owned whenever they change."""
+
+
+class ClockCheck(Protocol):
+    """Whether what goes by the present instant may be booked in this process."""
+
+    def check(self) -> None:
+        """Raises `ClockOff` if not."""

@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from services.kit import log, metrics
-from services.kit.executor import ClockCheck, ClockOff
+from services.kit.executor import ClockOff
 from services.kit.kafka import Shard
-from services.kit.part import Shards, State
+from services.kit.part import ClockCheck, Shards, State
 from services.kit.postgres import is_unavailable
 from services.kit.settings import Settings
 

@@ -1,10 +1,10 @@
-"""python -m services.ledger serve|migrate|redrive|publish|proceed|verify"""
+"""python -m services.ledger serve|migrate|redrive|publish|proceed|restored|verify"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from functools import partial
+from typing import Any
 
 from services.kit.app import Api
 from services.kit.auth import Guard
@@ -31,6 +31,7 @@ from services.ledger.jobs.expiry_notices import ExpiryNotices
 from services.ledger.jobs.snapshots import Snapshots
 from services.ledger.jobs.upkeep import Upkeep
 from services.ledger.publication import publish
+from services.ledger.restored import restored
 from services.ledger.settings import LedgerSettings
 from services.ledger.store import prepare
 
@@ -44,8 +45,21 @@ def _is_booked(settings: LedgerSettings, clock: DatabaseClock) -> IsBooked:
     return is_booked
 
 
-def _alarms_of(due: DueAccounts, day_close: DayClose) -> list[str]:
-    return [*due.alarms(), *day_close.alarms()]
+def _sweeper(
+    worker: Worker[LedgerSettings], executor: Executor[Any, Any], consumer: Consumer[Any, Any], days: Horizon
+) -> Sweeper:
+    """What sweeps the shards of the consumer: books what is due, notifies, keeps snapshots, closes days."""
+    settings, pool, clock = worker.settings, worker.pool, worker.clock
+    due = DueAccounts(pool, executor, settings.sweep_batch, now=clock.now, until=days.due_until)
+    notices = ExpiryNotices(pool, executor, now=clock.now, limit=days.limit)
+    snapshots = Snapshots(pool, executor, now=clock.now)
+    day_close = DayClose(pool, settings.shards, _is_booked(settings, clock), now=clock.now, horizon=days)
+    sweep = passes_in_sequence(due, notices, snapshots, day_close)
+
+    def alarms() -> list[str]:
+        return [*due.alarms(), *day_close.alarms()]
+
+    return Sweeper(settings, sweep, shards=consumer, alarms=alarms, clock=clock)
 
 
 def wire(worker: Worker[LedgerSettings]) -> Sequence[Part]:
@@ -76,13 +90,7 @@ def wire(worker: Worker[LedgerSettings]) -> Sequence[Part]:
         clock=clock,
     )
     relay.follow(consumer)
-    due = DueAccounts(pool, executor, settings.sweep_batch, now=clock.now, until=days.due_until)
-    day_close = DayClose(pool, settings.shards, _is_booked(settings, clock), now=clock.now, horizon=days)
-    notices = ExpiryNotices(pool, executor, now=clock.now, limit=days.limit)
-    snapshots = Snapshots(pool, executor, now=clock.now)
-    sweep = passes_in_sequence(due, notices, snapshots, day_close)
-    alarms = partial(_alarms_of, due, day_close)
-    sweeper = Sweeper(settings, sweep, shards=consumer, alarms=alarms, clock=clock)
+    sweeper = _sweeper(worker, executor, consumer, days)
     publisher = Publisher(settings)
     api = Api(
         worker,
@@ -99,7 +107,7 @@ SERVICE = Service(
     "services.ledger",
     LedgerSettings,
     wire,
-    commands={"publish": publish, "proceed": proceed, "verify": verify},
+    commands={"publish": publish, "proceed": proceed, "restored": restored, "verify": verify},
     prepare=prepare,
 )
 

@@ -18,11 +18,13 @@ from services.kit.kafka import Record, partition_of
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.chain import digest_of
 from services.ledger.domain.state.inputs import Erased
+from services.ledger.domain.state.messages import AccountMessage
 from services.ledger.domain.state.refs import OWN
 from services.ledger.events.inbound import input_of
 from services.ledger.events.internal import INTERNAL
 from services.ledger.executor import Ledger
-from services.ledger.inputs import MemberInput, Misrouted
+from services.ledger.inputs import MemberInput, MemberMessage, Misrouted
+from services.ledger.lost_future import sender_of
 
 COMMERCE: Final = (
     "commerce.orders.v1",
@@ -72,9 +74,10 @@ class Decoder:
         except Refused as refused:
             return refused
         member_id = event["subject"]
-        return MemberInput(
-            member_id, Arrival(digest_of(member_id, input_.source, input_.id), input_, record.appended_at)
-        )
+        arrival = Arrival(digest_of(member_id, input_.source, input_.id), input_, record.appended_at)
+        if isinstance(input_, AccountMessage):
+            return MemberMessage(member_id, arrival, sender_of(record.headers))
+        return MemberInput(member_id, arrival)
 
 
 def _misrouted(record: Record, key: bytes) -> Misrouted | Refused:

@@ -7,8 +7,10 @@ its fence and its retries are the kit's (`services.kit.executor`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
+
+import asyncpg
 
 from schemas.events import Refused
 from services.kit import metrics
@@ -28,6 +30,7 @@ from services.ledger.events.outbound import render_facts
 from services.ledger.horizon import Limit, without_limit
 from services.ledger.inputs import Booked, Known, MemberCommand, MemberInput, Misrouted, Placed, arriving_by
 from services.ledger.known import KnownInputs, repeated_answer
+from services.ledger.lost_future import refuse_lost
 from services.ledger.member_work import MemberWork
 from services.ledger.months import Months
 from services.ledger.needs import fact_key
@@ -62,7 +65,10 @@ class Ledger:
         if members:
             self._bound(shard, members)
             rows = await store.lock_accounts(tx, shard, sorted(members))
-            programs = await self.programs.up_to(next(iter(rows.values()))["newest_program"], tx)
+            newest_program, epoch = _newest(rows)
+            if epoch:
+                await refuse_lost(tx, epoch, members, outcomes)
+            programs = await self.programs.up_to(newest_program, tx)
             known = await KnownInputs.read(tx, shard, members)
             new = {member_id: known.new_inputs(placed, outcomes) for member_id, placed in members.items()}
             works = [MemberWork(rows[member_id], placed) for member_id, placed in new.items() if placed]
@@ -71,7 +77,7 @@ class Ledger:
             for each in works:
                 each.settle(outcomes, answers)
             known.answer_repeats(outcomes)
-            outbox += await _events_of(shard, works, programs)
+            outbox += await _events_of(shard, works, programs, epoch)
         folds = [each.fold for each in works if each.has_changed]
         fault("ledger.folded")
         with self.months.needed_by(folds):
@@ -98,7 +104,8 @@ class Ledger:
         rows = await store.accounts_for_commands(connection, shard, asked)
         if len(rows) < len(commands):
             return None  # an account is opened under its lock
-        programs = await self.programs.up_to(next(iter(rows.values()))["newest_program"], connection)
+        newest_program, epoch = _newest(rows)
+        programs = await self.programs.up_to(newest_program, connection)
         outcomes: list[Booked | Refused] = [None] * len(inputs)
         works = []
         for member_id, (place, command) in commands.items():
@@ -109,7 +116,11 @@ class Ledger:
                 works.append(MemberWork(row, [(place, command)]))
         await store.load(connection, shard, [(each.account, each.loaded, each.needs_beyond_row()) for each in works])
         await _fold(connection, shard, programs, works)
-        if not await self._write_if_unchanged(connection, shard, programs, works, outcomes):
+        answers: list[AnswerRow] = []
+        for each in works:
+            each.settle(outcomes, answers)
+        outbox = await _events_of(shard, works, programs, epoch)
+        if not await self._write_if_unchanged(connection, shard, works, answers, outbox):
             return None
         _count(outcomes)
         return outcomes
@@ -129,19 +140,21 @@ class Ledger:
         self,
         connection: Connection,
         shard: Shard,
-        programs: ProgramVersions,
         works: Sequence[MemberWork],
-        outcomes: list[Booked | Refused],
+        answers: Sequence[AnswerRow],
+        outbox: Sequence[OutboxRow],
     ) -> bool:
-        """Settle the outcomes and write what the folds have changed. False if an account was changed meanwhile."""
-        answers: list[AnswerRow] = []
-        for each in works:
-            each.settle(outcomes, answers)
+        """Write what the folds have changed. False if an account was changed meanwhile."""
         folds = [each.fold for each in works if each.fold.rows]
         fault("ledger.folded")
         with self.months.needed_by(folds):
-            outbox = await _events_of(shard, works, programs)
             return not folds or await write_if_unchanged(connection, shard, folds, answers, outbox)
+
+
+def _newest(rows: Mapping[str, asyncpg.Record]) -> tuple[int | None, int]:
+    """The number of the newest program version and the epoch (C3), which the rows of accounts have with them."""
+    row = next(iter(rows.values()))
+    return row["newest_program"], row["epoch"] or 0
 
 
 async def _fold(connection: Connection, shard: Shard, programs: ProgramVersions, works: Sequence[MemberWork]) -> None:
@@ -160,7 +173,9 @@ async def _fold(connection: Connection, shard: Shard, programs: ProgramVersions,
         waiting = [each for each, _ in missing]
 
 
-async def _events_of(shard: Shard, works: Sequence[MemberWork], programs: ProgramVersions) -> list[OutboxRow]:
+async def _events_of(
+    shard: Shard, works: Sequence[MemberWork], programs: ProgramVersions, epoch: int
+) -> list[OutboxRow]:
     """The events that follow from these folds, for the outside and for other accounts."""
     events: list[OutboxRow] = []
     turn = Turn()
@@ -169,8 +184,8 @@ async def _events_of(shard: Shard, works: Sequence[MemberWork], programs: Progra
             await turn.yield_to_others()
         member_id = each.fold.member.account.member_id
         for row in each.fold.rows:
-            events += render_facts(shard, member_id, row, programs)
-            events += internal_messages(shard, member_id, row)
+            events += render_facts(shard, member_id, row, programs, epoch)
+            events += internal_messages(shard, member_id, row, epoch)
     return events
 
 

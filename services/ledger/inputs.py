@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 from msgspec import structs
 
 from services.kit.calendar import Micros
+from services.kit.kafka import Shard
 from services.ledger.answers import Answer
 from services.ledger.domain.batch import Arrival
 from services.ledger.domain.state.outcome import Outcome
@@ -16,6 +19,23 @@ class MemberInput(msgspec.Struct, frozen=True):
 
     member_id: str
     arrival: Arrival
+
+
+class Sender(NamedTuple):
+    """The journal row that a message between accounts follows from: in which epoch and shard it was written, of which
+    account, and the chain's head behind it."""
+
+    epoch: int
+    shard: Shard
+    member_id: str
+    version: int
+    head: bytes
+
+
+class MemberMessage(MemberInput, frozen=True):
+    """A message from another account."""
+
+    sender: Sender
 
 
 class MemberCommand(MemberInput, frozen=True):

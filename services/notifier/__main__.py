@@ -1,4 +1,4 @@
-"""python -m services.notifier serve|migrate|redrive|verify"""
+"""python -m services.notifier serve|migrate|redrive|restored|verify"""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from services.kit.app import Api
 from services.kit.auth import Guard
 from services.kit.consumer import Consumer
+from services.kit.epoch import restored
 from services.kit.event_sources import EventSources
 from services.kit.executor import Executor
 from services.kit.part import Part
@@ -72,7 +73,7 @@ SERVICE = Service(
     NotifierSettings,
     wire,
     prepare=prepare,
-    commands={"verify": verify},
+    commands={"restored": restored, "verify": verify},
 )
 
 if __name__ == "__main__":

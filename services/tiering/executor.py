@@ -123,7 +123,7 @@ async def _book(tx: Connection, versions: ProgramVersions, shard: Shard, inputs:
     await store.save_settled(tx, shard, newly_settled)
     await store.save_members(tx, shard, opened)
     await store.journal(tx, shard, decisions)
-    await _publish(tx, versions, shard, decisions)
+    await _publish(tx, versions, shard, next(iter(opened.values())).epoch, decisions)
     return outcomes
 
 
@@ -160,7 +160,7 @@ def _add_fetched(members: Mapping[str, _LockedMember], fetched: Settled) -> None
 
 
 async def _publish(
-    tx: Connection, versions: ProgramVersions, shard: Shard, decisions: Iterable[tuple[str, Decision]]
+    tx: Connection, versions: ProgramVersions, shard: Shard, epoch: int, decisions: Iterable[tuple[str, Decision]]
 ) -> None:
     # The row goes by the member's shard: its relay sends a member's facts in the order they were decided.
     rows = [
@@ -168,7 +168,7 @@ async def _publish(
             shard,
             outbound.TOPIC,
             member_id.encode(),
-            outbound.render(member_id, decision, fact, versions.at(decision.cause.time).decimals),
+            outbound.render(member_id, epoch, decision, fact, versions.at(decision.cause.time).decimals),
             HEADERS,
         )
         for member_id, decision in decisions

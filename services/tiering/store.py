@@ -47,10 +47,11 @@ _DECISION_COLUMNS: Final = (
 
 
 class Opened(NamedTuple):
-    """A locked member: its state, and the bytes it was read from."""
+    """A locked member: its state, the bytes it was read from, and the epoch of what is published now (C3)."""
 
     member: Member
     stored: bytes
+    epoch: int
 
 
 class MemberRow(NamedTuple):
@@ -78,7 +79,7 @@ async def open_members(tx: Connection, shard: Shard, member_ids: Sequence[str]) 
     await tx.execute(SQL.add, shard, member_ids)
     await tx.execute(SQL.lock, shard, member_ids)
     rows = await tx.fetch(SQL.states, shard, member_ids)
-    return {row[0]: Opened(_member(row[1]) if row[1] else Member(), row[1]) for row in rows}
+    return {row[0]: Opened(_member(row[1]) if row[1] else Member(), row[1], row[2] or 0) for row in rows}
 
 
 async def settled_orders(tx: Connection, shard: Shard, named: Sequence[tuple[str, OrderKey]]) -> Settled:

@@ -196,7 +196,7 @@ class Ladder:
             decision = decide(self._versions, self._members[member_id], input_, {}, complete=True) if input_ else None
             if decision is not None:
                 decimals = self._versions.at(decision.cause.time).decimals
-                facts = (render(member_id, decision, fact, decimals) for fact in decision.facts)
+                facts = (render(member_id, 0, decision, fact, decimals) for fact in decision.facts)
                 inputs += [books.received(TIERS, member_id, fact, now) for fact in facts]
         return inputs
 

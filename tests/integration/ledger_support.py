@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 import httpx
+import msgspec
 import orjson
 from fastapi import FastAPI
 
@@ -20,7 +21,6 @@ from schemas.events import Refused, parse_event
 from services.kit import problem
 from services.kit.auth import Guard
 from services.kit.calendar import Micros, parse_rfc3339
-from services.kit.cloudevent import HEADERS
 from services.kit.executor import Executor
 from services.kit.kafka import Record, Shard, partition_of, shard_of
 from services.kit.migrate import ensure_months, migrate
@@ -123,10 +123,12 @@ class LedgerUnderTest:
     async def internal_messages(self) -> list[Record]:
         """The messages between shards that wait in the outbox, as the records that the broker would make of them."""
         async with self.pool.acquire() as connection:
-            rows = await connection.fetch("SELECT id, key, value FROM outbox WHERE topic = $1 ORDER BY id", INTERNAL)
+            rows = await connection.fetch(
+                "SELECT id, key, value, headers FROM outbox WHERE topic = $1 ORDER BY id", INTERNAL
+            )
         return [
             Record(INTERNAL, partition_of(row["key"], self.settings.shards), row["id"], self.now, row["key"],
-                   row["value"], HEADERS)
+                   row["value"], tuple(msgspec.msgpack.decode(row["headers"], type=list[tuple[str, bytes]])))
             for row in rows
         ]  # fmt: skip
 

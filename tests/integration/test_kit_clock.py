@@ -106,7 +106,7 @@ async def test_C1_one_shift_moves_the_time_of_all_services_in_development_alone(
 async def test_C1_a_service_whose_clock_is_off_answers_commands_with_503_and_books_events(
     database: str, kafka: str, signer: Signer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = await settings_for(database, kafka, jwks_file=signer.jwks_file)
+    settings = await settings_for(database, kafka, jwks_file=signer.jwks_file, development=True)
     real = time.time_ns
     async with greeter(settings) as worker, eyes(database) as look:
         await publish(kafka, [(settings.hellos, "m1", hello("m1", 1))])

@@ -241,6 +241,7 @@ class Connection:
                     account=number,
                     **database.accounts[shard, number],
                     newest_program=len(database.programs),
+                    epoch=None,
                     **database.answers.get((shard, digest), unanswered),
                     fact=database.facts[shard, number].get(fact),  # type: ignore[arg-type]
                     lots=list(self._spendable_lots(shard, [number])) or None,
@@ -261,7 +262,9 @@ class Connection:
         for number, member in sorted((known[shard, member], member) for member in members if (shard, member) in known):
             await self._lock(("account", shard, number))
             totals = database.accounts[shard, number]
-            found.append(Row(member_id=member, account=number, **totals, newest_program=len(database.programs)))
+            found.append(
+                Row(member_id=member, account=number, **totals, newest_program=len(database.programs), epoch=None)
+            )
         return found
 
     async def _move(self, shard: int, topics: Sequence[str], expected: Sequence[int], to: Sequence[int]) -> str:

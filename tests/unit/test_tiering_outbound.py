@@ -50,7 +50,7 @@ def test_T1_facts_out_validate_and_carry_the_whole_dated_history() -> None:
     )
     corrected = decide(VERSIONS, member, late, {}, complete=False)
     assert corrected is not None
-    events = [render("m-1", decision, decision.facts[0], 2) for decision in [*decisions, corrected]]
+    events = [render("m-1", 0, decision, decision.facts[0], 2) for decision in [*decisions, corrected]]
     for rendered in events:
         parse_event(rendered)
     enrolled, _, upgraded, downgraded = (orjson.loads(rendered) for rendered in events)

@@ -11,6 +11,7 @@ from msgspec import structs
 
 from schemas.events import RefusalReason, Refused
 from services.kit.calendar import NEVER, NO_DAY, Day, Micros, day_from, parse_rfc3339, to_micros
+from services.kit.epoch import version_of
 from services.kit.money import minor_units, plain_decimal
 from services.ledger.domain.state.inputs import (
     ActivityRecorded,
@@ -292,7 +293,7 @@ def _tier(event: Mapping[str, Any], at: Micros) -> AnyInput:
         event["source"],
         event["id"],
         at,
-        (data["member_version"], data["event_no"]),
+        (version_of(data), data["event_no"]),
         tuple((_instant(step["effective_at"]), step["tier"]) for step in data["history"]),
     )
 

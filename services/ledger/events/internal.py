@@ -30,19 +30,23 @@ from services.ledger.domain.state.messages import (
 from services.ledger.domain.state.outcome import SOURCE, Message, Referral
 from services.ledger.domain.state.refs import order_of
 from services.ledger.events.inbound import TYPES
+from services.ledger.inputs import Sender
+from services.ledger.lost_future import sender_header
 
 INTERNAL: Final = "loyalty.internal.v1"
 
 
-def internal_messages(shard: Shard, member_id: str, row: NewJournalRow) -> list[OutboxRow]:
-    """The messages of a journal row of `member_id`, each keyed by the account that receives it."""
+def internal_messages(shard: Shard, member_id: str, row: NewJournalRow, epoch: int = 0) -> list[OutboxRow]:
+    """The messages of a journal row of `member_id`, each keyed by the account that receives it.
+
+    A header names the row, so that a ledger which was restored to before it knows that it never sent them (C3).
+    """
     outcome = row.outcome
     if not (outcome.messages or outcome.referrals):
         return []
     messages = [*outcome.messages, *(_referral_message(member_id, row, each) for each in outcome.referrals)]
-    return [
-        OutboxRow(shard, INTERNAL, message.to.encode(), _render(message), cloudevent.HEADERS) for message in messages
-    ]
+    headers = (*cloudevent.HEADERS, sender_header(Sender(epoch, shard, member_id, row.version, row.head)))
+    return [OutboxRow(shard, INTERNAL, message.to.encode(), _render(message), headers) for message in messages]
 
 
 def _referral_message(member_id: str, row: NewJournalRow, referral: Referral) -> Message:

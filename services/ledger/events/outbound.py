@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from services.kit.calendar import NEVER, Day, rfc3339
 from services.kit.cloudevent import HEADERS, structured
+from services.kit.epoch import fact_id, numbered
 from services.kit.kafka import Shard
 from services.kit.money import decimal_string
 from services.kit.outbox import OutboxRow
@@ -47,8 +48,10 @@ _Fact = tuple[str, dict[str, Any]]
 """The type of an event and its data."""
 
 
-def render_facts(shard: Shard, member_id: str, row: NewJournalRow, programs: ProgramVersions) -> list[OutboxRow]:
-    """The events of one journal row, in order: points, then rewards, timelines and alarms."""
+def render_facts(
+    shard: Shard, member_id: str, row: NewJournalRow, programs: ProgramVersions, epoch: int = 0
+) -> list[OutboxRow]:
+    """The events of one journal row, in order: points, rewards, timelines, alarms; `epoch` is as in `kit.epoch`."""
     outcome = row.outcome
     if not (outcome.entries or outcome.qualified or outcome.expiring or outcome.issued or outcome.alarmed):
         return []
@@ -66,9 +69,9 @@ def render_facts(shard: Shard, member_id: str, row: NewJournalRow, programs: Pro
     key, version = member_id.encode(), row.version
     rows = []
     for number, (kind, data) in enumerate(facts):
-        data["member_version"], data["event_no"] = version, number
+        data.update(numbered(epoch, version, number))
         value = structured(
-            id=f"{member_id}:{version}:{number}",
+            id=fact_id(member_id, epoch, version, number),
             source=SOURCE,
             type=kind,
             subject=member_id,

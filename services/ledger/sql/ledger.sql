@@ -22,11 +22,11 @@ WITH added AS (
 INSERT INTO account (shard, account, format) SELECT $1, account, $3 FROM added ORDER BY account;
 
 -- name: lock_accounts
--- identity_pkey, account_pkey; program_pkey, backwards. Locks in account order, before anything that the lock protects
--- is read.
+-- identity_pkey, account_pkey; program_pkey and epoch_pkey, backwards. Locks in account order, before anything that the
+-- lock protects is read.
 SELECT known.member_id, a.account, a.version, a.head, a.now, a.next_due,
        a.pending, a.available, a.held, a.debt, a.redeemed, a.expired, a.written_off, a.in_transit, a.details,
-       (SELECT max(number) FROM program) AS newest_program
+       (SELECT max(number) FROM program) AS newest_program, (SELECT max(number) FROM epoch) AS epoch
 FROM (
     SELECT member_id, account FROM identity
     WHERE shard = $1 AND member_id = ANY ($2::text[])
@@ -37,11 +37,12 @@ CROSS JOIN LATERAL (
 ) AS a;
 
 -- name: accounts_for_commands
--- identity_pkey, account_pkey, answer_pkey, fact_pkey, lot_pkey; program_pkey, backwards. What commands of different
--- members need in any case, as of one moment and without a lock: `write` finds out whether an account has changed since.
+-- identity_pkey, account_pkey, answer_pkey, fact_pkey, lot_pkey; program_pkey and epoch_pkey, backwards. What commands of
+-- different members need in any case, as of one moment and without a lock: `write` finds out whether an account has
+-- changed since.
 SELECT asked.member_id, a.account, a.version, a.head, a.now, a.next_due,
        a.pending, a.available, a.held, a.debt, a.redeemed, a.expired, a.written_off, a.in_transit, a.details,
-       (SELECT max(number) FROM program) AS newest_program,
+       (SELECT max(number) FROM program) AS newest_program, (SELECT max(number) FROM epoch) AS epoch,
        r.at, r.request, r.status, r.body, f.value AS fact, l.lots
 FROM unnest($2::text[], $3::bytea[], $4::text[]) AS asked (member_id, digest, fact)
 CROSS JOIN LATERAL (

@@ -13,6 +13,7 @@ from schemas import events
 from schemas.topics import BY_NAME
 from services.kit import metrics
 from services.kit.calendar import Micros, to_micros
+from services.kit.epoch import version_of
 from services.kit.event_sources import EventSources
 from services.kit.event_time import check_event_time
 from services.kit.kafka import Record, shard_of
@@ -131,7 +132,7 @@ def _points(event: Any, arrived_at: Micros) -> OccasionReceived | None:
     )
     if occasion is None:
         return None
-    return OccasionReceived(event["subject"], arrived_at, data["member_version"], data["event_no"], occasion)
+    return OccasionReceived(event["subject"], arrived_at, version_of(data), data["event_no"], occasion)
 
 
 def _tier(event: Any, arrived_at: Micros) -> TierHistoryReceived | None:
@@ -142,4 +143,4 @@ def _tier(event: Any, arrived_at: Micros) -> TierHistoryReceived | None:
         occasion = tier_occasion(fact)
     elif kind != "overridden":
         return None
-    return TierHistoryReceived(event["subject"], arrived_at, data["tier"], data["member_version"], occasion)
+    return TierHistoryReceived(event["subject"], arrived_at, data["tier"], version_of(data), occasion)

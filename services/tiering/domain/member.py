@@ -53,6 +53,7 @@ class Order(msgspec.Struct, array_like=True, frozen=True):
     """One version of an order's timeline; of several the one with the greatest (version, event_no) counts."""
 
     version: int
+    """The ledger's version of the member, over epochs as well (`services.kit.epoch`)."""
     event_no: int
     entries: tuple[Entry, ...]
     """In the form that `timeline.canonical` makes."""

@@ -14,6 +14,7 @@ from schemas.events.points import OrderQualified
 from schemas.events.reasons import RefusalReason, Refused
 from services.kit import metrics
 from services.kit.calendar import to_micros
+from services.kit.epoch import version_of
 from services.kit.event_sources import EventSources
 from services.kit.event_time import check_event_time
 from services.kit.kafka import Record, shard_of
@@ -69,6 +70,7 @@ class Decoder:
         if record.topic == POINTS:
             return self._timeline(cast(OrderQualified, event))
         if event["type"] == _ERASED:
+            self._sources.check(event["source"], event["type"])
             return _erasure(event, record)
         return self._enrolment(cast(MemberRegistered, event), record)
 
@@ -88,7 +90,7 @@ class Decoder:
         return TimelineReceived(
             event["subject"],
             key,
-            Order(data["member_version"], data["event_no"], canonical(entries)),
+            Order(version_of(data), data["event_no"], canonical(entries)),
             Cause(event["type"], event["source"], event["id"], time, key),
         )
 

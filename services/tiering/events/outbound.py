@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.kit import cloudevent
 from services.kit.calendar import rfc3339
+from services.kit.epoch import fact_id, numbered
 from services.kit.money import decimal_string
 from services.tiering.domain.member import Cause, Decision, Fact, split_key
 
@@ -14,7 +15,7 @@ CORRECTED = "corrected"
 """The rule of a change that a late fact about the past made: the only one by which `upgrade_only` lowers a tier."""
 
 
-def render(member_id: str, decision: Decision, fact: Fact, decimals: int) -> bytes:
+def render(member_id: str, epoch: int, decision: Decision, fact: Fact, decimals: int) -> bytes:
     """One fact of a decision as a structured CloudEvent.
 
     Its `time` is its cause's business time; `effective_at` says from when the tier counts (T1). `history` is
@@ -22,14 +23,13 @@ def render(member_id: str, decision: Decision, fact: Fact, decimals: int) -> byt
     """
     position = decision.position
     return cloudevent.structured(
-        id=f"{member_id}:{decision.version}:{fact.event_no}",
+        id=fact_id(member_id, epoch, decision.version, fact.event_no),
         source=SOURCE,
         type=f"loyalty.tier.{fact.kind}.v1",
         subject=member_id,
         time=rfc3339(decision.cause.time),
         data={
-            "member_version": decision.version,
-            "event_no": fact.event_no,
+            **numbered(epoch, decision.version, fact.event_no),
             "tier": fact.tier,
             "previous_tier": fact.previous_tier,
             "effective_at": rfc3339(fact.effective_at),

@@ -13,7 +13,8 @@ SELECT member_id FROM member WHERE shard = $1 AND member_id = ANY ($2::text[]) O
 
 -- name: states
 -- A statement of its own after `lock`, so that it sees what the lock's former holder wrote.
-SELECT member_id, state FROM member WHERE shard = $1 AND member_id = ANY ($2::text[]);
+SELECT member_id, state, (SELECT max(number) FROM epoch) AS epoch
+FROM member WHERE shard = $1 AND member_id = ANY ($2::text[]);
 
 -- name: save
 INSERT INTO member (shard, member_id, version, tier, since, growth, orders, state)

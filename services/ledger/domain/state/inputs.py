@@ -179,7 +179,16 @@ class Enrolled(Input, frozen=True, array_like=True, tag="enrolled"):
     """Tiering enrolled the member (T10)."""
 
 
-Fact = OrderInput | SignedIn | ReviewPublished | ReviewRemoved | ProfileUpdated | ActivityRecorded | ActivityWithdrawn | Enrolled
+Fact = (
+    OrderInput
+    | SignedIn
+    | ReviewPublished
+    | ReviewRemoved
+    | ProfileUpdated
+    | ActivityRecorded
+    | ActivityWithdrawn
+    | Enrolled
+)
 """What the member did, as the shop and tiering report it; of an erased member it books nothing (Z1)."""
 
 
