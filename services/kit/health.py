@@ -26,6 +26,12 @@ CHECK_SECONDS: Final = 5.0
 NEEDED_TO_SERVE: Final = frozenset({"database", "program", "api", "worker"})
 """What a request needs: a worker whose state is not known (`worker`) may hang."""
 
+_REPLICATION: Final = (
+    "SELECT (SELECT count(*) FROM pg_stat_replication), current_setting('synchronous_standby_names'), "
+    "current_setting('synchronous_commit')"
+)
+"""Any role may count the standbys; who they are is not shown to all."""
+
 Check = Callable[[], Awaitable[State]]
 _UNKNOWN: Final = State(False, "not checked yet", "Wait a moment.")
 
@@ -102,6 +108,19 @@ class Health:
             await asyncio.sleep(1.0)
 
 
+def failover_state(standbys: int, synchronous_names: str, synchronous_commit: str) -> State:
+    """Whether a failover would lose what was committed (C3): with a standby that commits do not wait for, it would."""
+    if not standbys or (synchronous_names and synchronous_commit in ("on", "remote_apply")):
+        return State(True)
+    return State(
+        True,
+        f"commits do not wait for the standby: a failover would lose the last of them ({synchronous_commit=}, "
+        f"{synchronous_names=})",
+        "Set synchronous_standby_names, and synchronous_commit to on or remote_apply; after a failover that has lost "
+        "commits, do as after a restore (runbook).",
+    )
+
+
 def database_check(pool: Pool, package: str, schema: str) -> Check:
     """Whether the database answers and has all migrations of the code."""
     from services.kit.migrate import MigrationError, pending
@@ -118,12 +137,13 @@ def database_check(pool: Pool, package: str, schema: str) -> Check:
                         remedy = f"Run: python -m {package} migrate"
                         return State(False, f"migrations are missing: {', '.join(missing)}", remedy)
                     migrated = True
-                await connection.fetchval("SELECT 1")
+                row = await connection.fetchrow(_REPLICATION)
         except MigrationError as changed:
             return State(False, str(changed), "Deploy the release that the database was migrated by, or a later one.")
         except Exception as error:
             return State(False, f"{type(error).__name__}: {error}", "Bring the database back; nothing is lost.")
-        return State(True)
+        assert row is not None
+        return failover_state(*row)
 
     return check
 
