@@ -39,6 +39,9 @@ MetricName = Literal[
     # Outbox rows sent and acknowledged, by topic; seconds of one round (read, send, acknowledged, deleted).
     "relayed_total",
     "relay_round_seconds",
+    # Shards whose outbox nobody relays, and how long ago the oldest row of the outbox was written.
+    "outbox_unheld_shards",
+    "outbox_oldest_seconds",
     # What a sweep found due and booked.
     "swept_total",
     # Accounts on which something is due and cannot be booked.
@@ -88,6 +91,8 @@ _DECLARED: Final[dict[MetricName, _Declared]] = {
     "shards_owned": _Declared(Gauge, "Shards that this worker owns."),
     "relayed_total": _Declared(Counter, "Outbox rows acknowledged by the broker.", ("topic",)),
     "relay_round_seconds": _Declared(Histogram, "Seconds of one round of the relay.", buckets=_SECONDS),
+    "outbox_unheld_shards": _Declared(Gauge, "Shards whose outbox nobody relays."),
+    "outbox_oldest_seconds": _Declared(Gauge, "Age of the oldest row of the outbox."),
     "swept_total": _Declared(Counter, "What sweeps found due."),
     "failing_accounts": _Declared(Gauge, "Accounts on which something is due and cannot be booked."),
     "http_requests_total": _Declared(Counter, "Requests answered.", ("method", "route", "status")),

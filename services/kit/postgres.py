@@ -102,8 +102,16 @@ def address_of(settings: Settings, url: SecretStr) -> str:
 
 
 def session_settings(settings: Settings, part: str) -> dict[str, str]:
-    """What each session of a service sets: its schema, no JIT (short statements pay more than they win), its name."""
+    """What each session of a service sets: its schema, no JIT (short statements pay more than they win), its name.
+
+    Over TCP the server asks a silent client every few seconds whether it is there, and gives one up that does not
+    acknowledge for half a minute; by the system's defaults the locks of a lost host would last for two hours.
+    """
     return {
+        "tcp_keepalives_idle": "15",
+        "tcp_keepalives_interval": "5",
+        "tcp_keepalives_count": "3",
+        "tcp_user_timeout": "30000",
         "application_name": f"{settings.service}-{part}",
         "search_path": settings.service,
         "jit": "off",

@@ -4,7 +4,7 @@ A cursor would lose rows: ids are taken before COMMIT, so a row may appear behin
 therefore reads from the beginning each time, and deletes exactly the rows that it has read and the broker has.
 
 Order. A member's rows get their ids while its lock is held, so id order is the member's order. One session at a time
-relays a shard (an advisory lock). A round sends one batch to each partition, and the next round begins when all are
+relays a shard (`ShardLocks`). A round sends one batch to each partition, and the next round begins when all are
 answered: nothing is ever sent behind something unacknowledged, so an error cannot let a later fact overtake. After an
 error the producer is dropped with all it holds, and the rows, which are still in the table, are sent again. Consumers
 drop what is not newer than what they have.
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import zlib
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -32,12 +31,13 @@ from services.kit.faults import fault
 from services.kit.kafka import Shard, new_producer, partition_of, stop_quietly
 from services.kit.part import Shards, State
 from services.kit.postgres import Queries, backoff, connect, is_unavailable
+from services.kit.shard_locks import ShardLocks
 
 if TYPE_CHECKING:
     from services.kit.settings import Settings
 
 _log = log.get(__name__)
-_SQL: Final = Queries.load("services.kit", "sql/outbox.sql", require=("waiting", "delete", "lock", "unlock"))
+_SQL: Final = Queries.load("services.kit", "sql/outbox.sql", require=("waiting", "delete"))
 _HEADERS: Final = msgspec.msgpack.Decoder(list[tuple[str, bytes]])
 
 ROUND_ROWS: Final = 2000
@@ -54,10 +54,6 @@ MIN_POLL_SECONDS: Final = 0.02
 MAX_POLL_SECONDS: Final = 0.25
 GATHER_BELOW: Final = 200
 """After a round of fewer rows the next one waits a moment (`gather_seconds`)."""
-ACQUIRE_SECONDS: Final = 2.0
-"""How often a relay tries to get shards that another session holds."""
-RELEASE_SECONDS: Final = 1.0
-"""For so long a relay still sends the rows of a shard that is no longer its own, before it releases the shard."""
 FLUSH_SECONDS: Final = 3.0
 """How long a graceful stop goes on sending the rows that wait."""
 
@@ -97,11 +93,7 @@ class Relay:
         """Relays every shard that no other relay holds, unless `follow` says which."""
         self._settings = settings
         self._round_rows = round_rows
-        self._lock_space = zlib.crc32(f"outbox:{settings.service}".encode()) - 2**31
-        self._wanted = frozenset(map(Shard, range(settings.shards)))
-        self._wanted_since = 0.0
-        self._held: set[int] = set()
-        self._acquired_at = 0.0
+        self._locks = ShardLocks(settings.service, frozenset(map(Shard, range(settings.shards))))
         self._attempt = 0
         self._blocked: dict[Shard, str] = {}
         self._blocked_until = 0.0
@@ -116,7 +108,7 @@ class Relay:
 
     def follow(self, shards: Shards) -> None:
         """Relays the shards that this process owns, and releases those it owns no longer."""
-        self._wanted = shards.shards
+        self._locks.want(shards.shards)
         shards.on_shards_changed(self._want)
 
     def wake(self, shard: Shard) -> None:
@@ -139,16 +131,18 @@ class Relay:
 
     def state(self) -> State:
         """Whether rows get through."""
-        figures = {"shards": ",".join(map(str, sorted(self._held)))}
-        if self._trouble or not self._blocked:
-            return State(not self._trouble, self._trouble, self._remedy, figures)
+        figures = {"shards": ",".join(map(str, sorted(self._locks.held)))}
+        if self._trouble:
+            return State(False, self._trouble, self._remedy, figures)
+        if self._locks.trouble:
+            return State(False, self._locks.trouble, "Its shards are taken over when its lease is over.", figures)
+        if not self._blocked:
+            return State(True, figures=figures)
         detail = "; ".join(f"shard {shard}, {why}" for shard, why in self._blocked.items())
         return State(False, detail, "Make the topic, or raise its max.message.bytes; the row is kept.", figures)
 
     def _want(self, shards: frozenset[Shard]) -> None:
-        self._wanted = shards
-        self._wanted_since = time.monotonic()
-        self._acquired_at = 0.0
+        self._locks.want(shards)
         self._rows_committed.set()
 
     # ── the loop ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -189,11 +183,11 @@ class Relay:
         poll = MIN_POLL_SECONDS
         sent = 0
         while True:
-            await self._follow_wanted(session, idle=not sent)
+            await self._locks.follow(session, idle=not sent)
             if self._blocked and time.monotonic() > self._blocked_until:
                 self._blocked.clear()
             self._rows_committed.clear()
-            sent = await self._round(session, producer) if self._held else 0
+            sent = await self._round(session, producer) if self._locks.held else 0
             self._attempt = 0
             self._trouble = self._remedy = ""
             if sent:
@@ -220,7 +214,6 @@ class Relay:
         self._producer = producer = new_producer(self._settings, client="relay")
         async with _sending():
             await producer.start()
-        self._acquired_at = 0.0
         return session, producer
 
     async def _wait_for_rows(self, seconds: float) -> None:
@@ -231,26 +224,10 @@ class Relay:
         except TimeoutError:
             return
 
-    async def _follow_wanted(self, session: asyncpg.Connection[asyncpg.Record], *, idle: bool) -> None:
-        """Releases the locks of shards that this process owns no longer, and acquires those of shards it now owns.
-
-        This runs between rounds, when nothing is in flight. A shard that is to be released first has its rows sent
-        (`idle`: none wait), as far as `RELEASE_SECONDS` allow.
-        """
-        surplus = self._held - self._wanted
-        if surplus and (idle or time.monotonic() - self._wanted_since > RELEASE_SECONDS):
-            await session.execute(_SQL.unlock, self._lock_space, list(surplus))
-            self._held -= surplus
-        missing = self._wanted - self._held
-        if missing and time.monotonic() - self._acquired_at > ACQUIRE_SECONDS:
-            self._acquired_at = time.monotonic()
-            rows = await session.fetch(_SQL.lock, self._lock_space, sorted(missing))
-            self._held.update(row["s"] for row in rows)
-
     async def _drop(self) -> None:
         """Ends the session, and with it all locks, and the producer with what it has not sent."""
         session, producer, self._session, self._producer = self._session, self._producer, None, None
-        self._held.clear()
+        self._locks.forget()
         self._partitions.clear()
         if producer is not None:
             await stop_quietly(producer)
@@ -262,7 +239,7 @@ class Relay:
     async def _round(self, session: asyncpg.Connection[asyncpg.Record], producer: AIOKafkaProducer) -> int:
         """Reads, sends, awaits the acknowledgements, deletes. Answers how many rows went out."""
         began = time.perf_counter()
-        shards = sorted(self._held - self._blocked.keys()) if self._blocked else sorted(self._held)
+        shards = sorted(self._locks.held - self._blocked.keys())
         if not shards:
             return 0
         rows = await session.fetch(_SQL.waiting, shards, max(100, self._round_rows // len(shards)))

@@ -30,6 +30,7 @@ from services.kit import log, migrate, redrive
 from services.kit.consumer import Consumer
 from services.kit.database_clock import DatabaseClock, shift_clock
 from services.kit.health import BrokerCheck, Health, database_check
+from services.kit.outbox_watch import LOOK_SECONDS, OutboxWatch
 from services.kit.part import Part, State
 from services.kit.postgres import Pool, Prepare, new_pool
 from services.kit.settings import Settings
@@ -378,6 +379,7 @@ async def running(
     broker = BrokerCheck(settings, service.topics)
     worker.health.add("database", database_check(pool, service.package, settings.service), every_seconds=2.0)
     worker.health.add("brokers", broker, every_seconds=10.0)
+    worker.health.add("outbox", OutboxWatch(settings, pool), every_seconds=LOOK_SECONDS)
     chosen: list[Part] = []
     for part in (*service.wire(worker), worker.clock):
         if part.name in PARTS and part.name not in parts:

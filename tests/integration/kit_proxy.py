@@ -1,4 +1,4 @@
-"""A proxy before PostgreSQL that cuts the connection in COMMIT, where it hurts most."""
+"""A proxy before PostgreSQL that cuts the connection in COMMIT, where it hurts most, or falls silent as a lost host."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ class Proxy:
         self.cut_next: list[Cut] = []
         self.cuts = 0
         self.down = False
+        self.flows = asyncio.Event()
+        """While it is clear, connections stay open and nothing gets through."""
+        self.flows.set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -36,6 +39,7 @@ class Proxy:
         back = asyncio.create_task(self._pump(up_reader, writer))
         with suppress(ConnectionError):
             while data := await reader.read(65536):
+                await self.flows.wait()
                 if b"COMMIT" in data and self.cut_next:
                     self.cuts += 1
                     how = self.cut_next.pop(0)
@@ -58,6 +62,7 @@ class Proxy:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(65536):
+                await self.flows.wait()
                 writer.write(data)
                 await writer.drain()
 

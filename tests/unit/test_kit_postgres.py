@@ -25,7 +25,9 @@ def test_statements_are_found_by_name_and_missing_ones_at_load() -> None:
 
 def test_migrations_are_the_kits_and_then_the_services() -> None:
     found = [str(migration) for migration in migrations_of("tests.greeter")]
-    assert found == ["services.kit/0001_offsets_and_outbox", "services.kit/0002_epoch", "tests.greeter/0001_hello"]
+    assert found[0] == "services.kit/0001_offsets_and_outbox"
+    assert all(name.startswith("services.kit/") for name in found[:-1])
+    assert found[-1] == "tests.greeter/0001_hello"
 
 
 def test_a_gap_in_the_numbers_is_refused(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
