@@ -1,4 +1,8 @@
-"""Plain SQL migrations: `NNNN_name.sql` in a service's `migrations/`, each in a transaction of its own, under a lock.
+"""Plain SQL migrations: `NNNN_name.sql` in a service's `migrations/`, one after the other, one process at a time.
+
+Each runs in a transaction of its own, which waits for locks a moment only and is tried again, so that a service that
+works meanwhile does not stand still (`ddl.py`). One whose first line is `-- outside a transaction` builds or drops
+indexes concurrently.
 
 The kit's own migrations (`consumer_offset`, `outbox`, `redriven`, `ensure_month`) run first, in the same schema. A
 migration runs as the schema's owner with the schema as search path; `:runtime` in it is the runtime role. What it
@@ -8,6 +12,7 @@ changes again: its checksum is kept, and a difference stops `migrate` and shows 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from importlib import resources
@@ -18,11 +23,13 @@ from pydantic import SecretStr
 
 from services.kit import log, scram
 from services.kit.calendar import Micros, rfc3339
+from services.kit.ddl import Locked, change_briefly, run_outside
 from services.kit.postgres import Connection, address_of
 from services.kit.settings import Settings
 
 _log = log.get(__name__)
 _KIT: Final = "services.kit"
+_OUTSIDE: Final = "-- outside a transaction\n"
 _FILE: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 
 
@@ -34,6 +41,11 @@ class Migration(NamedTuple):
     name: str
     checksum: str
     sql: str
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether it runs outside a transaction."""
+        return self.sql.startswith(_OUTSIDE)
 
     def __str__(self) -> str:
         return f"{self.package}/{self.number:04}_{self.name}"
@@ -68,8 +80,7 @@ async def migrate(settings: Settings, package: str) -> list[str]:
         raise MigrationError("MIGRATION_DATABASE_URL is not set: migrating needs a role that may create roles")
     connection = await asyncpg.connect(address_of(settings, settings.migration_database_url))
     try:
-        # One lock for the cluster's roles and for this schema; it ends with the session.
-        await connection.execute("SELECT pg_advisory_lock(hashtext('migrate'))")
+        await _take_turn(connection)
         await _prepare(connection, settings)
         done = []
         for migration in await _pending(connection, settings.service, package):
@@ -79,6 +90,18 @@ async def migrate(settings: Settings, package: str) -> list[str]:
         return done
     finally:
         await connection.close()
+
+
+async def _take_turn(connection: Connection) -> None:
+    """Waits for the one lock for the cluster's roles and for this schema; it ends with the session.
+
+    It is asked for again and again: a session that waits in the server has a snapshot, for which an index that is being
+    built concurrently would wait in turn.
+    """
+    while True:
+        if await connection.fetchval("SELECT pg_try_advisory_lock(hashtext('migrate'))"):
+            return
+        await asyncio.sleep(0.1)
 
 
 async def pending(connection: Connection, package: str, *, schema: str) -> list[str]:
@@ -171,12 +194,12 @@ async def _pending(connection: Connection, schema: str, package: str) -> list[Mi
 
 
 async def _apply(connection: Connection, schema: str, migration: Migration) -> None:
-    async with connection.transaction():
+    sql = re.sub(r":runtime\b", schema, migration.sql)
+
+    async def change() -> None:
         await connection.execute(f"SET LOCAL ROLE {schema}_owner; SET LOCAL search_path = {schema}, pg_temp")
-        try:
-            await connection.execute(re.sub(r":runtime\b", schema, migration.sql))
-        except asyncpg.PostgresError as broken:
-            raise MigrationError(f"{migration}: {broken}") from broken
+        if not migration.is_outside:
+            await connection.execute(sql)
         await connection.execute(
             "INSERT INTO migration (package, number, name, checksum) VALUES ($1, $2, $3, $4)",
             migration.package,
@@ -184,3 +207,14 @@ async def _apply(connection: Connection, schema: str, migration: Migration) -> N
             migration.name,
             migration.checksum,
         )
+
+    try:
+        if migration.is_outside:
+            await connection.execute(f"SET ROLE {schema}_owner; SET search_path = {schema}, pg_temp")
+            try:
+                await run_outside(connection, str(migration), sql)
+            finally:
+                await connection.execute("RESET ROLE; RESET search_path")
+        await change_briefly(connection, str(migration), change)
+    except (asyncpg.PostgresError, Locked) as broken:
+        raise MigrationError(f"{migration}: {broken}") from broken
