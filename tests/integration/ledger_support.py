@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
@@ -24,9 +24,10 @@ from services.kit.calendar import Micros, parse_rfc3339
 from services.kit.executor import Executor
 from services.kit.kafka import Record, Shard, partition_of, shard_of
 from services.kit.migrate import ensure_months, migrate
-from services.kit.postgres import Pool, session_settings
+from services.kit.postgres import Connection, Pool, session_settings
 from services.ledger.api import routers
 from services.ledger.api.publisher import Publisher
+from services.ledger.audit.verify import examine_by, summarise
 from services.ledger.codecs import register_codecs
 from services.ledger.consumer import Decoder
 from services.ledger.domain.batch import Arrival
@@ -247,3 +248,25 @@ async def points_of(client: httpx.AsyncClient, member: str) -> tuple[int, int, i
     """(available, held, debt, redeemed)."""
     body = (await client.get(f"/v1/members/{member}/balance")).json()
     return body["available"], body["held"], body["debt"], body["lifetime"]["redeemed"]
+
+
+async def verified_while(
+    ledger: LedgerUnderTest, behind: Shard, happens: Callable[[], Awaitable[object]]
+) -> dict[str, Any]:
+    """What `verify` finds while something happens right after it has read a shard."""
+    reader = await ledger.pool.acquire()
+    opened = 0
+
+    @asynccontextmanager
+    async def snapshot() -> AsyncIterator[Connection]:
+        nonlocal opened
+        opened += 1
+        if opened == behind + 3:  # the first is of the whole, the second of shard 0
+            await happens()
+        async with reader.transaction(isolation="repeatable_read", readonly=True):
+            yield reader
+
+    try:
+        return summarise(*await examine_by(snapshot, ledger.settings))
+    finally:
+        await ledger.pool.release(reader)

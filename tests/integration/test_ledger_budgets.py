@@ -23,7 +23,14 @@ from services.ledger.domain.state.outcome import Outcome
 from services.ledger.inputs import Known
 from services.ledger.publication import publish_document
 from tests.conftest import MakeDatabase
-from tests.integration.ledger_support import DOCUMENT, LedgerUnderTest, client_of, ledger_on, reader_token
+from tests.integration.ledger_support import (
+    DOCUMENT,
+    LedgerUnderTest,
+    client_of,
+    ledger_on,
+    reader_token,
+    verified_while,
+)
 from tests.model import events as shop
 
 CAMPAIGN = {"from": "2026-03-01T00:00:00+08:00", "to": "2026-04-01T00:00:00+08:00", "multiplier": "2"}
@@ -196,3 +203,25 @@ async def test_points_that_no_budget_gave_are_found(ledger: LedgerUnderTest, mon
     summary = summarise(*await examine(ledger.settings))
     said = [example["detail"] for example in summary["examples"] if example["check"] == "budgets"]
     assert said == [f"order late//o1 of {GIFT} has 100 points that were not given"]
+
+
+async def test_mend_c07_a_budget_that_gives_between_the_snapshots_of_two_shards_is_no_fault(
+    ledger: LedgerUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign = "campaign:race:20260228T160000Z"
+    home = shard_of(campaign, ledger.settings.shards)
+    member = next(
+        name for name in map("late.{}".format, range(400)) if shard_of(name, ledger.settings.shards) == home + 1
+    )
+    monkeypatch.setattr("services.kit.clock.now", lambda: ledger.now)
+    for former in [f"racer.{number}" for number in range(1, 24, 3)]:  # gives the budget something to give
+        await ledger.receive(shop.cancelled("o1", shop.d(3), member=former, id=f"{former}:again"))
+    await ledger.deliver()
+
+    async def buy() -> None:
+        await pay(ledger, member, channel="race")
+        await ledger.deliver()
+
+    summary = await verified_while(ledger, home, buy)
+    assert summary["examples"] == []
+    await verified(ledger, monkeypatch)

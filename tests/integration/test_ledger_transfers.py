@@ -10,12 +10,21 @@ import pytest
 from deploy.local.tokens import Signer
 from schemas.events import parse_event
 from services.kit.calendar import later, parse_rfc3339
+from services.kit.kafka import Shard, shard_of
 from services.ledger.api import commands
 from services.ledger.audit.verify import examine, summarise
 from services.ledger.inputs import Known
 from services.ledger.publication import publish_document
 from tests.conftest import MakeDatabase
-from tests.integration.ledger_support import DOCUMENT, LedgerUnderTest, client_of, completed_order, ledger_on, post
+from tests.integration.ledger_support import (
+    DOCUMENT,
+    LedgerUnderTest,
+    client_of,
+    completed_order,
+    ledger_on,
+    post,
+    verified_while,
+)
 from tests.model import events as shop
 
 SPENDER = ["ledger:read", "ledger:spend"]
@@ -250,3 +259,54 @@ async def test_X1_a_program_may_let_nobody_give_points_away(make_database: MakeD
         async with client_of(ledger.app(), signer.token(scopes=SPENDER)) as client:
             assert refusal(await send(client, from_="a", to="b", points=100)) == (409, "transfers-not-allowed")
             assert (await balance(client, "a"))["available"] == 1900
+
+
+def members_on(ledger: LedgerUnderTest, *shards: int) -> list[str]:
+    """A member of each of these shards."""
+    names = [f"seam.{number}" for number in range(400)]
+    return [next(name for name in names if shard_of(name, ledger.settings.shards) == shard) for shard in shards]
+
+
+@pytest.mark.parametrize(("sender_on", "receiver_on"), [(2, 9), (11, 4)])
+async def test_mend_c07_a_transfer_between_the_snapshots_of_two_shards_is_no_fault(
+    ledger: LedgerUnderTest,
+    client: httpx.AsyncClient,
+    monkeypatch: pytest.MonkeyPatch,
+    sender_on: int,
+    receiver_on: int,
+) -> None:
+    """Read before and behind: as if it had arrived and was never sent, or was done and had never arrived."""
+    sender, receiver = members_on(ledger, sender_on, receiver_on)
+    await completed_order(ledger, sender)
+    await known(ledger, receiver)
+    monkeypatch.setattr("services.kit.clock.now", lambda: ledger.now)
+
+    async def transfer() -> None:
+        await send(client, from_=sender, to=receiver, points=500)
+        await ledger.deliver()
+
+    summary = await verified_while(ledger, Shard(min(sender_on, receiver_on)), transfer)
+    assert summary["examples"] == []
+    await holds(ledger, monkeypatch)
+
+
+async def test_mend_c07_a_half_that_is_missing_for_long_is_a_fault_all_the_same(
+    ledger: LedgerUnderTest, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender, receiver = members_on(ledger, 3, 8)
+    await completed_order(ledger, sender)
+    await known(ledger, receiver)
+    made = (await send(client, from_=sender, to=receiver, points=500)).json()
+    await ledger.deliver()
+    copy = (
+        "INSERT INTO fact SELECT 9, account + 1000000, key, value FROM fact WHERE key = $1",
+        f"arrival:{made['transfer_id']}",
+    )
+    await ledger.tamper(*copy)  # it arrived a second time, somewhere else
+    present = ledger.now
+    monkeypatch.setattr("services.kit.clock.now", lambda: later(present, 3600 * 1_000_000))
+    summary = summarise(*await examine(ledger.settings))
+    said = [example["detail"] for example in summary["examples"] if example["check"] == "transit"]
+    assert f"transfer {made['transfer_id']}: 500 points arrived that were not sent" in said
+    await ledger.tamper("DELETE FROM fact WHERE key = $1 AND shard = 9", copy[1])
+    await holds(ledger, monkeypatch)

@@ -64,6 +64,11 @@ class Budgets(msgspec.Struct):
         for name, points in other.left.items():
             self._count(name, points)
 
+    def replace(self, name: str, points: int) -> None:
+        """Say anew what is left of a name."""
+        self.left.pop(name, None)
+        self._count(name, points)
+
     def _count(self, name: str, points: int) -> None:
         left = self.left.pop(name, 0) + points
         if left:

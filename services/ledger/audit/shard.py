@@ -29,7 +29,9 @@ from services.ledger.reads.rows import EntryRow, JournalRow
 _TABLES: Final = (
     "accounts", "identities", "journal", "snapshots", "entries", "lots", "orders", "order_lines", "facts",
 )  # fmt: skip
-SQL: Final = Queries.load("services.ledger", "sql/verify.sql", require=_TABLES)
+SQL: Final = Queries.load(
+    "services.ledger", "sql/verify.sql", require=(*_TABLES, "stored_points", "facts_by_public_id", "order_state")
+)
 BLOCK: Final = 1000
 """Rows of one round trip."""
 MAX_EXAMPLES: Final = 20
@@ -63,6 +65,10 @@ class Report(msgspec.Struct):
     checks: Counter[str] = msgspec.field(default_factory=Counter)
     transit: Transit = msgspec.field(default_factory=Transit)
     budgets: Budgets = msgspec.field(default_factory=Budgets)
+    books: list[str] = msgspec.field(default_factory=list)
+    """Where the stored totals of a whole shard are not the sums of its entries."""
+    in_transit: list[str] = msgspec.field(default_factory=list)
+    """Where what is in transit by the entries of a shard is not what its transfers say."""
     examples: list[Finding] = msgspec.field(default_factory=list)
 
     def add(self, other: Report) -> None:
@@ -78,6 +84,8 @@ class Report(msgspec.Struct):
         self.checks.update(other.checks)
         self.transit.add(other.transit)
         self.budgets.add(other.budgets)
+        self.books += other.books
+        self.in_transit += other.in_transit
         self.examples = (self.examples + other.examples)[:MAX_EXAMPLES]
 
     def add_account(self, shard: Shard, account: int, member: str, faults: Sequence[Fault]) -> None:
@@ -150,7 +158,24 @@ async def audit_shard(
         await stream.open(tx, shard, accounts)
     while (number := audit.next_account()) is not None:
         await audit.account(number)
+    if accounts is None:
+        await _check_sums(tx, shard, audit.report)
     return audit.report
+
+
+async def _check_sums(tx: Connection, shard: Shard, report: Report) -> None:
+    """Compare a whole shard's totals, summed by the database, with the entries that were read one by one."""
+    stored = await tx.fetchrow(SQL.stored_points, shard)
+    assert stored is not None
+    sums = {**report.points, "debt": -report.points["debt"]}
+    report.books = [
+        f"{name} of all accounts of shard {shard} is {points}, the entries say {sums.get(name, 0)}"
+        for name, points in stored.items()
+        if points != sums.get(name, 0)
+    ]
+    report.in_transit = [
+        f"shard {shard}: {fault}" for fault in report.transit.differs_from(report.points["in_transit"])
+    ]
 
 
 class _ShardAudit:

@@ -30,20 +30,21 @@ class Transit(msgspec.Struct):
             try:
                 if key.startswith(TRANSFER):
                     transfer = decode_transfer(raw)
-                    self._count(key.removeprefix(TRANSFER), transfer.points, transfer.state == "done")
+                    self.count(key.removeprefix(TRANSFER), transfer.points, transfer.state == "done")
                 elif key.startswith(ARRIVAL):
-                    self._count(key.removeprefix(ARRIVAL), -decode_arrived(raw).points, False)
+                    self.count(key.removeprefix(ARRIVAL), -decode_arrived(raw).points, False)
                 elif key.startswith(REDEMPTION) and (redemption := decode_redemption(raw)).state == "asked":
-                    self._count(key.removeprefix(REDEMPTION), redemption.points, False)
+                    self.count(key.removeprefix(REDEMPTION), redemption.points, False)
             except msgspec.DecodeError:
                 continue
 
     def add(self, other: Transit) -> None:
         """Add the transfers of other accounts."""
         for name, points in other.left.items():
-            self._count(name, points, name in other.done)
+            self.count(name, points, name in other.done)
 
-    def _count(self, name: str, points: int, done: bool) -> None:
+    def count(self, name: str, points: int, done: bool) -> None:
+        """Add what an account sent of a transfer, or, as a negative number, what arrived."""
         left = self.left.pop(name, 0) + points
         if left:
             self.left[name] = left
@@ -52,14 +53,16 @@ class Transit(msgspec.Struct):
         else:
             self.done.discard(name)
 
-    def faults(self, in_transit: int) -> list[str]:
-        """What does not hold; `in_transit` are the points in transit by the sum of all entries."""
+    def differs_from(self, in_transit: int) -> list[str]:
+        """What does not hold; `in_transit` are the points in transit of the same accounts by their entries."""
         on_its_way = sum(self.left.values())
-        wrong = (
-            []
-            if on_its_way == in_transit
-            else [f"{in_transit} points are in transit by the entries, {on_its_way} by the transfers"]
-        )
+        if on_its_way == in_transit:
+            return []
+        return [f"{in_transit} points are in transit by the entries, {on_its_way} by the transfers"]
+
+    def faults(self) -> list[str]:
+        """What does not hold of the transfers of all accounts."""
+        wrong = []
         for name, points in sorted(self.left.items()):
             if points < 0:
                 wrong.append(f"transfer {name}: {-points} points arrived that were not sent")

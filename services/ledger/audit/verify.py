@@ -1,7 +1,8 @@
 """`python -m services.ledger verify`: do the books balance, do the chains hold, do the inputs explain what is stored?
 
-All of it is read in one snapshot and without locks, so it may run while the ledger works. Two processes share the
-snapshot and divide the shards, each on one core.
+Each shard is read in a snapshot of its own and without locks, so it may run while the ledger works: one snapshot of all
+of it would last so long that the outbox, whose rows die within a second, would keep all that died meanwhile. What spans
+shards is looked at again at the end (`seams.py`). Two processes divide the shards, each on one core.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from multiprocessing import get_context
 from typing import Any, Final
 
@@ -21,12 +23,13 @@ import msgspec
 import orjson
 
 from schemas.program import content_hash
+from services.kit import clock
 from services.kit.calendar import rfc3339
-from services.kit.clock import now
 from services.kit.kafka import Shard
 from services.kit.postgres import Connection, connect, is_unavailable
 from services.kit.settings import Settings
 from services.ledger.audit.account import CHECKS, POINTS
+from services.ledger.audit.seams import settle_doubts
 from services.ledger.audit.shard import SQL, Report, audit_shard
 from services.ledger.codecs import register_codecs
 from services.ledger.domain.program.program import ProgramVersions, compile_program
@@ -38,6 +41,9 @@ _USAGE: Final = "usage: verify [--json] [--members N]"
 
 Job = tuple[Shard, list[int] | None]
 """A shard, and which of its accounts (None: all)."""
+
+Snapshot = Callable[[], AbstractAsyncContextManager[Connection]]
+"""Opens a transaction that sees one state of the ledger."""
 
 WHOLE_CHECKS: Final = {
     "programs": "each program version is what was published, by its content hash",
@@ -92,38 +98,64 @@ Examination = tuple[Report, dict[str, list[str]], dict[str, Any]]
 
 
 async def examine(settings: Settings, *, members: int | None = None, processes: int = PROCESSES) -> Examination:
-    """Examine all accounts, or `members` of them at random, in one snapshot. It needs no right but SELECT."""
+    """Examine all accounts, or `members` of them at random, shard by shard. It needs no right but SELECT."""
     connection = await _connect(settings)
     try:
-        async with connection.transaction(isolation="repeatable_read", readonly=True):
-            return await survey(connection, settings, members=members, processes=processes)
+        return await examine_by(lambda: _snapshot(connection), settings, members=members, processes=processes)
     finally:
         await connection.close()
 
 
-async def survey(
-    tx: Connection, settings: Settings, *, members: int | None = None, processes: int = PROCESSES
+async def survey(tx: Connection, settings: Settings) -> Examination:
+    """`examine` in the caller's transaction, which sees what it has not committed."""
+    return await examine_by(lambda: nullcontext(tx), settings)
+
+
+async def examine_by(
+    snapshot: Snapshot, settings: Settings, *, members: int | None = None, processes: int = 1
 ) -> Examination:
-    """`examine` in the caller's transaction; for a large ledger other processes share its snapshot."""
-    faults, figures = await _check_whole(tx, settings)
-    jobs = await _jobs(tx, settings, members)
-    count = members or await tx.fetchval(SQL.account_count)
-    if count <= ONE_PROCESS_UP_TO or processes == 1:
-        reports = [await _audit(tx, settings.shards, *job) for job in jobs]
+    """`examine` with snapshots of the caller's: one for the whole, one for each shard in turn, and one for the end."""
+    began = clock.now()
+    async with snapshot() as tx:
+        faults, figures = await _check_whole(tx, settings)
+        jobs = await _jobs(tx, settings, members)
+        count = members or await tx.fetchval(SQL.account_count)
+    if count > ONE_PROCESS_UP_TO and processes > 1:
+        reports = await _audit_in_processes(settings, jobs, processes)
     else:
-        reports = await _audit_in_processes(settings, await tx.fetchval(SQL.export_snapshot), jobs, processes)
+        reports = []
+        for job in jobs:
+            async with snapshot() as tx:
+                reports.append(await _audit(tx, settings.shards, *job))
     report = Report()
     for part in reports:
         report.add(part)
-    if members is None and (wrong := await _check_books(tx, report)):
-        faults["books"] = wrong
-    if members is None and (wrong := report.transit.faults(report.points["in_transit"])):
-        faults["transit"] = wrong
-    if members is None and (wrong := report.budgets.faults()):
-        faults["budgets"] = wrong
+    if members is None:
+        async with snapshot() as tx:
+            await settle_doubts(tx, report, began, settings.shards)
+        _conclude(report, faults)
     if report.accounts and not figures["programs"]:
         faults["programs"] = ["accounts were booked, but there is no program"]
     return report, faults, figures
+
+
+def _conclude(report: Report, faults: dict[str, list[str]]) -> None:
+    """Add the faults of all shards together."""
+    found = {
+        "books": report.books,
+        "transit": [*report.in_transit, *report.transit.faults()],
+        "budgets": report.budgets.faults(),
+    }
+    faults.update({name: wrong for name, wrong in found.items() if wrong})
+
+
+def _snapshot(connection: asyncpg.Connection[asyncpg.Record]) -> AbstractAsyncContextManager[Connection]:
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Connection]:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            yield connection
+
+    return opened()
 
 
 async def _jobs(tx: Connection, settings: Settings, members: int | None) -> list[Job]:
@@ -135,20 +167,8 @@ async def _jobs(tx: Connection, settings: Settings, members: int | None) -> list
     return sorted(chosen.items())
 
 
-async def _check_books(tx: Connection, report: Report) -> list[str]:
-    """Compare the totals of all accounts, summed by the database, with the entries that were read one by one."""
-    stored = await tx.fetchrow(SQL.stored_points)
-    assert stored is not None
-    sums = {**report.points, "debt": -report.points["debt"]}
-    return [
-        f"{name} of all accounts is {points}, the entries say {sums.get(name, 0)}"
-        for name, points in stored.items()
-        if points != sums.get(name, 0)
-    ]
-
-
 async def _connect(settings: Settings) -> asyncpg.Connection[asyncpg.Record]:
-    """A connection that may hold its snapshot for as long as the audit takes."""
+    """A connection that may hold a snapshot for as long as the audit of a shard takes."""
     connection = await connect(settings, part="verify")
     await register_codecs(connection)
     await connection.execute("SET idle_in_transaction_session_timeout = 0")
@@ -175,7 +195,7 @@ async def _check_whole(tx: Connection, settings: Settings) -> tuple[dict[str, li
         "programs": len(programs),
         "partitions": dict(partitions),
         "outbox": await tx.fetchval(SQL.outbox_waiting),
-        "at": rfc3339(now()),
+        "at": rfc3339(clock.now()),
     }
     return faults, figures
 
@@ -188,25 +208,24 @@ async def _audit(tx: Connection, shards: int, shard: Shard, accounts: Sequence[i
     return await audit_shard(tx, programs, shard, shards, accounts)
 
 
-async def _audit_in_processes(settings: Settings, snapshot: str, jobs: Sequence[Job], processes: int) -> list[Report]:
-    """Audit shards in several processes that see the same snapshot."""
+async def _audit_in_processes(settings: Settings, jobs: Sequence[Job], processes: int) -> list[Report]:
+    """Audit shards in several processes."""
     loop = asyncio.get_running_loop()
     with ProcessPoolExecutor(min(processes, os.cpu_count() or 1), mp_context=get_context("spawn")) as pool:
-        tasks = [loop.run_in_executor(pool, _audit_apart, settings, snapshot, job) for job in jobs]
+        tasks = [loop.run_in_executor(pool, _audit_apart, settings, job) for job in jobs]
         return await asyncio.gather(*tasks)
 
 
-def _audit_apart(settings: Settings, snapshot: str, job: Job) -> Report:
+def _audit_apart(settings: Settings, job: Job) -> Report:
     """Audit one shard, in a process of its own."""
-    return asyncio.run(_audit_snapshot(settings, snapshot, job))
+    return asyncio.run(_audit_shard(settings, job))
 
 
-async def _audit_snapshot(settings: Settings, snapshot: str, job: Job) -> Report:
+async def _audit_shard(settings: Settings, job: Job) -> Report:
     connection = await _connect(settings)
     try:
-        async with connection.transaction(isolation="repeatable_read", readonly=True):
-            await connection.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
-            return await _audit(connection, settings.shards, *job)
+        async with _snapshot(connection) as tx:
+            return await _audit(tx, settings.shards, *job)
     finally:
         await connection.close()
 

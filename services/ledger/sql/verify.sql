@@ -1,8 +1,5 @@
 -- What `verify` reads: each table of a shard ($1) in account order, so that they are merged without being kept. With
--- accounts ($2) only those. All in one snapshot. Every statement is served by the primary key, or journal_chain.
-
--- name: export_snapshot
-SELECT pg_export_snapshot();
+-- accounts ($2) only those. A shard is read in one snapshot. Every statement is served by the primary key, or journal_chain.
 
 -- name: accounts
 SELECT a.account, '' AS member_id, a.version, a.head, a.now, a.next_due, a.pending, a.available, a.held, a.debt, a.redeemed, a.expired,
@@ -111,7 +108,19 @@ SELECT coalesce(sum(pending), 0)::bigint AS pending, coalesce(sum(available), 0)
        coalesce(sum(redeemed), 0)::bigint AS redeemed, coalesce(sum(expired), 0)::bigint AS expired,
        coalesce(sum(written_off), 0)::bigint AS written_off,
        coalesce(sum(in_transit), 0)::bigint AS in_transit
-FROM account;
+FROM account
+WHERE shard = $1;
+
+-- name: facts_by_public_id
+-- fact_given. The condition on the key is the index's own.
+SELECT key, value FROM fact
+WHERE shard = ANY ($1::smallint[]) AND key = ANY ($2::text[])
+  AND (key LIKE 'hold:%' OR key LIKE 'redemption:%' OR key LIKE 'transfer:%');
+
+-- name: order_state
+-- identity_pkey, orders_pkey.
+SELECT o.state FROM identity i JOIN orders o ON o.shard = i.shard AND o.account = i.account AND o.ref = $3
+WHERE i.shard = $1 AND i.member_id = $2;
 
 -- name: account_count
 SELECT count(*) FROM account;
