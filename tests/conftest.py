@@ -37,6 +37,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--restarts", type=int, default=RESTARTS, help="restarts of one ledger in a loop")
 
 
+# The broker of these tests is one, which no setting of a test has to say again.
+for _name, _value in kafka_server.ONE_BROKER.items():
+    os.environ.setdefault(_name, _value)
+
 SERVICES = ("ledger", "tiering", "notifier")
 REPOSITORY = Path(__file__).parent.parent
 

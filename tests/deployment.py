@@ -224,6 +224,7 @@ class Deployment:
             "KAFKA_BOOTSTRAP_SERVERS": self.broker.bootstrap,
             **self.signer.environment,
             "SESSION_TIMEOUT_SECONDS": "6",
+            **kafka_server.ONE_BROKER,
             **self.settings,
             **variables,
         }

@@ -41,6 +41,9 @@ JVM = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 """For a broker on a machine that has other work: the full compiler would take a core from it for the first minutes
 (44 µs of processor a record where this takes 15, over the first 40,000), and a broker gains little from it."""
 
+ONE_BROKER = {"REPLICATION_FACTOR": "1", "MIN_INSYNC_REPLICAS": "1"}
+"""What services have to be told of a cluster of one, which keeps a record only as well as its one disk."""
+
 _ADDED_TO = frozenset({"listeners", "advertised.listeners", "listener.security.protocol.map"})
 _JAVA_AT_LEAST = 17
 _START_TIMEOUT_S = 90  # a broker that was killed checks its logs first

@@ -38,7 +38,7 @@ from deploy.local.readiness import readiness
 from deploy.local.state import State
 from deploy.local.tokens import Signer
 from schemas.topics import SHARDS
-from services.kit.topics import ensure_topics
+from services.kit.topics import Durability, ensure_topics
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PROGRAM = CHECKOUT / "deploy" / "program.yaml"
@@ -174,7 +174,9 @@ class Stack:
             self.state.keep(self.directory, "kafka", broker.process, port=broker.port)
             bootstrap = broker.bootstrap
             self.say(f"kafka      runs on {bootstrap} ({time.monotonic() - began:.1f} s)")
-        made = asyncio.run(ensure_topics(bootstrap, int(os.environ.get("SHARDS", SHARDS))))
+        wanted = self._environment
+        durability = Durability(int(wanted["REPLICATION_FACTOR"]), int(wanted["MIN_INSYNC_REPLICAS"]))
+        made = asyncio.run(ensure_topics(bootstrap, int(wanted.get("SHARDS", SHARDS)), durability=durability))
         if made:
             self.say(f"kafka      made {len(made)} topics")
         return bootstrap
@@ -321,7 +323,7 @@ class Stack:
     @property
     def _environment(self) -> dict[str, str]:
         ours = {name: value for name, value in os.environ.items() if name != "MIGRATION_DATABASE_URL"}
-        return ours | self._mark
+        return kafka.ONE_BROKER | ours | self._mark
 
     def _service_environment(self, service: str, wiring: Wiring) -> dict[str, str]:
         return self._environment | {

@@ -76,6 +76,7 @@ async def publish(events: Sequence[Event], *, bootstrap_servers: str, console: C
     producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap_servers,
         enable_idempotence=True,
+        acks="all",
         linger_ms=5,
         max_batch_size=256 * 1024,
         compression_type="lz4",

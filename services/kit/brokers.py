@@ -49,6 +49,13 @@ class BrokerSettings(BaseSettings):
     )
     kafka_ssl_key_file: Path | None = Field(default=None, description="Its key, if it is not in the same file.")
 
+    replication_factor: int = Field(
+        default=3, ge=1, description="Brokers that every topic must be on; with fewer the service is not well."
+    )
+    min_insync_replicas: int = Field(
+        default=2, ge=1, description="How many of them have a record before it counts as sent; likewise."
+    )
+
     @model_validator(mode="after")
     def _has_what_its_protocol_needs(self) -> BrokerSettings:
         if not self.kafka_security_protocol.startswith("SASL"):

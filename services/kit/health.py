@@ -171,7 +171,8 @@ class BrokerCheck:
                 )
                 self._admin = admin
                 await admin.start()
-            problems = await topics.check(self._admin, self._settings.shards, self._topics)
+            durability = topics.durability_of(self._settings)
+            problems = await topics.check(self._admin, self._settings.shards, self._topics, durability)
         except BaseException as error:
             admin, self._admin = self._admin, None
             if admin is not None:

@@ -1,11 +1,13 @@
 """Makes the topics that are missing, and checks the settings that correctness depends on.
 
-Three settings matter. The partition count, because the partition is the shard. `LogAppendTime`, because the
-append time of a record is its arrival. Compaction where a topic is a table. A topic that has others is never
-changed here: other partitions would move members between shards, so an operator decides.
+These matter. The partition count, because the partition is the shard. `LogAppendTime`, because the append time of a
+record is its arrival. Compaction where a topic is a table. And how many brokers hold a record when it is acknowledged:
+an outbox row is deleted then, so a record that only a lost broker had is gone, and a transfer's points with it. A topic
+that is otherwise is never changed here: other partitions would move members between shards, so an operator decides.
 
-`python -m services.kit.topics` makes and checks them on KAFKA_BOOTSTRAP_SERVERS with SHARDS shards; with `--acls` it
-also tells the brokers who may read and write what.
+`python -m services.kit.topics` makes and checks them on KAFKA_BOOTSTRAP_SERVERS with SHARDS shards, on
+REPLICATION_FACTOR brokers of which MIN_INSYNC_REPLICAS acknowledge; with `--acls` it also tells the brokers who may
+read and write what.
 """
 
 from __future__ import annotations
@@ -14,8 +16,8 @@ import argparse
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -26,8 +28,29 @@ from services.kit import acls
 from services.kit.brokers import BrokerSettings, connection_of
 
 CHECKED_SETTINGS = ("message.timestamp.type", "cleanup.policy")
+MIN_INSYNC = "min.insync.replicas"
+UNCLEAN = "unclean.leader.election.enable"
 _NONE = 0
 _ALREADY_EXISTS = 36
+_REPLICATION = 38
+
+
+class Durability(NamedTuple):
+    """How well a record is kept: on so many brokers, of which so many have it when it is acknowledged."""
+
+    replicas: int
+    in_sync: int
+
+
+ONE_BROKER: Final = Durability(1, 1)
+"""What a single broker can do, for development: a record is lost with its disk."""
+PRODUCTION: Final = Durability(3, 2)
+"""Any one broker may be lost, and writing goes on without it."""
+
+
+def durability_of(settings: BrokerSettings) -> Durability:
+    """What the settings ask for."""
+    return Durability(settings.replication_factor, settings.min_insync_replicas)
 
 
 class TopicError(Exception):
@@ -39,36 +62,49 @@ class TopicError(Exception):
 
 
 async def ensure_topics(
-    brokers: str | BrokerSettings, shards: int = SHARDS, topics: Iterable[Topic] = ALL, *, timeout_s: float = 60.0
+    brokers: str | BrokerSettings,
+    shards: int = SHARDS,
+    topics: Iterable[Topic] = ALL,
+    *,
+    durability: Durability | None = None,
+    timeout_s: float = 60.0,
 ) -> list[str]:
     """Make the topics that are missing and return their names; safe to call again, and by several at once.
 
     `brokers` are addresses that ask for no login, or settings.
 
+    `durability` is what the settings ask for; of an address alone, what one broker can do.
     Returns when every partition has a leader. Raises TopicError if a topic that exists differs from the
     contracts, TimeoutError after `timeout_s` seconds, KafkaError if the broker cannot be reached or refuses.
     """
     wanted = list(topics)
+    if durability is None:
+        durability = ONE_BROKER if isinstance(brokers, str) else durability_of(brokers)
     async with asyncio.timeout(timeout_s), _admin(brokers) as admin:
         there = {found["topic"] for found in await admin.describe_topics() if found["error_code"] == _NONE}
         missing = [topic for topic in wanted if topic.name not in there]
-        made = await _create(admin, missing, shards)
+        made = await _create(admin, missing, shards, durability)
         while await _leaderless(admin, wanted):  # noqa: ASYNC110  # the broker sends no notice
             await asyncio.sleep(0.05)
-        problems = await check(admin, shards, wanted)
+        problems = await check(admin, shards, wanted, durability)
     if problems:
         raise TopicError(problems)
     return made
 
 
-async def check(admin: AIOKafkaAdminClient, shards: int = SHARDS, topics: Iterable[Topic] = ALL) -> list[str]:
+async def check(
+    admin: AIOKafkaAdminClient,
+    shards: int = SHARDS,
+    topics: Iterable[Topic] = ALL,
+    durability: Durability = ONE_BROKER,
+) -> list[str]:
     """What is wrong with the topics, a sentence each with the way out; empty if nothing is.
 
     `admin` is a started client. Raises KafkaError if the broker cannot be reached.
     """
     wanted = {topic.name: topic for topic in topics}
     partitions = {
-        found["topic"]: len(found["partitions"])
+        found["topic"]: found["partitions"]
         for found in await admin.describe_topics(list(wanted))
         if found["error_code"] == _NONE
     }
@@ -77,25 +113,47 @@ async def check(admin: AIOKafkaAdminClient, shards: int = SHARDS, topics: Iterab
         for name in wanted
         if name not in partitions
     ]
-    for name, count in partitions.items():
+    for name, found in partitions.items():
         expected = wanted[name].partition_count(shards)
-        if count != expected:
+        if len(found) != expected:
             problems.append(
-                f"Topic {name} has {count} partitions, not {expected}; SHARDS must say what the topics have."
+                f"Topic {name} has {len(found)} partitions, not {expected}; SHARDS must say what the topics have."
             )
     for name, settings in (await _settings(admin, partitions)).items():
         for setting, expected_value in wanted[name].config().items():
             if setting in CHECKED_SETTINGS and settings.get(setting) != expected_value:
                 problems.append(f"Topic {name} has {setting}={settings.get(setting)}; set it to {expected_value}.")
+        replicas = min((len(partition["replicas"]) for partition in partitions[name]), default=0)
+        problems += _lost_with_a_broker(name, replicas, settings, durability)
     return problems
 
 
-async def _create(admin: AIOKafkaAdminClient, topics: Iterable[Topic], shards: int) -> list[str]:
-    requests = []
-    for topic in topics:
-        request = NewTopic(topic.name, topic.partition_count(shards), 1, topic_configs=topic.config())
-        request.replication_factor = -1  # the broker's default; the constructor refuses to say so
-        requests.append(request)
+def _lost_with_a_broker(name: str, replicas: int, settings: Mapping[str, str], wanted: Durability) -> list[str]:
+    """What would let acknowledged records of a topic be lost, or keep any from being acknowledged."""
+    problems = []
+    in_sync = int(settings[MIN_INSYNC])
+    if replicas < wanted.replicas:
+        problems.append(
+            f"Topic {name} is on {replicas} brokers, not on REPLICATION_FACTOR={wanted.replicas}; reassign its "
+            "partitions with kafka-reassign-partitions.sh."
+        )
+    if in_sync < wanted.in_sync:
+        problems.append(f"Topic {name} has {MIN_INSYNC}={in_sync}; set it to MIN_INSYNC_REPLICAS={wanted.in_sync}.")
+    if in_sync > replicas:
+        problems.append(f"Topic {name} has {MIN_INSYNC}={in_sync} and is on {replicas} brokers: it takes no record.")
+    if settings[UNCLEAN] == "true":
+        problems.append(f"Topic {name} has {UNCLEAN}=true, which drops acknowledged records; set it to false.")
+    return problems
+
+
+async def _create(
+    admin: AIOKafkaAdminClient, topics: Iterable[Topic], shards: int, durability: Durability
+) -> list[str]:
+    durable = {MIN_INSYNC: str(durability.in_sync), UNCLEAN: "false"}
+    requests = [
+        NewTopic(topic.name, topic.partition_count(shards), durability.replicas, topic_configs=topic.config() | durable)
+        for topic in topics
+    ]
     if not requests:
         return []
     answer = await admin.create_topics(requests, timeout_ms=30_000)
@@ -104,7 +162,11 @@ async def _create(admin: AIOKafkaAdminClient, topics: Iterable[Topic], shards: i
         if code == _NONE:
             made.append(name)
         elif code != _ALREADY_EXISTS:  # another start may have made it in the meantime
-            raise TopicError([f"Topic {name} could not be made: {message or f'error {code}'}."])
+            why = message or f"error {code}"
+            way_out = (
+                f" It has to be on REPLICATION_FACTOR={durability.replicas} brokers." if code == _REPLICATION else ""
+            )
+            raise TopicError([f"Topic {name} could not be made: {why}.{way_out}"])
     return made
 
 
@@ -117,9 +179,8 @@ async def _leaderless(admin: AIOKafkaAdminClient, topics: Iterable[Topic]) -> bo
 
 
 async def _settings(admin: AIOKafkaAdminClient, topics: Iterable[str]) -> dict[str, dict[str, str]]:
-    resources = [
-        ConfigResource(ConfigResourceType.TOPIC, topic, configs=dict.fromkeys(CHECKED_SETTINGS)) for topic in topics
-    ]
+    names = dict.fromkeys((*CHECKED_SETTINGS, MIN_INSYNC, UNCLEAN))
+    resources = [ConfigResource(ConfigResourceType.TOPIC, topic, configs=names) for topic in topics]
     if not resources:
         return {}
     settings: dict[str, dict[str, str]] = {}

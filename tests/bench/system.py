@@ -128,6 +128,7 @@ class System:
             "DATABASE_URL": database.dsn(service),
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap,
             **self.signer.environment,
+            **kafka.ONE_BROKER,
         }
 
     def run(self, service: str, database: Database, *arguments: str, **variables: str) -> str:

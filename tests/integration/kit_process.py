@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import psutil
 
+from deploy.local import kafka as kafka_server
 from deploy.local.tokens import AUDIENCE, ISSUER
 from tests.conftest import REPOSITORY
 from tests.greeter.service import GreeterSettings
@@ -85,6 +86,7 @@ async def served(
         "WAVES": settings.waves,
         "GREETINGS": settings.greetings,
         "MAX_BATCH": str(settings.max_batch),
+        **kafka_server.ONE_BROKER,
     } | {name.upper(): str(value) for name, value in environment.items()}
     command = [sys.executable, "-m", "tests.greeter", "serve", "--port", str(port), *arguments]
     with log.open("wb") as file:

@@ -12,7 +12,9 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from schemas.topics import ALL, Topic
-from services.kit.topics import TopicError, check, ensure_topics
+from services.kit.health import BrokerCheck
+from services.kit.topics import ONE_BROKER, PRODUCTION, TopicError, check, ensure_topics
+from tests.integration.ledger_support import ledger_settings
 
 
 @pytest.fixture
@@ -79,3 +81,58 @@ async def test_an_uncompacted_program_topic_is_refused(
     program = topics["loyalty.program.v1"]
     await ensure_topics(kafka, 4, [replace(program, cleanup="delete")])
     assert await check(admin, 4, [program]) == [f"Topic {program.name} has cleanup.policy=delete; set it to compact."]
+
+
+async def test_mend_b03_a_topic_is_made_as_durable_as_configured(
+    kafka: str, admin: AIOKafkaAdminClient, topics: dict[str, Topic]
+) -> None:
+    internal = topics["loyalty.internal.v1"]
+    with pytest.raises(TopicError, match=r"could not be made: .* It has to be on REPLICATION_FACTOR=3 brokers"):
+        await ensure_topics(kafka, 4, [internal], durability=PRODUCTION)
+    await ensure_topics(kafka, 4, [internal], durability=ONE_BROKER)
+    assert await check(admin, 4, [internal], ONE_BROKER) == []
+
+
+async def test_mend_b03_a_topic_that_is_less_durable_than_configured_is_told_with_the_way_out(
+    kafka: str, admin: AIOKafkaAdminClient, topics: dict[str, Topic]
+) -> None:
+    internal = topics["loyalty.internal.v1"]
+    await ensure_topics(kafka, 4, [internal])
+    assert await check(admin, 4, [internal], PRODUCTION) == [
+        f"Topic {internal.name} is on 1 brokers, not on REPLICATION_FACTOR=3; reassign its partitions with "
+        "kafka-reassign-partitions.sh.",
+        f"Topic {internal.name} has min.insync.replicas=1; set it to MIN_INSYNC_REPLICAS=2.",
+    ]
+
+
+async def test_mend_b03_a_topic_that_no_record_gets_onto_or_that_drops_records_is_told(
+    kafka: str, admin: AIOKafkaAdminClient, topics: dict[str, Topic]
+) -> None:
+    internal = topics["loyalty.internal.v1"]
+    configs = internal.config() | {"min.insync.replicas": "2", "unclean.leader.election.enable": "true"}
+    await admin.create_topics([NewTopic(internal.name, 4, 1, topic_configs=configs)])
+    with pytest.raises(TopicError) as wrong:
+        await ensure_topics(kafka, 4, [internal])
+    assert wrong.value.problems == [
+        f"Topic {internal.name} has min.insync.replicas=2 and is on 1 brokers: it takes no record.",
+        f"Topic {internal.name} has unclean.leader.election.enable=true, which drops acknowledged records; set it "
+        "to false.",
+    ]
+
+
+@pytest.mark.parametrize(("replicas", "well"), [(1, True), (3, False)])
+async def test_mend_b03_a_service_is_not_well_on_topics_that_a_lost_broker_takes_along(
+    kafka: str, topics: dict[str, Topic], replicas: int, well: bool
+) -> None:
+    internal = topics["loyalty.internal.v1"]
+    await ensure_topics(kafka, 16, [internal])
+    settings = ledger_settings(
+        "postgresql://nobody@localhost/none", kafka_bootstrap_servers=kafka, replication_factor=replicas
+    )
+    brokers = BrokerCheck(settings, [internal])
+    try:
+        state = await brokers()
+    finally:
+        await brokers.close()
+    assert state.ok == well
+    assert well or "REPLICATION_FACTOR=3" in state.detail

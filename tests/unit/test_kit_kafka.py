@@ -53,3 +53,13 @@ def test_mend_b05_every_consumer_of_ours_reads_what_is_committed() -> None:
                 found += 1
                 assert "READ_COMMITTED" in ast.unparse(node), f"{path}:{node.lineno} sets no isolation_level"
     assert found >= 4
+
+
+def test_mend_b03_every_producer_of_ours_waits_for_all_replicas() -> None:
+    found = 0
+    for path in [*REPOSITORY.glob("services/**/*.py"), *REPOSITORY.glob("deploy/**/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "AIOKafkaProducer":
+                found += 1
+                assert "acks='all'" in ast.unparse(node), f"{path}:{node.lineno} does not wait"
+    assert found >= 2

@@ -25,6 +25,10 @@ seccompProfile: {type: RuntimeDefault}
   value: {{ required "kafka.bootstrapServers says where the brokers are" $kafka.bootstrapServers | quote }}
 - name: SHARDS
   value: {{ $kafka.shards | quote }}
+- name: REPLICATION_FACTOR
+  value: {{ $kafka.replicationFactor | quote }}
+- name: MIN_INSYNC_REPLICAS
+  value: {{ $kafka.minInsyncReplicas | quote }}
 - name: KAFKA_SECURITY_PROTOCOL
   value: {{ $kafka.securityProtocol | quote }}
 {{- if hasPrefix "SASL" $kafka.securityProtocol }}
