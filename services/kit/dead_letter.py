@@ -28,14 +28,19 @@ __all__ = [
     "Refused",
     "TooManyFailures",
     "is_our_fault",
+    "is_own_message",
     "render",
 ]
 
 DEAD_LETTERS: Final = "loyalty.dead_letters.v1"
 DEAD_LETTER_TYPE: Final = "loyalty.dead_letter.recorded.v1"
-WITHOUT_BODY: Final = frozenset({"commerce.profiles.v1", "loyalty.internal.v1"})
-"""Topics whose records carry personal data: their dead letters hold the record's place and not its body. The internal
-topic is one of them, because profiles that arrived on the wrong partition are sent on through it."""
+WITHOUT_BODY: Final = frozenset({"commerce.profiles.v1"})
+"""Topics whose records carry personal data: their dead letters hold the record's place and not its body, also where the
+record was sent on."""
+OWN_MESSAGES: Final = frozenset({"loyalty.internal.v1"})
+"""Topics on which accounts of one service write to each other, and records are sent on to their shards."""
+_PUBLISHED: Final = b"commerce."
+"""What the type of an event of the shop begins with. A release before sent records on without saying where from."""
 MAX_BODY: Final = 512 * 1024
 """Bytes of a record, its key and headers included; the base64 of more would exceed the broker's default limit. A larger
 record's dead letter has no body."""
@@ -56,7 +61,30 @@ def is_our_fault(record: Record, refused: Refused) -> bool:
     and its reader refuses it. What we only sent on is its publisher's."""
     if refused.reason is RefusalReason.FAILED:
         return True
-    return record.topic in _OURS and all(name != ORIGIN_HEADER for name, _ in record.headers)
+    return record.topic in _OURS and _origin_of(record) is None
+
+
+def is_own_message(record: Record) -> bool:
+    """Whether a record is a message from one of our accounts to another, and not a publisher's that was sent on."""
+    if record.topic not in OWN_MESSAGES or _origin_of(record) is not None:
+        return False
+    return _PUBLISHED not in (record.value or b"") and all(_PUBLISHED not in value for _, value in record.headers)
+
+
+def _origin_of(record: Record) -> str | None:
+    """The topic that a record was sent on from; None where it was not, or does not say so."""
+    for name, place in record.headers:
+        if name == ORIGIN_HEADER:
+            return place.partition(b":")[0].decode(errors="replace")
+    return None
+
+
+def _may_be_kept(record: Record) -> bool:
+    """Whether a dead letter may hold the record itself."""
+    if record.topic in OWN_MESSAGES and not is_own_message(record):
+        origin = _origin_of(record)
+        return origin is not None and origin not in WITHOUT_BODY
+    return record.topic not in WITHOUT_BODY
 
 
 def render(service: str, record: Record, refused: Refused) -> bytes:
@@ -77,7 +105,7 @@ def render(service: str, record: Record, refused: Refused) -> bytes:
         data["field"] = refused.field
     if refused.detail:
         data["detail"] = refused.detail
-    if record.topic not in WITHOUT_BODY and record.size <= MAX_BODY:
+    if _may_be_kept(record) and record.size <= MAX_BODY:
         original: dict[str, Any] = {
             "headers": [{"name": name, "value": b64encode(value).decode()} for name, value in record.headers]
         }

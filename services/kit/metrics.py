@@ -46,6 +46,10 @@ MetricName = Literal[
     "swept_total",
     # Accounts on which something is due and cannot be booked.
     "failing_accounts",
+    # Messages between our accounts that could not be booked and wait to be driven again, and for how long the oldest of
+    # them has: what they carry is in transit.
+    "failed_messages",
+    "oldest_in_transit_seconds",
     # Requests answered, by method, route and status; seconds they took, by method and route.
     "http_requests_total",
     "http_turned_away_total",
@@ -95,6 +99,8 @@ _DECLARED: Final[dict[MetricName, _Declared]] = {
     "outbox_oldest_seconds": _Declared(Gauge, "Age of the oldest row of the outbox."),
     "swept_total": _Declared(Counter, "What sweeps found due."),
     "failing_accounts": _Declared(Gauge, "Accounts on which something is due and cannot be booked."),
+    "failed_messages": _Declared(Gauge, "Messages between accounts that could not be booked."),
+    "oldest_in_transit_seconds": _Declared(Gauge, "Age of the oldest of them."),
     "http_requests_total": _Declared(Counter, "Requests answered.", ("method", "route", "status")),
     "http_turned_away_total": _Declared(Counter, "Connections ended before there was a request.", ("why",)),
     "commands_shed_total": _Declared(Counter, "Commands answered 503 because too many waited.", ("why",)),

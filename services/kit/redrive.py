@@ -2,7 +2,8 @@
 
 Each dead letter is redriven once: the table `redriven` remembers the record's place. A record that is refused again
 gets another dead letter, at its new place. The originals of dead letters without a body (personal data, very large
-records) are read from their topic, as long as it keeps them.
+records) are read from their topic, as long as it keeps them. Messages between our own accounts come first, out of the
+database, which keeps them until they are driven again.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ import orjson
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
+from services.kit import failed_messages
 from services.kit.dead_letter import DEAD_LETTERS
+from services.kit.failed_messages import FailedMessage
 from services.kit.kafka import Headers, new_producer, new_reader, stop_quietly
 from services.kit.postgres import connect
 from services.kit.settings import Settings
@@ -35,6 +38,10 @@ class Choice(NamedTuple):
     reasons: frozenset[str] = frozenset()
     topics: frozenset[str] = frozenset()
     limit: int | None = None
+
+    def includes(self, reason: str, topic: str) -> bool:
+        """Whether it is one of these."""
+        return (not self.reasons or reason in self.reasons) and (not self.topics or topic in self.topics)
 
 
 class _Original(NamedTuple):
@@ -66,6 +73,10 @@ async def drive(settings: Settings, choice: Choice) -> Counter[str]:
     """The work of `run`: counts of `redriven`, `known` (redriven before), `other` (not chosen), `gone`."""
     counts: Counter[str] = Counter()
     async with _connected(settings) as clients:
+        for message in await failed_messages.waiting(clients.database):
+            if choice.limit is not None and counts["redriven"] >= choice.limit:
+                return counts
+            counts[await _redrive_message(clients, choice, message)] += 1
         reader = clients.dead_letters
         partition = TopicPartition(DEAD_LETTERS, 0)
         reader.assign([partition])
@@ -99,27 +110,44 @@ async def _connected(settings: Settings) -> AsyncIterator[_Clients]:
         await database.close()
 
 
+async def _redrive_message(clients: _Clients, choice: Choice, message: FailedMessage) -> str:
+    """Publishes a message between our own accounts again; its dead letter is then known."""
+    place = message.topic, message.partition, message.offset
+    if not choice.includes(message.reason, message.topic):
+        return "other"
+    if not await _is_redriven(clients, *place):
+        await _publish(clients, place, _Original(message.key, message.value, message.headers))
+    await failed_messages.forget(clients.database, *place)
+    return "redriven"
+
+
 async def _redrive(clients: _Clients, choice: Choice, data: Mapping[str, Any]) -> str:
     """Publishes the original of one dead letter; answers what became of it, as `drive` counts it."""
     origin = data["origin"]
-    topic, partition, offset = origin["topic"], origin["partition"], origin["offset"]
-    if (choice.reasons and data["reason"] not in choice.reasons) or (choice.topics and topic not in choice.topics):
+    place = origin["topic"], origin["partition"], origin["offset"]
+    if not choice.includes(data["reason"], origin["topic"]):
         return "other"
-    place = (topic, partition, offset)
-    if await clients.database.fetchval(
-        "SELECT 1 FROM redriven WHERE topic = $1 AND partition = $2 AND record_offset = $3", *place
-    ):
+    if await _is_redriven(clients, *place):
         return "known"
     original = _in_dead_letter(data) or await _in_topic(clients.originals, *place)
     if original is None:
         return "gone"
+    await _publish(clients, place, original)
+    return "redriven"
+
+
+async def _is_redriven(clients: _Clients, topic: str, partition: int, offset: int) -> bool:
+    query = "SELECT 1 FROM redriven WHERE topic = $1 AND partition = $2 AND record_offset = $3"
+    return await clients.database.fetchval(query, topic, partition, offset) is not None
+
+
+async def _publish(clients: _Clients, place: tuple[str, int, int], original: _Original) -> None:
     async with asyncio.timeout(ANSWER_SECONDS):
         # Sent before it is remembered: a crash in between sends it twice, which consumers recognise as one event.
-        await clients.producer.send_and_wait(topic, original.value, key=original.key, headers=list(original.headers))
+        await clients.producer.send_and_wait(place[0], original.value, key=original.key, headers=list(original.headers))
     await clients.database.execute(
         "INSERT INTO redriven (topic, partition, record_offset) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", *place
     )
-    return "redriven"
 
 
 def _in_dead_letter(data: Mapping[str, Any]) -> _Original | None:

@@ -12,7 +12,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import asyncpg
 
-from services.kit import log, metrics
+from services.kit import failed_messages, log, metrics
 from services.kit.buffers import Buffers
 from services.kit.calendar import Micros
 from services.kit.database_clock import DatabaseClock
@@ -248,6 +248,7 @@ class ShardWorker(Generic[I, O]):
             all_rejected = rejected + _rejected_of(sources, outcomes)
             self._limit.check(_have_failed(records, all_rejected))
             await append(tx, [self._dead_letter(record, refused) for record, refused in all_rejected])
+            await failed_messages.keep(tx, all_rejected)
 
         fence = self._fence(records)
         try:

@@ -28,6 +28,7 @@ from services.ledger.horizon import Horizon, proceed
 from services.ledger.jobs.day_close import DayClose, IsBooked
 from services.ledger.jobs.due import DueAccounts, passes_in_sequence
 from services.ledger.jobs.expiry_notices import ExpiryNotices
+from services.ledger.jobs.failed_messages import FailedMessages
 from services.ledger.jobs.snapshots import Snapshots
 from services.ledger.jobs.upkeep import Upkeep
 from services.ledger.publication import publish
@@ -54,10 +55,11 @@ def _sweeper(
     notices = ExpiryNotices(pool, executor, now=clock.now, limit=days.limit)
     snapshots = Snapshots(pool, executor, now=clock.now)
     day_close = DayClose(pool, settings.shards, _is_booked(settings, clock), now=clock.now, horizon=days)
-    sweep = passes_in_sequence(due, notices, snapshots, day_close)
+    failed = FailedMessages(pool, now=clock.now)
+    sweep = passes_in_sequence(due, notices, snapshots, failed, day_close)
 
     def alarms() -> list[str]:
-        return [*due.alarms(), *day_close.alarms()]
+        return [*due.alarms(), *failed.alarms(), *day_close.alarms()]
 
     return Sweeper(settings, sweep, shards=consumer, alarms=alarms, clock=clock)
 

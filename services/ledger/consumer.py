@@ -89,4 +89,5 @@ def _misrouted(record: Record, key: bytes) -> Misrouted | Refused:
         limit = f"{MAX_EVENT_BYTES}, and {MAX_SENT_ON} for key and headers"
         return Refused(RefusalReason.TOO_LARGE, None, f"{record.size} bytes; the limit is {limit}")
     metrics.count("rekeyed_total", topic=record.topic)
-    return Misrouted(key, record.value, (*record.headers, (ORIGIN_HEADER, record.place.encode())))
+    theirs = (header for header in record.headers if header[0] != ORIGIN_HEADER)
+    return Misrouted(key, record.value, (*theirs, (ORIGIN_HEADER, record.place.encode())))

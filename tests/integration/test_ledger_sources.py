@@ -11,7 +11,9 @@ import orjson
 from aiokafka import AIOKafkaProducer
 
 from deploy.local.tokens import Signer
+from services.kit import clock
 from services.kit.app import Api
+from services.kit.calendar import rfc3339
 from services.kit.serve import running
 from services.kit.topics import ensure_topics
 from services.ledger.__main__ import SERVICE
@@ -22,7 +24,6 @@ from tests.model import events as shop
 
 BAD, GOOD = 10_000, 400
 HEADERS = [("content-type", b"application/cloudevents+json")]
-AT = "2026-03-01T12:00:00+08:00"
 
 
 async def publish(kafka: str, *records: tuple[str, bytes]) -> None:
@@ -40,7 +41,7 @@ async def publish(kafka: str, *records: tuple[str, bytes]) -> None:
 def paid(n: int, source: str, **more: Any) -> tuple[str, bytes]:
     """The order of a member of its own."""
     member = f"c01-{source[-3:]}-{n}"
-    event = shop.paid(f"o{n}", AT, "100", member=member, source=source) | more
+    event = shop.paid(f"o{n}", rfc3339(clock.now()), "100", member=member, source=source) | more
     return member, orjson.dumps(event)
 
 

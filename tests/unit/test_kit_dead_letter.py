@@ -16,6 +16,7 @@ from services.kit.dead_letter import (
     FailureLimit,
     TooManyFailures,
     is_our_fault,
+    is_own_message,
     render,
 )
 from services.kit.kafka import Headers, Record, Shard
@@ -44,11 +45,38 @@ def test_a_letter_is_a_valid_event_and_holds_the_record_as_it_was() -> None:
     assert [(h["name"], b64decode(h["value"])) for h in data["record"]["headers"]] == list(_record().headers)
 
 
-@pytest.mark.parametrize("topic", ["commerce.profiles.v1", "loyalty.internal.v1"])
-def test_a_letter_of_a_profile_has_no_body_also_where_it_was_sent_on(topic: str) -> None:
-    letter = render("ledger", _record(topic, b'{"phone": "+12025550101"}'), REFUSED)
+PROFILE = b'{"type": "commerce.profile.updated.v1", "phone": "+12025550101"}'
+
+
+@pytest.mark.parametrize(
+    ("topic", "headers"),
+    [
+        ("commerce.profiles.v1", ()),
+        ("loyalty.internal.v1", ((ORIGIN_HEADER, b"commerce.profiles.v1:3:41"),)),
+        ("loyalty.internal.v1", ()),  # sent on by a release that did not say where it came from
+    ],
+)
+def test_a_letter_of_a_profile_has_no_body_also_where_it_was_sent_on(topic: str, headers: Headers) -> None:
+    letter = render("ledger", replace(_record(topic, PROFILE), headers=headers), REFUSED)
     assert "record" not in orjson.loads(letter)["data"]
     assert b"2025550101" not in letter
+
+
+@pytest.mark.parametrize(
+    ("value", "headers", "own"),
+    [
+        (b'{"type": "loyalty.transfer.sent.v1"}', (), True),
+        (b'{"type": "commerce.order.paid.v1"}', ((ORIGIN_HEADER, b"commerce.orders.v1:3:41"),), False),
+        (b'{"type": "commerce.order.paid.v1"}', (), False),
+        (b"{}", (("ce_type", b"commerce.order.paid.v1"),), False),
+    ],
+)
+def test_mend_b04_a_message_between_accounts_keeps_its_body(value: bytes, headers: Headers, own: bool) -> None:
+    record = replace(_record("loyalty.internal.v1", value), headers=headers)
+    assert is_own_message(record) == own
+    assert ("record" in orjson.loads(render("ledger", record, REFUSED))["data"]) == (
+        own or headers == ((ORIGIN_HEADER, b"commerce.orders.v1:3:41"),)
+    )
 
 
 def test_a_letter_of_a_very_large_record_says_where_it_stands() -> None:
