@@ -13,7 +13,7 @@ from services.kit.calendar import Micros
 from services.kit.kafka import PARTITION_FETCH_BYTES, READ_COMMITTED, new_reader, stop_quietly
 from services.kit.settings import Settings
 
-LOOK_SECONDS: Final = 5.0
+LOOK_SECONDS: Final = 10.0
 """How long a look may take; brokers that take longer count as unavailable."""
 _FETCH_MS: Final = 250
 

@@ -33,7 +33,7 @@ from services.ledger.domain.state.inputs import AnyInput, DueTimer, RedeemPoints
 from services.ledger.domain.state.outcome import Outcome
 from services.ledger.executor import Ledger
 from services.ledger.inputs import Booked, MemberCommand, MemberInput, Misrouted
-from services.ledger.jobs.day_close import DayClose
+from services.ledger.jobs.day_close import AGAIN, DayClose
 from services.ledger.jobs.due import DueAccounts
 from services.ledger.jobs.upkeep import Upkeep
 from tests.conftest import REPOSITORY, MakeDatabase
@@ -251,7 +251,7 @@ async def test_mend_c06_accounts_whose_timers_fail_are_gone_past(ledger: LedgerU
         worker.defect = lambda timer: broken[0] and timer.member_id in poison
     else:
         worker.lost = lambda timer: broken[0] and timer.member_id in poison
-    closing = DayClose(ledger.pool, ledger.settings.shards, _all_is_booked, now=ledger.clock)
+    closing = DayClose(ledger.pool, ledger.settings.shards, _all_is_booked, now=ledger.clock, late_seconds=0.5)
     await ledger.tamper(
         "INSERT INTO consumer_offset (shard, topic, next_offset) SELECT $1, unnest($2::text[]), 0", shard, TOPICS
     )
@@ -268,6 +268,10 @@ async def test_mend_c06_accounts_whose_timers_fail_are_gone_past(ledger: LedgerU
         state = worker.sweeper.state()
         assert not state.ok
         assert state.detail.startswith("what is due on 55 accounts cannot be booked (shard 3 account ")
+        assert await closing(shard) == 0
+        assert not closing.alarms(), "the next look may close it"
+        await asyncio.sleep(0.6)
+        ledger.now = later(ledger.now, AGAIN)
         assert await closing(shard) == 0
         (why,) = closing.alarms()
         assert why == ("2027-05-31 is not closed on 1 shards (something of before its end is due and not booked)"), (

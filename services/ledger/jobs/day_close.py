@@ -30,8 +30,8 @@ from services.ledger.horizon import CLOSED_AFTER, Horizon
 from services.ledger.programs import KnownPrograms
 
 SQL: Final = Queries.load("services.ledger", "sql/closing.sql", require=("last_closed", "offsets", "is_due", "close"))
-LATE: Final = 10 * 60 * MICROS_PER_SECOND
-"""A day that is open for so long after it could have been closed is an alarm."""
+LATE_SECONDS: Final = 600.0
+"""A day that this worker cannot close for so long is an alarm; days closed in turn after an outage are none."""
 AGAIN: Final = 5 * MICROS_PER_SECOND
 """How long to wait before the next look at a shard whose day cannot be closed yet."""
 _log = structlog.get_logger("ledger")
@@ -53,11 +53,11 @@ class _Ended(NamedTuple):
 
 
 class _OpenDay(NamedTuple):
-    """A day that could not be closed when it was looked at last (monotonic)."""
+    """A day that cannot be closed: why not, since when this worker has tried, and when it did last (monotonic)."""
 
     day: Day
     why: str
-    is_late: bool
+    since: float
     seen_at: float
 
 
@@ -69,8 +69,16 @@ class DayClose:
     """
 
     def __init__(
-        self, pool: Pool, shards: int, is_booked: IsBooked, *, now: Clock = clock.now, horizon: Horizon | None = None
+        self,
+        pool: Pool,
+        shards: int,
+        is_booked: IsBooked,
+        *,
+        now: Clock = clock.now,
+        horizon: Horizon | None = None,
+        late_seconds: float = LATE_SECONDS,
     ) -> None:
+        self._late_seconds = late_seconds
         self._pool = pool
         self._shards = shards
         self._is_booked = is_booked
@@ -101,7 +109,7 @@ class DayClose:
         """Which days are late to be closed, and why, in words."""
         for shard in [shard for shard, each in self._open.items() if time.monotonic() - each.seen_at > FORGET_SECONDS]:
             del self._open[shard]  # it is another worker's now
-        late = [each for each in self._open.values() if each.is_late]
+        late = [each for each in self._open.values() if each.seen_at - each.since >= self._late_seconds]
         return [
             f"{date.fromordinal(day).isoformat()} is not closed on {sum(each.day == day for each in late)} shards ("
             f"{', '.join(sorted({each.why for each in late if each.day == day}))})"
@@ -147,10 +155,11 @@ class DayClose:
         return ""
 
     def _note_open(self, shard: Shard, ended: _Ended, why: str) -> None:
-        is_late = self._now() > ended.midnight + CLOSED_AFTER + LATE
-        before = self._open.get(shard)
-        self._open[shard] = _OpenDay(ended.day, why, is_late, time.monotonic())
-        if is_late and not (before is not None and before.is_late and before.day == ended.day):
+        now, before = time.monotonic(), self._open.get(shard)
+        if before is None or before.day != ended.day:
+            before = _OpenDay(ended.day, why, now, now)
+        self._open[shard] = open_day = before._replace(why=why, seen_at=now)
+        if before.seen_at - before.since < self._late_seconds <= open_day.seen_at - open_day.since:
             metrics.count("alarms_total", kind="day_not_closed")
             _log.error("day_not_closed", shard=shard, day=date.fromordinal(ended.day).isoformat(), why=why)
 
