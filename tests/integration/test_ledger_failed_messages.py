@@ -45,6 +45,7 @@ async def test_mend_b04_a_transfer_that_fails_arrives_after_the_fix_however_long
         async with running(SERVICE, ledger.settings, frozenset({"consumer", "relay", "sweeper", "api"}), port=0) as one:
             parts = {part.name: part for part in one.parts}
             async with client_of(parts["api"].app, signer.token(scopes=["ledger:read", "ledger:spend"])) as client:
+                await eventually(lambda: _is_ready(client))
                 answer = await client.post(
                     "/v1/transfers",
                     json={"from": SENDER, "to": RECEIVER, "points": 5, "reference": "b04"},
@@ -66,6 +67,10 @@ async def test_mend_b04_a_transfer_that_fails_arrives_after_the_fix_however_long
                 assert (await redrive.drive(ledger.settings, EVERYTHING))["redriven"] == 0
                 await eventually(lambda: _reports(sweeper, ""), seconds=40)
                 assert await _has(client, SENDER, 0)
+
+
+async def _is_ready(client: httpx.AsyncClient) -> bool:
+    return (await client.get("/readyz")).status_code == 200
 
 
 async def _reports(part: Any, words: str) -> bool:

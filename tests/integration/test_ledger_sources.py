@@ -61,6 +61,7 @@ async def test_mend_c01_10000_bad_events_of_one_credential_hold_up_nothing(
             api = next(part for part in worker.parts if isinstance(part, Api))
             consumer = next(part for part in worker.parts if part.name == "consumer")
             async with client_of(api.app, signer.token(scopes=["ledger:read"])) as client:
+                await eventually(lambda: _is_ready(client))
                 slowest = await _read_until_booked(client, ledger, good)
                 assert (await client.get("/readyz")).json() == {"status": "ready", "lacking": []}
 
@@ -75,6 +76,10 @@ async def test_mend_c01_10000_bad_events_of_one_credential_hold_up_nothing(
                 refused = next(line for line in metrics.splitlines() if 'source="/shop/bad"' in line)
                 assert float(refused.rpartition(" ")[2]) == BAD
     assert slowest < 2, "a read waited for records"
+
+
+async def _is_ready(client: httpx.AsyncClient) -> bool:
+    return (await client.get("/readyz")).status_code == 200
 
 
 async def _read_until_booked(client: httpx.AsyncClient, ledger: Any, good: list[tuple[str, bytes]]) -> float:
