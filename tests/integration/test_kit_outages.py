@@ -166,7 +166,7 @@ async def _ready(running: Any, wanted: bool) -> bool:
 
 
 async def _is_not_well(running: Any, check: str) -> bool:
-    well, document = running.worker.health.well()
+    well, document = running.worker.health.well(details=True)
     return not well and not document["workers"]["0"][check].ok
 
 
