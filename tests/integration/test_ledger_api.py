@@ -207,6 +207,7 @@ async def test_N4_an_order_is_explained_by_tier_band_multiplier_and_rounding(
         "units": None,
         "band": {"up_to": "200.00", "exclusive": True, "rate": "1"},
         "multipliers": {"tier senior": "1.1"},
+        "each_full": None,
         "by_goods": [],
         "stacking": "multiply",
         "exact": "219.989",
