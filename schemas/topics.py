@@ -175,6 +175,7 @@ ALL: Final[tuple[Topic, ...]] = (
             "loyalty.reward.given_back.v1",
             "loyalty.reward.kept.v1",
             "loyalty.referral.told.v1",
+            "loyalty.referral.answered.v1",
             "loyalty.budget.asked.v1",
             "loyalty.budget.answered.v1",
         ),

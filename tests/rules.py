@@ -101,6 +101,10 @@ RULES: Final = {
     "O12": Rule(
         "Numbers have bounds where a fact enters; equal ones are the same however spelled.", "bounds", partly=True
     ),
+    "F1": Rule("Who referred a member is told with the registration or soon after; the first told holds, of two also."),
+    "F2": Rule("A referral is due with an order of a least spend, net of points, of a member who had none before."),
+    "F3": Rule("A referrer has to be known, and has points for so many referrals a month."),
+    "F4": Rule("A referral stands and goes with its order, on both sides."),
     "X1": Rule("Members give points away as far as the program lets them: at once, in a day and in a month."),
     "T1": Rule("An order earns at the tier before its paid time; a tier that arrives late is trued up."),
     "T2": Rule("Tiers are half-open intervals of growth; one order may rise several, with one message."),

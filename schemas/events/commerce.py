@@ -270,6 +270,7 @@ class ProfileData(TypedDict):
     timezone: NotRequired[TimeZone | None]
     country: NotRequired[Country | None]
     referred_by: NotRequired[MemberId | None]
+    """Who brought the member; told with the registration or soon after, the first told holds (F1)."""
 
 
 class MemberRegistered(Envelope):

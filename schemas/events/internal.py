@@ -8,7 +8,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from schemas.events.envelope import Envelope
-from schemas.events.fields import Count, Flag, Id, IsoDate, MemberId, Positive, Shop, Token
+from schemas.events.fields import Count, Flag, Id, Instant, IsoDate, MemberId, Positive, Shop, Token
 
 
 class LotSent(TypedDict):
@@ -59,6 +59,8 @@ class ReferralToldData(TypedDict):
     """The number of the program version under which that member has a successful order; 0: it has none any more."""
     seen: Positive
     """The version of that member's account that says so: what is not newer is old news."""
+    told_at: NotRequired[Instant]
+    """When it was told that the subject referred the member: of two who refer each other the earlier holds (F1)."""
 
 
 class ReferralTold(Envelope):
@@ -66,6 +68,27 @@ class ReferralTold(Envelope):
 
     type: Literal["loyalty.referral.told.v1"]
     data: ReferralToldData
+
+
+class ReferralAnsweredData(TypedDict):
+    """Whether a referrer's account stands for what it was told."""
+
+    referrer: MemberId
+    granted: Flag
+    """True: the referrer's side is booked, and the subject's may be."""
+    why: Literal["", "referrer_unknown", "refers_back"]
+    """If not: nothing came to be known of the referrer in time (F3), or the other referral was told earlier (F1)."""
+    seen: Positive
+    """The version of the subject's account that is answered."""
+    version: Positive
+    """The version of the referrer's account that answers: what is not newer is old news."""
+
+
+class ReferralAnswered(Envelope):
+    """The subject's account told its referrer's of a referral, and this is the answer."""
+
+    type: Literal["loyalty.referral.answered.v1"]
+    data: ReferralAnsweredData
 
 
 class RewardAskedData(TypedDict):
@@ -176,6 +199,7 @@ InternalEvent = (
     | RewardGivenBack
     | RewardKept
     | ReferralTold
+    | ReferralAnswered
     | BudgetAsked
     | BudgetAnswered
 )

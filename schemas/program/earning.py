@@ -14,6 +14,7 @@ from schemas.program.fields import (
     Moment,
     Money,
     Name,
+    Number,
     Part,
     Points,
     PositivePoints,
@@ -98,6 +99,8 @@ class FirstOrderRule(Rule):
 
     on: Literal["first_order"]
     points: PositivePoints
+    min_spend: Money | None = None
+    """What is left of the order's eligible goods, net of points, has to be so much; nothing if not said (F2)."""
 
 
 class MakeUp(Part):
@@ -201,12 +204,25 @@ class BirthdayRule(Rule):
     """When 29 February is kept in common years."""
 
 
+class ReferralCap(Part):
+    """A member gets points for at most so many referrals in a calendar month (F3)."""
+
+    per: Literal["month"]
+    referrals: Number
+
+
 class ReferralRule(Rule):
-    """Points for both sides once the referred member's first order is final."""
+    """Points for both sides while the referred member has a successful order, and no earlier one (F1 to F4)."""
 
     on: Literal["referral"]
     referrer: Points
     referred: Points
+    min_spend: Money | None = None
+    """What is left of that order's eligible goods, net of points, has to be so much; if not said, the currency's
+    smallest amount, so an order that cost no money gives nothing (F2)."""
+    within_days: Days | None = None
+    """How many days after the registration a profile may still say who referred the member; 30 if not said (F1)."""
+    cap: ReferralCap | None = None
 
 
 def _kind(rule: Any) -> str | None:

@@ -22,9 +22,12 @@ from schemas.program.earning import (
     Bands,
     BirthdayRule,
     CampaignRule,
+    FirstOrderRule,
     OrderRule,
+    ReferralRule,
     SignInRule,
 )
+from schemas.program.first_orders import first_order_errors
 from schemas.program.problems import Finding, Path
 from schemas.program.transfers import transfer_errors
 
@@ -66,6 +69,8 @@ def errors(program: Program) -> Iterator[Finding]:
                 yield Finding(path, "a missed day is at least a day ago, so none could be bought", "use 1 or more")
         elif isinstance(rule, CampaignRule):
             yield from _campaign(rule, path)
+        elif isinstance(rule, FirstOrderRule | ReferralRule):
+            yield from first_order_errors(rule, path, program.currency)
         elif isinstance(rule, ActivityRule) and (rule.points is None) == (rule.points_per_unit is None):
             yield Finding(path, "an activity earns `points` or `points_per_unit`", "give one of them")
     yield from _points(program)

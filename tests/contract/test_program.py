@@ -33,6 +33,13 @@ rule: first-purchase
     points: 100"""
 CAMPAIGN = '{from: 2026-06-08T00:00:00+08:00, to: 2026-06-09T00:00:00+08:00, multiplier: "2"}'
 
+CAPPED_NOTHING = """\
+rule: referral
+    on: referral
+    referrer: 0
+    referred: 50
+    min_spend: "0.001"
+    cap: {per: month, referrals: 5}"""
 NOBODY_GIVES = "transfers: {allowed: false, per_day: 100}"
 ODD_LIMITS = "transfers: {allowed: true, minimum: 100, per_day: 50, per_month: 20}"
 
@@ -313,6 +320,9 @@ def test_what_is_not_built_is_refused_with_its_line_and_the_way_out(
             "transfers.per_day",
             "`per_day` is above `per_month`: 50 against 20",
         ),
+        ("    points: 100", '    points: 100\n    min_spend: "0.001"', "earn[1].min_spend", "CNY has 2 decimals"),
+        (FIRST_PURCHASE, CAPPED_NOTHING, "earn[1].cap", "it caps what the referrer gets, and that is nothing"),
+        (FIRST_PURCHASE, CAPPED_NOTHING, "earn[1].min_spend", "CNY has 2 decimals"),
         ("timezone: Asia/Shanghai", "timezone: Asia/Peking", "timezone", "no name of the tz database"),
         ("T00:00:00+08:00", "T00:00:00", "effective_from", "no time with offset"),
         ("says: [points_earned, ", "says: [gossip, ", "touchpoints[1].says[0]", "nothing is known to say"),

@@ -67,11 +67,15 @@ class RepairStreak(NamedTuple):
 
 
 class Referred(NamedTuple):
-    """Another account tells of a member that this one referred: the first order stands since `at`, or no longer."""
+    """Another account tells of a member that this one referred: the first order stands since `at`, or no longer.
+
+    `told` is when that member was told to be referred by this one.
+    """
 
     now: Micros
     reference: str
     at: Micros | None
+    told: Micros | None = None
 
 
 class Send(NamedTuple):

@@ -14,8 +14,7 @@ from math import ceil, floor
 from typing import Any
 
 from services.kit.calendar import NOT_YET, Micros, later
-from tests.model.days import is_over, local_day, major, midnight_after
-from tests.model.events import MEMBER
+from tests.model.days import is_over, local_day, major, midnight_after, minor
 from tests.model.lot_days import SLIDING, order_lot, other_lot
 from tests.model.multipliers import budgeted, is_multiplier, multiplier
 from tests.model.order_facts import Report
@@ -77,8 +76,7 @@ class MemberFacts:
     enrolled: list[Report] = field(default_factory=list)
     repaired: dict[date, Report] = field(default_factory=dict)
     """Missed days that were bought (D4), each as of its first instant."""
-    referred: dict[str, Report] = field(default_factory=dict)
-    """Members that this one referred, whose first order stands, each as of that order's success."""
+    registered: list[Report] = field(default_factory=list)
 
     def holding(self, zone: str) -> dict[tuple[str, ...], Any]:
         """O2: the facts received so far, each with the report that holds; one that changes nothing is `known`."""
@@ -210,38 +208,54 @@ def order_awards(
     return awards
 
 
-def first_purchase(orders: Mapping[str, Order], facts: MemberFacts, now: Micros) -> list[Award]:
-    """R9: the bonus stands while there is a successful order, on the lot of the one that began it.
+def first_purchase(orders: Mapping[str, Order], now: Micros) -> list[Award]:
+    """R9: the bonus stands while there is a successful order of its least spend, on the lot of the first of these."""
+    rising = rises(orders, now, _bonus_spend)
+    if rising is None:
+        return []
+    order, _, lot = rising
+    version, day = order.program["version"], order.date
+    rules = rules_on(order.program, "first_order")
+    return [Award("member", rule["rule"], version, day, lot, 0, rule["points"], about=order.key) for rule in rules]
 
-    So do the points of a member who was referred.
+
+def _bonus_spend(program: Program) -> str:
+    return next((rule.get("min_spend", "0") for rule in rules_on(program, "first_order")), "0")
+
+
+def rises(
+    orders: Mapping[str, Order], now: Micros, least_spend: Callable[[Program], str | None]
+) -> tuple[Order, Micros, date] | None:
+    """R9, F2: the order with which the number of those of a least spend last rose from 0, when it did, and its lot.
+
+    A lot whose day was over when the number fell to 0 is kept. None while there is no such order.
     """
     changes: dict[Micros, list[tuple[int, Order]]] = {}
     for order in orders.values():
-        rule = qualifying_rule(order.program)
-        for at, _, success in order.timeline(rule, now) if rule else []:
-            if success:
-                changes.setdefault(at, []).append((success, order))
+        rule, least = qualifying_rule(order.program), least_spend(order.program)
+        amount = orders_left = counts = 0
+        for at, change, success in order.timeline(rule, now) if rule and least is not None else []:
+            amount, orders_left = amount + change, orders_left + success
+            counted = int(orders_left > 0 and amount >= minor(least, order.program["currency"]))
+            if counted != counts:
+                changes.setdefault(at, []).append((counted - counts, order))
+            counts = counted
     successful = 0
     rising: Order | None = None
+    since = NOT_YET
     lot: date | None = None
     for at in sorted(changes):
         before, successful = successful, successful + sum(change for change, _ in changes[at])
         if before == 0 and successful > 0:
             rose = [order for change, order in changes[at] if change > 0]
-            rising = min(rose, key=lambda order: (order.paid_at, order.key))
+            rising, since = min(rose, key=lambda order: (order.paid_at, order.key)), at
             lot = lot or order_lot(rising.program, rising.date)
         elif before > 0 and successful == 0:
             assert rising is not None
             assert lot is not None
             if lot == SLIDING or not is_over(lot, at, rising.program["timezone"]):
                 lot = None  # it was still good: the next first order brings its own
-    if successful == 0 or rising is None or lot is None:
-        return []
-    gifts = [(rule["rule"], rule["points"], rising.key) for rule in rules_on(rising.program, "first_order")]
-    if any(report.data.get("referred_by") not in (None, MEMBER) for report in facts.profile):
-        gifts += [(rule["rule"], rule["referred"], "referral") for rule in rules_on(rising.program, "referral")]
-    version, day = rising.program["version"], rising.date
-    return [Award("member", name, version, day, lot, 0, points, about=about) for name, points, about in gifts]
+    return None if successful == 0 or rising is None or lot is None else (rising, since, lot)
 
 
 def order_rules(program: Program) -> list[Rule]:
@@ -277,16 +291,6 @@ def sign_ins(facts: MemberFacts, program_at: ProgramAt) -> list[Award]:
             points = steps.get((run - 1) % max(steps, default=1) + 1, 0)
             awards.append(_at_once(f"day:{day}", rule, program, day, points))
     return awards
-
-
-def referrals(facts: MemberFacts, program_at: ProgramAt) -> list[Award]:
-    """The referrer's side: points for each member referred, while that one's first order stands."""
-    return [
-        _at_once(f"referred:{member}", rule, program, _day(report, program_at), rule["referrer"])
-        for member, report in facts.referred.items()
-        for program in [program_at(report.at)]
-        for rule in rules_on(program, "referral")
-    ]
 
 
 def reviews(facts: MemberFacts, program_at: ProgramAt) -> list[Award]:
@@ -344,7 +348,7 @@ def joining_gift(facts: MemberFacts, program_at: ProgramAt) -> list[Award]:
 
 
 def pooled(awards: Iterable[Award], program_of: Mapping[str, Program]) -> list[Award]:
-    """N3: a cap a day is a pool: min(cap, the sum of what stands), in the day's lot.
+    """N3: a cap a day is a pool: min(cap, the sum of what stands), in the day's lot; that of referrals a month's (F3).
 
     N6: a budget goes to orders by paid time until it is spent, each in its own lot.
     """
@@ -360,14 +364,14 @@ def pooled(awards: Iterable[Award], program_of: Mapping[str, Program]) -> list[A
             spent[campaign] = spent.get(campaign, 0) + allowed
             confirmed = min(award.confirmed, allowed)
             free.append(replace(award, pending=allowed - confirmed, confirmed=confirmed))
-        elif "cap" in rule:
-            pools.setdefault((award.day, award.rule, award.version), []).append(award)
+        elif "cap" in rule and award.owner != "member":
+            period = award.day.replace(day=1) if rule["cap"].get("per") == "month" else award.day
+            pools.setdefault((period, award.rule, award.version), []).append(award)
         else:
             free.append(award)
     for (day, name, version), members in pools.items():
         rule = next(rule for rule in program_of[version]["earn"] if rule["rule"] == name)
-        assert rule["cap"].get("per", "day") == "day"
-        cap = rule["cap"]["points"]
+        cap = rule["cap"]["referrals"] * rule["referrer"] if rule["on"] == "referral" else rule["cap"]["points"]
         confirmed = min(cap, sum(award.confirmed for award in members))
         total = min(cap, sum(award.confirmed + award.pending for award in members))
         free.append(Award(f"pool:{day}:{version}", name, version, day, members[0].lot, total - confirmed, confirmed))

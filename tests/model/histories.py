@@ -107,6 +107,7 @@ def programs(
         rule={
             "purchase": purchase,
             "sign-in": sign_in,
+            "first-purchase": {"min_spend": draw(st.sampled_from([None, None, "60"]))},
             "favourite": {"once_per": draw(st.sampled_from([None, "item", "item"]))},
             "review": {"cap": {"per": "day", "points": 30}},
         },
@@ -167,6 +168,15 @@ MORE_RULES: list[dict[str, Any]] = [
     {"rule": "birthday", "on": "order", "when": "birthday_month", "multiplier": "2"},
     {"rule": "birthday", "on": "order", "when": "birthday", "multiplier": "2", "feb29": "mar1"},
     {"rule": "referral", "on": "referral", "referrer": 100, "referred": 50},
+    {
+        "rule": "referral",
+        "on": "referral",
+        "referrer": 100,
+        "referred": 50,
+        "min_spend": "60",
+        "within_days": 25,
+        "cap": {"per": "month", "referrals": 2},
+    },
 ]
 AHEAD_RULES: list[dict[str, Any]] = [
     {"rule": "gift", "on": "order", "campaign": CAMPAIGN | {"multiplier": "2", "budget": 150}},
@@ -349,7 +359,13 @@ def dealings(now: Micros) -> st.SearchStrategy[Command]:
         st.builds(
             RepairStreak, st.just(now), st.sampled_from([text_of(later(now, -day * DAY))[:10] for day in range(6)])
         ),
-        st.builds(Referred, st.just(now), st.sampled_from(["m3", "m4"]), st.just(now) | st.none()),
+        st.builds(
+            Referred,
+            st.just(now),
+            st.sampled_from(["m3", "m4", "m6", "m2"]),
+            st.just(now) | st.none(),
+            st.sampled_from([None, instant(d(-62)), instant(d(-32))]),
+        ),
     )
 
 

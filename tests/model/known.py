@@ -8,7 +8,6 @@ from fractions import Fraction
 from typing import Any
 
 from services.kit.calendar import NOT_YET, Micros
-from tests.model.commands import Referred
 from tests.model.contradictions import AGAINST_EACH_OTHER
 from tests.model.days import DAY, MINUTE, instant, local_day, midnight_after
 from tests.model.earning import MemberFacts, TierHistory, rules_on
@@ -100,17 +99,8 @@ class Known:
             facts.append(report)
             if word == "registered":
                 self.member.enrolled.append(report)
+                self.member.registered.append(report)
         return "booked" if self.member.holding(self.zone) != before else "known"
-
-    def hear_of(self, referred: Referred) -> str:
-        """Another account tells of a member that this one referred."""
-        if referred.at is None:
-            return "known" if self.member.referred.pop(referred.reference, None) is None else "booked"
-        report = Report(referred.at, "", referred.reference, {})
-        if self.member.referred.get(referred.reference) == report:
-            return "known"
-        self.member.referred[referred.reference] = report
-        return "booked"
 
     def repair_refusal(self, day: str, now: Micros, offer: dict[str, Any]) -> str | None:
         """D4: whether a day lies within the days of the offer, was missed and not bought yet."""
@@ -169,15 +159,18 @@ class Known:
         self._newest[kind] = max(newest, at)
         return at
 
-    def active_until(self, *commands: Micros) -> list[date]:
-        """E3: until when each thing the member did keeps points alive, under `sliding`; a refund is no activity."""
+    def active_until(self, referred: Sequence[Micros], *commands: Micros) -> list[date]:
+        """E3: until when each thing the member did keeps points alive, under `sliding`; a refund is no activity.
+
+        `referred` are the first orders of members whom this one referred.
+        """
         member = self.member
         others = [*member.signed_in, *member.published, *member.activities, *member.profile, *member.enrolled]
-        others += [report for report in member.referred.values() if rules_on(self.program_at(report.at), "referral")]
+        first = [at for at in referred if rules_on(self.program_at(at), "referral")]
         orders = [report for facts in self._orders.values() for report in facts.paid]
         deeds: list[tuple[Callable[[Program, date], date], Micros]]
         deeds = [(order_day, report.at) for report in orders]
-        deeds += [(expiry_day, at) for at in (*(report.at for report in others), *commands)]
+        deeds += [(expiry_day, at) for at in (*(report.at for report in others), *first, *commands)]
         return [
             rule(program, local_day(at, self.zone))
             for rule, at in deeds

@@ -95,8 +95,15 @@ def tier_histories(draw: st.DrawFn) -> list[Event]:
 
 @st.composite
 def a_person(draw: st.DrawFn) -> list[Event]:
-    """A birthday that may change, and a member who referred this one."""
-    happened = [registered(d(-60), referred_by=draw(st.sampled_from([None, "m1", "m2"])))]
+    """A birthday that may change, and a member who referred this one, or says so of this one."""
+    named = st.sampled_from([None, "m1", "m2", "m2", "m5"])
+    happened = [registered(d(-60), referred_by=draw(named))]
+    for day in draw(st.sets(st.sampled_from([-61, -40, -31, -30, -29]), max_size=2)):
+        happened.append(profile(d(day, draw(st.sampled_from(CLOCKS))), id=f"referred:{day}", referred_by=draw(named)))
+    for other in draw(st.sets(st.sampled_from(["m2", "m5"]), max_size=2)):
+        back = draw(st.sampled_from([None, "m1", "m1", "m2"]))
+        day = draw(st.sampled_from([-60, -61, -35, 40]))
+        happened.append(registered(d(day), member=other, referred_by=back))
     for day in draw(st.lists(st.sampled_from([-70, -45, -25, -25, -24, 1, 2, 4]), max_size=3)):
         born = draw(st.sampled_from(["1990-03-05", "1990-03-31", "1992-02-29", "1990-04-02", None]))
         happened.append(profile(d(day, draw(st.sampled_from(CLOCKS))), birthday=born))

@@ -17,11 +17,12 @@ from tests.model import earning, tiers
 from tests.model.commands import Command, Decide, Hold, Receive, Redeem, Referred, RepairStreak, Send
 from tests.model.days import DAY, NEVER, midnight_after
 from tests.model.earning import Award
-from tests.model.events import Arrival, Event, Timer
+from tests.model.events import MEMBER, Arrival, Event, Timer
 from tests.model.known import Known
 from tests.model.lot_days import SLIDING
 from tests.model.orders import Order, order_key
 from tests.model.program import Program
+from tests.model.referrals import Referrals
 from tests.model.result import HoldResult, LotName, OrderResult, RedemptionResult, Result
 from tests.model.shortfalls import Shortfalls
 from tests.model.sliding import Sliding
@@ -51,6 +52,7 @@ class Model:
         self.spending = Spending(self.wallet)
         self.shortfalls = Shortfalls(self.wallet)
         self.transfers = Transfers(self.wallet)
+        self.referrals = Referrals(self.known, self.known.versions)
         self.closed = tiers == "closed"
         self.outcomes: list[tuple[str, str]] = []
         self._by_version = {version["version"]: version for version in self.known.versions}
@@ -72,16 +74,22 @@ class Model:
 
     def arrive(self, event: Event, now: Micros) -> str:
         """Take an event that comes in at `now`; what became of it is returned."""
+        if event["subject"] != MEMBER:
+            self._pass_time(now)
+            told = self.referrals.hear_of_other(event, self.wallet.now)
+            self._follow_others()
+            return told
         outcome = self.known.refusal(event, now)
         if outcome is None:
             self._pass_time(now)
+            self.referrals.see(MEMBER, self.wallet.now)
             outcome = self.known.learn(event, self.wallet.now)
-            self.sliding.reach(self.known.active_until())
+            self.sliding.reach(self.known.active_until(self.referrals.heard_while_known()))
             if event["type"] == "commerce.order.paid.v1":
                 self._take_over(event)
             from_tiering = event["type"].startswith("loyalty.tier.")
             self._settle(TRUE_UP if from_tiering else None)
-            self._follow_tiers()
+            self._follow_others()
         self.outcomes.append((event["id"], outcome))
         return outcome
 
@@ -89,6 +97,8 @@ class Model:
         """Do what is asked at its `now`: `booked`, or the name of the refusal."""
         self._pass_time(command.now)
         program = self.known.program_at(self.wallet.now)
+        if not isinstance(command, Referred):
+            self.referrals.see(MEMBER, self.wallet.now)
         match command:
             case _ if self.known.is_erased and not isinstance(command, Referred | Receive):
                 outcome = "member_erased"
@@ -97,17 +107,17 @@ class Model:
             case RepairStreak():
                 outcome = self._repair_streak(command, program)
             case Referred():
-                outcome = self.known.hear_of(command)
+                outcome = self.referrals.hear(command, self.wallet.now)
             case Send() | Receive():
                 outcome = self.transfers.do(command, program)
             case _:
                 outcome = self.spending.do(command, _grace_days(program))
         if isinstance(command, Hold | Redeem | RepairStreak | Send) and outcome == "booked":
-            self.sliding.reach(self.known.active_until(self.wallet.now))
+            self.sliding.reach(self.known.active_until([], self.wallet.now))
         elif isinstance(command, Referred):
-            self.sliding.reach(self.known.active_until())
+            self.sliding.reach(self.known.active_until(self.referrals.heard_while_known()))
         self._settle()
-        self._follow_tiers()
+        self._follow_others()
         self.outcomes.append((f"{type(command).__name__} {command.reference}", outcome))
         return outcome
 
@@ -127,7 +137,7 @@ class Model:
     def tick(self, now: Micros) -> None:
         """Move the clock to `now` and do everything that is due."""
         self._pass_time(now)
-        self._follow_tiers()
+        self._follow_others()
 
     def take(self, step: HistoryStep) -> None:
         """One step of a history, whichever it is."""
@@ -288,9 +298,9 @@ class Model:
         """Everything the facts earn by now, in buckets: {(owner, rule, lot): (pending, confirmed)}."""
         now, facts, at = self.wallet.now, self.known.member, self.known.program_at
         awards = list(earned.values())
-        awards += earning.first_purchase(orders, facts, now)
+        awards += earning.first_purchase(orders, now) + self.referrals.own(orders, now)
         awards += [*earning.sign_ins(facts, at), *earning.reviews(facts, at), *earning.activities(facts, at)]
-        awards += [*earning.profile(facts, at), *earning.joining_gift(facts, at), *earning.referrals(facts, at)]
+        awards += [*earning.profile(facts, at), *earning.joining_gift(facts, at), *self.referrals.of_others(at)]
         target: dict[Bucket, tuple[int, int]] = {}
         for award in earning.pooled(awards, self._by_version):
             bucket = (award.owner, award.rule, award.lot)
@@ -298,6 +308,12 @@ class Model:
             target[bucket] = before[0] + award.pending, before[1] + award.confirmed
             self._awards[bucket] = award
         return target
+
+    def _follow_others(self) -> None:
+        """What other services and other accounts answer at once."""
+        self._follow_tiers()
+        if self.referrals.answer(self.known.orders(), self.wallet.now):
+            self._settle()
 
     def _follow_tiers(self) -> None:
         """T1: in a closed system the tiers follow the timelines at once, and the ledger trues up."""

@@ -38,11 +38,12 @@ from services.ledger.domain.state.inputs import (
 )
 from services.ledger.domain.state.loaded import Loaded, Missing, Needs, Success
 from services.ledger.domain.state.lots import lot_row
-from services.ledger.domain.state.messages import AskBudget, LotPart, ReceivePoints, ReferralReceived
+from services.ledger.domain.state.messages import AskBudget, LotPart, ReceivePoints, ReferralAnswered, ReferralReceived
 from services.ledger.domain.state.orders import decode_order, encode_lines, encode_order
 from services.ledger.domain.state.outcome import Message, Outcome
 from services.ledger.domain.state.refs import order_of, order_ref
 from services.ledger.events.inbound import input_of
+from services.ledger.events.internal import referral_message
 from services.tiering.domain import member as tier_member
 from services.tiering.domain.program import ProgramVersions as TierVersions
 from services.tiering.domain.program import compile_program as compile_tiers
@@ -62,7 +63,8 @@ class MemoryLedger:
     """The fold driven by events, input by input or in batches.
 
     With `tiers="closed"` tiering's own fold follows each batch at once and its history comes back as an input;
-    with `"received"` only tier events change tiers. The accounts of campaigns' budgets answer each step at once.
+    with `"received"` only tier events change tiers. The accounts of campaigns' budgets, and those of other members as
+    far as referrals go, answer each step at once; events of other members go to their accounts.
     """
 
     def __init__(
@@ -87,7 +89,10 @@ class MemoryLedger:
         self.clock = NOT_YET
         self.account = Account(1, member_id)
         self.budgets: dict[str, MemoryLedger] = {}
+        self.others: dict[str, MemoryLedger] = {}
         self._heard = 0
+        self._told = 0
+        self._is_alone = False
         self.orders: dict[str, bytes] = {}
         self.lines: dict[tuple[str, int], bytes] = {}
         self.facts: dict[str, bytes] = {}
@@ -105,6 +110,11 @@ class MemoryLedger:
 
     def arrive(self, event: Mapping[str, Any], now: Micros) -> str:
         """Take an event that comes in at `now`; what became of it is returned."""
+        if event["subject"] != self.account.member_id:
+            outcome = self._other(event["subject"]).arrive(event, now)
+            self.clock = max(self.clock, now)
+            self.tick(now)
+            return outcome
         arrival = self._arrival(event, now)
         if isinstance(arrival, str):
             outcome = arrival
@@ -192,9 +202,9 @@ class MemoryLedger:
                 since = asked.now if asked.at is None else asked.at
                 program = self.programs.at(since)
                 stands = asked.at is not None and program.referral is not None
-                return ReferralReceived(
-                    *head[:2], since, asked.reference, program.number if stands else NO_PROGRAM, int(name)
-                )
+                stands_under = program.number if stands else NO_PROGRAM
+                told_at = NOT_YET if asked.told is None else asked.told
+                return ReferralReceived(*head[:2], since, asked.reference, stands_under, int(name), told_at)
             case commands.Send():
                 return SendPoints(*head, asked.reference, asked.reference, "m2", asked.points)
             case commands.Receive():
@@ -244,8 +254,41 @@ class MemoryLedger:
         return input_
 
     def _follow(self, now: Micros) -> None:
-        """Let tiering and the accounts of budgets follow what is booked."""
+        """Let tiering, the accounts of budgets and other members follow what is booked."""
         self._follow_tiers(now)
+        self._follow_budgets(now)
+        if self._is_alone:
+            return
+        for other in list(self.others.values()):
+            other.tick(now)
+        while letters := self._referral_messages():
+            for message in letters:
+                # Of another member, whose first order a command tells of here, no account may have asked.
+                if message.to == self.account.member_id:
+                    self.do(message.input_, now)
+                elif isinstance(message.input_, ReferralReceived) or message.to in self.others:
+                    self._other(message.to).do(message.input_, now)
+            self._follow_tiers(now)
+
+    def _other(self, member_id: str) -> MemoryLedger:
+        """Another member's account, which tells nobody anything by itself."""
+        if member_id not in self.others:
+            other = self.others[member_id] = MemoryLedger(self._documents, tiers="received", member_id=member_id)
+            other._is_alone = True
+        return self.others[member_id]
+
+    def _referral_messages(self) -> list[Message]:
+        """What these accounts tell each other of referrals and have not heard yet."""
+        messages: list[Message] = []
+        for each in (self, *self.others.values()):
+            for row in each.journal[each._told :]:
+                member_id = each.account.member_id
+                messages += [referral_message(member_id, row, referral) for referral in row.outcome.referrals]
+                messages += [said for said in row.outcome.messages if isinstance(said.input_, ReferralAnswered)]
+            each._told = len(each.journal)
+        return messages
+
+    def _follow_budgets(self, now: Micros) -> None:
         for message in self.messages(since=self._heard):
             if isinstance(message.input_, AskBudget):
                 budget = self.budgets.get(message.to)

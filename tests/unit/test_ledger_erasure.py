@@ -16,7 +16,7 @@ from tests.model.days import instant
 from tests.model.events import Event, cancelled, completed, d, erased, paid, profile, registered
 from tests.model.program import program
 from tests.unit.ledger_member import MemoryLedger
-from tests.unit.test_ledger_referrals import BORN, BOUGHT, STANDS, ledger_after, referrals, with_referral
+from tests.unit.test_ledger_referrals import BORN, BOUGHT, FRIEND, STANDS, ledger_after, referrals, with_referral
 
 BIRTHDAY = {"rule": "birthday", "on": "order", "when": "birthday_month", "multiplier": "2"}
 
@@ -61,12 +61,12 @@ def test_mend_b06_the_birthday_is_forgotten_and_what_it_earned_stands() -> None:
 
 
 def test_mend_b06_the_referrer_is_forgotten_and_the_referral_stands() -> None:
-    ledger = ledger_after(with_referral(), BORN, *BOUGHT, erased(d(4)))
+    ledger = ledger_after(with_referral(), FRIEND, BORN, *BOUGHT, erased(d(4)))
     assert (ledger.account.details.referrer, ledger.account.available) == ("", 150)
     assert b"friend" not in ledger.facts[PROFILE]
     ledger.arrive(cancelled("o1", d(6)), instant(d(6)))
     assert referrals(ledger) == [STANDS], "nobody knows any more whose referral it was"
-    assert ledger_after(with_referral(), BORN, erased(d(1, "12:00")), *BOUGHT).account.available == 100
+    assert ledger_after(with_referral(), FRIEND, BORN, erased(d(1, "12:00")), *BOUGHT).account.available == 100
 
 
 def test_mend_b06_what_the_member_says_after_the_erasure_is_kept() -> None:

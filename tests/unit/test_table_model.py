@@ -11,7 +11,7 @@ from tests.model.result import mismatches
 from tests.model.table import CASES, OF_THE_MODEL, Case, Then
 from tests.rules import RULES
 
-OF_POINTS = {code for code in RULES if code[0] in "NRPEDOXBZ"} | {"T1", "T2", "T3", "T8", "T9", "T10"}
+OF_POINTS = {code for code in RULES if code[0] in "NRPEDOFXBZ"} | {"T1", "T2", "T3", "T8", "T9", "T10"}
 """The rules that a history of one member shows."""
 
 

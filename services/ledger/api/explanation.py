@@ -96,7 +96,7 @@ class Sum(BaseModel):
     )
     rounding: str | None
     points: int
-    cap: int | None = Field(description="The most that the rule gives a member on one local day.")
+    cap: int | None = Field(description="The most that it gives a member on a local day, or for referrals in a month.")
     granted: int | None = Field(
         description="How many of these points the campaign's budget has given so far; null: no budget."
     )
@@ -266,7 +266,9 @@ def _describe_reason(reason: AwardReason, program: Program) -> str:
             f"of these the campaign's budget has given {reason.granted} so far."
         )
     if reason.rule != program.order.name:
-        cap = f", at most {reason.cap} a day" if reason.cap is not None else ""
+        is_referral = program.referral is not None and reason.rule == program.referral.name
+        period = "month" if is_referral else "day"
+        cap = f", at most {reason.cap} a {period}" if reason.cap is not None else ""
         return f"The rule gives {reason.points} points for it{cap}."
     rule, amount = program.order, decimal_string(reason.amount, program.decimals)
     basis = reason.basis or reason.amount

@@ -275,6 +275,7 @@ class AccountAudit:
         last_days = [last_day(lot.day, account.details.sliding_last_days) for lot in stored.lots if lot.available > 0]
         dates += [calendar.end_of(day) for day in last_days if day != NEVER]
         dates += [expires_at for expires_at, _ in account.details.holds]
+        dates += [until for until, _ in account.details.waiting_referrals]
         if dates and (account.next_due is None or account.next_due > min(dates)):
             self._fault("due", f"next_due is {account.next_due}, something falls due at {min(dates)}")
 

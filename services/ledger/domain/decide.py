@@ -71,6 +71,7 @@ from services.ledger.domain.state.messages import (
     GiveBackReward,
     KeepReward,
     ReceivePoints,
+    ReferralAnswered,
     ReferralReceived,
     RewardAnswered,
     TransferArrived,
@@ -113,11 +114,14 @@ _RULES: Final[Mapping[type, Callable[[Posting, Any], Outcome]]] = {
     RepairStreak: signins.repair_streak,
     DecideShortfall: shortfalls.decide_shortfall,
     ReferralReceived: referrals.receive_referral,
+    ReferralAnswered: referrals.receive_answer,
     DueTimer: lambda _posting, _timer: Outcome("booked"),
     ExpiryNear: lambda posting, near: Outcome("booked", expiring=expiring_on(posting, near.day)),
     SnapshotTaken: lambda _posting, _taken: Outcome("booked"),
 }
 """What each kind of input means."""
+_OF_THE_LEDGER: Final = (ReferralReceived, ReferralAnswered, DueTimer, ExpiryNear, SnapshotTaken)
+"""Inputs that say nothing of the member itself (F3)."""
 assert _RULES.keys() == set(get_args(AnyInput)), "each kind of input has its rule"
 
 
@@ -131,7 +135,10 @@ def decide(programs: ProgramVersions, member: Member, input_: AnyInput, now: Mic
     posting = Posting(member, programs, now)
     qualified = _book_what_is_due(posting) if _is_due(member, now) else []
     outcome = _apply(posting, input_)
-    if _says_nothing(input_, posting, outcome) and not (posting.entries or qualified):
+    if account.details.stranger and not isinstance(input_, _OF_THE_LEDGER):
+        referrals.become_known(posting)
+    booked = posting.entries or qualified or posting.referral_answers
+    if not booked and _says_nothing(input_, posting, outcome):
         return None
     posting.post()
     _complete(outcome, posting, qualified)
@@ -172,6 +179,7 @@ def _complete(outcome: Outcome, posting: Posting, qualified: list[OrderQualified
     if qualified:
         newer = {each.order for each in outcome.qualified}
         outcome.qualified = [each for each in qualified if each.order not in newer] + outcome.qualified
+    outcome.messages += posting.referral_answers.values()
     if posting.budget_requests:
         outcome.messages += budgets.ask_budgets(posting)
 
@@ -182,7 +190,8 @@ def _is_due(member: Member, now: Micros) -> bool:
 
 
 def _book_what_is_due(posting: Posting) -> list[OrderQualified]:
-    """Confirm lines, expire lots and end holds, each as of its own due time, at one instant in this order (T8, R6).
+    """Confirm lines, expire lots, end holds and what waits, each as of its own due time, at one instant in this order
+    (T8, R6).
 
     What is due is booked as it would have been at that very instant, so it makes no difference when it is booked (E1).
     """
@@ -191,7 +200,8 @@ def _book_what_is_due(posting: Posting) -> list[OrderQualified]:
     qualified: dict[str, OrderQualified] = {}
     due_orders = member.orders_due(now)
     while True:
-        instants = [due for due, _ in due_orders[:1]] + [expires for expires, _ in member.account.details.holds[:1]]
+        details = member.account.details
+        instants = [due for due, _ in due_orders[:1] + details.holds[:1] + details.waiting_referrals[:1]]
         if (expiry := next_expiry(member, calendar)) is not None:
             instants.append(expiry)
         at = min(instants, default=None)
@@ -204,6 +214,7 @@ def _book_what_is_due(posting: Posting) -> list[OrderQualified]:
         posting.post()
         expire_past_lots(posting, calendar, at)
         holds.time_out_holds(posting)
+        referrals.let_go_of_strangers(posting)
         due_orders = member.orders_due(now)
     posting.now = now
     member.account.next_due = member.next_due(now, calendar)

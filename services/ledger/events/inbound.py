@@ -10,7 +10,7 @@ from typing import Any, Final
 from msgspec import structs
 
 from schemas.events import RefusalReason, Refused
-from services.kit.calendar import NEVER, NO_DAY, Day, Micros, day_from, parse_rfc3339, to_micros
+from services.kit.calendar import NEVER, NO_DAY, NOT_YET, Day, Micros, day_from, parse_rfc3339, to_micros
 from services.kit.epoch import version_of
 from services.kit.money import minor_units, plain_decimal
 from services.ledger.domain.state.inputs import (
@@ -43,6 +43,7 @@ from services.ledger.domain.state.messages import (
     KeepReward,
     LotPart,
     ReceivePoints,
+    ReferralAnswered,
     ReferralReceived,
     RewardAnswered,
     TransferArrived,
@@ -78,6 +79,7 @@ TYPES: Final[Mapping[str, str]] = {
     "make_up": "loyalty.command.make_up.v1",
     "decide_shortfall": "loyalty.command.decide_shortfall.v1",
     "referral": "loyalty.referral.told.v1",
+    "referral_answered": "loyalty.referral.answered.v1",
     "send": "loyalty.command.transfer.v1",
     "receive": "loyalty.transfer.sent.v1",
     "arrived": "loyalty.transfer.arrived.v1",
@@ -317,7 +319,15 @@ def _transfer_arrived(event: Mapping[str, Any], at: Micros) -> AnyInput:
 
 def _referral(event: Mapping[str, Any], at: Micros) -> AnyInput:
     data = event["data"]
-    return ReferralReceived(event["source"], event["id"], at, data["member"], data["program"], data["seen"])
+    told_at = to_micros(data["told_at"]) if "told_at" in data else NOT_YET
+    return ReferralReceived(event["source"], event["id"], at, data["member"], data["program"], data["seen"], told_at)
+
+
+def _referral_answered(event: Mapping[str, Any], at: Micros) -> AnyInput:
+    data = event["data"]
+    return ReferralAnswered(
+        event["source"], event["id"], at, data["referrer"], data["granted"], data["why"], data["seen"], data["version"]
+    )
 
 
 def _reward_asked(event: Mapping[str, Any], at: Micros) -> AnyInput:
@@ -386,6 +396,7 @@ _READERS: Final[Mapping[str, Callable[[Mapping[str, Any], Micros], AnyInput]]] =
     "loyalty.transfer.sent.v1": _transfer_sent,
     "loyalty.transfer.arrived.v1": _transfer_arrived,
     "loyalty.referral.told.v1": _referral,
+    "loyalty.referral.answered.v1": _referral_answered,
     "loyalty.reward.asked.v1": _reward_asked,
     "loyalty.reward.answered.v1": _reward_answered,
     "loyalty.reward.given_back.v1": _reward_given_back,

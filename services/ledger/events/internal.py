@@ -23,6 +23,7 @@ from services.ledger.domain.state.messages import (
     KeepReward,
     LotPart,
     ReceivePoints,
+    ReferralAnswered,
     ReferralReceived,
     RewardAnswered,
     TransferArrived,
@@ -44,15 +45,16 @@ def internal_messages(shard: Shard, member_id: str, row: NewJournalRow, epoch: i
     outcome = row.outcome
     if not (outcome.messages or outcome.referrals):
         return []
-    messages = [*outcome.messages, *(_referral_message(member_id, row, each) for each in outcome.referrals)]
+    messages = [*outcome.messages, *(referral_message(member_id, row, each) for each in outcome.referrals)]
     headers = (*cloudevent.HEADERS, sender_header(Sender(epoch, shard, member_id, row.version, row.head)))
     return [OutboxRow(shard, INTERNAL, message.to.encode(), _render(message), headers) for message in messages]
 
 
-def _referral_message(member_id: str, row: NewJournalRow, referral: Referral) -> Message:
+def referral_message(member_id: str, row: NewJournalRow, referral: Referral) -> Message:
+    """What a member's referrer has to know, as a message to the referrer's account."""
     message_id = f"{member_id}:{row.version}:referral"
     at = referral.at or row.now
-    received = ReferralReceived(SOURCE, message_id, at, member_id, referral.program, row.version)
+    received = ReferralReceived(SOURCE, message_id, at, member_id, referral.program, row.version, referral.told_at)
     return Message(referral.referrer, received)
 
 
@@ -76,7 +78,16 @@ def _data_json(input_: AccountMessage) -> dict[str, Any]:
         case TransferArrived():
             return {"transfer_id": input_.transfer}
         case ReferralReceived():
-            return {"member": input_.member, "program": input_.stands_under, "seen": input_.seen}
+            told_at = {"told_at": rfc3339(input_.told_at)} if input_.told_at else {}
+            return {"member": input_.member, "program": input_.stands_under, "seen": input_.seen, **told_at}
+        case ReferralAnswered():
+            return {
+                "referrer": input_.referrer,
+                "granted": input_.granted,
+                "why": input_.why,
+                "seen": input_.seen,
+                "version": input_.version,
+            }
         case AskReward():
             return {"redemption_id": input_.redemption, "member_id": input_.member, "reward": input_.reward}
         case RewardAnswered():

@@ -84,7 +84,7 @@ class Reads:
             return None
         programs = self.programs.current(row["program"])
         due = row["next_due"]
-        if programs is None or (due is not None and due <= now):
+        if programs is None or (due is not None and due <= now) or _is_empty(row):
             return await self._settled_balance(shard, member_id, now)
         return (
             Balance(
@@ -123,6 +123,12 @@ class Reads:
             account.redeemed, account.expired, _sum_by_day(open_lots), account.written_off, account.in_transit,
         )  # fmt: skip
         return balance, programs
+
+
+def _is_empty(row: asyncpg.Record) -> bool:
+    """Whether no point was ever booked, as on the account of somebody who is only named as a referrer (F3)."""
+    totals = ("pending", "available", "held", "debt", "redeemed", "expired", "written_off", "in_transit")
+    return not any(row[name] for name in totals)
 
 
 def _expiring(days: list[Day] | None, points: list[int]) -> Sequence[tuple[Day, int]]:

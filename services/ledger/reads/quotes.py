@@ -20,7 +20,7 @@ async def quote_for(
 ) -> Quote | None:
     """A cart's quote for a member; None if nothing is known of the member. Raises NotUsable."""
     row = await tx.fetchrow(SQL.account, shard, member_id)
-    if row is None:
+    if row is None or store.account_of(row).details.stranger:
         return None
     loaded = Loaded(orders={CART: None})
     while True:

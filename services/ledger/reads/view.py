@@ -42,6 +42,8 @@ async def view_of(tx: Connection, programs: ProgramVersions, shard: Shard, membe
         return None
     loaded = Loaded()
     member = await _settle(tx, programs, shard, row, loaded, now)
+    if member.account.details.stranger:
+        return None
     lots = {(lot["day"], lot["parent"]): LotRow(*lot) for lot in await tx.fetch(SQL.lots, shard, member.account.number)}
     for key, changes in member.lots.changes.items():
         before = lots.get(key, LotRow(*key, 0, 0, 0, 0, 0))
@@ -89,6 +91,10 @@ async def order_in(tx: Connection, shard: Shard, view: View, ref: str) -> tuple[
 
 
 async def account_of(tx: Connection, shard: Shard, member_id: str) -> Account | None:
-    """The account of a member as last booked; None if nothing is known of the member."""
+    """The account of a member as last booked; None if nothing is known of the member.
+
+    Of a stranger, whom others only name as their referrer (F3), nothing is.
+    """
     row = await tx.fetchrow(SQL.account, shard, member_id)
-    return None if row is None else store.account_of(row)
+    account = None if row is None else store.account_of(row)
+    return None if account is None or account.details.stranger else account

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from services.kit.calendar import Day
 from services.ledger.domain.posting.account import Cause
-from services.ledger.domain.posting.caps import change_pool
+from services.ledger.domain.posting.caps import Limit, change_pool, limit_of_day
 from services.ledger.domain.posting.posting import Posting
 from services.ledger.domain.program.fact_rules import FactRule
 from services.ledger.domain.state.account import NO_PROGRAM
@@ -22,14 +22,16 @@ class StandingAward(NamedTuple):
     lot_day: Day
     cause: Cause
     place: tuple[str | int, ...]
-    cap: int | None = None
+    limit: Limit | None = None
 
 
 def award_of(rule: FactRule, points: int, cause: Cause) -> StandingAward:
     """What a fact's rule awards: in the lot of the cause's day, through the pool of that day if the rule has a cap."""
     lot_day = cause.program.lot_day(cause.day)
-    place = (rule.name, NO_PROGRAM, lot_day) if rule.cap is None else (rule.name, cause.program.number, cause.day)
-    return StandingAward(points, lot_day, cause, place, rule.cap)
+    if rule.cap is None:
+        return StandingAward(points, lot_day, cause, (rule.name, NO_PROGRAM, lot_day))
+    place = (rule.name, cause.program.number, cause.day)
+    return StandingAward(points, lot_day, cause, place, limit_of_day(rule.name, rule.cap, cause))
 
 
 def replace_award(posting: Posting, booked: StandingAward | None, due: StandingAward | None) -> None:
@@ -48,7 +50,7 @@ def replace_award(posting: Posting, booked: StandingAward | None, due: StandingA
 
 def change_award(posting: Posting, award: StandingAward, points: int) -> None:
     """Award points in an award's lot or, negative, claw them back there, through its pool if it has one."""
-    if award.cap is None:
+    if award.limit is None:
         posting.change_award(award.lot_day, points, award.cause)
     elif points:
-        change_pool(posting, award.cause.rule, award.cap, award.lot_day, (points, points), award.cause)
+        change_pool(posting, award.limit, award.lot_day, (points, points), award.cause)

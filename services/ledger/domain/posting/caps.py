@@ -1,4 +1,5 @@
 """Caps as pools (N3): what a rule gives a member on one local day is min(cap, sum of the uncapped awards that stand).
+The cap of referrals is a calendar month's (F3).
 
 A day on which another program version begins has a pool for each version: their awards could be in two lots and under
 two caps. Each fact books the change of that total, which may differ from its own award: a refund or a removed review
@@ -8,6 +9,8 @@ SQL: `facts`.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import msgspec
 
@@ -31,13 +34,25 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(CapPool).decode
 
 
-def change_pool(posting: Posting, rule: str, cap: int, lot_day: Day, change: tuple[int, int], cause: Cause) -> None:
-    """Change the uncapped sums of the pool of the cause's day and program version, and book what that changes.
+class Limit(NamedTuple):
+    """The pool that caps an award, by its key, and the cap."""
+
+    key: str
+    cap: int
+
+
+def limit_of_day(rule: str, cap: int, cause: Cause) -> Limit:
+    """The pool of a rule, of the day and the program version of a cause."""
+    return Limit(cap_key(rule, cause.program.number, cause.day), cap)
+
+
+def change_pool(posting: Posting, limit: Limit, lot_day: Day, change: tuple[int, int], cause: Cause) -> None:
+    """Change the uncapped sums of a pool, and book what that changes.
 
     `change` is what the total changes by, and what the confirmed part of it changes by.
     """
     member = posting.member
-    key = cap_key(rule, cause.program.number, cause.day)
+    key, cap = limit
     raw = member.fact(key)
     pool = CapPool() if raw is None else _decode(raw)
     pool.total += change[0]

@@ -23,7 +23,7 @@ from services.ledger.domain.state.holds import Hold, decode_hold, encode_hold
 from services.ledger.domain.state.lots import FORGIVEN, LotAllocation, split_allocations
 from services.ledger.domain.state.member import Member
 from services.ledger.domain.state.orders import Order
-from services.ledger.domain.state.outcome import BudgetRequest, Referral
+from services.ledger.domain.state.outcome import BudgetRequest, Message, Referral
 from services.ledger.domain.state.redemptions import Redemption, decode_redemption, encode_redemption
 from services.ledger.domain.state.refs import order_of
 
@@ -79,7 +79,7 @@ class Posting(PointsAccount):
 
     __slots__ = (
         "_awards", "_clawbacks", "_returns", "_spends", "alarmed", "alarms", "budget_requests", "paying", "programs",
-        "referrals",
+        "referral_answers", "referrals",
     )  # fmt: skip
 
     def __init__(self, member: Member, programs: ProgramVersions, now: Micros) -> None:
@@ -90,6 +90,8 @@ class Posting(PointsAccount):
         self.alarmed: dict[str, list[Alarm]] = {}
         """By order, what is raised on it."""
         self.referrals: list[Referral] = []
+        self.referral_answers: dict[str, Message] = {}
+        """What this account answers to members who name it as their referrer, by member (F3)."""
         self.budget_requests: dict[tuple[str, str], BudgetRequest] = {}
         """What orders ask of budgets, by (the budget's account, order)."""
         self.paying = ""

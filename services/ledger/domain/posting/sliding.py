@@ -16,7 +16,7 @@ import msgspec
 
 from services.kit.calendar import Day, Micros
 from services.ledger.domain.program.program import ProgramVersions
-from services.ledger.domain.state.account import ACTIVITIES, ORDERS, PROFILES, REVIEWS, SIGN_INS
+from services.ledger.domain.state.account import ACTIVITIES, NO_PROGRAM, ORDERS, PROFILES, REVIEWS, SIGN_INS
 from services.ledger.domain.state.fact_keys import sliding_lots_key
 from services.ledger.domain.state.inputs import (
     ActivityRecorded,
@@ -52,7 +52,7 @@ def follow(member: Member, programs: ProgramVersions, input_: AnyInput, now: Mic
     kind = _KEPT_BY.get(type(input_))
     if kind is not None:
         at = member.account.count_from(kind, input_.at, programs.at(input_.at).max_lateness)
-    elif isinstance(input_, Enrolled) or (isinstance(input_, ReferralReceived) and input_.stands_under):
+    elif isinstance(input_, Enrolled) or _is_known_referral(member, input_):
         at = input_.at
     else:
         return
@@ -63,6 +63,13 @@ def follow_command(member: Member, programs: ProgramVersions, input_: AnyInput, 
     """Keep the member's other points for a command that spent some. To give back held or used points keeps nothing."""
     if isinstance(input_, HoldPoints | RedeemPoints | RedeemReward | RepairStreak | SendPoints):
         _slide(member, programs, now, now)
+
+
+def _is_known_referral(member: Member, input_: AnyInput) -> bool:
+    """Whether a member whom this one referred has its first order; of a stranger nothing is known to have done so."""
+    account = member.account
+    is_stranger = account.version == 0 or account.details.stranger
+    return isinstance(input_, ReferralReceived) and input_.stands_under != NO_PROGRAM and not is_stranger
 
 
 def _slide(member: Member, programs: ProgramVersions, at: Micros, now: Micros, *, of_order: bool = False) -> None:

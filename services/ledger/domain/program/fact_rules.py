@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, Final
+
+from services.kit.money import minor_units
+
+REFERRED_WITHIN_DAYS: Final = 30
+"""Days after the registration within which a profile update can tell who referred a member, unless the program says so
+(F1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +22,8 @@ class FactRule:
     points: int
     per_unit: Fraction | None = None
     cap: int | None = None
+    least_spend: int = 0
+    """Minor units, net of points: what an order has to be worth (F2)."""
     once_per_item: bool = False
     """One award for each thing that an activity is about, whatever the ids (N7)."""
 
@@ -56,11 +64,18 @@ class ProfileRule:
 
 @dataclass(frozen=True, slots=True)
 class ReferralRule:
-    """Points for both sides of a referral."""
+    """Points for both sides of a referral, once the referred member has a successful order of a least spend (F2).
+
+    `least_spend` is in minor units, net of points. A profile update tells a referral up to `within_days` after the
+    registration (F1). `month_cap` is how many points the referrer gets in a calendar month at most (F3).
+    """
 
     name: str
     referrer: int
     referred: int
+    least_spend: int
+    within_days: int
+    month_cap: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +92,37 @@ class FactRules:
 
 
 def compile_fact_rules(
-    rules: Mapping[str, Mapping[str, Any]], activities: Mapping[str, Mapping[str, Any]]
+    rules: Mapping[str, Mapping[str, Any]], activities: Mapping[str, Mapping[str, Any]], decimals: int
 ) -> FactRules:
     """The rules of a validated document, by what they are `on`; those on activities by the activity's name."""
     sign_in, profile, referral = rules.get("signed_in"), rules.get("profile_completed"), rules.get("referral")
     return FactRules(
-        first_order=_optional_fact_rule(rules.get("first_order")),
+        first_order=_first_order_rule(rules.get("first_order"), decimals),
         sign_in=None if sign_in is None else _sign_in_rule(sign_in),
         review=_optional_fact_rule(rules.get("review")),
         profile=None if profile is None else ProfileRule(_fact_rule(profile), frozenset(profile["fields"])),
         joining=_optional_fact_rule(rules.get("enrolled")),
         activities={name: _fact_rule(rule) for name, rule in activities.items()},
-        referral=ReferralRule(referral["rule"], referral["referrer"], referral["referred"]) if referral else None,
+        referral=None if referral is None else _referral_rule(referral, decimals),
+    )
+
+
+def _first_order_rule(rule: Mapping[str, Any] | None, decimals: int) -> FactRule | None:
+    if rule is None:
+        return None
+    return replace(_fact_rule(rule), least_spend=minor_units(rule.get("min_spend") or "0", decimals))
+
+
+def _referral_rule(rule: Mapping[str, Any], decimals: int) -> ReferralRule:
+    """An order that cost no money makes no referral due, unless the rule says so (F2)."""
+    least, cap, within = rule.get("min_spend"), rule.get("cap"), rule.get("within_days")
+    return ReferralRule(
+        name=rule["rule"],
+        referrer=rule["referrer"],
+        referred=rule["referred"],
+        least_spend=1 if least is None else minor_units(least, decimals),
+        within_days=REFERRED_WITHIN_DAYS if within is None else within,
+        month_cap=None if cap is None else cap["referrals"] * rule["referrer"],
     )
 
 

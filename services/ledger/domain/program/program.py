@@ -129,6 +129,10 @@ class ProgramVersions:
         """Whether points of a version slide (E3)."""
         self.offer_streak_repairs = any(program.sign_in and program.sign_in.streak_repair for program in self.versions)
         """Whether a version lets missed days be bought."""
+        self.bonus_asks_for_spend = any(
+            program.first_order is not None and program.first_order.least_spend > 0 for program in self.versions
+        )
+        """Whether a version asks for a least spend of the order that brings the first-purchase bonus (F2)."""
         self.limit_giving = any(program.giving.is_limited for program in self.versions)
         """Whether a version limits what members give away on a day or in a month (X1)."""
 
@@ -161,7 +165,7 @@ def compile_program(number: int, document: Mapping[str, Any]) -> Program:
     cash_offset = (document.get("redeem") or {}).get("cash_offset") or {}
     earn = _sort_rules(document["earn"])
     rounding: Rounding = points.get("rounding") or "floor"
-    facts = compile_fact_rules(earn.on_facts, earn.on_activities)
+    facts = compile_fact_rules(earn.on_facts, earn.on_activities, decimals)
     return Program(
         number=number,
         name=document["program"],

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from msgspec import structs
 
-from services.kit.calendar import NO_DAY, Day
+from services.kit.calendar import NO_DAY, NOT_YET, Day
 from services.ledger.domain.posting.account import Cause
-from services.ledger.domain.posting.caps import change_pool
+from services.ledger.domain.posting.caps import change_pool, limit_of_day
 from services.ledger.domain.posting.posting import (
     PendingAndConfirmed,
     Posting,
@@ -22,11 +22,18 @@ from services.ledger.domain.program.earning import OrderRule, sum_by_goods
 from services.ledger.domain.program.program import Program
 from services.ledger.domain.rules.alarms import settle_alarms
 from services.ledger.domain.rules.assessment import OrderAssessment, assess, assess_simple
-from services.ledger.domain.rules.bonus import SuccessChange, settle_bonus
+from services.ledger.domain.rules.bonus import settle_bonus
 from services.ledger.domain.rules.budgets import book_shares
 from services.ledger.domain.rules.order_facts import apply_fact
+from services.ledger.domain.rules.referrals import settle_referral
 from services.ledger.domain.rules.revisions import keep_paid_event
 from services.ledger.domain.rules.rewards import cancel_rewards, reinstate_rewards
+from services.ledger.domain.rules.successes import (
+    SuccessChange,
+    ends_below,
+    span_for_bonus,
+    span_for_referral,
+)
 from services.ledger.domain.state.account import ORDERS
 from services.ledger.domain.state.inputs import OrderInput, Paid
 from services.ledger.domain.state.member import Member
@@ -82,6 +89,7 @@ def book_orders(
     for ref in refs:
         booked.append(_book_order(posting, ref, label, changes))
     settle_bonus(posting, changes)
+    settle_referral(posting, changes)
     return booked
 
 
@@ -109,8 +117,9 @@ def _book_order(
     program = posting.programs.at(order.paid_at)
     assessment = _assess(posting, ref, order, program)
     day = program.calendar.day_of(order.paid_at)
-    changes.append(SuccessChange(ref, (order.success_from, order.success_until), order.booked_day not in (NO_DAY, day)))
-    order.success_from, order.success_until = assessment.success_from, assessment.success_until
+    moved = order.booked_day not in (NO_DAY, day)
+    changes.append(SuccessChange(ref, span_for_bonus(order, program), span_for_referral(order, program), moved))
+    _keep_success(order, assessment, program)
     cause = Cause(label or program.order.name, ref, day, program, award=f"order:{ref}")
     reasons = _book_award(posting, order, assessment, cause)
     _book_points_used(posting, order, assessment, Cause("points-used", ref, day, program))
@@ -130,6 +139,14 @@ def _assess(posting: Posting, ref: str, order: Order, program: Program) -> Order
         return assess_simple(order, program, posting.now)
     _keep_confirmed_lines(member, ref, order)
     return assess(order, member.lines(ref, order.lines_version), program, posting.now)
+
+
+def _keep_success(order: Order, assessment: OrderAssessment, program: Program) -> None:
+    """Keep when the order is successful, and when it falls below what the bonus and a referral ask for (F2)."""
+    since, bonus, referral = assessment.success_from, program.first_order, program.referral
+    order.success_from, order.success_until = since, assessment.success_until
+    order.bonus_until = ends_below(assessment.timeline, since, bonus.least_spend) if bonus else NOT_YET
+    order.referral_until = ends_below(assessment.timeline, since, referral.least_spend) if referral else NOT_YET
 
 
 def _keep_eligible_sum(member: Member, ref: str, order: Order, program: Program) -> None:
@@ -189,7 +206,8 @@ def _book_points(posting: Posting, order: Order, lot_day: Day, due: PendingAndCo
     if rule.cap is None:
         posting.rebalance(lot_day, booked, due, cause)
     else:
-        change_pool(posting, rule.name, rule.cap, lot_day, (sum(due) - sum(booked), due[1] - booked[1]), cause)
+        limit = limit_of_day(rule.name, rule.cap, cause)
+        change_pool(posting, limit, lot_day, (sum(due) - sum(booked), due[1] - booked[1]), cause)
     order.pending, order.confirmed = due
     order.lot_day, order.booked_day, order.booked_under = lot_day, cause.day, cause.program.number
 

@@ -23,10 +23,13 @@ from services.ledger.domain.state.fact_keys import PROFILE
 from services.ledger.domain.state.inputs import ProfileUpdated
 from services.ledger.domain.state.member import Member
 from services.ledger.domain.state.outcome import AwardReason, Outcome
+from services.ledger.domain.state.refs import OWN
 
 BIRTHDAY_TRUE_UP: Final = "birthday-true-up"
 """The rule of entries that a birthday known late makes on orders booked already."""
 _BIRTHDAY: Final = "birthday"
+NOT_KEPT: Final = Micros(-1)
+"""Of a registration that an older release did not keep the time of: it is that of the enrolment."""
 
 
 class ProfileChange(msgspec.Struct, array_like=True):
@@ -42,13 +45,18 @@ class ProfileChange(msgspec.Struct, array_like=True):
 
 
 class Profile(msgspec.Struct, array_like=True):
-    """All changes of the profile, and the award that stands for its completion (D6)."""
+    """All changes of the profile, and the award that stands for its completion (D6).
+
+    `registered_at` is the least time at which the member is told to have registered; `NOT_KEPT` in rows of an older
+    release.
+    """
 
     changes: list[ProfileChange] = []
     completed_at: Micros = NOT_YET
     points: int = 0
     day: Day = NO_DAY
     program: int = NO_PROGRAM
+    registered_at: Micros = NOT_KEPT
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -65,7 +73,7 @@ def update_profile(posting: Posting, updated: ProfileUpdated) -> Outcome:
         details.registered_at = max(details.registered_at, updated.at)
     if updated.registers and own.open_membership:
         join(posting, at, outcome)
-    if updated.filled or updated.emptied:
+    if updated.filled or updated.emptied or updated.registers:
         _change_profile(posting, updated, at, outcome)
     return outcome
 
@@ -74,20 +82,40 @@ def _change_profile(posting: Posting, updated: ProfileUpdated, at: Micros, outco
     """Keep a change of the profile, and book what it changes: completion, birthday, referrer."""
     member = posting.member
     raw = member.fact(PROFILE)
-    profile = Profile() if raw is None else _decode(raw)
-    profile.changes.append(
-        ProfileChange(
-            at, updated.source, updated.id, updated.filled, updated.emptied, updated.birthday, updated.referred_by
+    profile = Profile(registered_at=NOT_YET) if raw is None else _decode(raw)
+    if profile.registered_at == NOT_KEPT:
+        profile.registered_at = member.account.details.enrolled_at or NOT_YET
+    if updated.registers:
+        profile.registered_at = min(at, profile.registered_at or at)
+    if updated.filled or updated.emptied:
+        profile.changes.append(
+            ProfileChange(
+                at, updated.source, updated.id, updated.filled, updated.emptied, updated.birthday, updated.referred_by
+            )
         )
-    )
     profile.changes.sort(key=lambda change: (change.at, change.source, change.id))
     _book_completion(posting, profile, outcome)
     member.facts[PROFILE] = _encode(profile)
     _know_birthdays(posting, profile.changes, outcome)
-    # The referrer that was named first holds; nobody refers himself.
-    nobody = ("", member.account.member_id)
-    referrers = [change.referred_by for change in profile.changes if change.referred_by not in nobody]
-    refer(posting, next(iter(referrers), ""))
+    refer(posting, *_first_told_referrer(posting, profile))
+
+
+def _first_told_referrer(posting: Posting, profile: Profile) -> tuple[str, Micros]:
+    """F1: who was first told to have referred the member, and when; ("", `NOT_YET`) if nobody was.
+
+    It is told with the registration, or at most so many local days later. Nobody refers himself, and the ledger's own
+    accounts refer nobody.
+    """
+    for change in profile.changes:
+        program = posting.programs.at(change.at)
+        rule, day_of = program.referral, program.calendar.day_of
+        if rule is None or not profile.registered_at or not change.referred_by:
+            continue
+        if change.referred_by == posting.member.account.member_id or change.referred_by.startswith(OWN):
+            continue
+        if day_of(change.at) <= day_of(profile.registered_at) + rule.within_days:
+            return change.referred_by, change.at
+    return "", NOT_YET
 
 
 def _book_completion(posting: Posting, profile: Profile, outcome: Outcome) -> None:
@@ -168,7 +196,9 @@ def forget_contents(member: Member, until: Micros) -> None:
     for change in profile.changes:
         if change.at <= until:
             change.birthday, change.referred_by = NO_BIRTHDAY, ""
+    if profile.registered_at <= until:
+        profile.registered_at = NOT_YET
     member.facts[PROFILE] = _encode(profile)
     details.birthdays = _birthdays_of(profile.changes)
     if details.referrer in named:
-        details.referrer = ""
+        details.referrer, details.referred = "", None

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from services.kit.calendar import NOT_YET, Day, Micros
+from services.kit.calendar import NO_DAY, NOT_YET, Day, Micros
 
 GENESIS = bytes(32)
 """The previous hash of an account's first journal row."""
@@ -71,6 +71,30 @@ class Award(msgspec.Struct, array_like=True):
     program: int
 
 
+class Referred(msgspec.Struct, array_like=True):
+    """That another member referred this one, and with which order it became due (F1, F2).
+
+    `told_at` is when it was told. With `order` the number of successful orders of the least spend last rose from 0, at
+    `since`, under program version `program`; its points are in the lot of `lot_day`. `stands`: that order is still
+    successful. `order` is empty while it is not due. `too_late`: an order was paid before it was told.
+
+    `asked` is the version of this account with which the referrer's account was asked last, `answered` the version of
+    that account which answered last, `granted` what it said (F3).
+    """
+
+    told_at: Micros
+    too_late: bool = False
+    had_success: bool = False
+    order: str = ""
+    since: Micros = NOT_YET
+    program: int = NO_PROGRAM
+    lot_day: Day = NO_DAY
+    stands: bool = False
+    asked: int = 0
+    answered: int = 0
+    granted: bool = False
+
+
 class Details(msgspec.Struct, array_like=True):
     """What the account remembers besides its totals.
 
@@ -78,6 +102,9 @@ class Details(msgspec.Struct, array_like=True):
     newest business time by kind of fact. `holds` are the open ones, by (time of expiry, id). `birthdays` are as in
     `multipliers`. `sliding_last_days` are the last days of the lots that slide (E3), by number. `erased_at` is the
     business time up to which the member is erased, `registered_at` that of the newest registration (Z1).
+    `referrer` is who referred the member, `referral` what is booked for it, `referred` how that stands. `stranger`:
+    nothing is known of the member but that others name it as their referrer; their messages wait until an instant, by
+    (until, member), in `waiting_referrals` (F3).
     Fields are only ever appended.
     """
 
@@ -97,6 +124,9 @@ class Details(msgspec.Struct, array_like=True):
     sliding_last_days: list[Day] = []
     erased_at: Micros = NOT_YET
     registered_at: Micros = NOT_YET
+    referred: Referred | None = None
+    stranger: bool = False
+    waiting_referrals: list[tuple[Micros, str]] = []
 
     @property
     def is_erased(self) -> bool:

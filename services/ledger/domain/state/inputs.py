@@ -21,6 +21,7 @@ from services.ledger.domain.state.messages import (
     GiveBackReward,
     KeepReward,
     ReceivePoints,
+    ReferralAnswered,
     ReferralReceived,
     RewardAnswered,
     TransferArrived,
@@ -306,6 +307,7 @@ AnyInput = (
     | TierHistoryReceived
     | Command
     | ReferralReceived
+    | ReferralAnswered
     | ReceivePoints
     | TransferArrived
     | AskReward

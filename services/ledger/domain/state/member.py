@@ -48,9 +48,7 @@ class Member:
 
     def want(self, refs: Iterable[str]) -> None:
         """Ask at once for several orders, and for the lines of those that are assessed line by line."""
-        orders = {ref for ref in refs if ref not in self.orders and ref not in self._loaded.orders}
-        if orders:
-            raise Missing(Needs(orders=orders))
+        self.want_orders(refs)
         lines: set[tuple[str, int]] = set()
         for ref in refs:
             order = self.order(ref)
@@ -59,6 +57,12 @@ class Member:
                 lines.add(key)
         if lines:
             raise Missing(Needs(lines=lines))
+
+    def want_orders(self, refs: Iterable[str]) -> None:
+        """Ask at once for several orders."""
+        missing = {ref for ref in refs if ref not in self.orders and ref not in self._loaded.orders}
+        if missing:
+            raise Missing(Needs(orders=missing))
 
     def lines(self, ref: str, version: int) -> tuple[Line, ...]:
         """One version of an order's lines."""
@@ -113,6 +117,7 @@ class Member:
         last_days = [self.lots.last_day(lot.day) for lot, _ in self.lots.spendable()[:1]]
         instants += [calendar.end_of(day) for day in last_days if day != NEVER]
         instants += [expires_at for expires_at, _ in self.account.details.holds]
+        instants += [until for until, _ in self.account.details.waiting_referrals]
         if loaded.due_later is not None:
             at, ref = loaded.due_later
             if ref in self.orders:

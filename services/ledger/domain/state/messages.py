@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from services.kit.calendar import Day
+from services.kit.calendar import NOT_YET, Day, Micros
 from services.ledger.domain.state.entries import LotKey
 from services.ledger.domain.state.input_base import Input
 
@@ -39,12 +39,27 @@ class TransferArrived(Input, frozen=True, array_like=True, tag="arrived"):
 class ReferralReceived(Input, frozen=True, array_like=True, tag="referral"):
     """A member whom this one referred has a successful order, under a program version; 0: it has none any more.
 
-    `seen` is the version of the referred member's account that says so: what is not newer is ignored.
+    `seen` is the version of the referred member's account that says so: what is not newer is ignored. `told_at` is when
+    the referral was told; an older release did not say so.
     """
 
     member: str
     stands_under: int
     seen: int
+    told_at: Micros = NOT_YET
+
+
+class ReferralAnswered(Input, frozen=True, array_like=True, tag="referral_answered"):
+    """Whether the account that this one named as its referrer stands for it, and if not, why (F1, F3).
+
+    `seen` is the version of this account that is answered, `version` that of the account that answers.
+    """
+
+    referrer: str
+    granted: bool
+    why: str
+    seen: int
+    version: int
 
 
 class AskReward(Input, frozen=True, array_like=True, tag="ask_reward"):
@@ -109,6 +124,7 @@ AccountMessage = (
     | GiveBackReward
     | KeepReward
     | ReferralReceived
+    | ReferralAnswered
     | AskBudget
     | BudgetAnswered
 )

@@ -148,6 +148,10 @@ class Order(msgspec.Struct, array_like=True):
     revised: RevisedLines | None = None
     named_lines: list[str] = []
     alarms: list[Alarm] = []
+    # Booked: when it fell below the least spend of the bonus, and of a referral, while successful; `NOT_YET` where the
+    # rule asks for none or it did not. At `success_from` it always was.
+    bonus_until: Micros = NOT_YET
+    referral_until: Micros = NOT_YET
 
     @property
     def waits_since(self) -> Micros:

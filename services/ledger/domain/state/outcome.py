@@ -7,7 +7,7 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from services.kit.calendar import Day, Micros
+from services.kit.calendar import NOT_YET, Day, Micros
 from services.ledger.domain.state.alarms import Alarm
 from services.ledger.domain.state.entries import Entry
 from services.ledger.domain.state.holds import Hold
@@ -81,11 +81,12 @@ class Expiring:
 
 class Referral(NamedTuple):
     """What a member's referrer has to know: since when, and under which program version, the member has a successful
-    order; `NOT_YET` and `NO_PROGRAM` when it has none any more."""
+    order; `NOT_YET` and `NO_PROGRAM` when it has none any more. `told_at` is when the referral was told."""
 
     referrer: str
     at: Micros
     program: int
+    told_at: Micros = NOT_YET
 
 
 class BudgetRequest(NamedTuple):
