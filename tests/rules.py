@@ -46,6 +46,7 @@ RULES: Final = {
     "N5": Rule("Band and rate look at eligible lines alone; paying less never earns more."),
     "N6": Rule("A campaign's budget is a pool; when it is spent, its account reports it once."),
     "N7": Rule("An activity earns once for what it is about, if the program says so, and not once it is withdrawn."),
+    "N8": Rule("A review may earn only while the member has received the goods and not sent all of them back."),
     "N9": Rule("An order may earn points for each full amount; multipliers come before the one rounding."),
     "R1": Rule("A clawback takes what the order earned so far less what the rest of it earns."),
     "R2": Rule("However refunds are split, the end is the same, and no refund gains a point."),

@@ -129,6 +129,8 @@ class ReviewRule(CappedRule):
 
     on: Literal["review"]
     points: PositivePoints
+    verified: bool | None = None
+    """True: only while the member has received the goods and not sent all of them back (N8)."""
 
 
 class ProfileRule(Rule):

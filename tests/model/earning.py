@@ -293,15 +293,31 @@ def sign_ins(facts: MemberFacts, program_at: ProgramAt) -> list[Award]:
     return awards
 
 
-def reviews(facts: MemberFacts, program_at: ProgramAt) -> list[Award]:
-    """Published and never removed: `removed` is final, whenever it comes (N3, O2)."""
+def reviews(facts: MemberFacts, program_at: ProgramAt, kept: Collection[str]) -> list[Award]:
+    """Published and never removed: `removed` is final, whenever it comes (N3, O2).
+
+    N8: where they have to be `verified`, only of goods that are `kept`.
+    """
     return [
         _at_once(f"review:{review_id}", rule, program, _day(report, program_at), rule["points"])
         for review_id, report in _least(facts.published, "review_id").items()
         if review_id not in facts.removed
         for program in [program_at(report.at)]
         for rule in rules_on(program, "review")
+        if not rule.get("verified") or report.data["sku"] in kept
     ]
+
+
+def kept_goods(orders: Mapping[str, Order], now: Micros) -> set[str]:
+    """N8: what the member has received, by line, and not sent back in full."""
+    return {
+        line.sku
+        for order in orders.values()
+        if order.cancelled_at is None
+        for line in order.goods()
+        if order.completed_at(line, now) is not None
+        and (not line.amount or sum(part for _, name, part in order.refunds if name == line.line_id) < line.amount)
+    }
 
 
 def activities(facts: MemberFacts, program_at: ProgramAt) -> list[Award]:

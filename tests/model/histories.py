@@ -109,7 +109,7 @@ def programs(
             "sign-in": sign_in,
             "first-purchase": {"min_spend": draw(st.sampled_from([None, None, "60"]))},
             "favourite": {"once_per": draw(st.sampled_from([None, "item", "item"]))},
-            "review": {"cap": {"per": "day", "points": 30}},
+            "review": {"cap": {"per": "day", "points": 30}, "verified": draw(st.sampled_from([None, True]))},
         },
         more=rules,
         **({"transfers": draw(st.sampled_from(GIVING))} if ahead else {}),

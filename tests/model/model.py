@@ -299,7 +299,11 @@ class Model:
         now, facts, at = self.wallet.now, self.known.member, self.known.program_at
         awards = list(earned.values())
         awards += earning.first_purchase(orders, now) + self.referrals.own(orders, now)
-        awards += [*earning.sign_ins(facts, at), *earning.reviews(facts, at), *earning.activities(facts, at)]
+        awards += [
+            *earning.sign_ins(facts, at),
+            *earning.reviews(facts, at, earning.kept_goods(orders, now)),
+            *earning.activities(facts, at),
+        ]
         awards += [*earning.profile(facts, at), *earning.joining_gift(facts, at), *self.referrals.of_others(at)]
         target: dict[Bucket, tuple[int, int]] = {}
         for award in earning.pooled(awards, self._by_version):

@@ -237,7 +237,7 @@ def _signed_in(event: Mapping[str, Any], at: Micros) -> AnyInput:
 
 def _review_published(event: Mapping[str, Any], at: Micros) -> AnyInput:
     data = event["data"]
-    return ReviewPublished(event["source"], event["id"], at, data["review_id"])
+    return ReviewPublished(event["source"], event["id"], at, data["review_id"], data["sku"])
 
 
 def _review_removed(event: Mapping[str, Any], at: Micros) -> AnyInput:
@@ -269,15 +269,8 @@ def _with_contents(update: ProfileUpdated, data: Mapping[str, Any], needed: froz
 
 def _activity(event: Mapping[str, Any], at: Micros) -> AnyInput:
     data = event["data"]
-    return ActivityRecorded(
-        event["source"],
-        event["id"],
-        at,
-        data["activity"],
-        data["activity_id"],
-        plain_decimal(data.get("units", 1)),
-        data.get("sku", ""),
-    )
+    units, sku = plain_decimal(data.get("units", 1)), data.get("sku", "")
+    return ActivityRecorded(event["source"], event["id"], at, data["activity"], data["activity_id"], units, sku)
 
 
 def _activity_withdrawn(event: Mapping[str, Any], at: Micros) -> AnyInput:
@@ -325,9 +318,8 @@ def _referral(event: Mapping[str, Any], at: Micros) -> AnyInput:
 
 def _referral_answered(event: Mapping[str, Any], at: Micros) -> AnyInput:
     data = event["data"]
-    return ReferralAnswered(
-        event["source"], event["id"], at, data["referrer"], data["granted"], data["why"], data["seen"], data["version"]
-    )
+    answer = data["granted"], data["why"], data["seen"], data["version"]
+    return ReferralAnswered(event["source"], event["id"], at, data["referrer"], *answer)
 
 
 def _reward_asked(event: Mapping[str, Any], at: Micros) -> AnyInput:

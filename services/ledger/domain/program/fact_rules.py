@@ -24,6 +24,8 @@ class FactRule:
     cap: int | None = None
     least_spend: int = 0
     """Minor units, net of points: what an order has to be worth (F2)."""
+    verified: bool = False
+    """Only while the member keeps the goods that it is about (N8)."""
     once_per_item: bool = False
     """One award for each thing that an activity is about, whatever the ids (N7)."""
 
@@ -143,5 +145,6 @@ def _fact_rule(rule: Mapping[str, Any]) -> FactRule:
         points=int(rule.get("points") or 0),
         per_unit=None if per_unit is None else Fraction(per_unit),
         cap=None if cap is None else int(cap["points"]),
+        verified=bool(rule.get("verified")),
         once_per_item=rule.get("once_per") == "item",
     )

@@ -129,6 +129,17 @@ def assess(order: Order, lines: tuple[Line, ...], program: Program, now: Micros)
     )
 
 
+def kept_goods(order: Order, lines: tuple[Line, ...], program: Program, now: Micros) -> list[str]:
+    """The goods of an order's completed lines that are not refunded in full; none of a cancelled order (N8)."""
+    if order.cancelled_at:
+        return []
+    parts = parts_of(order, lines, program, [])
+    apply_refunds(order, parts, NOT_YET, program.decimals, [])
+    _complete(order, lines, parts.goods, program, now)
+    each = zip(parts.goods, lines, strict=True)
+    return sorted({line.sku for part, line in each if part.completed_at and not part.refunded_in_full_at()})
+
+
 def _completion(known_at: Micros, due: Micros, now: Micros) -> tuple[Micros, TimelineCause]:
     """The earlier of a known completion and the due time; what is due later than `now` has not happened (O8)."""
     if due <= now and (not known_at or due < known_at):

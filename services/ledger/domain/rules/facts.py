@@ -20,7 +20,8 @@ from services.ledger.domain.posting.awards import StandingAward, award_of, repla
 from services.ledger.domain.posting.posting import Posting
 from services.ledger.domain.program.fact_rules import FactRule
 from services.ledger.domain.program.program import Program
-from services.ledger.domain.state.fact_keys import item_key
+from services.ledger.domain.rules.bought import change_review
+from services.ledger.domain.state.fact_keys import GOODS, goods_key, item_key
 from services.ledger.domain.state.facts import FactState, decode_fact, encode_fact
 from services.ledger.domain.state.input_base import Input
 from services.ledger.domain.state.outcome import AwardReason, Outcome
@@ -57,11 +58,18 @@ def record_fact(posting: Posting, input_: Input, event: FactEvent, rule_of: Rule
     if rule is not None:
         units = int(Fraction(event.units))
         outcome.reasons.append(AwardReason(rule.name, program.number, "", units, points, rule.cap))
-    item = item_key(rule.name, event.sku) if rule is not None and rule.once_per_item and not state.removed else ""
+    item = "" if rule is None or state.removed else _item_of(rule, event.sku)
     day = program.calendar.day_of(at)
     after = FactState(at, input_.source, input_.id, state.removed, points, day, program.number, item)
     change_fact(posting, event, state, after, rule_of)
     return outcome
+
+
+def _item_of(rule: FactRule, sku: str) -> str:
+    """The key of what has the award of a fact instead of the fact itself (N7, N8)."""
+    if rule.verified:
+        return goods_key(sku)
+    return item_key(rule.name, sku) if rule.once_per_item else ""
 
 
 def remove_fact(posting: Posting, event: FactEvent, rule_of: RuleOf) -> bool:
@@ -80,7 +88,11 @@ def change_fact(posting: Posting, event: FactEvent, before: FactState, after: Fa
         posting, _standing(posting, before, event.ref, rule_of), _standing(posting, after, event.ref, rule_of)
     )
     for item in sorted({before.item, after.item} - {""}):
-        _change_item(posting, item, event, after if after.item == item else None, rule_of)
+        now = after if after.item == item else None
+        if item.startswith(GOODS):
+            change_review(posting, item, event.ref, now)
+        else:
+            _change_item(posting, item, event, now, rule_of)
     posting.member.facts[event.key] = encode_fact(after)
 
 

@@ -21,8 +21,9 @@ from services.ledger.domain.posting.posting import (
 from services.ledger.domain.program.earning import OrderRule, sum_by_goods
 from services.ledger.domain.program.program import Program
 from services.ledger.domain.rules.alarms import settle_alarms
-from services.ledger.domain.rules.assessment import OrderAssessment, assess, assess_simple
+from services.ledger.domain.rules.assessment import OrderAssessment, assess, assess_simple, kept_goods
 from services.ledger.domain.rules.bonus import settle_bonus
+from services.ledger.domain.rules.bought import keep_goods
 from services.ledger.domain.rules.budgets import book_shares
 from services.ledger.domain.rules.order_facts import apply_fact
 from services.ledger.domain.rules.referrals import settle_referral
@@ -123,6 +124,9 @@ def _book_order(
     cause = Cause(label or program.order.name, ref, day, program, award=f"order:{ref}")
     reasons = _book_award(posting, order, assessment, cause)
     _book_points_used(posting, order, assessment, Cause("points-used", ref, day, program))
+    if member.account.details.reviews_goods:
+        kept = kept_goods(order, member.lines(ref, order.lines_version), program, posting.now)
+        keep_goods(posting, ref, order, kept)
     if assessment.due:
         member.account.due_by(assessment.due)
     order.due = assessment.due

@@ -13,8 +13,9 @@ from services.ledger.domain.state.outcome import Outcome
 
 
 def publish_review(posting: Posting, published: ReviewPublished) -> Outcome:
-    """Award a published review once, unless it is removed, before or after (N3)."""
-    return record_fact(posting, published, _event(published.review_id), _rule)
+    """Award a published review once, unless it is removed, before or after (N3), or while the goods are kept (N8)."""
+    event = _event(published.review_id)._replace(sku=published.sku)
+    return record_fact(posting, published, event, _rule)
 
 
 def remove_review(posting: Posting, removed: ReviewRemoved) -> Outcome:

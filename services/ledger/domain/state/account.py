@@ -104,7 +104,8 @@ class Details(msgspec.Struct, array_like=True):
     business time up to which the member is erased, `registered_at` that of the newest registration (Z1).
     `referrer` is who referred the member, `referral` what is booked for it, `referred` how that stands. `stranger`:
     nothing is known of the member but that others name it as their referrer; their messages wait until an instant, by
-    (until, member), in `waiting_referrals` (F3).
+    (until, member), in `waiting_referrals` (F3). `reviews_goods`: it has reviews that stand
+    only while the goods are kept (N8).
     Fields are only ever appended.
     """
 
@@ -127,6 +128,7 @@ class Details(msgspec.Struct, array_like=True):
     referred: Referred | None = None
     stranger: bool = False
     waiting_referrals: list[tuple[Micros, str]] = []
+    reviews_goods: bool = False
 
     @property
     def is_erased(self) -> bool:

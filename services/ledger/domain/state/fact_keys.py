@@ -15,6 +15,7 @@ from services.kit.calendar import Day
 REVIEW: Final = "review:"
 ACTIVITY: Final = "activity:"
 ITEM: Final = "item:"
+GOODS: Final = "goods:"
 REFERRAL: Final = "referral:"
 HOLD: Final = "hold:"
 REDEMPTION: Final = "redemption:"
@@ -53,6 +54,11 @@ def activity_key(activity: str, activity_id: str) -> str:
 def item_key(rule: str, sku: str) -> str:
     """The key of a thing for which a rule gives one award (N7). No rule's name has a colon."""
     return f"{ITEM}{rule}:{sku}"
+
+
+def goods_key(sku: str) -> str:
+    """The key of goods that were reviewed by a rule that asks for their being kept (N8)."""
+    return GOODS + sku
 
 
 def referral_key(member_id: str) -> str:

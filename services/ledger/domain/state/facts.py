@@ -14,7 +14,8 @@ class FactState(msgspec.Struct, array_like=True):
 
     Of several events about one fact, the one that counts from the least time holds (O2). `at` is `NOT_YET` while there
     is none. `removed`: the review was removed or the activity withdrawn, and that is final (N3, N7). `item` is the
-    key of the thing that an activity is about, if its rule gives one award for each thing, which then has the award.
+    key of what has the award instead: the thing that an activity is about, if its rule gives one award for each, or the
+    goods that a review is about, if its rule asks for their being kept (N8).
     """
 
     at: Micros = NOT_YET

@@ -121,9 +121,10 @@ class SignedIn(Input, frozen=True, array_like=True, tag="signed_in"):
 
 
 class ReviewPublished(Input, frozen=True, array_like=True, tag="review_published"):
-    """A review of goods went public."""
+    """A review of goods went public; an older release did not say of which."""
 
     review_id: str
+    sku: str = ""
 
 
 class ReviewRemoved(Input, frozen=True, array_like=True, tag="review_removed"):

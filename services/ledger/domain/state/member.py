@@ -64,6 +64,13 @@ class Member:
         if missing:
             raise Missing(Needs(orders=missing))
 
+    def want_all_lines(self, refs: Iterable[str]) -> None:
+        """Ask at once for several orders, and then for the lines of all of them."""
+        self.want_orders(refs)
+        keys = {(ref, self.order(ref).lines_version) for ref in refs}
+        if missing := {key for key in keys if key not in self._lines and key not in self._loaded.lines}:
+            raise Missing(Needs(lines=missing))
+
     def lines(self, ref: str, version: int) -> tuple[Line, ...]:
         """One version of an order's lines."""
         key = (ref, version)

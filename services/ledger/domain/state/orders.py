@@ -152,6 +152,8 @@ class Order(msgspec.Struct, array_like=True):
     # rule asks for none or it did not. At `success_from` it always was.
     bonus_until: Micros = NOT_YET
     referral_until: Micros = NOT_YET
+    # Booked: the reviewed goods that the member keeps with this order (N8).
+    kept_goods: list[str] = []
 
     @property
     def waits_since(self) -> Micros:
