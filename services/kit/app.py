@@ -26,6 +26,7 @@ from services.kit.auth import Guard
 from services.kit.http_protocol import BoundedProtocol
 from services.kit.limits import limited
 from services.kit.part import State
+from services.kit.pulse import Pulse
 
 if TYPE_CHECKING:
     from services.kit.serve import Worker
@@ -64,6 +65,7 @@ class Api:
         self._max_bodies = max_bodies
         self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
+        self.pulse = Pulse()
 
     async def start(self) -> None:
         """Listens."""

@@ -26,18 +26,21 @@ from typing import Any, Final, Generic, TypeVar
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
-from services.kit import log, metrics
+from services.kit import log, lost_places, metrics
 from services.kit.database_clock import DatabaseClock
 from services.kit.dead_letter import FailureLimit, Refused, TooManyFailures
 from services.kit.executor import Executor
 from services.kit.kafka import REBALANCE_MS, Record, Shard, new_consumer, stop_quietly
 from services.kit.lag import Lag, StallDetector, held_back_of, lag_of, unread_of
+from services.kit.lost_places import LostPlaces
 from services.kit.membership import remove_absent
 from services.kit.offset_report import OffsetReport
 from services.kit.part import Source, State
 from services.kit.postgres import Pool, Queries, backoff, is_unavailable
+from services.kit.pulse import Pulse
 from services.kit.settings import Settings
 from services.kit.shard_worker import Booking, ShardWorker
+from services.kit.silence import SILENT_SECONDS, Silence
 from services.kit.sources import describe
 
 I = TypeVar("I")  # noqa: E741
@@ -55,17 +58,11 @@ GATHER_BELOW: Final = 100
 """After a read of fewer records the next one waits a moment (`gather_seconds`)."""
 REVOKE_SECONDS: Final = 20.0
 """How long a rebalance waits for batches in flight; below the group's rebalance timeout."""
-SILENT_SECONDS: Final = 30.0
-"""A client that got no answer from any broker for so long is dropped, and a new one built."""
-QUIET_SECONDS: Final = 5.0
-"""Without an answer from the brokers for so long, the consumer is not ready."""
 NO_ANSWER: Final = "no answer from the brokers"
+REMEDY_TRYING: Final = "Look at the log for the cause; the consumer keeps trying."
 REMEDY_DATABASE: Final = "Bring the database back; the consumer goes on by itself."
 REMEDY_BROKERS: Final = "Bring the brokers back; the consumer goes on by itself."
 REMEDY_SOURCE: Final = "Tell who publishes as this source; dead letters say what is wrong. Nobody else waits for it."
-REMEDY_LOG: Final = (
-    "The stored offset is not in the log: the topic was made anew, or its retention has passed. Set consumer_offset."
-)
 
 
 class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
@@ -110,9 +107,11 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
         self._assigned: set[TopicPartition] | None = None
         self._client: Any = None
         self._reader: asyncio.Task[None] | None = None
+        self.pulse = Pulse()
+        self._lost = LostPlaces()
         self._report = OffsetReport()
-        self._failed_loads = 0
-        self._load_again_at = self._answered_at = 0.0
+        self._failed_loads, self._load_again_at = 0, 0.0
+        self._silence = Silence()
         self._offers_all = False
         self._stall = StallDetector(settings.stalled_after_seconds)
         self._trouble, self._remedy = "starting", ""
@@ -133,7 +132,7 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
 
     async def start(self) -> None:
         """Begins to join the group; returns at once, also when the broker or the database cannot be reached."""
-        self._reader = asyncio.create_task(self._run(), name="consumer")
+        self._reader = self.pulse.follow(asyncio.create_task(self._run(), name="consumer"))
 
     async def stop(self) -> None:
         """Finishes the batches in flight, reports the offsets to the broker, and leaves."""
@@ -156,7 +155,9 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
         trouble, remedy = self._trouble, self._remedy
         if not trouble:
             trouble = next((worker.trouble for worker in self._workers.values() if worker.trouble), "")
-            remedy = "Look at the log for the cause; the consumer keeps trying." if trouble else ""
+            remedy = REMEDY_TRYING if trouble else ""
+        if not trouble and (trouble := self._lost.trouble()):
+            remedy = lost_places.REMEDY
         if self._stall.observe(lag, self._workers.values()) and not trouble:
             trouble = f"{lag.records} records wait and none was booked for {self._settings.stalled_after_seconds:g} s"
             remedy = "Look for a long lock in the database, or restart the worker."
@@ -174,7 +175,7 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
         return lag_of(self._workers.values(), self._unread)
 
     def _unread(self, topic: str, shard: Shard) -> int | None:
-        return unread_of(self._client, topic, shard)
+        return 0 if TopicPartition(topic, shard) in self._lost else unread_of(self._client, topic, shard)
 
     # The group's callbacks only note what changed: an exception in them would be swallowed by the client.
 
@@ -221,38 +222,40 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
             await self._drop_client()
 
     def _explain(self, error: Exception) -> None:
-        if isinstance(error, OffsetOutOfRangeError):
-            self._trouble, self._remedy = f"offset out of range: {error}", REMEDY_LOG
-        elif is_unavailable(error) and not isinstance(error, KafkaError | TimeoutError):
+        if is_unavailable(error) and not isinstance(error, KafkaError | TimeoutError):
             self._trouble, self._remedy = f"database: {error!r}", REMEDY_DATABASE
-        else:
+        elif isinstance(error, KafkaError | OSError):
             self._trouble, self._remedy = f"brokers: {error!r}", REMEDY_BROKERS
+        else:
+            self._trouble, self._remedy = f"consumer: {error!r}", REMEDY_TRYING
         _log.warning("consumer_interrupted", error=repr(error))
 
     async def _session(self) -> None:
         """The life of one client: joins the group and reads, until an error ends it."""
         self._assigned = None
+        self._lost.forget()
         self._client = client = new_consumer(self._settings, self._number)
         async with asyncio.timeout(SILENT_SECONDS):
             await client.start()
             if self._number == 0:
                 await remove_absent(client, self._settings)
         client.subscribe(self._topics, listener=self)
-        self._answered_at = time.monotonic()
+        self._silence.end()
         self._trouble = "joining the group"
         most = READ_SLICE
         while True:
+            self.pulse.beat()
             self._wake.clear()
             if self._assigned is not None:
                 await self._open_workers()
             await self._position_workers(client)
             self._report.send(client, self._workers.values())
-            wanted = [TopicPartition(t, each.shard) for each in self._workers.values() for t in each.topics_to_fetch()]
+            wanted = self._wanted()
             if not wanted and self._workers:  # an empty list would mean all partitions
                 with suppress(TimeoutError):
                     async with asyncio.timeout(0.1):
                         await self._wake.wait()
-                self._answered_at = time.monotonic()  # no broker was asked
+                self._silence.end()  # no broker was asked
                 continue
             # A shard worker whose buffer runs short meanwhile has to wait until this call returns: so the call is
             # short while some partitions are not asked.
@@ -263,10 +266,22 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
                 worker = self._workers.get(partition.partition)
                 if worker is not None:
                     worker.enqueue(partition.topic, records)
-            self._check_silence(client, wanted)
+            if self._silence.lasts(client, wanted):
+                self._trouble = self._trouble or NO_ANSWER
+            elif self._trouble == NO_ANSWER:
+                self._trouble = ""
             if sum(map(len, fetched.values())) < min(GATHER_BELOW, most):
                 await asyncio.sleep(self._settings.gather_seconds)
             most = _next_slice(fetched.values())
+
+    def _wanted(self) -> list[TopicPartition]:
+        """The partitions whose buffers are short, but for those whose stored offset is not in the log."""
+        for shard in self._lost.take_due() & self._workers.keys():
+            self._workers[shard].load_offsets_again()
+        places = (
+            TopicPartition(topic, each.shard) for each in self._workers.values() for topic in each.topics_to_fetch()
+        )
+        return [place for place in places if place not in self._lost]
 
     async def _fetch(
         self, client: Any, wanted: list[TopicPartition], timeout_ms: int, most: int
@@ -278,24 +293,10 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
         except NoOffsetForPartitionError:
             # The client looked for a committed offset before we could seek; the seek is what counts.
             return {}
+        except OffsetOutOfRangeError as error:
+            client.pause(*self._lost.add(error))
+            return {}
         return found
-
-    def _check_silence(self, client: Any, wanted: list[TopicPartition]) -> None:
-        """Raises when no broker has answered for too long (a client may hang without saying so)."""
-        answered = 0
-        for partition in wanted:
-            with suppress(Exception):
-                answered = max(answered, client.last_poll_timestamp(partition) or 0)
-        now = time.monotonic()
-        if not wanted or time.time() - answered / 1000 < QUIET_SECONDS:
-            self._answered_at = now
-            if self._trouble == NO_ANSWER:
-                self._trouble = ""
-        silent = now - self._answered_at
-        if silent > SILENT_SECONDS:
-            raise TimeoutError(f"no answer from any broker for {silent:.0f} s")
-        if silent > QUIET_SECONDS and not self._trouble:
-            self._trouble = NO_ANSWER
 
     async def _open_workers(self) -> None:
         """Makes a shard worker of each assigned shard. Its offsets are unknown and its partitions stay paused."""
@@ -323,6 +324,8 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
         for worker in list(self._workers.values()):
             if worker.failed is not None:
                 raise worker.failed
+            if worker.has_ended:
+                raise RuntimeError(f"the worker of shard {worker.shard} has ended")
             if not worker.offsets_unknown or time.monotonic() < self._load_again_at:
                 continue
             try:

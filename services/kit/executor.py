@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -84,8 +84,16 @@ class Fenced(Exception):
     """Another owner has moved the stored offsets of this shard: nothing of the batch was booked here."""
 
 
-class DatabaseUnavailable(Exception):
-    """The database cannot be reached or takes no transactions now; the batch may be tried again."""
+class Unavailable(Exception):
+    """What a batch needs is not to be had now; it may be tried again. `what` names it for people."""
+
+    what: ClassVar[str] = ""
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database cannot be reached or takes no transactions now."""
+
+    what = "database"
 
 
 class ClockOff(DatabaseUnavailable):
@@ -269,7 +277,7 @@ class Executor(Generic[I, O]):
         try:
             outcomes = await self._run_commands(shard, [one.command for one in batch])
         except Exception as error:
-            if len(batch) > 1 and not isinstance(error, DatabaseUnavailable):
+            if len(batch) > 1 and not isinstance(error, Unavailable):
                 # One command has broken the batch. Each is now booked by itself, so that only this one fails.
                 for one in batch:
                     await self._answer(shard, [one])

@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from services.kit.kafka import Shard
+from services.kit.pulse import Pulse
 
 
 class State(msgspec.Struct, frozen=True):
@@ -32,6 +33,10 @@ class Part(Protocol):
     @property
     def name(self) -> str:
         """`api`, `consumer`, `relay`, `sweeper`, or another."""
+
+    @property
+    def pulse(self) -> Pulse:
+        """Whether its task lives and moves."""
 
     async def start(self) -> None:
         """Begins to work."""

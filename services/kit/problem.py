@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from services.kit import log
 from services.kit.executor import ClockOff, DatabaseUnavailable, Overloaded
 from services.kit.postgres import DATABASE_ERRORS, is_unavailable
-from services.kit.program import NoProgram
+from services.kit.program import NoProgram, ProgramOutdated
 
 _log = log.get(__name__)
 MEDIA_TYPE: Final = "application/problem+json"
@@ -142,6 +142,7 @@ def install(app: FastAPI) -> None:
     for unavailable in (DatabaseUnavailable, *DATABASE_ERRORS):
         app.add_exception_handler(unavailable, _unavailable)
     app.add_exception_handler(NoProgram, _no_program)
+    app.add_exception_handler(ProgramOutdated, _outdated_program)
     app.add_exception_handler(Exception, _unknown)
     plain = app.openapi
 
@@ -239,6 +240,11 @@ async def _overloaded(_: Request, error: Exception) -> Response:
 
 async def _no_program(_: Request, error: Exception) -> Response:
     return Problem(UNAVAILABLE, "No loyalty program has been published yet.", headers={"Retry-After": "5"}).response()
+
+
+async def _outdated_program(_: Request, error: Exception) -> Response:
+    detail = f"Nothing is decided under a program that may be outdated: {error}."
+    return Problem(UNAVAILABLE, detail, headers={"Retry-After": "5"}).response()
 
 
 async def _unknown(request: Request, error: Exception) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from bisect import bisect_right
 from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
@@ -14,9 +15,11 @@ from aiokafka.errors import KafkaError
 
 from services.kit import log
 from services.kit.calendar import Micros, parse_rfc3339
+from services.kit.executor import Unavailable
 from services.kit.kafka import new_reader, stop_quietly
 from services.kit.part import State
 from services.kit.postgres import backoff
+from services.kit.pulse import Pulse
 from services.kit.settings import Settings
 
 _log = log.get(__name__)
@@ -24,6 +27,9 @@ _log = log.get(__name__)
 PROGRAM_TOPIC: Final = "loyalty.program.v1"
 PUBLISHED: Final = "loyalty.program.published.v1"
 CONNECT_SECONDS: Final = 30.0
+OUTDATED_SECONDS: Final = 300.0
+"""How old the knowledge may be that no newer version is published: half of the ten minutes that lie between a version's
+publication and its `effective_from`. The other half is for the ledger's outbox."""
 P = TypeVar("P")
 
 
@@ -39,6 +45,12 @@ class Version(msgspec.Struct, Generic[P], frozen=True):
 
 class NoProgram(Exception):
     """No version of the program has been published yet."""
+
+
+class ProgramOutdated(Unavailable):
+    """It is not known whether the newest version is known: nothing may be decided by an older one."""
+
+    what = "program"
 
 
 class ProgramFollower(Generic[P]):
@@ -57,7 +69,10 @@ class ProgramFollower(Generic[P]):
         self._caught_up = asyncio.Event()
         self._listeners: list[Callable[[Version[P]], None]] = []
         self._task: asyncio.Task[None] | None = None
+        self.pulse = Pulse()
+        self._newest_at: float | None = None
         self._unreachable = ""
+        self._failed = ""
         self._unusable = ""
 
     def current_at(self, at: Micros) -> Version[P]:
@@ -71,6 +86,16 @@ class ProgramFollower(Generic[P]):
     def versions(self) -> tuple[Version[P], ...]:
         """All versions, by `effective_from`."""
         return self._versions
+
+    def check_newest(self) -> None:
+        """To be called by each batch that decides by the program. Raises `ProgramOutdated` when the end of the topic
+        was not seen for `OUTDATED_SECONDS`. A follower that does not run has what it was given."""
+        if self._task is None:
+            return
+        seen = self._newest_at
+        if seen is None or time.monotonic() - seen > OUTDATED_SECONDS:
+            since = "yet" if seen is None else f"for {time.monotonic() - seen:.0f} s"
+            raise ProgramOutdated(f"the end of {self._topic} was not seen {since}")
 
     async def first(self) -> Version[P]:
         """Waits until there is a version and all that was published before the start has been read."""
@@ -92,7 +117,7 @@ class ProgramFollower(Generic[P]):
 
     async def start(self) -> None:
         """Begins to follow; returns at once."""
-        self._task = asyncio.create_task(self._run(), name="program")
+        self._task = self.pulse.follow(asyncio.create_task(self._run(), name="program"))
 
     async def stop(self) -> None:
         """Stops following."""
@@ -110,6 +135,9 @@ class ProgramFollower(Generic[P]):
         if not self._caught_up.is_set():
             detail = self._unreachable or "no program has been published"
             return State(False, detail, "Publish one: python -m services.ledger publish FILE", figures)
+        if self._failed:
+            remedy = "The versions that are known stay in use for some minutes; see the log for the cause."
+            return State(False, self._failed, remedy, figures, serves=True)
         return State(True, self._unreachable, figures=figures)
 
     async def _run(self) -> None:
@@ -121,9 +149,13 @@ class ProgramFollower(Generic[P]):
             except (KafkaError, TimeoutError, OSError) as error:
                 self._unreachable = f"brokers: {error!r}"
                 _log.warning("program_interrupted", error=repr(error))
+            except Exception as error:
+                self._failed = f"{type(error).__name__}: {error}"
+                _log.exception("program_failed")
             finally:
                 await stop_quietly(client)
             attempt += 1
+            self.pulse.beat()
             await backoff(attempt + 4, max_seconds=5.0)
 
     async def _follow(self, client: Any) -> None:
@@ -135,11 +167,22 @@ class ProgramFollower(Generic[P]):
             end = (await client.end_offsets([partition]))[partition]
         self._unreachable = ""
         while True:
+            self.pulse.beat()
             for records in (await client.getmany(partition, timeout_ms=1000)).values():
                 for record in records:
                     self._take(record.value)
-            if not self._caught_up.is_set() and self._versions and await client.position(partition) >= end:
-                self._caught_up.set()
+            position = await client.position(partition)
+            if position >= end:
+                self._failed = ""
+                if self._versions:
+                    self._caught_up.set()
+            self._note_end(client, partition, position)
+
+    def _note_end(self, client: Any, partition: TopicPartition, position: int) -> None:
+        """Takes note of when the brokers last said that there is nothing behind what was read."""
+        told_at, end = client.last_poll_timestamp(partition), client.highwater(partition)
+        if told_at and end is not None and position >= end:
+            self._newest_at = time.monotonic() - max(0.0, time.time() - told_at / 1000)
 
     def _take(self, value: bytes | None) -> None:
         if value is None:  # a tombstone withdraws no version: what was booked under it stays booked

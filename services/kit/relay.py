@@ -31,6 +31,7 @@ from services.kit.faults import fault
 from services.kit.kafka import Shard, new_producer, partition_of, stop_quietly
 from services.kit.part import Shards, State
 from services.kit.postgres import Queries, backoff, connect, is_unavailable
+from services.kit.pulse import Pulse
 from services.kit.shard_locks import ShardLocks
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class Relay:
         self._blocked_until = 0.0
         self._rows_committed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self.pulse = Pulse()
         self._flush_until: float | None = None
         self._session: asyncpg.Connection[asyncpg.Record] | None = None
         self._producer: AIOKafkaProducer | None = None
@@ -117,7 +119,7 @@ class Relay:
 
     async def start(self) -> None:
         """Begins to relay; returns at once, also when broker or database cannot be reached."""
-        self._task = asyncio.create_task(self._run(), name="relay")
+        self._task = self.pulse.follow(asyncio.create_task(self._run(), name="relay"))
 
     async def stop(self) -> None:
         """Sends the rows that wait, as far as time allows, and releases its shards."""
@@ -160,6 +162,7 @@ class Relay:
                     if self._is_flush_over():
                         return
                     self._attempt += 1
+                    self.pulse.beat()
                     await backoff(self._attempt + 3)
         finally:
             await self._drop()
@@ -183,6 +186,7 @@ class Relay:
         poll = MIN_POLL_SECONDS
         sent = 0
         while True:
+            self.pulse.beat()
             await self._locks.follow(session, idle=not sent)
             if self._blocked and time.monotonic() > self._blocked_until:
                 self._blocked.clear()

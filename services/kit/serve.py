@@ -33,6 +33,7 @@ from services.kit.health import BrokerCheck, Health, database_check
 from services.kit.outbox_watch import LOOK_SECONDS, OutboxWatch
 from services.kit.part import Part, State
 from services.kit.postgres import Pool, Prepare, new_pool
+from services.kit.pulse import REMEDY
 from services.kit.settings import Settings
 from services.kit.worker_status import WorkerStatus, shared_directory
 
@@ -393,7 +394,13 @@ async def running(
 
 
 def _state_of(part: Part) -> Callable[[], Awaitable[State]]:
+    """What a part says, unless its task has ended or hangs, of which the part itself may know nothing."""
+
     async def state() -> State:
-        return part.state()
+        said = part.state()
+        trouble = part.pulse.trouble()
+        if not trouble or not said.ok:
+            return said
+        return State(False, trouble, REMEDY, said.figures, serves=said.can_serve)
 
     return state

@@ -27,7 +27,7 @@ from services.kit.dead_letter import (
     is_our_fault,
     render,
 )
-from services.kit.executor import DatabaseUnavailable, Executor, Fence, Fenced
+from services.kit.executor import Executor, Fence, Fenced, Unavailable
 from services.kit.kafka import Record, Shard
 from services.kit.outbox import OutboxRow, append
 from services.kit.postgres import Connection, backoff
@@ -68,8 +68,10 @@ class Booking(Generic[I, O]):
     """Says which records were appended too far ahead of the database's time, which therefore wait (C1)."""
 
 
-class BatchTooSlow(Exception):
+class BatchTooSlow(Unavailable):
     """A batch has taken longer than `BATCH_SECONDS`. It may stand, if it was in COMMIT."""
+
+    what = "database"
 
 
 class ShardWorker(Generic[I, O]):
@@ -98,6 +100,7 @@ class ShardWorker(Generic[I, O]):
         self._reported: dict[str, int] = {}
         self._arrived = asyncio.Event()
         self._closing = False
+        self._load_again = False
         self._task: asyncio.Task[None] | None = None
 
     # ── the reader's side ────────────────────────────────────────────────────────────────────────────────────────
@@ -130,6 +133,16 @@ class ShardWorker(Generic[I, O]):
         self._fetched[topic] = fetched[-1].offset + 1
         self._arrived.set()
 
+    def load_offsets_again(self) -> None:
+        """Forgets the offsets once the batch in flight has ended; the consumer then loads them."""
+        self._load_again = True
+        self._arrived.set()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its task is over, though nobody has closed it: nothing is booked here any more."""
+        return self._task is not None and self._task.done() and not self._closing and self.failed is None
+
     def oldest(self) -> Micros | None:
         """The append time of the oldest record that waits."""
         return self._buffers.oldest()
@@ -161,6 +174,9 @@ class ShardWorker(Generic[I, O]):
     async def _run(self) -> None:
         attempt = 0
         while not self._closing:
+            if self._load_again:
+                self._load_again = False
+                self._forget_offsets()
             if not self._buffers or self.offsets_unknown:
                 self._arrived.clear()
                 await self._arrived.wait()
@@ -178,10 +194,10 @@ class ShardWorker(Generic[I, O]):
                 self.failed = limit
                 self._booking.wake_reader()
                 return
-            except (DatabaseUnavailable, BatchTooSlow) as error:
+            except Unavailable as error:
                 # The batch may stand, if its COMMIT was lost: the database knows where to go on.
                 attempt += 1
-                self.trouble = f"database: {error}"
+                self.trouble = f"{error.what}: {error}"
                 if time.monotonic() - began > SLOW_SECONDS or isinstance(error, BatchTooSlow):
                     self._try_fewer()
                 await self._pause(attempt)
@@ -256,7 +272,7 @@ class ShardWorker(Generic[I, O]):
                 outcomes = await self._executor.run(self.shard, inputs, fence=fence, also=write_dead_letters)
         except TimeoutError as error:
             raise BatchTooSlow(f"{len(records)} records took longer than {BATCH_SECONDS:g} s") from error
-        except (Fenced, DatabaseUnavailable, TooManyFailures, asyncpg.SyntaxOrAccessError):
+        except (Fenced, Unavailable, TooManyFailures, asyncpg.SyntaxOrAccessError):
             raise  # not the fault of any record (the last one: the schema is not what the code expects)
         except Exception as error:
             if failed is not None:

@@ -13,6 +13,7 @@ from services.kit.executor import ClockOff
 from services.kit.kafka import Shard
 from services.kit.part import ClockCheck, Shards, State
 from services.kit.postgres import is_unavailable
+from services.kit.pulse import Pulse
 from services.kit.settings import Settings
 
 _log = log.get(__name__)
@@ -50,13 +51,14 @@ class Sweeper:
         self._all = frozenset(map(Shard, range(settings.shards)))
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self.pulse = Pulse()
         self._trouble = ""
         self._last = 0.0
 
     async def start(self) -> None:
         """Begins to sweep; returns at once."""
         self._last = time.monotonic()
-        self._task = asyncio.create_task(self._run(), name="sweeper")
+        self._task = self.pulse.follow(asyncio.create_task(self._run(), name="sweeper"))
 
     async def stop(self) -> None:
         """Lets the pass in flight finish."""
@@ -80,6 +82,7 @@ class Sweeper:
     async def _run(self) -> None:
         while not self._stopping.is_set():
             shards = list(self._owned.shards if self._owned is not None else self._all)
+            self.pulse.beat()
             random.shuffle(shards)  # two sweepers of all shards then seldom work on the same one
             found, trouble = await self._sweep_all(shards)
             self._trouble = trouble
@@ -104,6 +107,7 @@ class Sweeper:
                 break
             try:
                 found += await self._sweep(shard)
+                self.pulse.beat()
             except Exception as error:
                 trouble = f"{type(error).__name__}: {error}"
                 _log.warning("sweep_failed", shard=shard, error=repr(error))

@@ -170,6 +170,7 @@ class Notifier:
     def _decide(self, received: BatchOccasion, recipient: Recipient, candidates: dict[bytes, _Candidate]) -> None:
         """Decide one occasion over each channel; of several decisions with one key the first in the batch stays."""
         occasion = received.occasion
+        self._programs.check_newest()
         policy = self._programs.current_at(occasion.at).program
         rule = policy.touchpoints.get(occasion.touchpoint)
         for decision in decide(occasion, rule, recipient, self._texts.available, received.arrived_at):

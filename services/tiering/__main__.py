@@ -33,7 +33,7 @@ def wire(worker: Worker[TieringSettings]) -> Sequence[Part]:
     relay = Relay(settings)
     executor = Executor(
         pool,
-        Booking(versions, settings.shards),
+        Booking(versions.newest, settings.shards),
         committed=relay.wake,
         clock=clock,
         max_batch=settings.max_batch,

@@ -50,7 +50,7 @@ class Booking:
     """Books batches: what the kit's executor calls inside its transaction."""
 
     def __init__(self, versions: Callable[[], ProgramVersions], shards: int) -> None:
-        """`versions` gives the program versions known when a batch begins."""
+        """`versions` gives the program versions for a batch, or raises what makes it wait."""
         self._versions = versions
         self._shards = shards
 

@@ -22,6 +22,11 @@ class KnownVersions:
             raise NoProgram
         return self._versions
 
+    def newest(self) -> ProgramVersions:
+        """All versions, for a batch that decides by them. Raises ProgramOutdated when there may be a newer one."""
+        self._follower.check_newest()
+        return self()
+
     def _refresh(self) -> None:
         programs = [version.program for version in self._follower.versions]
         self._versions = ProgramVersions(programs) if programs else None

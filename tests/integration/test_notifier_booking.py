@@ -21,7 +21,7 @@ from services.kit.executor import Executor
 from services.kit.kafka import Shard, shard_of
 from services.kit.migrate import migrate
 from services.kit.postgres import Pool, new_pool
-from services.kit.program import ProgramFollower, Version
+from services.kit.program import ProgramFollower, ProgramOutdated, Version
 from services.notifier import store
 from services.notifier.audit.verify import examine
 from services.notifier.domain.inputs import (
@@ -490,3 +490,20 @@ async def test_hot_statements_find_their_rows_by_index(desk: Desk, name: str) ->
     steps = "\n".join(row[0] for row in plan)
     assert "Seq Scan" not in steps, steps
     assert "Index" in steps, steps
+
+
+async def test_mend_c09_no_message_is_decided_by_a_program_that_may_be_outdated(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A consent needs no program: it is booked also then."""
+
+    def outdated(_: ProgramFollower[Policy]) -> None:
+        raise ProgramOutdated("the end of the topic was not seen for 301 s")
+
+    monkeypatch.setattr(ProgramFollower, "check_newest", outdated)
+    assert await desk.book(profile(), consent("sms", "notice", granted=False)) == [Booked(), Booked()]
+    with pytest.raises(ProgramOutdated):
+        await desk.book(ledger_fact())
+    monkeypatch.undo()
+    await desk.book(ledger_fact())
+    assert await desk.decisions() == {("points-confirmed", "inapp"): None, ("points-confirmed", "sms"): "no_consent"}

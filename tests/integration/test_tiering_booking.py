@@ -11,10 +11,11 @@ import asyncpg
 import orjson
 import pytest
 
-from services.kit.calendar import from_micros, later
+from services.kit.calendar import Micros, from_micros, later
 from services.kit.kafka import Shard, shard_of
 from services.kit.migrate import migrate
 from services.kit.postgres import Pool, new_pool
+from services.kit.program import ProgramFollower, ProgramOutdated, Version
 from services.tiering import store
 from services.tiering.audit.verify import examine
 from services.tiering.domain.member import (
@@ -27,10 +28,11 @@ from services.tiering.domain.member import (
     TimelineReceived,
     order_key,
 )
-from services.tiering.domain.program import ProgramVersions, compile_program
+from services.tiering.domain.program import Program, ProgramVersions, compile_program
 from services.tiering.domain.timeline import Entry, canonical
 from services.tiering.executor import Booking
 from services.tiering.settings import TieringSettings
+from services.tiering.versions import KnownVersions
 from tests.conftest import MakeDatabase, as_role
 from tests.unit.test_tiering_history import document, on
 
@@ -279,3 +281,23 @@ async def test_mend_b06_an_erased_member_joins_by_registering_anew(pool: Pool) -
         (outcome,) = await BOOK(tx, Shard(1), [joined(member_id, 4)])
     assert (outcome.is_refused, outcome.enrolled_at) == (True, on(6))
     assert (await report(pool))["broken"] == 0
+
+
+async def test_mend_c09_nothing_is_decided_by_a_program_that_may_be_outdated(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follower = ProgramFollower(tiering_settings(""), parse=compile_program)
+    follower.add(Version("1", "sha256:1", Micros(0), Micros(0), compile_program(DOCUMENT)))
+    booking = Booking(KnownVersions(follower).newest, SHARDS)
+
+    def outdated(_: ProgramFollower[Program]) -> None:
+        raise ProgramOutdated("the end of the topic was not seen for 301 s")
+
+    (member,) = members_of(Shard(1), 1)
+    async with pool.acquire() as connection, connection.transaction():
+        with monkeypatch.context() as patched:
+            patched.setattr(ProgramFollower, "check_newest", outdated)
+            with pytest.raises(ProgramOutdated):
+                await booking(connection, Shard(1), [joined(member, 1)])
+        (outcome,) = await booking(connection, Shard(1), [joined(member, 1)])
+    assert outcome.enrolled_at == on(1)

@@ -14,6 +14,7 @@ from services.kit import log, metrics
 from services.kit.cloudevent import HEADERS
 from services.kit.kafka import new_producer, stop_quietly
 from services.kit.part import State
+from services.kit.pulse import Pulse
 from services.kit.settings import Settings
 
 _log = log.get(__name__)
@@ -44,6 +45,7 @@ class Publisher:
         self._producer: AIOKafkaProducer | None = None
         self._connecting = asyncio.Lock()
         self._last_error = ""
+        self.pulse = Pulse()
 
     async def start(self) -> None:
         """Does nothing: the first event connects."""

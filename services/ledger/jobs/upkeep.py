@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from typing import Final
 
 import structlog
 
@@ -12,10 +13,14 @@ from services.kit.clock import Clock
 from services.kit.part import State
 from services.kit.postgres import Pool, is_unavailable
 from services.kit.program import NoProgram
+from services.kit.pulse import STILL_SECONDS, Pulse
 from services.ledger.executor import Ledger
 from services.ledger.store import forget_answers
 
 _log = structlog.get_logger("ledger")
+
+PAUSE_SECONDS: Final = 3600.0
+"""How often to look whether the partitions of the months ahead are made."""
 
 
 class Upkeep:
@@ -31,6 +36,7 @@ class Upkeep:
         self._ledger = ledger
         self._ready = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self.pulse = Pulse(PAUSE_SECONDS + STILL_SECONDS)
         self._problem = "starting"
 
     async def first(self) -> object:
@@ -39,7 +45,7 @@ class Upkeep:
 
     async def start(self) -> None:
         """Starts the task; returns at once."""
-        self._task = asyncio.create_task(self._run(), name="upkeep")
+        self._task = self.pulse.follow(asyncio.create_task(self._run(), name="upkeep"))
 
     async def stop(self) -> None:
         """Stops the task."""
@@ -55,6 +61,7 @@ class Upkeep:
 
     async def _run(self) -> None:
         while True:
+            self.pulse.beat()
             try:
                 async with self._pool.acquire() as connection, connection.transaction():
                     await self._ledger.programs.read(connection)
@@ -62,7 +69,7 @@ class Upkeep:
                     await self._ledger.months.lay(connection, self._now())
                     self._ready.set()
                     await forget_answers(connection, self._shards, self._now())
-                pause = 3600.0
+                pause = PAUSE_SECONDS
             except NoProgram:
                 self._problem, pause = "no program is published", 0.5
             except Exception as error:
