@@ -29,7 +29,7 @@ from services.kit.part import State
 from services.kit.pulse import Pulse
 
 if TYPE_CHECKING:
-    from services.kit.serve import Worker
+    from services.kit.worker import Worker
 
 _log = log.get(__name__)
 

@@ -107,11 +107,9 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
         self._assigned: set[TopicPartition] | None = None
         self._client: Any = None
         self._reader: asyncio.Task[None] | None = None
-        self.pulse = Pulse()
-        self._lost = LostPlaces()
+        self.pulse, self._lost, self._silence = Pulse(), LostPlaces(), Silence()
         self._report = OffsetReport()
         self._failed_loads, self._load_again_at = 0, 0.0
-        self._silence = Silence()
         self._offers_all = False
         self._stall = StallDetector(settings.stalled_after_seconds)
         self._trouble, self._remedy = "starting", ""
@@ -266,13 +264,17 @@ class Consumer(ConsumerRebalanceListener, Generic[I, O]):  # type: ignore[misc]
                 worker = self._workers.get(partition.partition)
                 if worker is not None:
                     worker.enqueue(partition.topic, records)
-            if self._silence.lasts(client, wanted):
-                self._trouble = self._trouble or NO_ANSWER
-            elif self._trouble == NO_ANSWER:
-                self._trouble = ""
+            self._note_silence(client, wanted)
             if sum(map(len, fetched.values())) < min(GATHER_BELOW, most):
                 await asyncio.sleep(self._settings.gather_seconds)
             most = _next_slice(fetched.values())
+
+    def _note_silence(self, client: Any, wanted: list[TopicPartition]) -> None:
+        """Says when no broker answers; raises TimeoutError when that lasts too long."""
+        if self._silence.lasts(client, wanted):
+            self._trouble = self._trouble or NO_ANSWER
+        elif self._trouble == NO_ANSWER:
+            self._trouble = ""
 
     def _wanted(self) -> list[TopicPartition]:
         """The partitions whose buffers are short, but for those whose stored offset is not in the log."""

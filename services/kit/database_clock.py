@@ -27,6 +27,7 @@ from services.kit.clock import Clock
 from services.kit.executor import ClockOff, DatabaseUnavailable
 from services.kit.part import State
 from services.kit.postgres import Pool, Queries, is_unavailable
+from services.kit.pulse import Pulse
 
 if TYPE_CHECKING:
     from services.kit.kafka import Record
@@ -57,11 +58,12 @@ class DatabaseClock:
         self.shift = 0
         """By how many microseconds time is shifted (DEVELOPMENT only)."""
         self._task: asyncio.Task[None] | None = None
+        self.pulse = Pulse()
         self._trouble = "the database's time is not known yet"
 
     async def start(self) -> None:
         """Begins to read the database's time; returns at once."""
-        self._task = asyncio.create_task(self._run(), name="clock")
+        self._task = self.pulse.follow(asyncio.create_task(self._run(), name="clock"))
 
     async def stop(self) -> None:
         """Reads it no more."""
@@ -136,6 +138,7 @@ class DatabaseClock:
 
     async def _run(self) -> None:
         while True:
+            self.pulse.beat()
             try:
                 await self.read()
             except Exception as error:

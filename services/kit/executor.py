@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -30,6 +30,7 @@ from services.kit.faults import fault
 from services.kit.kafka import Shard
 from services.kit.part import ClockCheck
 from services.kit.postgres import ATTEMPTS, CONFLICTS, Connection, Pool, Queries, backoff, is_unavailable
+from services.kit.unavailable import Unavailable
 
 if TYPE_CHECKING:
     from asyncpg.transaction import Transaction
@@ -82,12 +83,6 @@ class Fence(msgspec.Struct, frozen=True):
 
 class Fenced(Exception):
     """Another owner has moved the stored offsets of this shard: nothing of the batch was booked here."""
-
-
-class Unavailable(Exception):
-    """What a batch needs is not to be had now; it may be tried again. `what` names it for people."""
-
-    what: ClassVar[str] = ""
 
 
 class DatabaseUnavailable(Unavailable):

@@ -71,7 +71,12 @@ async def _keep_session(connection: Connection) -> None:
 
 
 def new_pool(
-    settings: Settings, *, part: str = "worker", size: int | None = None, prepare: Prepare | None = None
+    settings: Settings,
+    *,
+    part: str = "worker",
+    size: int | None = None,
+    prepare: Prepare | None = None,
+    statement_seconds: float | None = None,
 ) -> Pool:
     """A pool for the service's schema. It connects when it is awaited, and keeps no connection open when idle.
 
@@ -88,7 +93,11 @@ def new_pool(
         timeout=CONNECT_SECONDS,
         statement_cache_size=512,
         max_cached_statement_lifetime=0,
-        server_settings=session_settings(settings, part),
+        # The server ends a statement also where its client is gone; otherwise it would work on for nobody.
+        server_settings={
+            **session_settings(settings, part),
+            "statement_timeout": str(int((statement_seconds or COMMAND_SECONDS) * 1000)),
+        },
     )
 
 
@@ -99,6 +108,17 @@ def address_of(settings: Settings, url: SecretStr) -> str:
     said = parse_qs(parts.query)
     added = urlencode({name: str(value) for name, value in asked.items() if value is not None and name not in said})
     return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, added)))))
+
+
+def new_reads_pool(settings: Settings, *, prepare: Prepare | None = None) -> Pool:
+    """A pool for requests that only read, whose statements end after `read_timeout_seconds` (`is_too_slow`)."""
+    size, seconds = settings.read_connections, settings.read_timeout_seconds
+    return new_pool(settings, part="reads", size=size, prepare=prepare, statement_seconds=seconds)
+
+
+def is_too_slow(error: BaseException) -> bool:
+    """Whether a statement was ended because it took longer than its session may."""
+    return isinstance(error, asyncpg.QueryCanceledError)
 
 
 def session_settings(settings: Settings, part: str) -> dict[str, str]:

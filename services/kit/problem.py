@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from services.kit import log
 from services.kit.executor import ClockOff, DatabaseUnavailable, Overloaded
-from services.kit.postgres import DATABASE_ERRORS, is_unavailable
+from services.kit.postgres import DATABASE_ERRORS, is_too_slow, is_unavailable
 from services.kit.program import NoProgram, ProgramOutdated
 
 _log = log.get(__name__)
@@ -229,6 +229,9 @@ async def _unavailable(request: Request, error: Exception) -> Response:
     _log.warning("request_unavailable", error=repr(error))
     if isinstance(error, ClockOff):
         return Problem(UNAVAILABLE, f"Nothing is booked: {error}.", headers={"Retry-After": "30"}).response()
+    if is_too_slow(error) or (error.__cause__ is not None and is_too_slow(error.__cause__)):
+        detail = "The answer takes longer to find than a request may. Ask for less, or again when there is less to do."
+        return Problem(UNAVAILABLE, detail, headers={"Retry-After": "5"}).response()
     detail = "The database cannot be reached. Nothing was booked, or the same request sent again answers what was."
     return Problem(UNAVAILABLE, detail, headers={"Retry-After": "2"}).response()
 

@@ -15,12 +15,12 @@ from aiokafka.errors import KafkaError
 
 from services.kit import log
 from services.kit.calendar import Micros, parse_rfc3339
-from services.kit.executor import Unavailable
 from services.kit.kafka import new_reader, stop_quietly
 from services.kit.part import State
 from services.kit.postgres import backoff
 from services.kit.pulse import Pulse
 from services.kit.settings import Settings
+from services.kit.unavailable import Unavailable
 
 _log = log.get(__name__)
 

@@ -28,13 +28,14 @@ from pydantic import ValidationError
 from schemas.topics import ALL, Topic
 from services.kit import log, migrate, redrive
 from services.kit.consumer import Consumer
-from services.kit.database_clock import DatabaseClock, shift_clock
-from services.kit.health import BrokerCheck, Health, database_check
+from services.kit.database_clock import shift_clock
+from services.kit.health import BrokerCheck, database_check
 from services.kit.outbox_watch import LOOK_SECONDS, OutboxWatch
 from services.kit.part import Part, State
-from services.kit.postgres import Pool, Prepare, new_pool
+from services.kit.postgres import Prepare, new_pool, new_reads_pool
 from services.kit.pulse import REMEDY
 from services.kit.settings import Settings
+from services.kit.worker import Worker, bind
 from services.kit.worker_status import WorkerStatus, shared_directory
 
 _log = log.get(__name__)
@@ -49,29 +50,6 @@ PORT_SECONDS: Final = 12.0
 """How long a start waits for its port, which a service that is ending may still hold."""
 GC_THRESHOLDS: Final = (50_000, 50, 50)
 """The collector looks for cycles, which batches do not make; the defaults would run it within every batch."""
-
-
-class Worker(Generic[S]):
-    """One worker process: what the service's `wire` builds its parts from."""
-
-    def __init__(
-        self, settings: S, pool: Pool, *, number: int = 0, status: WorkerStatus | None = None, port: int | None = None
-    ) -> None:
-        self.settings: Final = settings
-        self.pool: Final = pool
-        """Connects when it is first used."""
-        self.clock: Final = DatabaseClock(settings, pool)
-        """The present instant, as the database has it."""
-        self.number: Final = number
-        """0, 1, … among the service's workers."""
-        self.status: Final = status or WorkerStatus()
-        self.health: Final = Health(self.status)
-        """A service may add checks of its own."""
-        self._port = settings.http_port if port is None else port
-
-    def listen(self) -> socket.socket:
-        """A listening socket on the service's port, which the workers share."""
-        return _bind(self.settings.http_host, self._port)
 
 
 Command = Callable[[S, list[str]], Awaitable[int]]
@@ -277,15 +255,7 @@ def _reserve(host: str, port: int) -> socket.socket:
                 time.sleep(0.1)
             finally:
                 probe.close()
-    return _bind(host, port)
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    shared = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    shared.bind((host, port))
-    return shared
+    return bind(host, port)
 
 
 # ── a worker ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -356,11 +326,11 @@ class Running(contextlib.AbstractAsyncContextManager["Running"]):
                     await part.stop()
                 await self.worker.health.stop()
                 await self._broker.close()
-                await self.worker.pool.close()
+                await self.worker.close()
         except TimeoutError:
             # What was not finished was not committed; the next start does it again.
             _log.warning("stop_cut_short")
-            self.worker.pool.terminate()
+            self.worker.terminate()
         _log.info("stopped")
 
 
@@ -376,7 +346,8 @@ async def running(
 ) -> Any:
     """Runs a worker's parts inside this process, as a worker process does, and tests."""
     pool = await new_pool(settings, prepare=service.prepare)
-    worker = Worker(settings, pool, number=number, status=status, port=port)
+    reads = await new_reads_pool(settings, prepare=service.prepare)
+    worker = Worker(settings, pool, reads, number=number, status=status, port=port)
     broker = BrokerCheck(settings, service.topics)
     worker.health.add("database", database_check(pool, service.package, settings.service), every_seconds=2.0)
     worker.health.add("brokers", broker, every_seconds=10.0)

@@ -39,6 +39,12 @@ class Settings(BrokerSettings):
         default=None, description="The authority's certificate for verify-ca and verify-full, as a PEM file."
     )
     database_connections: int = Field(default=4, ge=2, description="Connections of one worker process.")
+    read_connections: int = Field(
+        default=3, ge=1, description="Connections of one worker process for requests that only read."
+    )
+    read_timeout_seconds: float = Field(
+        default=3.0, gt=0, le=60, description="How long a statement of a request that only reads may take."
+    )
     concurrent_shards: int = Field(
         default=2, ge=1, description="Shards of one worker that are in a transaction at the same time."
     )

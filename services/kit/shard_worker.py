@@ -27,13 +27,14 @@ from services.kit.dead_letter import (
     is_our_fault,
     render,
 )
-from services.kit.executor import Executor, Fence, Fenced, Unavailable
+from services.kit.executor import Executor, Fence, Fenced
 from services.kit.kafka import Record, Shard
 from services.kit.outbox import OutboxRow, append
 from services.kit.postgres import Connection, backoff
 from services.kit.settings import Settings
 from services.kit.sources import SourceWatch, source_of
 from services.kit.turn import Turn
+from services.kit.unavailable import Unavailable
 
 I = TypeVar("I")  # noqa: E741
 O = TypeVar("O")  # noqa: E741
@@ -174,12 +175,7 @@ class ShardWorker(Generic[I, O]):
     async def _run(self) -> None:
         attempt = 0
         while not self._closing:
-            if self._load_again:
-                self._load_again = False
-                self._forget_offsets()
-            if not self._buffers or self.offsets_unknown:
-                self._arrived.clear()
-                await self._arrived.wait()
+            if not await self._has_records():
                 continue
             began = time.monotonic()
             try:
@@ -212,6 +208,17 @@ class ShardWorker(Generic[I, O]):
                 self.trouble = ""
                 if time.monotonic() - began < BATCH_SECONDS / 4:
                     self._tried_batch = min(self._max_batch, self._tried_batch * 2)
+
+    async def _has_records(self) -> bool:
+        """Whether there are records to book; if there are none, it waits until something has changed."""
+        if self._load_again:
+            self._load_again = False
+            self._forget_offsets()
+        if self._buffers and not self.offsets_unknown:
+            return True
+        self._arrived.clear()
+        await self._arrived.wait()
+        return False
 
     def _try_fewer(self) -> None:
         """Halves the next batch: one that takes too long would otherwise be tried whole for ever."""

@@ -16,9 +16,10 @@ from services.kit.executor import Executor
 from services.kit.kafka import Shard
 from services.kit.part import Part
 from services.kit.relay import Relay
-from services.kit.serve import Service, Worker, main
+from services.kit.serve import Service, main
 from services.kit.sweeper import Sweeper
 from services.kit.unread import is_booked_until
+from services.kit.worker import Worker
 from services.ledger.api import MAX_BODIES, routers
 from services.ledger.api.publisher import Publisher
 from services.ledger.audit.verify import verify
@@ -29,6 +30,7 @@ from services.ledger.jobs.day_close import DayClose, IsBooked
 from services.ledger.jobs.due import DueAccounts, passes_in_sequence
 from services.ledger.jobs.expiry_notices import ExpiryNotices
 from services.ledger.jobs.failed_messages import FailedMessages
+from services.ledger.jobs.milestones import Milestones
 from services.ledger.jobs.snapshots import Snapshots
 from services.ledger.jobs.upkeep import Upkeep
 from services.ledger.publication import publish
@@ -56,7 +58,7 @@ def _sweeper(
     snapshots = Snapshots(pool, executor, now=clock.now)
     day_close = DayClose(pool, settings.shards, _is_booked(settings, clock), now=clock.now, horizon=days)
     failed = FailedMessages(pool, now=clock.now)
-    sweep = passes_in_sequence(due, notices, snapshots, failed, day_close)
+    sweep = passes_in_sequence(due, notices, snapshots, Milestones(pool, now=clock.now), failed, day_close)
 
     def alarms() -> list[str]:
         return [*due.alarms(), *failed.alarms(), *day_close.alarms()]
@@ -96,7 +98,9 @@ def wire(worker: Worker[LedgerSettings]) -> Sequence[Part]:
     publisher = Publisher(settings)
     api = Api(
         worker,
-        routers=routers(pool, executor, publisher, Guard(settings), settings, clock=clock.now, limit=days.limit),
+        routers=routers(
+            pool, executor, publisher, Guard(settings), settings, reads=worker.reads, clock=clock.now, limit=days.limit
+        ),
         title="Ledger",
         summary="Points: what members have, and why.",
         max_bodies=MAX_BODIES,

@@ -25,6 +25,7 @@ from services.kit.kafka import Shard
 from services.kit.part import State
 from services.kit.postgres import Pool, Queries, is_unavailable, new_pool
 from services.kit.program import NoProgram
+from services.kit.pulse import Pulse
 from services.ledger.programs import KnownPrograms
 from services.ledger.settings import LedgerSettings
 from services.ledger.store import prepare
@@ -61,6 +62,7 @@ class Horizon:
         self._calendar: Calendar | None = None
         self._known = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self.pulse = Pulse()
 
     async def first(self) -> object:
         """Returns when the closed days are known."""
@@ -68,7 +70,7 @@ class Horizon:
 
     async def start(self) -> None:
         """Begins to follow the closed days; returns at once."""
-        self._task = asyncio.create_task(self._run(), name="days")
+        self._task = self.pulse.follow(asyncio.create_task(self._run(), name="days"))
 
     async def stop(self) -> None:
         """Follows them no more."""
@@ -139,6 +141,7 @@ class Horizon:
 
     async def _run(self) -> None:
         while True:
+            self.pulse.beat()
             try:
                 await self.read()
             except NoProgram:

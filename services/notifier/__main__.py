@@ -14,7 +14,8 @@ from services.kit.executor import Executor
 from services.kit.part import Part
 from services.kit.program import ProgramFollower
 from services.kit.relay import Relay
-from services.kit.serve import Service, Worker, main
+from services.kit.serve import Service, main
+from services.kit.worker import Worker
 from services.notifier.api import routers
 from services.notifier.api.context import Context
 from services.notifier.audit.verify import verify
@@ -59,7 +60,7 @@ def wire(worker: Worker[NotifierSettings]) -> Sequence[Part]:
     relay.follow(consumer)
     api = Api(
         worker,
-        routers=routers(Context(settings, pool, executor, Guard(settings), programs, texts, clock.now)),
+        routers=routers(Context(settings, worker.reads, executor, Guard(settings), programs, texts, clock.now)),
         title="Notifier",
         summary="Messages to members, the preferences they rest on, and the inbox.",
         drain=executor.drain,

@@ -14,7 +14,8 @@ from services.kit.executor import Executor
 from services.kit.part import Part
 from services.kit.program import ProgramFollower
 from services.kit.relay import Relay
-from services.kit.serve import Service, Worker, main
+from services.kit.serve import Service, main
+from services.kit.worker import Worker
 from services.tiering.api import routers
 from services.tiering.api.context import Context
 from services.tiering.audit.verify import verify
@@ -57,7 +58,7 @@ def wire(worker: Worker[TieringSettings]) -> Sequence[Part]:
     relay.follow(consumer)
     api = Api(
         worker,
-        routers=routers(Context(pool, Guard(settings), versions, settings.shards, clock.now), executor),
+        routers=routers(Context(worker.reads, Guard(settings), versions, settings.shards, clock.now), executor),
         title="Tiering",
         summary="Where members stand, and what is missing for the next tier.",
         drain=executor.drain,

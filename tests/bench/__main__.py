@@ -11,6 +11,7 @@ from rich.console import Console
 
 from deploy.local.processes import StartError
 from tests.bench import report, workload
+from tests.bench.big_member import big_member
 from tests.bench.chain import ALL as CHAIN
 from tests.bench.chain import chain
 from tests.bench.due import LOTS, QUICK_LOTS, due
@@ -29,9 +30,9 @@ WIDTH = 120
 QUICK_EVENTS = 12_000
 PROFILE_EVENTS = 20_000
 
-ALONE = "cost_at_10m"
-"""Has a server of its own."""
-MEASUREMENTS = ("order_events", *CHAIN, "redemptions", "hot_member_events", "due", ALONE)
+ALONE = ("big_member", "cost_at_10m")
+"""Have a server of their own each."""
+MEASUREMENTS = ("order_events", *CHAIN, "redemptions", "hot_member_events", "due", *ALONE)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,9 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _measure(options: argparse.Namespace, human: Console) -> int:
     wanted = set(options.only or MEASUREMENTS)
     figures: list[Figure] = []
-    if wanted - {ALONE}:
+    if wanted - set(ALONE):
         figures += _on_servers(options, human, wanted)
-    if ALONE in wanted:
+    if "big_member" in wanted:
+        figures += big_member(human, quick=options.quick)
+    if "cost_at_10m" in wanted:
         figures += cost_at_10m(human, quick=options.quick)
     out = Console(highlight=False)
     report.show(figures, out if out.is_terminal else Console(highlight=False, width=WIDTH))

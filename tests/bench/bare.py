@@ -15,7 +15,8 @@ from fastapi import APIRouter, Response, Security
 from services.kit.app import Api
 from services.kit.auth import Caller, Guard
 from services.kit.part import Part
-from services.kit.serve import Service, Worker, main
+from services.kit.serve import Service, main
+from services.kit.worker import Worker
 from services.ledger.api.context import MemberPath
 from services.ledger.settings import LedgerSettings
 

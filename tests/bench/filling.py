@@ -93,7 +93,7 @@ async def _book_first(database: Database) -> None:
         started = later(clock.now(), -(ORDERS + 1) * 30 * _DAY)
         owner = await asyncpg.connect(database.dsn(), server_settings={"search_path": "ledger"})
         try:
-            await _lay_months(owner, started)
+            await lay_months(owner, started)
         finally:
             await owner.close()
         ledger = Ledger()
@@ -106,7 +106,8 @@ async def _book_first(database: Database) -> None:
                 await booking.book(Tap(connection), ledger, decode, record.partition, [record])
 
 
-async def _lay_months(connection: Connection, since: Micros) -> None:
+async def lay_months(connection: Connection, since: Micros) -> None:
+    """Make the months of journal and entries from an instant on."""
     for table in ("journal", "entry"):
         await ensure_months(connection, table, since, clock.now())
 

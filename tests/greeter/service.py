@@ -19,9 +19,10 @@ from services.kit.outbox import OutboxRow, append
 from services.kit.part import Part
 from services.kit.postgres import Connection
 from services.kit.relay import Relay
-from services.kit.serve import Service, Worker
+from services.kit.serve import Service
 from services.kit.settings import Settings
 from services.kit.sweeper import Sweeper
+from services.kit.worker import Worker
 from tests.greeter.hello import Hello
 from tests.greeter.routes import SHARDS, routes
 

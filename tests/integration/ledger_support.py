@@ -165,14 +165,23 @@ class LedgerUnderTest:
         finally:
             await connection.close()
 
-    def app(self, publisher: Publisher | None = None) -> FastAPI:
-        """The ledger's paths, on this test's clock."""
+    def app(self, publisher: Publisher | None = None, *, reads: Pool | None = None) -> FastAPI:
+        """The ledger's paths, on this test's clock, with one pool for all unless there is one for reads."""
         app = FastAPI()
         problem.install(app)
         guard = Guard(self.settings)
         executor = Executor(self.pool, self.ledger.book, optimistic=self.ledger.book_optimistically)
         brokers = publisher or Publisher(self.settings)
-        for router in routers(self.pool, executor, brokers, guard, self.settings, clock=self.clock, limit=self.limit):
+        for router in routers(
+            self.pool,
+            executor,
+            brokers,
+            guard,
+            self.settings,
+            reads=reads or self.pool,
+            clock=self.clock,
+            limit=self.limit,
+        ):
             app.include_router(router)
         return app
 

@@ -21,8 +21,9 @@ from services.kit.part import Part
 from services.kit.postgres import Connection
 from services.kit.program import ProgramFollower, ProgramOutdated, Version
 from services.kit.pulse import Pulse
-from services.kit.serve import Worker, _state_of
+from services.kit.serve import _state_of
 from services.kit.sweeper import Sweeper
+from services.kit.worker import Worker
 from tests.greeter.hello import Hello
 from tests.greeter.routes import SHARDS
 from tests.greeter.service import SERVICE, GreeterSettings, decode

@@ -24,7 +24,7 @@ from services.kit.event_sources import EventSources
 from services.kit.limits import MAX_BODY, limited
 from services.kit.part import State
 from services.kit.problem import Kind, Problem, kind
-from services.kit.serve import Worker
+from services.kit.worker import Worker
 from tests.greeter.routes import routes
 from tests.greeter.service import GreeterSettings
 
@@ -51,7 +51,7 @@ def _settings(signer: Signer, **changes: Any) -> GreeterSettings:
 async def client(signer: Signer) -> AsyncIterator[httpx.AsyncClient]:
     settings = _settings(signer)
     executor: Any = Mock()
-    app = build_app(Worker(settings, Mock()), routers=[routes(executor, Guard(settings))])
+    app = build_app(Worker(settings, Mock(), Mock()), routers=[routes(executor, Guard(settings))])
     bounded = limited(app, max_requests=100, max_bodies={})
     transport = httpx.ASGITransport(app=measured(bounded), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://greeter") as client:
@@ -295,7 +295,7 @@ async def test_mend_d03_what_is_wrong_inside_is_for_operators(signer: Signer) ->
         return State(False, "cannot reach db-7.internal", "Bring it back.", {"port": 5432})
 
     settings = _settings(signer)
-    worker = Worker(settings, Mock())
+    worker = Worker(settings, Mock(), Mock())
     worker.health.add("database", away)
     await worker.health.start()
     await asyncio.sleep(0.01)

@@ -48,11 +48,15 @@ def routers(
     guard: Guard,
     settings: Settings,
     *,
+    reads: Pool,
     clock: Clock = now,
     limit: Limit = without_limit,
 ) -> Sequence[APIRouter]:
-    """All paths of the ledger. `publisher` is also a part of the worker, for it holds a connection to the brokers."""
-    context = Context(Reads(pool), guard, settings.shards, clock, limit)
+    """All paths of the ledger. `pool` is for commands, `reads` for what only reads.
+
+    `publisher` is also a part of the worker, for it holds a connection to the brokers.
+    """
+    context = Context(Reads(reads), guard, settings.shards, clock, limit)
     commands = Commands(pool, executor, guard, settings.shards, clock)
     return [  # the busiest paths come first: a request tries the routers in this order
         balance.routes(context),

@@ -62,7 +62,10 @@ class EntriesOut(BaseModel):
     """A page of entries."""
 
     entries: list[EntryOut]
-    next_cursor: str | None = Field(description="Send it as `cursor` for the older entries; null at the end.")
+    next_cursor: str | None = Field(
+        description="Send it as `cursor` for the older entries; null at the end. Of a kind with few entries a "
+        "page may have fewer than `limit` or none, though more follow."
+    )
 
 
 def routes(context: Context) -> APIRouter:
@@ -97,21 +100,20 @@ def routes(context: Context) -> APIRouter:
             shard, account = await context.account(tx, member_id)
             programs = await context.reads.programs.read(tx)
             calendar = programs.at(context.clock()).calendar
-            rows = await history.entries(
-                tx, shard, account.number, before=position_of(cursor), kind=kind, limit=limit + 1,
+            page = await history.entries(
+                tx, shard, account.number, before=position_of(cursor), kind=kind, limit=limit,
                 **_booked_within(booked_from, booked_until, calendar),
             )  # fmt: skip
-        return json_response(_page_json(rows, limit, programs, account.details.sliding_last_days))
+        return json_response(_page_json(page, programs, account.details.sliding_last_days))
 
     return router
 
 
-def _page_json(rows: Sequence[EntryRow], limit: int, programs: ProgramVersions, slid: Sequence[Day]) -> dict[str, Any]:
-    """The first `limit` of these entries; the cursor is null unless there are more."""
-    page = rows[:limit]
+def _page_json(page: history.Entries, programs: ProgramVersions, slid: Sequence[Day]) -> dict[str, Any]:
+    """A page; the cursor is null unless there may be more."""
     return {
-        "entries": [entry_json(row, programs, slid) for row in page],
-        "next_cursor": f"{page[-1].version}.{page[-1].line}" if len(rows) > limit else None,
+        "entries": [entry_json(row, programs, slid) for row in page.rows],
+        "next_cursor": None if page.more_behind is None else "{}.{}".format(*page.more_behind),
     }
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from services.kit.calendar import NEVER, NOT_YET, Day
+from services.kit.calendar import NEVER, NOT_YET, Day, Micros
 from services.ledger.audit.replay import Replay, encode_details
 from services.ledger.audit.snapshot import Projections, decode_snapshot, digest_of_snapshot
 from services.ledger.domain.batch import Arrival
@@ -28,8 +28,9 @@ from services.ledger.domain.state.inputs import SnapshotTaken, decode_input, typ
 from services.ledger.domain.state.loaded import Missing
 from services.ledger.domain.state.lots import AVAILABLE, EXPIRED, FORGIVEN, HELD, PENDING, LotRow
 from services.ledger.reads.rows import EntryRow, JournalRow
+from services.ledger.reads.sums import Sums, decode_sums
 
-Check = Literal["chain", "entries", "totals", "lots", "replay", "orders", "facts", "due", "identity"]
+Check = Literal["chain", "entries", "totals", "lots", "replay", "orders", "facts", "due", "identity", "milestones"]
 CHECKS: Final[dict[Check, str]] = {
     "chain": "each journal row's hash covers the one before it, without gaps, up to the account's head",
     "entries": "each entry belongs to a journal row, and its two accounts may exchange points",
@@ -41,6 +42,7 @@ CHECKS: Final[dict[Check, str]] = {
     "facts": "the inputs, folded again, make the same facts and caps, byte for byte",
     "due": "nothing falls due before next_due",
     "identity": "each member has one account, on the shard of its id",
+    "milestones": "each milestone is the sum of the entries up to it",
 }
 
 SLICE: Final = 500
@@ -147,6 +149,20 @@ class AccountAudit:
             self._slice.append((Arrival(row.digest, input_, row.now), row, booked))
         if len(self._slice) == SLICE:
             self._fold_slice()
+
+    def check_milestone(self, version: int, booked_at: Micros, raw: bytes) -> None:
+        """Check the milestone of the version whose journal row came last."""
+        points: dict[str, int] = {name: sum_ for name, sum_ in self.sums.items() if sum_}
+        lots: Counter[Day] = Counter()
+        for key, columns in self._lots.items():
+            lots[key.day] += columns[AVAILABLE]
+        try:
+            kept = decode_sums(raw)
+        except msgspec.DecodeError:
+            kept = None
+        expected = Sums(points, {day: available for day, available in lots.items() if available})
+        if (version, booked_at, kept) != (self._version, self._now, expected):
+            self._fault("milestones", f"version {version}: not the sum of the entries up to it")
 
     def check_unjournalled(self, entries: Sequence[EntryRow]) -> None:
         """Report entries whose version has no journal row."""

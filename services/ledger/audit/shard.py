@@ -27,7 +27,7 @@ from services.ledger.domain.state.orders import decode_order
 from services.ledger.reads.rows import EntryRow, JournalRow
 
 _TABLES: Final = (
-    "accounts", "identities", "journal", "snapshots", "entries", "lots", "orders", "order_lines", "facts",
+    "accounts", "identities", "journal", "snapshots", "milestones", "entries", "lots", "orders", "order_lines", "facts",
 )  # fmt: skip
 SQL: Final = Queries.load(
     "services.ledger", "sql/verify.sql", require=(*_TABLES, "stored_points", "facts_by_public_id", "order_state")
@@ -214,13 +214,17 @@ class _ShardAudit:
             self.report.add_account(self._shard, number, member, faults)
 
     async def _check_journal(self, audit: AccountAudit, number: int) -> None:
-        journal, entries = self.streams["journal"], self.streams["entries"]
+        journal, entries, milestones = (self.streams[name] for name in ("journal", "entries", "milestones"))
         while (row := await journal.row(number)) is not None:
             journal_row = JournalRow(*row)
             booked = _entries(await entries.rows_up_to(number, journal_row.version))
             audit.check_unjournalled([entry for entry in booked if entry.version < journal_row.version])
             audit.check_journal(journal_row, [entry for entry in booked if entry.version == journal_row.version])
+            for kept in await milestones.rows_up_to(number, journal_row.version):
+                audit.check_milestone(kept["version"], kept["booked_at"], kept["sums"])
         audit.check_unjournalled(_entries(await entries.rows(number)))
+        for kept in await milestones.rows(number):  # beyond the journal's end
+            audit.check_milestone(kept["version"], kept["booked_at"], kept["sums"])
 
     async def _projections(self, number: int) -> Projections:
         return projections(

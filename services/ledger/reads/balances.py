@@ -22,6 +22,7 @@ from services.ledger.domain.state.account import Account, Totals
 from services.ledger.domain.state.entries import last_day
 from services.ledger.programs import KnownPrograms
 from services.ledger.reads.batch_loader import BatchLoader
+from services.ledger.reads.history import milestones_around, version_at
 from services.ledger.reads.sql import SQL
 from services.ledger.reads.view import view_of
 
@@ -151,18 +152,17 @@ async def balance_booked_until(tx: Connection, shard: Shard, account: Account, i
 
     Lots that slide (E3) have the last days of now.
     """
-    at: dict[str, int] = {}
+    around = await milestones_around(tx, shard, account.number, instant)
+    sums = around.sums
+    sums.add(await tx.fetch(SQL.sums_until, shard, account.number, around.version, around.booked_at, instant))
+    at = sums.at
     lots: dict[Day, int] = {}
-    for debit, credit, lot_day, points in await tx.fetch(SQL.sums_until, shard, account.number, instant):
-        at[debit] = at.get(debit, 0) - points
-        at[credit] = at.get(credit, 0) + points
+    for lot_day, points in sums.lots.items():
         day = last_day(lot_day, account.details.sliding_last_days)
         if day not in (0, NEVER):
-            moved = (credit == "available") - (debit == "available")
-            lots[day] = lots.get(day, 0) + moved * points
-    version = await tx.fetchval(SQL.version_at, shard, account.number, instant)
+            lots[day] = lots.get(day, 0) + points
     return Balance(
-        version=version or 0,
+        version=await version_at(tx, shard, account.number, instant, around),
         head=b"",
         pending=at.get("pending", 0),
         available=at.get("available", 0),

@@ -34,30 +34,74 @@ FROM lot
 WHERE shard = $1 AND account = $2
 ORDER BY day, parent;
 
+-- name: milestones_around
+-- milestone_pkey, its (shard, account) prefix: some hundred rows of an account with a million entries. The last one up to
+-- an instant, and the version of the one behind it.
+SELECT m.version, m.booked_at, m.sums, (
+    SELECT n.version FROM milestone n
+    WHERE n.shard = $1 AND n.account = $2 AND n.booked_at > $3 ORDER BY n.version LIMIT 1
+) AS next_version
+FROM (SELECT 1) AS one
+LEFT JOIN LATERAL (
+    SELECT version, booked_at, sums FROM milestone
+    WHERE shard = $1 AND account = $2 AND booked_at <= $3 ORDER BY version DESC LIMIT 1
+) AS m ON true;
+
 -- name: sums_until
--- entry_pkey, its (shard, account) prefix, in the partitions up to the instant.
+-- entry_pkey, from a version on, in the partitions between two instants.
 SELECT debit, credit, lot_day, sum(points)::bigint AS points
 FROM entry
-WHERE shard = $1 AND account = $2 AND booked_at <= $3
+WHERE shard = $1 AND account = $2 AND version > $3 AND booked_at >= $4 AND booked_at <= $5
 GROUP BY debit, credit, lot_day;
 
 -- name: version_at
--- journal_chain, backwards.
+-- journal_chain, backwards between two versions.
 SELECT version FROM journal
-WHERE shard = $1 AND account = $2 AND now <= $3
+WHERE shard = $1 AND account = $2 AND version > $3 AND version < $4 AND now <= $5
 ORDER BY version DESC
 LIMIT 1;
 
 -- name: entries
--- entry_pkey, backwards, merged over the partitions of the months asked for.
+-- entry_pkey, backwards, merged over the partitions of the months asked for; at most $11 rows are looked at.
 SELECT version, line, booked_at, day, debit, credit, points, lot_day, lot_parent, rule, ref, program
-FROM entry
-WHERE shard = $1 AND account = $2
-  AND (version, line) < ($3::bigint, $4::smallint)
-  AND booked_at >= $5 AND booked_at < $6
-  AND (debit, credit) IN (SELECT * FROM unnest($7::text[], $8::text[]))
+FROM (
+    SELECT * FROM entry
+    WHERE shard = $1 AND account = $2
+      AND (version, line) < ($3::bigint, $4::smallint) AND version > $5
+      AND booked_at >= $6 AND booked_at < $7
+    ORDER BY version DESC, line DESC
+    LIMIT $11
+) AS looked_at
+WHERE (debit, credit) IN (SELECT * FROM unnest($8::text[], $9::text[]))
 ORDER BY version DESC, line DESC
-LIMIT $9;
+LIMIT $10;
+
+-- name: end_of_look
+-- entry_pkey, backwards: the last row that `entries` looks at; none if it comes to the end of what was asked for.
+SELECT version, line FROM entry
+WHERE shard = $1 AND account = $2
+  AND (version, line) < ($3::bigint, $4::smallint) AND version > $5
+  AND booked_at >= $6 AND booked_at < $7
+ORDER BY version DESC, line DESC
+OFFSET $8 - 1
+LIMIT 1;
+
+-- name: entries_of_kind
+-- entry_kind, backwards, once for each move of the kind; the conditions on debit and credit are the index's own. The span
+-- of time is in the versions: with it as a condition, the primary key would be taken for the better index.
+SELECT e.*
+FROM unnest($6::text[], $7::text[]) AS move (debit, credit)
+CROSS JOIN LATERAL (
+    SELECT version, line, booked_at, day, debit, credit, points, lot_day, lot_parent, rule, ref, program
+    FROM entry
+    WHERE shard = $1 AND account = $2 AND debit = move.debit AND credit = move.credit
+      AND NOT (debit = 'issued' AND credit = 'pending') AND NOT (debit = 'pending' AND credit = 'available')
+      AND (version, line) < ($3::bigint, $4::smallint) AND version > $5
+    ORDER BY version DESC, line DESC
+    LIMIT $8
+) AS e
+ORDER BY version DESC, line DESC
+LIMIT $8;
 
 -- name: entries_of_versions
 -- entry_pkey.

@@ -27,6 +27,12 @@ FROM snapshot
 WHERE shard = $1 AND ($2::bigint[] IS NULL OR account = ANY ($2))
 ORDER BY account, version DESC;
 
+-- name: milestones
+SELECT account, version, booked_at, sums
+FROM milestone
+WHERE shard = $1 AND ($2::bigint[] IS NULL OR account = ANY ($2))
+ORDER BY account, version;
+
 -- name: entries
 SELECT account, version, line, booked_at, day, debit, credit, points, lot_day, lot_parent, rule, ref, program
 FROM entry
