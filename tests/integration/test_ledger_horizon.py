@@ -21,11 +21,20 @@ from services.ledger.jobs.day_close import DayClose
 from services.ledger.jobs.due import DueAccounts
 from services.ledger.jobs.expiry_notices import ExpiryNotices
 from tests.conftest import MakeDatabase
-from tests.integration.ledger_support import LedgerUnderTest, client_of, completed_order, ledger_on, points_of, post
+from tests.integration.ledger_support import (
+    LedgerUnderTest,
+    client_of,
+    completed_order,
+    held,
+    ledger_on,
+    points_of,
+    post,
+)
 from tests.model import events as shop
 
 MEMBER = "m1"
 SHARD = shard_of(MEMBER, 16)
+KEY = {"Idempotency-Key": "release"}
 NOON = "12:00:00"
 
 
@@ -104,11 +113,18 @@ async def test_mend_b02_a_jump_of_a_year_expires_nothing_until_somebody_confirms
     jumping: Jumping, signer: Signer
 ) -> None:
     ledger = jumping.ledger
+    token = signer.token(scopes=["ledger:read", "ledger:spend"])
+    async with client_of(ledger.app(), token) as client:
+        hold = await held(client, MEMBER, 300, ttl_seconds=86_400)
     ledger.now = parse_rfc3339("2027-04-15T12:00:00+08:00")  # the points could be spent to the end of 1 March
     await jumping.sweep()
     assert await jumping.closed() == ["2026-03-05"]
-    token = signer.token(scopes=["ledger:read", "ledger:spend"])
     async with client_of(ledger.app(), token) as client:
+        assert (await client.get(f"/v1/holds/{hold['hold_id']}")).json()["state"] == "open"
+        listed = (await client.get(f"/v1/members/{MEMBER}/holds")).json()["holds"]
+        assert [each["state"] for each in listed] == ["open"]
+        assert (await client.get(f"/v1/members/{MEMBER}/orders")).json()["orders"][0]["order_id"] == "o1"
+        assert (await client.post(f"/v1/holds/{hold['hold_id']}/release", headers=KEY)).status_code == 200
         assert (await balance(client))["as_of"] == "2026-03-05T16:00:00Z"
         assert await points_of(client, MEMBER) == (1900, 0, 0, 0)
         redeemed = await post(client, f"/v1/members/{MEMBER}/redemptions", {"points": 500, "reference": "r1"})

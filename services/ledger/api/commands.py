@@ -164,10 +164,6 @@ class Commands:
     def _shard_of(self, public_id: str) -> Shard:
         return Shard((int(public_id[:8], 16) & 0x7FFFFFFF) % self._shards)
 
-    def now(self) -> Micros:
-        """The executor's clock."""
-        return self._clock()
-
 
 def _required_key(origin: Origin) -> str:
     if not origin.key:

@@ -132,7 +132,7 @@ def _add_list(router: APIRouter, context: Context) -> None:
         member_id: MemberPath, caller: Caller = reader, cursor: Cursor = None, limit: Limit = 50
     ) -> Response:
         """Each as it is now. It is timed out from its `expires_at` on, whether or not that was booked yet."""
-        before, now = version_of(cursor), context.clock()
+        before, now = version_of(cursor), context.present(member_id)
         async with context.reads.snapshot() as tx:
             shard, account = await context.account(tx, member_id)
             rows = await lists.listed_before(tx, shard, account.number, "hold", before, limit=limit + 1)
@@ -155,7 +155,7 @@ def _add_look(router: APIRouter, context: Context, commands: Commands) -> None:
     async def look(hold_id: HoldPath, caller: Caller = reader) -> Response:
         """A hold as it is now. It is timed out from its `expires_at` on, whether or not that was booked yet."""
         member_id, raw = await commands.find(caller, hold_key(hold_id), hold_id, "hold_unknown")
-        return json_response(hold_json(member_id, hold_id, decode_hold(raw), commands.now()))
+        return json_response(hold_json(member_id, hold_id, decode_hold(raw), context.present(member_id)))
 
 
 def _add_capture(router: APIRouter, commands: Commands) -> None:

@@ -191,7 +191,7 @@ def _add_list(router: APIRouter, context: Context) -> None:
         member_id: MemberPath, caller: Caller = reader, cursor: Cursor = None, limit: Limit = 50
     ) -> Response:
         """What is due by now is in the figures, whether or not it was booked yet."""
-        now, after = context.clock(), place_of(cursor)
+        now, after = context.present(member_id), place_of(cursor)
         async with context.reads.snapshot() as tx:
             shard, _, view = await context.view(tx, member_id, now)
             rows = await lists.orders_after(tx, shard, view.account.number, after, limit=limit + 1)
