@@ -18,7 +18,7 @@ from deploy.shop.day import shop_day
 from deploy.shop.events import Event
 from services.kit.calendar import Micros, later, to_micros
 from services.kit.clock import now
-from tests.model.events import Arrival
+from tests.model.events import MEMBER, Arrival
 from tests.model.model import Model
 from tests.model.program import DEFAULT
 
@@ -86,7 +86,7 @@ def expected(events: Iterable[Event], program: Mapping[str, Any] = DEFAULT) -> E
     """Where the naive model says that a history leads, member by member."""
     by_member: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for event in events:
-        by_member[event.member_id].append(orjson.loads(event.body))
+        by_member[event.member_id].append(orjson.loads(event.body) | {"subject": MEMBER})  # the model's one member
     ended = Ended({}, {}, {})
     for member_id, own in by_member.items():
         arrived = now()

@@ -30,7 +30,7 @@ from services.kit import clock
 from services.kit.calendar import later, parse_rfc3339
 from services.kit.money import minor_units
 from tests.conftest import REPOSITORY
-from tests.model.events import Arrival
+from tests.model.events import MEMBER, Arrival
 from tests.model.model import Model
 from tests.model.program import DEFAULT
 
@@ -120,7 +120,7 @@ def expected(file: Path) -> Outcome:
     program["points"]["max_lateness_days"] = "none"
     by_member: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for event in replay(read_shop(file, decimals=2), currency="CNY", now=NOW).events:
-        by_member[event.member_id].append(orjson.loads(event.body))
+        by_member[event.member_id].append(orjson.loads(event.body) | {"subject": MEMBER})  # the model's one member
     ended = Outcome({}, {}, {})
     for member_id, events in by_member.items():
         now = clock.now()
