@@ -17,6 +17,7 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from deploy.local.kafka import ONE_BROKER
 from deploy.local.processes import free_port
 from deploy.local.tokens import Signer
 from schemas import program as programs
@@ -212,6 +213,7 @@ async def stage(
         "PATH": os.environ["PATH"],
         "DATABASE_URL": as_role(dsn, "tiering"),
         "KAFKA_BOOTSTRAP_SERVERS": kafka,
+        **ONE_BROKER,
         **signer.environment,
         "SESSION_TIMEOUT_SECONDS": "6",
     }
