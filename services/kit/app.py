@@ -21,7 +21,7 @@ from prometheus_client import Counter, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from services.kit import log, metrics, problem
+from services.kit import audit, log, metrics, problem
 from services.kit.auth import Guard
 from services.kit.http_protocol import BoundedProtocol
 from services.kit.limits import limited
@@ -127,6 +127,7 @@ def build_app(worker: Worker[Any], *, routers: Sequence[APIRouter], title: str =
     problem.install(app)
     for router in routers:
         app.include_router(router)
+    app.include_router(audit.routes(worker.reads, guard))
 
     @app.get("/healthz", tags=["operation"], summary="Whether the process answers")
     async def healthz() -> dict[str, str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from argparse import Namespace
 from base64 import b64decode
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
@@ -21,7 +22,7 @@ import orjson
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
-from services.kit import failed_messages
+from services.kit import audit, failed_messages
 from services.kit.dead_letter import DEAD_LETTERS
 from services.kit.failed_messages import FailedMessage
 from services.kit.kafka import Headers, new_producer, new_reader, stop_quietly
@@ -33,11 +34,19 @@ ANSWER_SECONDS: Final = 10.0
 
 
 class Choice(NamedTuple):
-    """Which dead letters: of these reasons and topics (empty: of all), at most so many (None: all)."""
+    """Which dead letters: of these reasons and topics (empty: of all), at most so many (None: all). `because` is what
+    the audit keeps of why."""
 
     reasons: frozenset[str] = frozenset()
     topics: frozenset[str] = frozenset()
     limit: int | None = None
+    because: str = ""
+
+    @staticmethod
+    def of(arguments: Namespace) -> Choice:
+        """What the options of the command say."""
+        reasons, topics = frozenset(arguments.reason), frozenset(arguments.topic)
+        return Choice(reasons, topics, arguments.limit, arguments.because)
 
     def includes(self, reason: str, topic: str) -> bool:
         """Whether it is one of these."""
@@ -51,12 +60,14 @@ class _Original(NamedTuple):
 
 
 class _Clients(NamedTuple):
-    """What a run works with. Each reader is a consumer without a group."""
+    """What a run works with, and for whom. Each reader is a consumer without a group."""
 
     database: asyncpg.Connection[asyncpg.Record]
     producer: AIOKafkaProducer
     dead_letters: Any
     originals: Any
+    by: audit.By
+    """Who runs it, and why."""
 
 
 async def run(settings: Settings, choice: Choice) -> int:
@@ -72,7 +83,7 @@ async def run(settings: Settings, choice: Choice) -> int:
 async def drive(settings: Settings, choice: Choice) -> Counter[str]:
     """The work of `run`: counts of `redriven`, `known` (redriven before), `other` (not chosen), `gone`."""
     counts: Counter[str] = Counter()
-    async with _connected(settings) as clients:
+    async with _connected(settings, audit.operator(settings, choice.because)) as clients:
         for message in await failed_messages.waiting(clients.database):
             if choice.limit is not None and counts["redriven"] >= choice.limit:
                 return counts
@@ -94,10 +105,10 @@ async def drive(settings: Settings, choice: Choice) -> Counter[str]:
 
 
 @asynccontextmanager
-async def _connected(settings: Settings) -> AsyncIterator[_Clients]:
+async def _connected(settings: Settings, by: audit.By) -> AsyncIterator[_Clients]:
     database = await connect(settings, part="redrive")
     dead_letters, originals = new_reader(settings, "redrive"), new_reader(settings, "redrive")
-    clients = _Clients(database, new_producer(settings, client="redrive"), dead_letters, originals)
+    clients = _Clients(database, new_producer(settings, client="redrive"), dead_letters, originals, by)
     try:
         await clients.producer.start()
         await clients.dead_letters.start()
@@ -145,9 +156,11 @@ async def _publish(clients: _Clients, place: tuple[str, int, int], original: _Or
     async with asyncio.timeout(ANSWER_SECONDS):
         # Sent before it is remembered: a crash in between sends it twice, which consumers recognise as one event.
         await clients.producer.send_and_wait(place[0], original.value, key=original.key, headers=list(original.headers))
-    await clients.database.execute(
-        "INSERT INTO redriven (topic, partition, record_offset) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", *place
-    )
+    async with clients.database.transaction():
+        await clients.database.execute(
+            "INSERT INTO redriven (topic, partition, record_offset) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", *place
+        )
+        await audit.record(clients.database, clients.by, "dead_letter.redriven", ":".join(map(str, place)))
 
 
 def _in_dead_letter(data: Mapping[str, Any]) -> _Original | None:

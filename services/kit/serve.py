@@ -95,8 +95,7 @@ def main(service: Service[S], argv: Sequence[str] | None = None) -> int:
     if arguments.command == "migrate":
         return uvloop.run(_migrate(service, settings))
     if arguments.command == "redrive":
-        chosen = redrive.Choice(frozenset(arguments.reason), frozenset(arguments.topic), arguments.limit)
-        return uvloop.run(redrive.run(settings, chosen))
+        return uvloop.run(redrive.run(settings, redrive.Choice.of(arguments)))
     return uvloop.run(_run_command(own[arguments.command], settings, rest))
 
 
@@ -115,6 +114,7 @@ def _parser(service: Service[Any]) -> argparse.ArgumentParser:
     )
     again.add_argument("--topic", action="append", default=[], help="only records of this topic (may be repeated)")
     again.add_argument("--limit", type=int, default=None, help="at most so many")
+    again.add_argument("--because", default="", help="why, for the audit; who is ACTOR, or the system's user")
     for name, command in {**service.commands, "shift-clock": shift_clock}.items():
         summary = (command.__doc__ or "").strip().partition("\n")[0]
         commands.add_parser(name, help=summary, add_help=False)

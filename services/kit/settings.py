@@ -65,6 +65,12 @@ class Settings(BrokerSettings):
         default_factory=socket.gethostname,
         description="Names this installation among those of one consumer group; stable over restarts.",
     )
+    actor: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="Who runs a command, as the audit names it; by default the system's user at INSTANCE.",
+    )
     session_timeout_seconds: float = Field(
         default=30.0,
         gt=0,

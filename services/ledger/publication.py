@@ -17,7 +17,7 @@ import msgspec
 import orjson
 
 from schemas.program import ProgramRefused, check, content_hash
-from services.kit import cloudevent
+from services.kit import audit, cloudevent
 from services.kit.calendar import MICROS_PER_SECOND, Micros, parse_rfc3339, rfc3339
 from services.kit.clock import Clock, now
 from services.kit.kafka import Shard
@@ -167,11 +167,12 @@ def _published_event(planned: Publication) -> bytes:
 
 
 async def publish(settings: Settings, arguments: list[str]) -> int:
-    """publish FILE [--dry-run]: check a program document and publish it. Answers the exit code."""
+    """publish FILE [--dry-run] [--because TEXT]: check a program document and publish it. Answers the exit code."""
+    arguments, because = _because(arguments)
     files = [argument for argument in arguments if argument != "--dry-run"]
     dry_run = "--dry-run" in arguments
     if len(files) != 1 or files[0].startswith("-"):
-        return _fail("usage: publish FILE [--dry-run]", code=2)
+        return _fail("usage: publish FILE [--dry-run] [--because TEXT]", code=2)
     try:
         text = Path(files[0]).read_text("utf-8")  # noqa: ASYNC240 - a command has nothing else to do
         checked = check(text)
@@ -183,7 +184,8 @@ async def publish(settings: Settings, arguments: list[str]) -> int:
     for warning in checked.warnings:
         print(f"{files[0]}: warning: {warning}", file=sys.stderr)
     try:
-        _report(await _publish(settings, checked.program.document(), dry_run), dry_run)
+        by = audit.operator(settings, because)
+        _report(await _publish(settings, checked.program.document(), by, dry_run=dry_run), dry_run)
     except NotPublished as error:
         return _fail(f"{files[0]}: {error}", "Not published. What was published before stays in force.")
     except Exception as error:
@@ -193,13 +195,25 @@ async def publish(settings: Settings, arguments: list[str]) -> int:
     return 0
 
 
-async def _publish(settings: Settings, document: dict[str, Any], dry_run: bool) -> Publication:
+def _because(arguments: list[str]) -> tuple[list[str], str]:
+    """The other arguments, and the text after `--because`."""
+    if "--because" not in arguments[:-1]:
+        return arguments, ""
+    place = arguments.index("--because")
+    return arguments[:place] + arguments[place + 2 :], arguments[place + 1]
+
+
+async def _publish(settings: Settings, document: dict[str, Any], by: audit.By, *, dry_run: bool) -> Publication:
     connection = await connect(settings, part="publish")
     try:
         await register_codecs(connection)
         if dry_run:
             return plan(document, await known_versions(connection), now())
-        return await publish_document(connection, document)
+        async with connection.transaction():
+            planned = await publish_document(connection, document)
+            if not planned.is_repeated:
+                await audit.record(connection, by, "program.published", f"{planned.name} {planned.version}")
+        return planned
     except asyncpg.UndefinedTableError:
         raise NotPublished("the database has no tables yet: run `python -m services.ledger migrate` first") from None
     finally:

@@ -64,8 +64,8 @@ async def test_the_program_is_followed_from_the_beginning_and_as_it_is_published
         await late.stop()
 
 
-async def test_dead_letters_are_driven_again_each_once_keyed_as_before(database: str, kafka: str) -> None:
-    settings = await settings_for(database, kafka)
+async def test_mend_d04_dead_letters_are_driven_again_each_once_keyed_as_before(database: str, kafka: str) -> None:
+    settings = await settings_for(database, kafka, actor="night desk")
     member, other = members_of(1, 2)
     await publish(
         kafka,
@@ -81,13 +81,21 @@ async def test_dead_letters_are_driven_again_each_once_keyed_as_before(database:
             await eventually(lambda: look.stands((1, settings.hellos), 2))
             await eventually(lambda: look.stands((1, settings.waves), 1))
             await eventually(lambda: look.has("outbox", 0))
-        only = redrive.Choice(reasons=frozenset({"too_late"}), topics=mine)
+        only = redrive.Choice(reasons=frozenset({"too_late"}), topics=mine, because="the clock was mended")
         assert (await redrive.drive(settings, only))["redriven"] == 1
         everything = redrive.Choice(topics=mine)
         counts = await redrive.drive(settings, everything)
         assert (counts["redriven"], counts["known"]) == (2, 1)
         assert (await redrive.drive(settings, everything))["redriven"] == 0
         assert await look.count("redriven") == 3
+        kept = await look.connection.fetch("SELECT actor, action, object, reason FROM greeter.audit ORDER BY id")
+        assert tuple(kept[0]) == (
+            "night desk",
+            "dead_letter.redriven",
+            f"{settings.hellos}:1:0",
+            "the clock was mended",
+        )
+        assert {row["object"] for row in kept[1:]} == {f"{settings.hellos}:1:1", f"{settings.waves}:1:0"}
     hellos = await read(kafka, settings.hellos)
     assert [(record.partition, record.key, record.value) for record in hellos[2:]] == [
         (1, member.encode(), hello(member, 1, late=True)),

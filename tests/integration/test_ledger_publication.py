@@ -145,6 +145,20 @@ async def test_the_command_publishes_a_file_and_says_what_it_did(
     assert "published already; nothing changed" in capsys.readouterr().out
 
 
+async def test_mend_d04_who_published_a_program_and_why_is_kept(
+    dsn: str, connection: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = ledger_settings(dsn, actor="merchandising")
+    assert await publish(settings, [str(PROGRAM), "--dry-run"]) == 0
+    for _ in range(2):  # the second changes nothing
+        assert await publish(settings, [str(PROGRAM), "--because", "double points in May"]) == 0
+    rows = await connection.fetch("SELECT actor, action, object, reason FROM audit")
+    assert [tuple(row) for row in rows] == [
+        ("merchandising", "program.published", "example-shop 2026.1", "double points in May")
+    ]
+    assert await publish(settings, [str(PROGRAM), "--because"]) == 2
+
+
 async def test_a_bad_program_is_refused_with_line_path_and_way_out(
     dsn: str, connection: Connection, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
