@@ -62,6 +62,7 @@ class Brokers:
             "KAFKA_USERNAME": name,
             "KAFKA_PASSWORD": PASSWORDS[name],
             "KAFKA_SSL_CA_FILE": str(self.authority.file),
+            **kafka_server.ONE_BROKER,
         }
 
     def settings(self, name: str, mechanism: str = "SCRAM-SHA-512", **more: Any) -> BrokerSettings:
