@@ -99,9 +99,7 @@ RULES: Final = {
     "O9": Rule("A limit on lateness, applied where a fact enters, bounds what a late fact can change."),
     "O10": Rule("Events about an order that contradict each other leave an alarm on it."),
     "O11": Rule("A revision that lowers a line by what was refunded of it is an alarm; both are booked."),
-    "O12": Rule(
-        "Numbers have bounds where a fact enters; equal ones are the same however spelled.", "bounds", partly=True
-    ),
+    "O12": Rule("Numbers have bounds where a fact enters; equal ones are the same however spelled."),
     "F1": Rule("Who referred a member is told with the registration or soon after; the first told holds, of two also."),
     "F2": Rule("A referral is due with an order of a least spend, net of points, of a member who had none before."),
     "F3": Rule("A referrer has to be known, and has points for so many referrals a month."),

@@ -24,6 +24,9 @@ class RefusalReason(StrEnum):
     """Its business time is longer ago than `max_event_age`."""
     IN_FUTURE = "in_future"
     """Its business time is more than 5 minutes after its arrival."""
+    OUT_OF_RANGE = "out_of_range"
+    """Its order comes to more than 12 digits before the point, or the member's points or growth value would pass their
+    bounds (O12)."""
     CONFLICT = "conflict"
     """A known event (subject, source, id, time) with another payload."""
     FAILED = "failed"

@@ -123,6 +123,11 @@ _REFUSALS: Final[Mapping[Refusal, tuple[int, str, str]]] = {
     ),
     "reward_drawn": (409, "A draw cannot be returned", "Its result is known already."),
     "sold_out": (409, "Sold out", "None of this reward is left. The points are back in the lots they came from."),
+    "out_of_range": (
+        409,
+        "The member's points would pass their bound",
+        "A member has at most 2^53 - 1 points in any one total. Nothing was booked.",
+    ),
 }
 """The HTTP status of each refusal, its title, and what to do about it."""
 _CODES: Final[Mapping[Refusal, str]] = {"make_up_not_offered": "streak-repair-not-offered"}
@@ -174,6 +179,12 @@ def answer_of(member_id: str, row: NewJournalRow) -> Answer:
             raise AssertionError(f"{row.type} is no command")
     body |= {"balance": balance, "version": row.version}
     return Answer(201 if isinstance(input_, _CREATING) else 200, orjson.dumps(body))
+
+
+def out_of_range() -> Answer:
+    """The answer to a command that would pass a bound (O12). It is not journalled, and not kept."""
+    of, detail = REFUSALS["out_of_range"]
+    return Answer(of.status, orjson.dumps(Problem(of, detail).document()))
 
 
 def key_reused() -> Answer:

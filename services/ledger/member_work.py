@@ -9,7 +9,7 @@ import structlog
 
 from schemas.events import RefusalReason, Refused
 from services.ledger import store
-from services.ledger.answers import answer_of
+from services.ledger.answers import answer_of, out_of_range
 from services.ledger.domain.batch import Fold, fold_member
 from services.ledger.domain.program.program import ProgramVersions
 from services.ledger.domain.state.loaded import Loaded, Needs
@@ -75,6 +75,12 @@ class MemberWork:
             if outcome.kind == "failed":
                 _log.error("input_failed", input=type(input_.arrival.input_).__name__, why=outcome.detail)
                 outcomes[place] = Refused(RefusalReason.FAILED, None, outcome.detail)
+                continue
+            if outcome.kind == "out_of_range":
+                beyond = Refused(
+                    RefusalReason.OUT_OF_RANGE, None, f"the member's {outcome.detail} would pass the bound"
+                )
+                outcomes[place] = out_of_range() if isinstance(input_, MemberCommand) else beyond
                 continue
             row = next(rows)
             outcomes[place] = outcome

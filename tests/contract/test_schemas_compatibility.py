@@ -150,6 +150,15 @@ def test_published_versions_are_kept() -> None:
     assert published.broken() == {}
 
 
+def test_codes_of_a_set_that_grows_may_come_and_never_go(tmp_path: Path) -> None:
+    kind = "loyalty.dead_letter.recorded.v1"
+    for codes, breaks in ((["conflict"], False), (["conflict", "gone"], True)):
+        schema = deepcopy(event_schema(kind))
+        part(schema, "RefusalReason")["enum"] = codes
+        (tmp_path / f"{kind}.json").write_text(json.dumps(schema))
+        assert bool(published.broken(tmp_path)) == breaks
+
+
 def test_what_others_write_is_published() -> None:
     frozen = {path.stem for path in published.PUBLISHED.glob("*.json")}
     assert {kind for kind in EVENT_TYPES if TOPIC_OF[kind].inbound} <= frozen

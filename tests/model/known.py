@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from services.kit.calendar import NOT_YET, Micros
+from tests.model import bounds
 from tests.model.contradictions import AGAINST_EACH_OTHER
 from tests.model.days import DAY, MINUTE, instant, local_day, midnight_after
 from tests.model.earning import MemberFacts, TierHistory, rules_on
@@ -55,6 +56,8 @@ class Known:
                 return "too_late"
             if at > now + IN_FUTURE:
                 return "in_future"
+        if event["type"] == "commerce.order.paid.v1" and bounds.of_order(event["data"]) >= bounds.ORDER:
+            return "out_of_range"
         name = (event["subject"], event["source"], event["id"], str(at))
         payload = (event["type"], _in_one_spelling(event["data"]))
         if name in self._seen:

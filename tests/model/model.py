@@ -7,13 +7,15 @@ the `Wallet`.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import date
 from typing import Literal
 
 from services.kit.calendar import NOT_YET, Micros
-from tests.model import earning, tiers
+from services.kit.money import exponent
+from tests.model import bounds, earning, tiers
 from tests.model.commands import Command, Decide, Hold, Receive, Redeem, Referred, RepairStreak, Send
 from tests.model.days import DAY, NEVER, midnight_after
 from tests.model.earning import Award
@@ -69,6 +71,8 @@ class Model:
         # What an order keeps of its past: lines once confirmed (O8), a shortfall once met (P7).
         self._confirmed_lines: dict[str, set[str]] = {}
         self._short: set[str] = set()
+        self._is_large = False
+        """Whether the member may be near a bound (O12)."""
 
     # What goes in
 
@@ -79,6 +83,8 @@ class Model:
             told = self.referrals.hear_of_other(event, self.wallet.now)
             self._follow_others()
             return told
+        looks = self._is_large or (event["type"].startswith("commerce.") and bounds.is_large(event["data"]))
+        before = (copy.deepcopy(vars(self)), self._figures()) if looks else None
         outcome = self.known.refusal(event, now)
         if outcome is None:
             self._pass_time(now)
@@ -89,9 +95,31 @@ class Model:
                 self._take_over(event)
             from_tiering = event["type"].startswith("loyalty.tier.")
             self._settle(TRUE_UP if from_tiering else None)
-            self._follow_others()
+            if before is not None and self._passes_bounds(before[1], 0 if from_tiering else bounds.ROOM):
+                vars(self).update(before[0])
+                outcome = "out_of_range"
+            else:
+                self._is_large = looks
+                self._follow_others()
         self.outcomes.append((event["id"], outcome))
         return outcome
+
+    def _figures(self) -> tuple[int, int]:
+        """The largest of the member's totals, and what all orders may still bring to the growth value (O12)."""
+        result = self.result()
+        kept = result.available + result.pending + result.held + result.expired - result.forgiven
+        spent, earned = result.redeemed - result.returned, result.earned + result.pending
+        growth = 0
+        for order in self.known.orders().values():
+            rule = earning.qualifying_rule(order.program)
+            growth += sum(line.amount for line in order.eligible(rule)) if rule else 0
+        return max(kept, result.debt, spent, result.written_off, abs(result.in_transit), earned), growth
+
+    def _passes_bounds(self, before: tuple[int, int], room: int) -> bool:
+        points, growth = self._figures()
+        decimals = exponent(self.known.versions[0]["currency"])
+        most_growth = min(bounds.ORDER * 10**decimals - 1, bounds.MOST)
+        return (points > bounds.MOST - room and points > before[0]) or (growth > most_growth and growth > before[1])
 
     def command(self, command: Command) -> str:
         """Do what is asked at its `now`: `booked`, or the name of the refusal."""

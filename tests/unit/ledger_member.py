@@ -120,6 +120,8 @@ class MemoryLedger:
             outcome = arrival
         else:
             outcome = self._book([arrival])[0]
+            if outcome == "out_of_range":
+                del self._seen[arrival.digest, arrival.input_.at]
             self._follow(now)
         self.outcomes.append((event["id"], outcome))
         return outcome

@@ -19,6 +19,7 @@ from services.ledger.api.context import MEMBER_ID, MEMBER_UNKNOWN, Context, iso_
 from services.ledger.api.explanation import Sum, exact_string, sum_json
 from services.ledger.domain.program.program import Program, ProgramVersions
 from services.ledger.domain.quote import Award, Cart, NotUsable, Quote
+from services.ledger.domain.rules.bounds import MAX_DIGITS, max_amount
 from services.ledger.domain.state.budgets import decode_budget
 from services.ledger.domain.state.fact_keys import BUDGET
 from services.ledger.domain.state.inputs import Line
@@ -26,6 +27,7 @@ from services.ledger.reads.history import facts_of
 from services.ledger.reads.quotes import quote_for, quote_for_new
 
 OTHER_CURRENCY: Final = kind("other-currency", "Another currency", 422)
+CART_TOO_LARGE: Final = kind("cart-too-large", "The cart comes to too much", 422)
 TOO_MANY_DECIMALS: Final = kind("too-many-decimals", "More decimals than the currency has", 422)
 LINE_TWICE: Final = kind("line-twice", "A line is named twice", 422)
 NOT_USABLE: Final = kind("points-not-usable", "The cart cannot be paid with so many points", 409)
@@ -115,8 +117,8 @@ def routes(context: Context) -> APIRouter:
         "/v1/quotes",
         response_model=QuoteOut,
         responses=responses(
-            MEMBER_UNKNOWN, NOT_FOUND, OTHER_CURRENCY, TOO_MANY_DECIMALS, LINE_TWICE, NOT_USABLE, INSUFFICIENT,
-            UNAVAILABLE,
+            MEMBER_UNKNOWN, NOT_FOUND, OTHER_CURRENCY, TOO_MANY_DECIMALS, CART_TOO_LARGE, LINE_TWICE, NOT_USABLE,
+            INSUFFICIENT, UNAVAILABLE,
         ),
         summary="What a cart would earn, and how much of it points could pay",
     )  # fmt: skip
@@ -166,7 +168,7 @@ def cart_of(body: CartIn, program: Program) -> Cart:
         raise Problem(OTHER_CURRENCY, f"This program counts in {program.currency}.", field="currency")
     if len({line.line_id for line in body.lines}) < len(body.lines):
         raise Problem(LINE_TWICE, "Name each line once.", field="lines")
-    return Cart(
+    cart = Cart(
         tuple(
             Line(
                 line.line_id,
@@ -182,6 +184,11 @@ def cart_of(body: CartIn, program: Program) -> Cart:
         body.points_used,
         body.channel or "",
     )
+    if cart.amount > max_amount(program.decimals):
+        raise Problem(
+            CART_TOO_LARGE, f"All amounts together have at most {MAX_DIGITS} digits before the point.", field="lines"
+        )
+    return cart
 
 
 def _minor(amount: str, program: Program, field: str) -> int:

@@ -68,7 +68,7 @@ class Replay:
 
     def fold(self, arrivals: Sequence[Arrival]) -> Fold:
         """Fold the next inputs of the member, and keep the changed rows."""
-        fold = fold_member(self._programs, self._account, self._loaded(), arrivals)
+        fold = fold_member(self._programs, self._account, self._loaded(), arrivals, bounded=False)
         member = fold.member
         self.account = member.account
         for ref in member.touched:

@@ -11,6 +11,7 @@ from services.kit.calendar import Day, Micros
 from services.ledger.domain.chain import encode_record, next_head
 from services.ledger.domain.decide import decide
 from services.ledger.domain.program.program import ProgramVersions
+from services.ledger.domain.rules.bounds import Bounds
 from services.ledger.domain.state.account import Account
 from services.ledger.domain.state.inputs import AnyInput, encode_input, type_of
 from services.ledger.domain.state.loaded import Loaded, Missing
@@ -52,27 +53,37 @@ class Fold:
 
 
 def fold_member(
-    programs: ProgramVersions, account: Callable[[], Account], loaded: Loaded, arrivals: Sequence[Arrival]
+    programs: ProgramVersions,
+    account: Callable[[], Account],
+    loaded: Loaded,
+    arrivals: Sequence[Arrival],
+    *,
+    bounded: bool = True,
 ) -> Fold:
     """Fold a member's inputs in order. Raises `Missing` when more has to be read.
 
-    An exception makes the outcome of its input `failed`. The member's fold then starts again without that input, so
-    that nothing of a half-made decision remains and the rest of the batch goes on.
+    An exception makes the outcome of its input `failed`, and a total beyond its bound `out_of_range` (O12). The fold
+    then starts again without that input, so that nothing of it remains and the rest of the batch goes on. Without
+    `bounded` no bound is looked at: what is journalled was let in when it was booked.
     """
-    failed: dict[int, str] = {}
+    left_out: dict[int, Outcome] = {}
     while True:
         fold = Fold(Member(account(), loaded))
+        bounds = Bounds(fold.member.account, programs.decimals)
         for index, arrival in enumerate(arrivals):
-            if index in failed:
+            if index in left_out:
                 # Its record is the dead letter; without a journal row it may be driven again.
-                fold.outcomes.append(Outcome("failed", failed[index]))
+                fold.outcomes.append(left_out[index])
                 continue
             try:
                 outcome = decide(programs, fold.member, arrival.input_, arrival.now)
             except Missing:
                 raise
             except Exception as error:
-                failed[index] = f"{type(error).__name__}: {error}"
+                left_out[index] = Outcome("failed", f"{type(error).__name__}: {error}")
+                break
+            if bounded and (figure := bounds.passed_by(arrival.input_)) is not None:
+                left_out[index] = Outcome("out_of_range", figure)
                 break
             fold.outcomes.append(outcome)
             if outcome is not None:

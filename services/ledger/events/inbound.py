@@ -13,6 +13,7 @@ from schemas.events import RefusalReason, Refused
 from services.kit.calendar import NEVER, NO_DAY, NOT_YET, Day, Micros, day_from, parse_rfc3339, to_micros
 from services.kit.epoch import version_of
 from services.kit.money import minor_units, plain_decimal
+from services.ledger.domain.rules.bounds import MAX_DIGITS, max_amount, order_amount
 from services.ledger.domain.state.inputs import (
     ActivityRecorded,
     ActivityWithdrawn,
@@ -125,7 +126,7 @@ def _check_currency(data: Mapping[str, Any], currency: str) -> None:
 
 def _paid(event: Mapping[str, Any], at: Micros, decimals: int) -> AnyInput:
     data = event["data"]
-    return Paid(
+    paid = Paid(
         event["source"],
         event["id"],
         at,
@@ -140,6 +141,13 @@ def _paid(event: Mapping[str, Any], at: Micros, decimals: int) -> AnyInput:
         data.get("redemption_id"),
         data.get("channel", ""),
     )
+    if order_amount(paid) > max_amount(decimals):
+        raise Refused(
+            RefusalReason.OUT_OF_RANGE,
+            "data.lines",
+            f"an order has at most {MAX_DIGITS} digits before the point in all",
+        )
+    return paid
 
 
 def _points_value(data: Mapping[str, Any], decimals: int) -> int | None:

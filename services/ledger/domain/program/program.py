@@ -125,6 +125,8 @@ class ProgramVersions:
             raise ValueError("a ledger needs a program")
         self._starts = [program.effective_from for program in self.versions]
         self.by_number = {program.number: program for program in self.versions}
+        self.decimals = self.versions[0].decimals
+        """Of an amount of money; the currency of all versions is one."""
         self.slide = any(program.slides for program in self.versions)
         """Whether points of a version slide (E3)."""
         self.offer_streak_repairs = any(program.sign_in and program.sign_in.streak_repair for program in self.versions)

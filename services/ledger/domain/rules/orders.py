@@ -157,7 +157,8 @@ def _keep_eligible_sum(member: Member, ref: str, order: Order, program: Program)
     """Keep the sum of the lines that earn with the order, so that events on whole orders need not read its lines."""
     if order.eligible_under != program.number:
         rule, lines = program.order, member.lines(ref, order.lines_version)
-        order.eligible = rule.excludes.rest(lines)
+        before, order.eligible = order.eligible, rule.excludes.rest(lines)
+        member.account.details.ordered += order.eligible - before
         order.by_goods = []
         if rule.limited:
             eligible = [line for line in lines if not rule.excludes.has(line)]

@@ -35,6 +35,7 @@ Refusal = Literal[
     "reward_drawn",
     "sold_out",
     "member_erased",
+    "out_of_range",
 ]
 """Why a command was refused."""
 

@@ -106,6 +106,8 @@ class Details(msgspec.Struct, array_like=True):
     nothing is known of the member but that others name it as their referrer; their messages wait until an instant, by
     (until, member), in `waiting_referrals` (F3). `reviews_goods`: it has reviews that stand
     only while the goods are kept (N8).
+    `ordered` is what the lines that earn of all paid orders come to, in minor units, for the bound of the growth value
+    (O12); orders that an older release has booked are not in it until their lines change.
     Fields are only ever appended.
     """
 
@@ -129,6 +131,7 @@ class Details(msgspec.Struct, array_like=True):
     stranger: bool = False
     waiting_referrals: list[tuple[Micros, str]] = []
     reviews_goods: bool = False
+    ordered: int = 0
 
     @property
     def is_erased(self) -> bool:

@@ -20,9 +20,10 @@ from services.ledger.domain.state.transfers import Transfer
 SOURCE: Final = "/loyalty/ledger"
 """The `source` of the events that the ledger publishes."""
 
-OutcomeKind = Literal["booked", "known", "parked", "refused", "forwarded", "failed"]
+OutcomeKind = Literal["booked", "known", "parked", "refused", "forwarded", "failed", "out_of_range"]
 """booked · known (this fact is booked already) · parked (waits for another fact) · refused (a command, with its
-reason) · forwarded (to another shard) · failed. Only parked and failed inputs may be driven again."""
+reason) · forwarded (to another shard) · failed · out_of_range (a total would pass its bound, O12). The last two leave
+no row. Only parked and failed inputs may be driven again."""
 
 TimelineCause = Literal["completed", "due", "refund", "cancelled"]
 
