@@ -9,7 +9,9 @@ import asyncio
 import os
 import sys
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO, Any
 
 import orjson
 
@@ -30,19 +32,43 @@ class Verdict:
 
 
 async def verify_all(stack: Stack) -> list[Verdict]:
-    """The verdicts of all services, in the order of `SERVICES`."""
-    return await asyncio.gather(*(verify(service, stack) for service in SERVICES))
+    """The verdicts of all services, in the order of `SERVICES`. Tiering is held to what the ledger told it."""
+    with TemporaryDirectory() as directory:
+        told = Path(directory) / "timelines"
+        with told.open("wb") as lines:
+            ended = await _run(stack, "ledger", "timelines", to=lines)
+        options = {"tiering": ["--told", str(told)]}
+        verdicts = await asyncio.gather(*(verify(service, stack, *options.get(service, ())) for service in SERVICES))
+    if ended.code:
+        verdicts[SERVICES.index("ledger")] = Verdict("ledger", False, {"error": ended.trouble})
+    return verdicts
 
 
-async def verify(service: str, stack: Stack) -> Verdict:
+async def verify(service: str, stack: Stack, *options: str) -> Verdict:
     """Run one service's check in a process of its own."""
+    ended = await _run(stack, service, "verify", "--json", *options)
+    answer = _last_object(ended.output)
+    if answer is None:
+        answer = {"error": ended.trouble}
+    return Verdict(service, ended.code == 0 and "error" not in answer, answer)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    code: int
+    output: bytes
+    trouble: str
+    """The end of what it wrote to stderr, or its exit code."""
+
+
+async def _run(stack: Stack, service: str, *arguments: str, to: IO[bytes] | int = asyncio.subprocess.PIPE) -> _Ended:
+    """Run one of a service's own commands in a process of its own, until it ends or takes too long."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         f"services.{service}",
-        "verify",
-        "--json",
-        stdout=asyncio.subprocess.PIPE,
+        *arguments,
+        stdout=to,
         stderr=asyncio.subprocess.PIPE,
         env={
             **os.environ,
@@ -56,11 +82,9 @@ async def verify(service: str, stack: Stack) -> Verdict:
     except TimeoutError:
         process.kill()
         await process.wait()
-        return Verdict(service, False, {"error": f"no answer within {VERIFY_TIMEOUT_SECONDS:.0f} s"})
-    answer = _last_object(out)
-    if answer is None:
-        answer = {"error": err.decode(errors="replace").strip()[-500:] or f"exit code {process.returncode}"}
-    return Verdict(service, process.returncode == 0 and "error" not in answer, answer)
+        return _Ended(1, b"", f"no answer within {VERIFY_TIMEOUT_SECONDS:.0f} s")
+    code = process.returncode or 0
+    return _Ended(code, out or b"", err.decode(errors="replace").strip()[-500:] or f"exit code {code}")
 
 
 def _last_object(output: bytes) -> dict[str, Any] | None:

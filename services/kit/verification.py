@@ -18,10 +18,12 @@ Examine = Callable[[Connection], Awaitable[dict[str, Any]]]
 """Reads what is stored and answers a report, which contains what `verdict` makes of the faults."""
 
 
-async def run_verify(settings: Settings, arguments: list[str], examine: Examine) -> int:
+async def run_verify(
+    settings: Settings, arguments: list[str], examine: Examine, *, usage: str = "verify [--json]"
+) -> int:
     """Run the command `verify [--json]`; answers its exit code: 0, 1 for faults, 2 for wrong arguments."""
     if arguments not in ([], ["--json"]):
-        sys.stderr.write("usage: verify [--json]\n")
+        sys.stderr.write(f"usage: {usage}\n")
         return 2
     connection = await connect(settings, part="verify")
     try:

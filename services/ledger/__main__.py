@@ -1,4 +1,4 @@
-"""python -m services.ledger serve|migrate|redrive|publish|proceed|restored|verify"""
+"""python -m services.ledger serve|migrate|redrive|publish|proceed|restored|verify|timelines"""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from services.kit.unread import is_booked_until
 from services.kit.worker import Worker
 from services.ledger.api import MAX_BODIES, routers
 from services.ledger.api.publisher import Publisher
+from services.ledger.audit.timelines import timelines
 from services.ledger.audit.verify import verify
 from services.ledger.consumer import TOPICS, Decoder
 from services.ledger.executor import Ledger
@@ -113,7 +114,13 @@ SERVICE = Service(
     "services.ledger",
     LedgerSettings,
     wire,
-    commands={"publish": publish, "proceed": proceed, "restored": restored, "verify": verify},
+    commands={
+        "publish": publish,
+        "proceed": proceed,
+        "restored": restored,
+        "verify": verify,
+        "timelines": timelines,
+    },
     prepare=prepare,
 )
 

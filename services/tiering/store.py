@@ -157,6 +157,16 @@ async def members_after(tx: Connection, shard: Shard, member_id: str, limit: int
     ]
 
 
+async def orders_of(tx: Connection, shard: Shard, member_ids: Sequence[str]) -> Settled:
+    """The newest version of every order of some members, open and settled."""
+    orders = await all_settled_orders(tx, shard, member_ids)
+    for row in await tx.fetch(SQL.states, shard, member_ids):
+        if row["state"]:
+            # An order that is open as well as settled is outdated among the settled ones.
+            orders.setdefault(row["member_id"], {}).update(_member(row["state"]).orders)
+    return orders
+
+
 async def decisions(tx: Connection, shard: Shard, member_ids: Sequence[str]) -> dict[str, list[JournalRow]]:
     """The journal of some members, in order."""
     rows = await tx.fetch(SQL.decisions, shard, member_ids)

@@ -421,3 +421,33 @@ async def test_killed_twice_beside_a_second_instance_nothing_is_lost_or_publishe
             ("vip", on(10)),
             ("supreme", on(13)),
         ]
+
+
+async def test_mend_a01_verify_compares_with_what_the_ledger_told(stage: Stage, shop: Shop, tmp_path: Path) -> None:
+    facts = [qualified("told.m", 1, "17", (1, "398.99", 1)), qualified("told.m", 2, "18", (2, "10", 1))]
+    process = await stage.run()
+    await process.ready()
+    for fact in facts:
+        await shop.publish(fact)
+    await shop.flush()
+
+    async def is_booked() -> bool:
+        return await stage.rows("SELECT 1 FROM member WHERE member_id = 'told.m' AND orders = 2") != []
+
+    await until(is_booked)
+    told = tmp_path / "timelines"
+
+    async def verified(*lines: dict[str, Any]) -> tuple[int | None, dict[str, Any]]:
+        told.write_bytes(b"".join(orjson.dumps({"member_id": "told.m", **line}) + b"\n" for line in lines))
+        done = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "services.tiering", "verify", "--json", "--told", str(told),
+            env=stage._environment, cwd=REPOSITORY, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        output, _ = await done.communicate()
+        return done.returncode, orjson.loads(output)
+
+    code, report = await verified(*(fact["data"] for fact in facts))
+    assert (code, report["broken"], report["told"], report["examples"]) == (0, 0, 2, [])
+    code, report = await verified(facts[0]["data"], facts[1]["data"] | {"timeline": []})
+    assert (code, report["broken"]) == (1, 1)
+    assert report["examples"][0].startswith("told.m: order /18 was told as nothing, and is held as +1000 and +1 at ")

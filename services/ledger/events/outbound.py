@@ -60,7 +60,7 @@ def render_facts(
     cause = {"type": TYPES[row.type], "source": input_.source, "id": input_.id, "time": time}
     facts = _points_facts(row, cause, programs) if outcome.entries or outcome.expiring else []
     facts += [("loyalty.reward.issued.v1", _issued_json(issue, cause, programs)) for issue in outcome.issued]
-    facts += [("loyalty.order.qualified.v1", _qualified_json(qualified)) for qualified in outcome.qualified]
+    facts += [("loyalty.order.qualified.v1", qualified_json(qualified)) for qualified in outcome.qualified]
     for ref, alarms in outcome.alarmed.items():
         facts += [
             ("loyalty.order.alarmed.v1", _alarmed_json(ref, alarms[n : n + MAX_ALARMS]))
@@ -202,7 +202,8 @@ def _alarmed_json(ref: str, alarms: Sequence[Alarm]) -> dict[str, Any]:
     return {"order_id": order_id, "shop": shop, "alarms": told}
 
 
-def _qualified_json(qualified: OrderQualified) -> dict[str, Any]:
+def qualified_json(qualified: OrderQualified) -> dict[str, Any]:
+    """What is said of an order's timeline."""
     shop, order_id = order_of(qualified.order) or ("", qualified.order)
     return {
         "order_id": order_id,

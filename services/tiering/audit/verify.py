@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from services.kit.calendar import from_micros
 from services.kit.kafka import Shard
+from services.kit.money import exponent
 from services.kit.postgres import Connection
 from services.kit.program import ProgramFollower
 from services.kit.verification import run_verify, verdict
 from services.tiering import store
 from services.tiering.audit.naive import History, naive_history
+from services.tiering.audit.told import compare_timelines
 from services.tiering.domain.member import Order
 from services.tiering.domain.program import compile_program
 from services.tiering.settings import TieringSettings
@@ -38,13 +41,25 @@ class Stored(NamedTuple):
     journal: Sequence[store.JournalRow]
 
 
+USAGE: Final = "verify [--json] [--told FILE]    (FILE: the output of `python -m services.ledger timelines`)"
+
+
 async def verify(settings: TieringSettings, arguments: list[str]) -> int:
-    """Compare every stored tier with a naive recomputation; prints one line of JSON."""
+    """verify [--json] [--told FILE]: compare stored tiers with a naive recomputation, timelines with the ledger's."""
+    told = Path(arguments.pop()) if arguments[-2:-1] == ["--told"] else None
+    rest = arguments[:-1] if told is not None else arguments
 
     async def compare(connection: Connection) -> dict[str, Any]:
-        return await examine(connection, await _documents(settings), settings.shards)
+        documents = await _documents(settings)
+        report = await examine(connection, documents, settings.shards)
+        if told is None:
+            return report
+        with told.open("rb") as lines:
+            compared = await compare_timelines(connection, lines, settings.shards, decimals_of(documents))
+        faults = [*compared.faults, *report["examples"]]
+        return report | compared.figures() | verdict(faults) | {"broken": report["broken"] + len(compared.faults)}
 
-    return await run_verify(settings, arguments, compare)
+    return await run_verify(settings, rest, compare, usage=USAGE)
 
 
 async def examine(tx: Connection, documents: Sequence[Document], shards: int) -> dict[str, Any]:
@@ -108,6 +123,11 @@ def _faults(stored: Stored, history: History) -> list[str]:
     if journal and journal[-1][1:] != held:
         faults.append(f"the journal ends in {journal[-1][1:]}, the timelines make {held}")
     return faults
+
+
+def decimals_of(documents: Sequence[Document]) -> int:
+    """How many decimals an amount of the program's currency has."""
+    return exponent(documents[0]["currency"])
 
 
 async def _documents(settings: TieringSettings) -> list[Document]:
