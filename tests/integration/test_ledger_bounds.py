@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from deploy.local.tokens import Signer
 from schemas.events import RefusalReason, Refused
-from tests.integration.ledger_support import LedgerUnderTest, completed_order, refusal
+from services.ledger.publication import publish_document
+from tests.conftest import MakeDatabase
+from tests.integration.ledger_support import LedgerUnderTest, client_of, completed_order, ledger_on, post, refusal
+from tests.integration.test_ledger_shortfalls import program, spend_and_cancel
 from tests.model import events as shop
 from tests.model.table.bounds import LARGEST
 
@@ -85,3 +90,22 @@ async def test_mend_a01_what_lowers_a_figure_beyond_its_bound_is_booked(ledger: 
     assert not isinstance(refunded, Refused)
     (earned,) = await ledger.receive(shop.signed_in(shop.d(5), member=member, id="in"))
     assert isinstance(earned, Refused)
+
+
+async def test_mend_a01_a_command_beyond_the_bound_is_answered_so_and_may_come_again(
+    make_database: MakeDatabase, jwks_file: Path, signer: Signer
+) -> None:
+    async with ledger_on(make_database(), publish=False, jwks_file=jwks_file) as ledger:
+        async with ledger.pool.acquire() as connection:
+            await publish_document(connection, program("review"))
+        await spend_and_cancel(ledger)
+        path = "/v1/members/m/shortfalls"
+        async with client_of(ledger.app(), signer.token(scopes=["ledger:read", "ledger:adjust"])) as client:
+            body = {"ref": (await client.get(path)).json()["shortfalls"][0]["ref"], "decision": "take"}
+            await ledger.tamper("UPDATE account SET debt = $1", MOST - 10**9)
+            before = await rows_of(ledger, "m")
+            answer = await post(client, path, body, key="take")
+            assert refusal(answer) == (409, "out-of-range")
+            assert await rows_of(ledger, "m") == before
+            await ledger.tamper("UPDATE account SET debt = 0")
+            assert (await post(client, path, body, key="take")).status_code == 200

@@ -73,7 +73,7 @@ def routes(context: Context, commands: Commands) -> APIRouter:
     @router.post(
         "/v1/members/{member_id}/shortfalls",
         response_model=DecisionDone,
-        responses=refusals("shortfall_unknown"),
+        responses=refusals("shortfall_unknown", "out_of_range"),
         summary="Decide about a shortfall",
     )
     async def decide(member_id: MemberPath, body: DecisionIn, origin: Origin = adjuster) -> Response:

@@ -37,7 +37,9 @@ def routes(commands: Commands) -> APIRouter:
         "/v1/members/{member_id}/streak-repairs",
         status_code=201,
         response_model=StreakRepairDone,
-        responses=refusals("make_up_not_offered", "day_out_of_reach", "day_not_missed", "insufficient_points"),
+        responses=refusals(
+            "make_up_not_offered", "day_out_of_reach", "day_not_missed", "insufficient_points", "out_of_range"
+        ),
         summary="Buy a missed day of the streak",
     )
     async def repair_streak(member_id: MemberPath, body: StreakRepairIn, origin: Origin = spender) -> Response:
