@@ -34,7 +34,8 @@ SQL: Final = Queries.load(
     require=(
         "newest_program", "programs", "open_accounts", "lock_accounts", "journalled", "orders", "order_lines",
         "facts", "spendable_lots", "lot_families", "orders_due", "next_orders_due", "successes",
-        "orders_paid_after", "answers", "bind_key", "forget_answers", "accounts_for_commands", "write", "due_members",
+        "orders_paid_after", "answers", "bind_key", "keep_refusal", "forget_answers", "accounts_for_commands", "write",
+        "due_members",
     ),
 )  # fmt: skip
 
@@ -104,9 +105,17 @@ async def answers(tx: Connection, shard: Shard, digests: Sequence[bytes], now: M
     return {row["digest"]: row for row in rows if row["at"] > now - ANSWERS_KEPT}
 
 
-async def bind_key(pool: Pool, shard: Shard, digest: bytes, request: bytes, now: Micros) -> bool:
-    """Binds a key, by its digest, to a request, for as long as answers are kept. False if it is another request's."""
-    return bool(request == await pool.fetchval(SQL["bind_key"], shard, digest, now, request, now - ANSWERS_KEPT))
+async def bind_key(pool: Pool, shard: Shard, digest: bytes, request: bytes, now: Micros) -> asyncpg.Record:
+    """Binds a key, by its digest, to a request, for as long as answers are kept; the request that it is bound to since
+    before or now, with the status and body that this was refused with (0 if it was not)."""
+    row = await pool.fetchrow(SQL["bind_key"], shard, digest, now, request, now - ANSWERS_KEPT)
+    assert row is not None
+    return row
+
+
+async def keep_refusal(pool: Pool, shard: Shard, digest: bytes, status: int, body: bytes) -> None:
+    """Keeps how a request was refused whose key is bound."""
+    await pool.execute(SQL["keep_refusal"], shard, digest, status, body)
 
 
 async def accounts_for_commands(

@@ -113,3 +113,18 @@ async def test_mend_a11_a_key_names_one_body_whoever_is_its_sender(
     ledger.now = later(ledger.now, ANSWERS_KEPT)
     answer = await post(client, "/v1/transfers", body | {"from": "from2"}, key="one")
     assert answer.status_code in (201, 202)
+
+
+async def test_mend_a11_a_transfer_that_was_refused_is_refused_again_under_its_key(
+    ledger: LedgerUnderTest, client: httpx.AsyncClient
+) -> None:
+    await completed_order(ledger, "again1")
+    body = {"from": "again1", "to": "again2", "points": 100, "reference": "gift"}
+    first = await post(client, "/v1/transfers", body, key="stays")
+    assert refusal(first) == (404, "receiver-unknown")
+    await completed_order(ledger, "again2")
+    again = await post(client, "/v1/transfers", body, key="stays")
+    assert (again.status_code, again.content) == (first.status_code, first.content)
+    assert refusal(await post(client, "/v1/transfers", body | {"points": 7}, key="stays"))[0] == 422
+    assert (await post(client, "/v1/transfers", body, key="new")).status_code in (201, 202)
+    assert refusal(await post(client, "/v1/transfers", body | {"to": "again1"}, key="self")) == (422, "same-member")

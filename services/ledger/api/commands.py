@@ -29,7 +29,7 @@ from services.ledger.domain.rules.refusals import Refusal
 from services.ledger.domain.state.inputs import Command
 from services.ledger.inputs import MemberCommand
 from services.ledger.reads.history import fact_by_public_id
-from services.ledger.store import bind_key
+from services.ledger.store import bind_key, keep_refusal
 
 TIMEOUT_SECONDS: Final = 2.0
 """How long a request waits for what another shard books of it."""
@@ -121,17 +121,30 @@ class Commands:
         assert isinstance(outcome, Answer)
         return outcome
 
-    async def bind_key(self, origin: Origin, body: Body) -> None:
-        """Bind the key of a request whose path names no member to its body.
+    async def bind_key(self, origin: Origin, body: Body) -> Answer | None:
+        """Bind the key of a request whose path names no member to its body; the refusal that it had before, if any.
 
         The answer is kept with the member that the body names, so with another member in it no answer is found.
         Raises Problem 400 without a key, 422 if the key was used with another body.
         """
-        _required_key(origin)
-        digest = _digest_of_key("", origin)
-        shard = Shard(int.from_bytes(digest[:4], "big") % self._shards)
-        if not await bind_key(self._pool, shard, digest, _digest_of_body(body), self._clock()):
+        digest, shard = self._bound(origin)
+        request = _digest_of_body(body)
+        bound = await bind_key(self._pool, shard, digest, request, self._clock())
+        if bound["request"] != request:
             raise key_reused_problem()
+        return Answer(bound["status"], bound["body"]) if bound["status"] else None
+
+    async def refuse(self, origin: Origin, problem: Problem) -> Response:
+        """Refuse a request whose key is bound, before it becomes a command; repeated, it has the same answer."""
+        answer = Answer(problem.kind.status, orjson.dumps(problem.document()))
+        digest, shard = self._bound(origin)
+        await keep_refusal(self._pool, shard, digest, answer.status, answer.body)
+        return response(answer)
+
+    def _bound(self, origin: Origin) -> tuple[bytes, Shard]:
+        """Where the binding of a key is kept: with no member, and on a shard of its own choosing."""
+        digest = _digest_of_key("", origin)
+        return digest, Shard(int.from_bytes(digest[:4], "big") % self._shards)
 
     async def wait_for(self, key: str, public_id: str, is_done: Callable[[bytes], bool]) -> bytes | None:
         """The state of a fact once another shard has answered about it; None if that takes too long.

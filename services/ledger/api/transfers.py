@@ -115,10 +115,12 @@ def _add_send(router: APIRouter, context: Context, commands: Commands) -> None:
     async def send(body: TransferIn, origin: Origin = spender) -> Response:
         """The points keep their last days. 201 once the receiver has them, 202 if that takes more than two seconds."""
         origin.caller.require_member(body.sender)
-        await commands.bind_key(origin, body)
+        if (refused := await commands.bind_key(origin, body)) is not None:
+            return response(refused)
         if body.sender == body.to:
-            raise _problem("same_member", "to")
-        await _require_known(context, body.to)
+            return await commands.refuse(origin, _problem("same_member", "to"))
+        if not await _is_known(context, body.to):
+            return await commands.refuse(origin, _problem("receiver_unknown", "to"))
         transfer_id = public_id("transfer", body.sender, body.reference)
         make = partial(SendPoints, transfer=transfer_id, reference=body.reference, to=body.to, points=body.points)
         sent = await commands.submit(origin, body.sender, body, make)
@@ -192,12 +194,12 @@ def _is_done(raw: bytes) -> bool:
     return decode_transfer(raw).state == "done"
 
 
-async def _require_known(context: Context, member_id: str) -> None:
-    """Refuse a receiver of whom nothing is known, for the points would be lost. Raises Problem 404."""
+async def _is_known(context: Context, member_id: str) -> bool:
+    """Whether anything is known of a receiver; if not, the points would be lost."""
+    if member_id.startswith(OWN):
+        return False
     async with context.reads.snapshot() as tx:
-        unknown = await account_of(tx, context.shard(member_id), member_id) is None
-    if unknown or member_id.startswith(OWN):
-        raise _problem("receiver_unknown", "to")
+        return await account_of(tx, context.shard(member_id), member_id) is not None
 
 
 def _problem(why: Literal["same_member", "receiver_unknown"], field: str) -> Problem:

@@ -152,13 +152,20 @@ FROM answer
 WHERE shard = $1 AND digest = ANY ($2::bytea[]);
 
 -- name: bind_key
--- answer_pkey. Answers the request that a key names: this one ($4), unless the key named another since $5.
+-- answer_pkey. The request that a key names, and what it was answered at once (status 0: nothing yet): this request ($4),
+-- unless the key named one since $5.
 INSERT INTO answer AS a (shard, digest, at, request, status, body)
 VALUES ($1, $2, $3, $4, 0, '')
 ON CONFLICT (shard, digest) DO UPDATE
 SET at = CASE WHEN a.at > $5 THEN a.at ELSE excluded.at END,
-    request = CASE WHEN a.at > $5 THEN a.request ELSE excluded.request END
-RETURNING request;
+    request = CASE WHEN a.at > $5 THEN a.request ELSE excluded.request END,
+    status = CASE WHEN a.at > $5 THEN a.status ELSE excluded.status END,
+    body = CASE WHEN a.at > $5 THEN a.body ELSE excluded.body END
+RETURNING request, status, body;
+
+-- name: keep_refusal
+-- answer_pkey. What a request was answered that went no further; its key is bound.
+UPDATE answer SET status = $3, body = $4 WHERE shard = $1 AND digest = $2;
 
 -- name: forget_answers
 -- answer_at, answer_pkey. At most $3 answers that were given before $2, the oldest first.
