@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.events import read_event
+from schemas.events import parse_event, read_event
 from services.kit.calendar import Micros
 from services.kit.cloudevent import HEADERS
 from services.kit.kafka import Record, shard_of
@@ -15,9 +15,17 @@ from services.kit.outbox import OutboxRow
 from services.ledger.events.inbound import input_of
 from services.ledger.events.internal import internal_messages
 from services.ledger.events.outbound import TOPIC, render_facts
-from services.notifier.domain.inputs import OccasionReceived
+from services.notifier.domain.decision import message_key
+from services.notifier.domain.inputs import Input as NotifierInput
+from services.notifier.domain.inputs import OccasionReceived, TierHistoryReceived
+from services.notifier.domain.policy import Reader, context
 from services.notifier.events.inbound import TIERS
 from services.notifier.events.inbound import Decoder as NotifierDecoder
+from services.notifier.events.outbound import Outgoing, Senders
+from services.notifier.events.outbound import render as render_request
+from services.notifier.program import policy_of
+from services.notifier.texts.formats import formatted
+from services.notifier.texts.rendering import Texts
 from services.tiering.domain import member as tier_member
 from services.tiering.domain.program import ProgramVersions as TierVersions
 from services.tiering.domain.program import compile_program as compile_tiers
@@ -33,6 +41,7 @@ from tests.model.table.bounds import LARGEST
 from tests.unit.ledger_member import MemoryLedger
 
 SHARDS = 16
+TEXTS = Texts.load()
 
 AT_THE_BOUNDS = ("0.00", "0.01", "0.02", "1", "900", "333333333333.33", "500000000000", "999999999999", LARGEST)
 POINTS_AT_THE_BOUNDS = (0, 1, 500, 10**15, MOST - ROOM - 1, MOST - ROOM, MOST - ROOM + 1, MOST)
@@ -88,7 +97,7 @@ def test_O12_what_is_emitted_at_the_bounds_is_read_by_all_its_readers(
     emits of the rest is refused by another."""
     ledger, model = MemoryLedger(under), Model(under)
     for number, event in enumerate(events):
-        now = instant(d(21, f"10:{number:02}"))
+        now = instant(d(61 if falls_due and number > 9 else 21, f"10:{number:02}"))
         steps: list[HistoryStep] = [Arrival(event, now)]
         if falls_due and number == 9:
             steps.append(Timer(instant(d(60))))
@@ -106,13 +115,36 @@ def test_O12_what_is_emitted_at_the_bounds_is_read_by_all_its_readers(
     facts = records_of(ledger)
     read_by_notifier = NotifierDecoder(shards=SHARDS, max_event_age_days=400)
     for record in [*facts, *tier_facts(under, facts)]:
-        read_by_notifier(record)
+        for request in requests_about(under, read_by_notifier(record)):
+            parse_event(request)
         read_event(record.value, record.headers, record.key)
         if record.topic == TIERS:
             input_of(read_event(record.value, record.headers, record.key), "CNY", 2)
     for row in ledger.journal:
         for message in internal_messages(shard_of("m1", SHARDS), "m1", row):
             assert input_of(read_event(message.value, message.headers, message.key), "CNY", 2) is not None
+
+
+def requests_about(under: Program, input_: NotifierInput | None) -> list[bytes]:
+    """What the notifier asks gateways to send of an occasion, in each channel that has a text for it."""
+    if not isinstance(input_, OccasionReceived | TierHistoryReceived) or input_.occasion is None:
+        return []
+    occasion, policy = input_.occasion, policy_of(under)
+    requests = []
+    for channel in ("sms", "email"):
+        if (occasion.touchpoint, channel) not in TEXTS.available:
+            continue
+        values = context(
+            policy, occasion.touchpoint, occasion.parameters, occasion.at, Reader("zh-CN", "zh-CN", "商店")
+        )
+        text = TEXTS.render(occasion.touchpoint, channel, "zh-CN", values)
+        key = message_key(input_.member_id, occasion.touchpoint, occasion.name, channel)
+        outgoing = Outgoing(
+            input_.member_id, key, 1, channel, "+8613800138000", "service", occasion.touchpoint, occasion.name,
+            formatted(values, "zh-CN"), text, 0, input_.arrived_at, input_.arrived_at,
+        )  # fmt: skip
+        requests.append(render_request(outgoing, Senders("商店", "shop@example.com")))
+    return requests
 
 
 def tier_facts(under: Program, facts: Sequence[Record]) -> list[Record]:
