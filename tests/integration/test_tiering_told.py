@@ -103,9 +103,9 @@ async def told_by(ledger: LedgerUnderTest) -> list[bytes]:
         await connection.close()
 
 
-async def compared(ledger: LedgerUnderTest, pool: Pool, *, patience: float = 0.0) -> Comparison:
+async def compared(ledger: LedgerUnderTest, pool: Pool, *, seconds: float = 0.0) -> Comparison:
     async with pool.acquire() as connection:
-        return await compare_timelines(connection, await told_by(ledger), SHARDS, 2, patience=patience)
+        return await compare_timelines(connection, await told_by(ledger), SHARDS, 2, seconds=seconds)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -136,14 +136,14 @@ async def test_mend_a01_what_tiering_lacks_changed_or_made_up_is_named(ledger: L
     await ledger.receive(shop.cancelled("late", shop.d(40), member=BUYER), at=shop.d(40, "13:00"))
     await follow(ledger, pool)
     async with pool.acquire() as connection:
-        newer = await compare_timelines(connection, before, SHARDS, 2, patience=0)
+        newer = await compare_timelines(connection, before, SHARDS, 2, seconds=0)
         assert (newer.faults, newer.newer) == ([], 1), "told again since"
         lines = [orjson.loads(line) for line in await told_by(ledger)]
         (changed,) = [line for line in lines if line["order_id"] == "late"]
         changed["timeline"] = [{"at": "2026-04-09T00:00:00Z", "amount": "0.01", "orders": 0, "cause": "completed"}]
         other = next(line for line in lines if line["member_id"] == BUYER and line is not changed)
         lines.remove(other)
-        wrong = await compare_timelines(connection, map(orjson.dumps, lines), SHARDS, 2, patience=0)
+        wrong = await compare_timelines(connection, map(orjson.dumps, lines), SHARDS, 2, seconds=0)
     assert sorted(wrong.faults) == sorted([
         f"{BUYER}: order /late was told as +1 and +0 at 1775692800000000, and is held as nothing",
         f"{BUYER}: order /{other['order_id']} is held, and was never told",
@@ -169,7 +169,7 @@ async def test_mend_a01_what_is_on_its_way_is_waited_for(ledger: LedgerUnderTest
 
     async with pool.acquire() as connection:
         waiting: Any = Arriving(connection)
-        result = await compare_timelines(waiting, lines, SHARDS, 2, patience=10)
+        result = await compare_timelines(waiting, lines, SHARDS, 2, seconds=10)
     assert (result.told, result.faults) == (1, [])
     assert len(seen) > 3
 

@@ -1,5 +1,4 @@
-"""Turns an event of the contracts into an input: amounts in minor units, quantities in one spelling, orders as refs,
-no personal data."""
+"""Turns an event of the contracts into an input: plain numbers, orders as refs, no personal data."""
 
 from __future__ import annotations
 
@@ -110,18 +109,13 @@ def input_of(
     kind, at = event["type"], to_micros(event["time"])
     if (read := _READERS.get(kind)) is None:
         read_amounts = _AMOUNT_READERS.get(kind)
-        if read_amounts is _paid:
-            _check_currency(event["data"], currency)
+        if read_amounts is _paid and event["data"]["currency"] != currency:
+            raise Refused(RefusalReason.OTHER_CURRENCY, "data.currency", f"this program counts in {currency}")
         return None if read_amounts is None else read_amounts(event, at, decimals)
     input_ = read(event, at)
     if isinstance(input_, ProfileUpdated) and needs and (needed := needs(input_.at)):
         return _with_contents(input_, event["data"], needed)
     return input_
-
-
-def _check_currency(data: Mapping[str, Any], currency: str) -> None:
-    if data["currency"] != currency:
-        raise Refused(RefusalReason.OTHER_CURRENCY, "data.currency", f"this program counts in {currency}")
 
 
 def _paid(event: Mapping[str, Any], at: Micros, decimals: int) -> AnyInput:
@@ -142,11 +136,8 @@ def _paid(event: Mapping[str, Any], at: Micros, decimals: int) -> AnyInput:
         data.get("channel", ""),
     )
     if order_amount(paid) > max_amount(decimals):
-        raise Refused(
-            RefusalReason.OUT_OF_RANGE,
-            "data.lines",
-            f"an order has at most {MAX_DIGITS} digits before the point in all",
-        )
+        detail = f"an order has at most {MAX_DIGITS} digits before the point in all"
+        raise Refused(RefusalReason.OUT_OF_RANGE, "data.lines", detail)
     return paid
 
 

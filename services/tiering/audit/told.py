@@ -23,10 +23,10 @@ BLOCK: Final = 500
 """Members that are read at once."""
 MAX_LATE: Final = 10_000
 """Members with differences that are looked at again; more than that are not late."""
-PATIENCE_SECONDS: Final = 15.0
+TIMEOUT_SECONDS: Final = 15.0
 """How long what was told may be on its way."""
 
-Told = dict[OrderKey, tuple[int, tuple[Entry, ...]]]
+Timelines = dict[OrderKey, tuple[int, tuple[Entry, ...]]]
 """What was told of a member's orders: each with the member's version then, over epochs as well."""
 
 
@@ -44,12 +44,12 @@ class Comparison:
 
 
 async def compare_timelines(
-    tx: Connection, lines: Iterable[bytes], shards: int, decimals: int, *, patience: float = PATIENCE_SECONDS
+    tx: Connection, lines: Iterable[bytes], shards: int, decimals: int, *, seconds: float = TIMEOUT_SECONDS
 ) -> Comparison:
     """Compare every order that was told with what is stored; what differs is looked at again until it had the time to
     arrive. `lines` have each member's orders one after the other; they are read as they come."""
     compared = Comparison()
-    late: dict[str, Told] = {}
+    late: dict[str, Timelines] = {}
     members = _members(lines, decimals)
     while block := dict(islice(members, BLOCK)):
         compared.told += sum(map(len, block.values()))
@@ -58,14 +58,14 @@ async def compare_timelines(
             late.update({member_id: block[member_id] for member_id in differing})
         else:
             compared.faults += [fault for faults in differing.values() for fault in faults]
-    compared.faults += await _that_stay(tx, late, shards, patience)
+    compared.faults += await _that_stay(tx, late, shards, seconds)
     return compared
 
 
-async def _that_stay(tx: Connection, late: dict[str, Told], shards: int, patience: float) -> list[str]:
+async def _that_stay(tx: Connection, late: dict[str, Timelines], shards: int, seconds: float) -> list[str]:
     """The differences that are still there after so many seconds."""
     loop = asyncio.get_running_loop()
-    ends = loop.time() + patience
+    ends = loop.time() + seconds
     while late:
         differing: dict[str, list[str]] = {}
         members = iter(late.items())
@@ -79,7 +79,7 @@ async def _that_stay(tx: Connection, late: dict[str, Told], shards: int, patienc
 
 
 async def _differences(
-    tx: Connection, block: Mapping[str, Told], shards: int, compared: Comparison
+    tx: Connection, block: Mapping[str, Timelines], shards: int, compared: Comparison
 ) -> dict[str, list[str]]:
     """By member, what does not agree, in words; members of whom all agrees are not in it."""
     by_shard: dict[int, list[str]] = {}
@@ -94,7 +94,7 @@ async def _differences(
     return found
 
 
-def _faults(told: Told, held: Mapping[OrderKey, Order], compared: Comparison) -> Iterator[str]:
+def _faults(told: Timelines, held: Mapping[OrderKey, Order], compared: Comparison) -> Iterator[str]:
     for key, (version, entries) in told.items():
         order = held.get(key)
         if order is None:
@@ -102,7 +102,7 @@ def _faults(told: Told, held: Mapping[OrderKey, Order], compared: Comparison) ->
         elif order.version > version:
             compared.newer += 1
         elif order.entries != entries:
-            yield f"order {_named(key)} was told as {_shown(entries)}, and is held as {_shown(order.entries)}"
+            yield f"order {_named(key)} was told as {_in_words(entries)}, and is held as {_in_words(order.entries)}"
     newest = max(version for version, _ in told.values())
     for key in held.keys() - told.keys():
         if held[key].version <= newest:
@@ -111,7 +111,7 @@ def _faults(told: Told, held: Mapping[OrderKey, Order], compared: Comparison) ->
             compared.newer += 1
 
 
-def _members(lines: Iterable[bytes], decimals: int) -> Iterator[tuple[str, Told]]:
+def _members(lines: Iterable[bytes], decimals: int) -> Iterator[tuple[str, Timelines]]:
     """Each member with what was told of its orders."""
     documents = map(orjson.loads, lines)
     for member_id, of_member in groupby(documents, key=lambda document: str(document["member_id"])):
@@ -135,5 +135,5 @@ def _named(key: OrderKey) -> str:
     return "/".join(split_key(key))
 
 
-def _shown(entries: tuple[Entry, ...]) -> str:
+def _in_words(entries: tuple[Entry, ...]) -> str:
     return "; ".join(f"{entry.amount:+} and {entry.orders:+} at {entry.at}" for entry in entries) or "nothing"
