@@ -93,7 +93,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse_head()
         else:
             super().on_headers_complete()
-            if not self.cycle.keep_alive:
+            if not self.cycle.keep_alive or self.scope["method"] != "GET":
                 self.cycle.transport = cast("asyncio.Transport", _Patient(self))
 
     def on_body(self, body: bytes) -> None:
@@ -107,12 +107,14 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """An answer was written. If the request is not complete, the rest of it is passed over and the connection
-        ends."""
+        """An answer was written. What is left of its request is passed over, for a while; then the connection ends, if
+        the answer has said so."""
         if self.cycle.response_complete and self.cycle.more_body:
-            self.linger()
-        else:
-            super().on_response_complete()
+            if not self.cycle.keep_alive:
+                self.linger()
+                return
+            self._ends_at = self.loop.time() + HEAD_SECONDS
+        super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP is answered as a problem too."""
@@ -127,7 +129,7 @@ class BoundedProtocol(HttpToolsProtocol):
         elif self._in_head:
             metrics.count("http_turned_away_total", why="slow")
             self._refuse(Problem(TOO_SLOW, f"The head of a request may take {HEAD_SECONDS:g} s."))
-        else:  # nothing was asked
+        else:  # nothing was asked, or not all that was answered has come
             self.transport.close()
 
     def _is_head_too_large(self) -> bool:

@@ -44,7 +44,8 @@ def limited(app: ASGIApp, *, max_requests: int, max_bodies: Mapping[str, int]) -
         in_flight += 1
         try:
             if scope["method"] != "GET":
-                receive = _Body(scope, receive, max_bodies.get(scope["path"], MAX_BODY)).receive
+                body = _Body(scope, receive, max_bodies.get(scope["path"], MAX_BODY))
+                receive, send = body.receive, body.answered_by(send)
             await app(scope, receive, send)
         finally:
             in_flight -= 1
@@ -62,6 +63,17 @@ class _Body:
         self._left = max_bytes
         self._ends_at = 0.0
         self._is_complete = False
+        self._is_left = False
+
+    def answered_by(self, send: Send) -> Send:
+        """`send`, which says that the connection ends where the rest of a refused body is not waited for."""
+
+        async def answer(message: MutableMapping[str, Any]) -> None:
+            if self._is_left and message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"connection", b"close")]
+            await send(message)
+
+        return answer
 
     async def receive(self) -> MutableMapping[str, Any]:
         """The next piece. Raises Problem: 401, 403 and 404 of the token, 413, 408."""
@@ -74,6 +86,7 @@ class _Body:
             async with asyncio.timeout(self._ends_at - time.monotonic()):
                 message = await self._receive()
         except TimeoutError:
+            self._is_left = True
             raise Problem(TOO_SLOW, f"A body may take {BODY_SECONDS:g} s.") from None
         self._left -= len(message.get("body", b""))
         if self._left < 0:
@@ -83,13 +96,17 @@ class _Body:
 
     async def _admit(self) -> None:
         """Checks what the head of the request says, before any of the body is taken from the connection."""
+        length = next((value for name, value in self._scope["headers"] if name == b"content-length"), None)
+        # A short body that is refused is passed over, so that its client can go on with the connection it has.
+        self._is_left = length is None or not length.isdigit() or int(length) > MAX_BODY
         route = self._scope.get("route")
         if isinstance(route, APIRoute) and (found := guard_of(route)) is not None:
             guard, scopes = found
             await guard(HTTPConnection(self._scope), scopes)
-        for name, value in self._scope["headers"]:
-            if name == b"content-length" and (not value.isdigit() or int(value) > self._max_bytes):
-                raise self._too_large()
+        if length is not None and (not length.isdigit() or int(length) > self._max_bytes):
+            raise self._too_large()
+        self._is_left = False
 
     def _too_large(self) -> Problem:
+        self._is_left = True
         return Problem(TOO_LARGE, f"A body has at most {self._max_bytes} bytes here.")

@@ -73,19 +73,25 @@ async def sent(process: Process, begin: bytes, piece: bytes = b"", pieces: int =
             for _ in range(pieces):
                 writer.write(piece)
                 await writer.drain()
+                await asyncio.sleep(0)
                 taken += len(piece)
 
+    async def read() -> tuple[int, dict[str, Any]]:
+        status = int((await reader.readline()).split()[1])
+        answer = (await reader.readuntil(b"\r\n\r\n")).lower()
+        length = int(answer.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        return status, json.loads(await reader.readexactly(length))
+
+    reading = asyncio.create_task(read())  # from the beginning: a stream that was reset gives nothing any more
     writing = asyncio.create_task(write())
     try:
         async with asyncio.timeout(60):
-            status = int((await reader.readline()).split()[1])
-            answer = (await reader.readuntil(b"\r\n\r\n")).lower()
-            length = int(answer.partition(b"content-length: ")[2].partition(b"\r\n")[0])
-            document = json.loads(await reader.readexactly(length))
+            status, document = await reading
             await writing
             with suppress(OSError):
                 assert await reader.read() == b""  # it is closed
     finally:
+        reading.cancel()
         writing.cancel()
         writer.close()
     return status, document, taken
@@ -106,6 +112,28 @@ async def test_mend_c02_eight_bodies_of_8_mb_without_a_token_cost_next_to_nothin
         assert (status, document["type"]) == (401, "urn:loyalty:problem:unauthenticated")
     assert slowest < 0.5 * SLOWER
     assert memory(api) - before < 30 * MIB
+
+
+async def test_mend_c02_a_short_body_that_was_refused_leaves_its_connection_to_the_next_request(api: Process) -> None:
+    reader, writer = await connected(api)
+    async with asyncio.timeout(10):
+        writer.write(head("Content-Length: 2"))
+        assert b"401" in await reader.readline()
+        answer = (await reader.readuntil(b"\r\n\r\n")).lower()
+        assert b"connection: close" not in answer
+        await reader.readexactly(int(answer.partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+        writer.write(b"{}" + b"GET /healthz HTTP/1.1\r\nHost: greeter\r\n\r\n")
+        assert b"200" in await reader.readline()
+    writer.close()
+
+
+async def test_mend_c02_a_long_body_that_was_refused_ends_its_connection_and_says_so(api: Process) -> None:
+    reader, writer = await connected(api)
+    async with asyncio.timeout(10):
+        writer.write(head(f"Content-Length: {MIB}"))
+        assert b"401" in await reader.readline()
+        assert b"connection: close" in (await reader.readuntil(b"\r\n\r\n")).lower()
+    writer.close()
 
 
 async def test_mend_c02_a_body_has_at_most_64_kib_whatever_it_says_of_its_length(api: Process, signer: Signer) -> None:
