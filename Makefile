@@ -48,8 +48,12 @@ publish: $(READY) ## publish another version of the loyalty program: FILE=progra
 	@test -n "$(FILE)" || { echo "Which file? make publish FILE=program.yaml" >&2; exit 2; }
 	@$(LOCAL) service ledger publish "$(abspath $(FILE))"
 
-verify: $(READY) ## check the books: balances from entries, chains of hashes
+verify: $(READY) ## check the books: balances from entries, chains of hashes, and what each service holds
 	@$(LOCAL) service ledger verify
+	@mkdir -p build
+	@$(LOCAL) service ledger timelines > build/timelines
+	@$(LOCAL) service tiering verify --told build/timelines
+	@$(LOCAL) service notifier verify
 
 # --- its code
 
