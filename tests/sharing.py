@@ -40,7 +40,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
         return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     memory_mb = psutil.virtual_memory().available // 2**20
-    workers: int = min(cores + 1, memory_mb // WORKER_MB)  # tests with servers wait most of the time
+    workers: int = min(2 * cores, memory_mb // WORKER_MB)  # tests with servers wait half of the time
     return workers if workers > 1 else 0
 
 

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from deploy.shop.events import KAFKA_HEADERS
 from deploy.shop.topic import records
 from services.kit.kafka import partition_of
-from tests.deployment import Deployment
+from tests.deployment import Deployment, Service, eventually
 from tests.model import events as shop
 
 ORDERS, PROFILES, INTERNAL = "commerce.orders.v1", "commerce.profiles.v1", "loyalty.internal.v1"
@@ -160,9 +160,14 @@ async def test_mend_c01_a_publisher_of_nonsense_stops_nobody(deployment: Deploym
     await deployment.settled()
     assert await balance(deployment, member) == (0, 1800)
     assert len((await dead_letters(deployment)).keys() & set(sent)) == 200
+    await eventually(lambda: _is_named(ledger, "/shop/nonsense"), what="the source that is refused is named")
+
+
+async def _is_named(ledger: Service, source: str) -> bool:
+    """Whether the ledger, which is well, names a source in its state."""
     status, document = await ledger.status()
-    assert status == 200
-    assert any("/shop/nonsense" in worker["consumer"]["detail"] for worker in document["workers"].values())
+    assert status == 200, document
+    return any(source in worker["consumer"]["detail"] for worker in document["workers"].values())
 
 
 def _with(event: shop.Event, **data: Any) -> bytes:

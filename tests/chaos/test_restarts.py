@@ -60,7 +60,7 @@ async def _read_shards(ledger: Service, workers: int) -> bool:
 
 
 def _owned(part: dict[str, Any]) -> list[int]:
-    return [int(shard) for shard in str(part["figures"].get("shards") or "").split(",") if shard]
+    return [int(shard) for shard in str(part.get("figures", {}).get("shards") or "").split(",") if shard]
 
 
 async def _let_fall_due(deployment: Deployment, lots: int) -> None:

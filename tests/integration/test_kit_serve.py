@@ -170,6 +170,7 @@ async def test_kill_9_at_any_point_loses_and_doubles_nothing(
                 if spec:
                     assert await process.ended(30) == 1
                 else:
+                    await eventually(lambda: _workers(process, 1))  # all may be done already: it must hear the signal
                     await eventually(lambda: look.has("hello", 400))
                     await eventually(lambda: look.has("outbox", 0))
                     assert await process.stop() == 0
