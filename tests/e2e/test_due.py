@@ -33,6 +33,7 @@ async def test_T8_the_sweeper_confirms_an_order_that_nobody_completes(later: Dep
     await later.settled()
     assert await _points(later, member) == (0, 1800)
 
+    await eventually(lambda: _have_closed_a_day(later), what="a closed day on every shard, from which a jump is one")
     operator = later.service("ledger", MIGRATION_DATABASE_URL=later.dsn)
     _done(operator, "shift-clock", "--days", str(DAYS_LATER))
     await later.services["ledger"].not_well("days would be closed at once")
@@ -48,6 +49,11 @@ async def test_T8_the_sweeper_confirms_an_order_that_nobody_completes(later: Dep
         )
     assert timers == 1
     await later.verified()
+
+
+async def _have_closed_a_day(deployment: Deployment) -> bool:
+    async with deployment.database() as look:
+        return bool(await look.fetchval("SELECT count(DISTINCT shard) = 16 FROM ledger.closed_day"))
 
 
 def _done(operator: Service, *arguments: str) -> None:
