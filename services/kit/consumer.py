@@ -41,7 +41,7 @@ from services.kit.pulse import Pulse
 from services.kit.settings import Settings
 from services.kit.shard_worker import Booking, ShardWorker
 from services.kit.silence import SILENT_SECONDS, Silence
-from services.kit.sources import describe
+from services.kit.source_watch import describe
 
 I = TypeVar("I")  # noqa: E741
 O = TypeVar("O")  # noqa: E741

@@ -77,5 +77,5 @@ async def remove_absent(client: Any, settings: Settings) -> None:
     try:
         node = await network.coordinator_lookup(CoordinationType.GROUP, group)
         await network.send(node, _Leave(group, absent), group=ConnectionGroup.COORDINATION)
-    except (KafkaError, NotImplementedError) as error:
+    except (KafkaError, NotImplementedError) as error:  # the latter: a broker that does not know this version
         _log.warning("absent_workers_stay_in_the_group", error=repr(error))

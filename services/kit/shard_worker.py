@@ -32,7 +32,7 @@ from services.kit.kafka import Record, Shard
 from services.kit.outbox import OutboxRow, append
 from services.kit.postgres import Connection, backoff
 from services.kit.settings import Settings
-from services.kit.sources import SourceWatch, source_of
+from services.kit.source_watch import SourceWatch, source_of
 from services.kit.turn import Turn
 from services.kit.unavailable import Unavailable
 

@@ -20,7 +20,7 @@ from services.ledger.api.commands import (
     unknown,
 )
 from services.ledger.api.context import READ_ANSWERS, Context, MemberPath, json_response
-from services.ledger.api.pages import Cursor, Limit, page, page_json, version_of
+from services.ledger.api.pages import Cursor, Limit, next_version, page_json, version_of
 from services.ledger.domain.state.fact_keys import hold_key
 from services.ledger.domain.state.holds import decode_hold
 from services.ledger.domain.state.inputs import CaptureHold, HoldPoints, ReleaseHold
@@ -135,12 +135,15 @@ def _add_list(router: APIRouter, context: Context) -> None:
         before, now = version_of(cursor), context.present(member_id)
         async with context.reads.snapshot() as tx:
             shard, account = await context.account(tx, member_id)
-            rows = await lists.listed_before(tx, shard, account.number, "hold", before, limit=limit + 1)
-            listed, more = page(rows, limit)
-            ids = [row.input_.hold for row in listed if isinstance(row.input_, HoldPoints)]
-            states = await lists.facts_by_key(tx, shard, account.number, [hold_key(each) for each in ids])
-        found = [hold_json(member_id, *each, now) for each in zip(ids, map(decode_hold, states), strict=True)]
-        return json_response(page_json("holds", found, str(listed[-1].version) if more else None))
+            listed, more = await lists.listed_with_facts(
+                tx, shard, account.number, "hold", before, key_of=_key_of, limit=limit
+            )
+        found = [hold_json(member_id, made.hold, decode_hold(fact), now) for made, fact in listed]
+        return json_response(page_json("holds", found, next_version(more)))
+
+
+def _key_of(made: HoldPoints) -> str:
+    return hold_key(made.hold)
 
 
 def _add_look(router: APIRouter, context: Context, commands: Commands) -> None:

@@ -37,6 +37,11 @@ def version_of(cursor: str | None) -> int:
     return min(int(cursor), NEWEST[0])
 
 
+def next_version(version: int | None) -> str | None:
+    """The cursor of a page that begins before a version; None: there is none."""
+    return None if version is None else str(version)
+
+
 def place_of(cursor: str | None) -> OrderPlace:
     """The place after which a page of orders goes on. Raises Problem 422."""
     if cursor is None:

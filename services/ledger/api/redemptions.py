@@ -26,7 +26,7 @@ from services.ledger.api.commands import (
     unknown,
 )
 from services.ledger.api.context import READ_ANSWERS, Context, MemberPath, json_response
-from services.ledger.api.pages import Cursor, Limit, page, page_json, version_of
+from services.ledger.api.pages import Cursor, Limit, next_version, page_json, version_of
 from services.ledger.domain.state.fact_keys import redemption_key
 from services.ledger.domain.state.inputs import RedeemPoints, RedeemReward, ReturnRedemption
 from services.ledger.domain.state.redemptions import decode_redemption
@@ -162,12 +162,15 @@ def _add_list(router: APIRouter, context: Context) -> None:
         before = version_of(cursor)
         async with context.reads.snapshot() as tx:
             shard, account = await context.account(tx, member_id)
-            rows = await lists.listed_before(tx, shard, account.number, "redeem", before, limit=limit + 1)
-            listed, more = page(rows, limit)
-            ids = [row.input_.redemption for row in listed if isinstance(row.input_, RedeemPoints | RedeemReward)]
-            states = await lists.facts_by_key(tx, shard, account.number, [redemption_key(each) for each in ids])
-        found = [redemption_json(member_id, *each) for each in zip(ids, map(decode_redemption, states), strict=True)]
-        return json_response(page_json("redemptions", found, str(listed[-1].version) if more else None))
+            listed, more = await lists.listed_with_facts(
+                tx, shard, account.number, "redeem", before, key_of=_key_of, limit=limit
+            )
+        found = [redemption_json(member_id, made.redemption, decode_redemption(fact)) for made, fact in listed]
+        return json_response(page_json("redemptions", found, next_version(more)))
+
+
+def _key_of(made: RedeemPoints | RedeemReward) -> str:
+    return redemption_key(made.redemption)
 
 
 def _add_look(router: APIRouter, context: Context, commands: Commands) -> None:

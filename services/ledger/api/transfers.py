@@ -25,7 +25,7 @@ from services.ledger.api.commands import (
     unknown,
 )
 from services.ledger.api.context import MEMBER_ID, READ_ANSWERS, Context, MemberPath, json_response
-from services.ledger.api.pages import Cursor, Limit, page, page_json, version_of
+from services.ledger.api.pages import Cursor, Limit, next_version, page_json, version_of
 from services.ledger.domain.state.fact_keys import arrival_key, transfer_key
 from services.ledger.domain.state.inputs import SendPoints
 from services.ledger.domain.state.messages import ReceivePoints
@@ -148,12 +148,11 @@ def _add_list(router: APIRouter, context: Context) -> None:
         before = version_of(cursor)
         async with context.reads.snapshot() as tx:
             shard, account = await context.account(tx, member_id)
-            rows = await lists.listed_before(tx, shard, account.number, "send", before, limit=limit + 1)
-            listed, more = page(rows, limit)
-            inputs = [row.input_ for row in listed if isinstance(row.input_, SendPoints | ReceivePoints)]
-            states = await lists.facts_by_key(tx, shard, account.number, [_key_of(each) for each in inputs])
-        found = [_listed_json(member_id, *each) for each in zip(inputs, states, strict=True)]
-        return json_response(page_json("transfers", found, str(listed[-1].version) if more else None))
+            listed, more = await lists.listed_with_facts(
+                tx, shard, account.number, "send", before, key_of=_key_of, limit=limit
+            )
+        found = [_listed_json(member_id, made, fact) for made, fact in listed]
+        return json_response(page_json("transfers", found, next_version(more)))
 
 
 def _key_of(input_: SendPoints | ReceivePoints) -> str:

@@ -6,8 +6,8 @@ the account that made them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from typing import Literal, NamedTuple, TypeVar
 
 from services.kit.calendar import NOT_YET, Micros
 from services.kit.kafka import Shard
@@ -15,11 +15,11 @@ from services.kit.postgres import Connection
 from services.ledger import store
 from services.ledger.domain.state.inputs import HoldPoints, RedeemPoints, RedeemReward, SendPoints, decode_input
 from services.ledger.domain.state.messages import ReceivePoints
-from services.ledger.reads.history import FOREVER, NEWEST
+from services.ledger.reads.history import FOREVER
 from services.ledger.reads.sql import SQL
 
 ListName = Literal["hold", "redeem", "send"]
-ListedInput = HoldPoints | RedeemPoints | RedeemReward | SendPoints | ReceivePoints
+I = TypeVar("I", bound=HoldPoints | RedeemPoints | RedeemReward | SendPoints | ReceivePoints)  # noqa: E741
 
 
 class OrderPlace(NamedTuple):
@@ -39,13 +39,6 @@ class OrderRow(NamedTuple):
     state: bytes
 
 
-class Listed(NamedTuple):
-    """An input that made a hold, a redemption or a transfer, and the version of the account that it made."""
-
-    version: int
-    input_: ListedInput
-
-
 async def orders_after(
     tx: Connection, shard: Shard, account: int, place: OrderPlace = FIRST_ORDER, *, limit: int
 ) -> list[OrderRow]:
@@ -59,16 +52,17 @@ async def orders_after(
     return [OrderRow(OrderPlace(row["paid_at"] or NOT_YET, row["ref"]), row["state"]) for row in rows]
 
 
-async def listed_before(
-    tx: Connection, shard: Shard, account: int, name: ListName, version: int = NEWEST[0], *, limit: int
-) -> list[Listed]:
-    """At most `limit` inputs of a list that made versions before one, the newest first."""
-    rows = await tx.fetch(SQL.listed_before, shard, account, name, version, limit)
-    return [Listed(row["version"], decode_input(row["input"])) for row in rows]  # type: ignore[arg-type] # the index's
+async def listed_with_facts(
+    tx: Connection, shard: Shard, account: int, name: ListName, version: int, *, key_of: Callable[[I], str], limit: int
+) -> tuple[list[tuple[I, bytes]], int | None]:
+    """At most `limit` inputs of a list that made versions before one, the newest first, each with the fact of its key.
 
-
-async def facts_by_key(tx: Connection, shard: Shard, account: int, keys: Sequence[str]) -> list[bytes]:
-    """The facts of an account under keys that are there, in order."""
-    rows = await tx.fetch(store.SQL["facts"], shard, [account] * len(keys), keys) if keys else []
-    found = {row["key"]: row["value"] for row in rows}
-    return [found[key] for key in keys]
+    Beside them the version before which the next page begins; None: there is none. `I` are the inputs of that list.
+    """
+    rows = await tx.fetch(SQL.listed_before, shard, account, name, version, limit + 1)
+    listed: list[I] = [decode_input(row["input"]) for row in rows[:limit]]  # type: ignore[misc] # the index's
+    keys = [key_of(input_) for input_ in listed]
+    found = await tx.fetch(store.SQL["facts"], shard, [account] * len(keys), keys) if keys else []
+    facts = {row["key"]: row["value"] for row in found}
+    more = rows[limit - 1]["version"] if len(rows) > limit else None
+    return [(input_, facts[key]) for input_, key in zip(listed, keys, strict=True)], more

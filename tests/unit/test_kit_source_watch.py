@@ -9,7 +9,7 @@ from services.kit import metrics
 from services.kit.calendar import Micros
 from services.kit.dead_letter import RefusalReason, Refused
 from services.kit.kafka import Headers, Record, Shard
-from services.kit.sources import MAX_SERIES, MAX_WATCHED, OTHER, UNKNOWN, SourceWatch, describe, source_of
+from services.kit.source_watch import MAX_SERIES, MAX_WATCHED, OTHER, UNKNOWN, SourceWatch, describe, source_of
 
 REFUSED = Refused(RefusalReason.BROKEN_FIELD, "data", "broken")
 
